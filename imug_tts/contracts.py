@@ -1,0 +1,282 @@
+"""The four protocols of the library (Backbone, Strategy, Judge, Benchmark) and what passes between.
+
+Implementations import this module and `dialogue`, never each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from imug_tts.dialogue import Message, Modality, Part, Response, Sample, Turn, Verdict
+
+__all__ = [
+    "Backbone",
+    "BackboneError",
+    "Benchmark",
+    "Candidate",
+    "Capabilities",
+    "ConfigurationError",
+    "Cost",
+    "Finish",
+    "Judge",
+    "JudgeError",
+    "ModelRole",
+    "Outcome",
+    "OutOfBudget",
+    "Request",
+    "Sampling",
+    "Score",
+    "Scope",
+    "SeedGuarantee",
+    "Strategy",
+    "TimedOut",
+]
+
+Outcome = Literal["scored", "model_error", "judge_error", "refused", "timed_out"]
+"""How a turn ends; a closed set. Only `scored` has a score."""
+
+Finish = Literal["stop", "length", "refused"]
+"""Why a candidate ended. Refusals and length stops are data, so Best-of-N goes on with the rest."""
+
+SeedGuarantee = Literal["exact", "best_effort", "none"]
+"""Whether one request and seed give one candidate: bit for bit in any batch, nearly, or not."""
+
+ModelRole = Literal["generator", "planner", "verifier"]
+
+
+class ConfigurationError(ValueError):
+    """The run cannot work as configured. Raised before any compute; says what to change."""
+
+
+class BackboneError(RuntimeError):
+    """A model call failed. The turn ends as `model_error` and is tried again at the next start."""
+
+
+class TimedOut(BackboneError):
+    """A model call exceeded its time limit. The turn ends as `timed_out`."""
+
+
+class JudgeError(RuntimeError):
+    """A judge call failed. The turn ends as `judge_error` and is tried again at the next start."""
+
+
+class OutOfBudget(Exception):
+    """The turn's budget allows no further call of this kind; a strategy ends with its best so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What calls cost. Adding two costs adds every field.
+
+    `prompt_tokens` are prefilled, `cached_tokens` are prompt tokens shared with a call that was
+    charged for them already. `nfe` counts network evaluations, guidance branches included; for an
+    autoregressive model it equals the new tokens of images. `seconds` is time in the model.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    new_tokens: int = 0
+    denoise_steps: int = 0
+    nfe: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    dollars: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})
+
+    def to_json(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens or latents are drawn. A temperature of 0 is greedy."""
+
+    temperature: float = 1.0
+    max_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ConfigurationError(f"temperature is {self.temperature}; it must be 0 or more")
+        if self.max_tokens < 1:
+            raise ConfigurationError(f"max_tokens is {self.max_tokens}; it must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """N candidates wanted: N seeds on one immutable history.
+
+    The history ends with the user's message. With `yes_no` the answer must be "yes" or "no"
+    (an explanation may follow), and the candidate carries P(yes) where the backbone has logits.
+    """
+
+    history: tuple[Message, ...]
+    modality: Modality
+    seeds: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    yes_no: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One answer to a request, for one of its seeds. `output` is None only when refused.
+
+    `thought` is text that the model produced on the way and that is not part of the answer.
+    `p_yes` is P(yes) in [0, 1] for a yes/no request, None where the backbone has no logits.
+    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone.
+    """
+
+    output: Part | None
+    finish: Finish = "stop"
+    thought: str | None = None
+    p_yes: float | None = None
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backbone can do, declared truthfully and checked before any compute."""
+
+    outputs: frozenset[Modality]
+    reads_images: bool
+    """Understands images of the history when it answers in text."""
+    draws_from_images: bool
+    """Images of the history influence the image that it draws."""
+    seeds: SeedGuarantee
+    logits: bool
+    """Yes/no requests come with P(yes)."""
+    max_batch: int
+    """Candidates (rows) that one call of `generate` may ask for in all."""
+    prompts: str = "default"
+    """The prompt set in which strategies and judges address this backbone."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A unified multimodal model."""
+
+    @property
+    def identity(self) -> str:
+        """Names weights and adapter version; a part of every call's identity. Loads no weights."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One list of candidates per request, in the order of its seeds.
+
+        Called from one worker thread at a time. Loads weights at its first call.
+
+        Raises:
+            BackboneError: the batch failed as a whole; no candidate of it counts.
+        """
+        ...
+
+
+class Scope(Protocol):
+    """What a strategy or judge has of the world: models by role, this branch's seed, the budget."""
+
+    @property
+    def seed(self) -> int:
+        """f(run seed, sample, turn, path of children). Child 0 has its parent's seed."""
+        ...
+
+    def prompts(self, role: ModelRole) -> Mapping[str, str]:
+        """Prompt texts by name, in the set that the role's model declares."""
+        ...
+
+    def child(self, index: int) -> Scope:
+        """The scope of attempt `index` of a sequence; attempts share this scope's budget."""
+        ...
+
+    def split(self, n: int) -> list[Scope]:
+        """Scopes of n parallel candidates; each gets its share of the budget left.
+
+        Fewer than n when the budget of the turn's own modality is smaller; at least one.
+        """
+        ...
+
+    async def ask(
+        self,
+        role: ModelRole,
+        history: tuple[Message, ...],
+        modality: Modality,
+        sampling: Sampling,
+        *,
+        yes_no: bool = False,
+    ) -> Candidate:
+        """One candidate for this branch's seed.
+
+        Raises:
+            OutOfBudget: the turn's budget allows no further call of this modality.
+            BackboneError: the call failed.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """Test-time scaling: how a turn is answered. A frozen, keyword-only dataclass."""
+
+    @property
+    def name(self) -> str:
+        """What tables call this layer alone, without what it wraps, e.g. "best_of_4"."""
+        ...
+
+    async def respond(self, turn: Turn, scope: Scope) -> Response: ...
+
+
+class Judge(Protocol):
+    """Selector and verifier inside a strategy. Never sees the benchmark's answer key unless `oracle`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def oracle(self) -> bool:
+        """True when it is the scorer itself; tables then say so."""
+        ...
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        """Judge `response` as an answer to `turn` (its history alone, not its notes).
+
+        Raises:
+            JudgeError: the judge could not be reached or failed.
+            OutOfBudget: the turn's budget allows no further text call.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A turn's score in [0, 1] and what it is made of, all plain JSON values."""
+
+    value: float
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Benchmark(Protocol):
+    """Dialogues, their references, and their scorer."""
+
+    @property
+    def identity(self) -> str:
+        """Names the benchmark and the version or hash of its data."""
+        ...
+
+    def samples(self) -> Sequence[Sample]: ...
+
+    def reference(self, sample: Sample, number: int) -> Part | None:
+        """The reference output of turn `number`, for teacher forcing; None where there is none."""
+        ...
+
+    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+        """Score the last of `outputs`, the answers to turns 1..len(outputs).
+
+        Raises:
+            JudgeError: the scoring judge failed.
+        """
+        ...

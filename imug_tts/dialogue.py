@@ -1,0 +1,220 @@
+"""The vocabulary of a multi-turn interleaved image-text dialogue.
+
+Everything here is immutable and knows nothing of models, strategies or files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = [
+    "Image",
+    "Message",
+    "Modality",
+    "Part",
+    "Question",
+    "Response",
+    "Role",
+    "Sample",
+    "Text",
+    "Turn",
+    "Verdict",
+]
+
+Modality = Literal["text", "image"]
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text part of a message."""
+
+    text: str
+
+    modality: Modality = field(default="text", init=False, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An encoded image (PNG or JPEG), identified by the SHA-256 of its bytes.
+
+    The bytes live in memory or in a file that is read on demand, so that a history of large
+    images costs no memory while it waits.
+    """
+
+    sha256: str
+    source: bytes | Path = field(compare=False, repr=False)
+
+    modality: Modality = field(default="image", init=False, repr=False)
+
+    @classmethod
+    def from_bytes(cls, encoded: bytes) -> Image:
+        return cls(hashlib.sha256(encoded).hexdigest(), encoded)
+
+    @classmethod
+    def from_pixels(cls, pixels: npt.NDArray[np.uint8]) -> Image:
+        """Encode pixels of shape (height, width, 3), values 0 to 255, as PNG."""
+        from PIL import Image as Pillow
+
+        buffer = io.BytesIO()
+        Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+        return cls.from_bytes(buffer.getvalue())
+
+    def read(self) -> bytes:
+        """Return the encoded bytes."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        with Pillow.open(io.BytesIO(self.read())) as opened:
+            return np.asarray(opened.convert("RGB"))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"image": self.sha256}
+
+
+Part = Text | Image
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a history: who speaks, and ordered text and image parts."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    def to_json(self) -> list[Any]:
+        return [self.role, [part.to_json() for part in self.parts]]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over role and parts; images count by their content."""
+        text = "\x1e".join([self.role, *(f"{p.modality}\x1f{_content(p)}" for p in self.parts)])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content(part: Part) -> str:
+    return part.text if isinstance(part, Text) else part.sha256
+
+
+@dataclass(frozen=True)
+class Question:
+    """One turn as a benchmark poses it: what the user says and which modality must answer.
+
+    `key` is the benchmark's own answer key (reference letters, evaluation points, operations);
+    strategies never see it.
+    """
+
+    number: int
+    """1-based turn number."""
+    modality: Modality
+    parts: tuple[Part, ...]
+    key: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One dialogue of a benchmark. `sample_class` is e.g. "static_spatial"."""
+
+    sample_id: str
+    sample_class: str
+    domain: str
+    task: str
+    questions: tuple[Question, ...]
+    system_prompt: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The sample's name within its benchmark; ids repeat across tasks."""
+        return f"{self.domain}/{self.task}/{self.sample_id}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a strategy is asked: answer the last user message of `history` in `modality`.
+
+    `notes` are instructions that a strategy adds for this turn alone (a plan, feedback). They
+    stand behind the user's words when the model is asked, and never enter the dialogue's history.
+    """
+
+    sample: str
+    number: int
+    modality: Modality
+    history: tuple[Message, ...]
+    notes: tuple[str, ...] = ()
+
+    def note(self, text: str) -> Turn:
+        return replace(self, notes=(*self.notes, text))
+
+    def prompt(self, *more: str) -> tuple[Message, ...]:
+        """The history as the model is asked: notes and `more` appended to the last user message."""
+        extra = tuple(Text(note) for note in (*self.notes, *more))
+        last = self.history[-1]
+        return (*self.history[:-1], Message(last.role, last.parts + extra)) if extra else self.history
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one candidate.
+
+    `status` is "ok" or "unparsable": an unparsable verdict leaves the candidate unranked, and is
+    never a score of 0 nor a refusal. `score` lies in [0, 1] and is None unless the status is ok.
+    """
+
+    status: Literal["ok", "unparsable"]
+    judge: str
+    score: float | None = None
+    failed: tuple[str, ...] = ()
+    """The points that the judge found wrong, as feedback for the next attempt."""
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "judge": self.judge,
+            "score": self.score,
+            "failed": list(self.failed),
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a strategy answers, with the tree of everything that it considered.
+
+    `output` is None when the model refused. `candidates` are in order of their index, never of
+    their completion, and `chosen` is an index into them.
+    """
+
+    strategy: str
+    output: Part | None
+    finish: str = "stop"
+    plan: str | None = None
+    thought: str | None = None
+    verdict: Verdict | None = None
+    candidates: tuple[Response, ...] = ()
+    chosen: int | None = None
+    note: str = ""
+    keep_plan: bool = False
+
+    @property
+    def left_behind(self) -> tuple[Part, ...]:
+        """The parts that enter the dialogue's history."""
+        output = () if self.output is None else (self.output,)
+        return (Text(self.plan), *output) if self.keep_plan and self.plan else output
