@@ -1,0 +1,1 @@
+"""From responses to scores in [0, 1]."""
