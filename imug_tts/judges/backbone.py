@@ -1,0 +1,177 @@
+"""A model of the run as the judge: one checklist a turn, answered on each candidate.
+
+A checklist of concrete yes/no questions, shared by all candidates, tells more than one holistic
+yes/no (TIFA, Hu et al. 2023, arXiv 2303.11897); P(yes) ranks finer than the word where the model
+has logits (VQAScore, Lin et al. 2024, arXiv 2404.01291).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import ClassVar, Final, NamedTuple
+
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    JudgeError,
+    ModelRole,
+    OutOfBudget,
+    Sampling,
+    Scope,
+    TimedOut,
+)
+from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
+
+__all__ = ["BackboneJudge"]
+
+_MARKER: Final = re.compile(r"^(?:\s|[-*•–]|\[[ xX]?\]|\(?\d+[.):])+")
+_YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class _Attempt(NamedTuple):
+    scope: Scope
+    sampling: Sampling
+
+
+class _Answer(NamedTuple):
+    question: str
+    p_yes: float | None
+    """None when no attempt could be read."""
+    explanation: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.p_yes is not None and self.p_yes < 0.5
+
+    @property
+    def as_feedback(self) -> str:
+        return f"{self.question} {self.explanation}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneJudge:
+    """Score a candidate by the mean P(yes) over a checklist that the verifier writes.
+
+    The checklist is asked greedily on the turn's history alone, so that all candidates of a turn
+    share one call and one checklist (a checklist that had to be asked again is the candidate's own).
+    What cannot be read is asked again with another seed, at most `max_reasks` times; then the
+    verdict is "unparsable".
+    """
+
+    max_questions: int = 8
+    max_reasks: int = 2
+    reask_temperature: float = 0.7
+    checklist_tokens: int = 256
+    check_tokens: int = 64
+
+    role: ClassVar[ModelRole] = "verifier"
+
+    def __post_init__(self) -> None:
+        least = {"max_questions": 1, "max_reasks": 0, "checklist_tokens": 1, "check_tokens": 1}
+        for knob, lowest in least.items():
+            if getattr(self, knob) < lowest:
+                value = getattr(self, knob)
+                raise ConfigurationError(f"judge backbone: {knob} is {value}; set it to {lowest} or more")
+        if not self.reask_temperature > 0:
+            raise ConfigurationError(
+                f"judge backbone: reask_temperature is {self.reask_temperature}; set it above 0, "
+                "because a greedy model would only repeat what could not be read"
+            )
+
+    @property
+    def name(self) -> str:
+        return "backbone"
+
+    @property
+    def oracle(self) -> bool:
+        return False
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        """Ask for the checklist, then put each question about the response's output.
+
+        Raises:
+            JudgeError: a call to the verifier failed.
+            TimedOut: a call to the verifier took too long.
+            OutOfBudget: the budget does not allow the questions.
+        """
+        if response.output is None:
+            raise JudgeError("a refused response has no output to judge")
+        try:
+            questions = await self._checklist(turn, scope)
+            answers = await self._answers(turn, response.output, questions, scope)
+        except TimedOut:
+            raise
+        except BackboneError as error:
+            raise JudgeError(f"the verifier failed: {error}") from error
+        return self._verdict(answers)
+
+    async def _checklist(self, turn: Turn, scope: Scope) -> list[str]:
+        """Questions, at least one; none when no attempt gave any."""
+        history = replace(turn, notes=()).prompt(scope.prompts(self.role)["checklist"])
+        for attempt in self._attempts(scope, self.checklist_tokens):
+            written = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
+            if questions := _questions(written.output):
+                return questions[: self.max_questions]
+        return []
+
+    async def _answers(
+        self, turn: Turn, output: Part, questions: Sequence[str], scope: Scope
+    ) -> list[_Answer]:
+        results = await gather_all(self._answer(turn, output, question, scope) for question in questions)
+        answers: list[_Answer] = []
+        for result in results:
+            if isinstance(result, OutOfBudget):
+                raise result
+            answers.append(result)
+        return answers
+
+    async def _answer(self, turn: Turn, output: Part, question: str, scope: Scope) -> _Answer:
+        check = scope.prompts(self.role)["check"].format(question=question)
+        history = (*turn.history, Message("assistant", (output,)), Message("user", (Text(check),)))
+        for attempt in self._attempts(scope, self.check_tokens):
+            reply = await attempt.scope.ask(self.role, history, "text", attempt.sampling, yes_no=True)
+            answer = _read(question, reply)
+            if answer.p_yes is not None:
+                return answer
+        return _Answer(question, None)
+
+    def _attempts(self, scope: Scope, max_tokens: int) -> Iterator[_Attempt]:
+        yield _Attempt(scope, Sampling(temperature=0.0, max_tokens=max_tokens))
+        for index in range(1, self.max_reasks + 1):
+            again = Sampling(temperature=self.reask_temperature, max_tokens=max_tokens)
+            yield _Attempt(scope.child(index), again)
+
+    def _verdict(self, answers: Sequence[_Answer]) -> Verdict:
+        read = [answer.p_yes for answer in answers if answer.p_yes is not None]
+        failed = tuple(answer.as_feedback for answer in answers if answer.failed)
+        if not answers:
+            return Verdict(status="unparsable", judge=self.name, detail="the verifier wrote no checklist")
+        if len(read) < len(answers):
+            unread = "; ".join(answer.question for answer in answers if answer.p_yes is None)
+            detail = f"neither yes nor no to: {unread}"
+            return Verdict(status="unparsable", judge=self.name, failed=failed, detail=detail)
+        detail = "\n".join(f"{answer.p_yes:.3f} {answer.question}" for answer in answers)
+        return Verdict(status="ok", judge=self.name, score=fmean(read), failed=failed, detail=detail)
+
+
+def _questions(output: Part | None) -> list[str]:
+    """One question a line, without bullets, numbers and headings, each once."""
+    lines = output.text.splitlines() if isinstance(output, Text) else []
+    stripped = (_MARKER.sub("", line).strip() for line in lines)
+    return list(dict.fromkeys(line for line in stripped if line and not line.endswith(":")))
+
+
+def _read(question: str, reply: Candidate) -> _Answer:
+    """P(yes) where the model gives it, else the word at the start of its reply as 1 or 0."""
+    text = reply.output.text if isinstance(reply.output, Text) else ""
+    found = _YES_NO.match(text)
+    said_no = found is not None and found[1].lower() == "no"
+    explanation = found[2].strip() if found is not None and said_no else ""
+    if reply.p_yes is not None:
+        return _Answer(question, reply.p_yes, explanation)
+    return _Answer(question, None if found is None else float(not said_no), explanation)

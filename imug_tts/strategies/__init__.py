@@ -1,0 +1,19 @@
+"""Test-time scaling strategies. Each wraps an inner one, so that every sensible nesting just runs."""
+
+from imug_tts.strategies.best_of_n import BestOfN
+from imug_tts.strategies.chain_of_thought import ChainOfThought
+from imug_tts.strategies.composition import check_composition, label, layers
+from imug_tts.strategies.direct import Direct
+from imug_tts.strategies.majority_vote import MajorityVote
+from imug_tts.strategies.self_verification import SelfVerification
+
+__all__ = [
+    "BestOfN",
+    "ChainOfThought",
+    "Direct",
+    "MajorityVote",
+    "SelfVerification",
+    "check_composition",
+    "label",
+    "layers",
+]

@@ -1,0 +1,64 @@
+"""How a strategy that has several candidates comes to one response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from imug_tts.contracts import Judge, Scope
+from imug_tts.dialogue import Response, Turn
+
+__all__ = ["adopt", "best_of", "judged", "refused", "score_of"]
+
+
+def score_of(response: Response) -> float | None:
+    """The score by which a candidate is ranked; None leaves it unranked."""
+    verdict = response.verdict
+    return verdict.score if verdict is not None and verdict.status == "ok" else None
+
+
+async def judged(judge: Judge, turn: Turn, response: Response, scope: Scope) -> Response:
+    """`response` with its verdict; a refusal has nothing to judge."""
+    if response.output is None:
+        return response
+    return replace(response, verdict=await judge.judge(turn, response, scope))
+
+
+def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -> Response:
+    """The response of layer `name` that answers with candidate `chosen`, and keeps all."""
+    winner = candidates[chosen]
+    return Response(
+        strategy=name,
+        output=winner.output,
+        finish=winner.finish,
+        plan=winner.plan,
+        thought=winner.thought,
+        keep_plan=winner.keep_plan,
+        candidates=tuple(candidates),
+        chosen=chosen,
+        note="; ".join(filter(None, notes)),
+    )
+
+
+def refused(name: str, candidates: Sequence[Response], *notes: str) -> Response:
+    """The response of layer `name` when the model refused every candidate."""
+    note = "; ".join(filter(None, (*notes, "every candidate was refused")))
+    return Response(strategy=name, output=None, finish="refused", candidates=tuple(candidates), note=note)
+
+
+def best_of(name: str, candidates: Sequence[Response], *notes: str) -> Response:
+    """Choose the candidate with the highest score, the lowest index of equals.
+
+    Refusals cannot be chosen. Unranked candidates are chosen only if none is ranked, and then the
+    first of them.
+    """
+    eligible = [index for index, candidate in enumerate(candidates) if candidate.output is not None]
+    if not eligible:
+        return refused(name, candidates, *notes)
+    scores = {index: score for index in eligible if (score := score_of(candidates[index])) is not None}
+    if not scores:
+        return adopt(name, candidates, eligible[0], *notes, "no candidate could be ranked: took the first")
+    top = max(scores.values())
+    best = [index for index, score in scores.items() if score == top]
+    tie = f"tie between candidates {', '.join(map(str, best))}: took the first" if len(best) > 1 else ""
+    return adopt(name, candidates, best[0], *notes, tie)

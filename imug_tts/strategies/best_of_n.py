@@ -1,0 +1,59 @@
+"""Draw N candidates on one history and keep the one that the judge ranks highest (Best-of-N)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import Judge, OutOfBudget, Scope, Strategy
+from imug_tts.dialogue import Modality, Response, Turn
+from imug_tts.strategies._knobs import at_least, layer_name, need_judge, need_modalities
+from imug_tts.strategies._selection import best_of, judged
+
+__all__ = ["BestOfN"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfN:
+    """The highest-ranked of `n` candidates of `inner`; the lowest index of equals.
+
+    Candidate i has the seed of child i: candidate 0 is what `inner` alone would answer, and the
+    candidates of a small n are the first ones of a larger.
+    """
+
+    inner: Strategy
+    judge: Judge
+    n: int = 4
+    applies_to: tuple[Modality, ...] = ("image",)
+
+    def __post_init__(self) -> None:
+        need_judge("best_of_n", self.judge)
+        at_least("best_of_n", "n", self.n, 1)
+        need_modalities("best_of_n", self.applies_to)
+
+    @property
+    def name(self) -> str:
+        return layer_name(f"best_of_{self.n}", self.judge)
+
+    async def respond(self, turn: Turn, scope: Scope) -> Response:
+        """All candidates are in the response, each with its verdict.
+
+        Raises:
+            OutOfBudget: nothing could be drawn at all.
+            BackboneError, JudgeError: a call failed.
+        """
+        if turn.modality not in self.applies_to:
+            return await self.inner.respond(turn, scope)
+        drawn = await gather_all(self._candidate(turn, branch) for branch in scope.split(self.n))
+        candidates = [one for one in drawn if not isinstance(one, OutOfBudget)]
+        if not candidates:
+            raise OutOfBudget(f"{self.name}: the budget allows no candidate")
+        short = f"the budget allowed {len(candidates)} of {self.n} candidates"
+        return best_of(self.name, candidates, short if len(candidates) < self.n else "")
+
+    async def _candidate(self, turn: Turn, branch: Scope) -> Response:
+        candidate = await self.inner.respond(turn, branch)
+        try:
+            return await judged(self.judge, turn, candidate, branch)
+        except OutOfBudget:
+            return candidate  # drawn and paid for: it stays, unranked
