@@ -6,12 +6,13 @@ Implementations import this module and `dialogue`, never each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
 
 from imug_tts.dialogue import Message, Modality, Part, Response, Sample, Turn, Verdict
 
 __all__ = [
+    "MODEL_ROLES",
     "Backbone",
     "BackboneError",
     "Benchmark",
@@ -23,12 +24,12 @@ __all__ = [
     "Judge",
     "JudgeError",
     "ModelRole",
-    "Outcome",
     "OutOfBudget",
+    "Outcome",
     "Request",
     "Sampling",
-    "Score",
     "Scope",
+    "Score",
     "SeedGuarantee",
     "Strategy",
     "TimedOut",
@@ -44,6 +45,7 @@ SeedGuarantee = Literal["exact", "best_effort", "none"]
 """Whether one request and seed give one candidate: bit for bit in any batch, nearly, or not."""
 
 ModelRole = Literal["generator", "planner", "verifier"]
+MODEL_ROLES: Final[tuple[ModelRole, ...]] = get_args(ModelRole)
 
 
 class ConfigurationError(ValueError):
@@ -87,6 +89,11 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})
+
+    def behind_a_shared_prompt(self) -> Cost:
+        """The cost of a call whose prompt another call has paid for."""
+        shared = self.prompt_tokens + self.cached_tokens
+        return replace(self, prompt_tokens=0, cached_tokens=shared)
 
     def to_json(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -194,7 +201,7 @@ class Scope(Protocol):
         """The scope of attempt `index` of a sequence; attempts share this scope's budget."""
         ...
 
-    def split(self, n: int) -> list[Scope]:
+    def split(self, n: int) -> Sequence[Scope]:
         """Scopes of n parallel candidates; each gets its share of the budget left.
 
         Fewer than n when the budget of the turn's own modality is smaller; at least one.

@@ -1,0 +1,21 @@
+"""The engine: dialogues in, records out; everything that was ever computed is kept."""
+
+from imug_tts.engine.conversation import Conversation
+from imug_tts.engine.execute import Summary, execute
+from imug_tts.engine.files import StorageError
+from imug_tts.engine.journal import Journal, JournalWarning
+from imug_tts.engine.runner import Arm, History, check
+from imug_tts.engine.scope import Budget
+
+__all__ = [
+    "Arm",
+    "Budget",
+    "Conversation",
+    "History",
+    "Journal",
+    "JournalWarning",
+    "StorageError",
+    "Summary",
+    "check",
+    "execute",
+]

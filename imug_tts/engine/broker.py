@@ -1,0 +1,222 @@
+"""Batches the calls of all dialogues in flight, and answers what the journal knows.
+
+A call waits on the broker's list; when the event loop has nothing else to do, or a batch is full,
+everything that waits and can go together is handed to the backbone in a worker thread. Calls of
+one history become one request with several seeds. Results are keyed by call, never by order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Cost, Request, Sampling
+from imug_tts.dialogue import Message, Modality
+from imug_tts.engine.journal import Journal
+
+__all__ = ["Answer", "Broker", "Call"]
+
+_IDLE_TURNS = 16
+"""Turns of the event loop without a new call after which no coroutine can go on by itself.
+
+A result passes through about three turns per nested gather before the next call is made; fewer
+turns would split batches, more cost some 10 us each.
+"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One candidate wanted: one seed on one history."""
+
+    history: tuple[Message, ...]
+    modality: Modality
+    seed: int
+    sampling: Sampling
+    yes_no: bool = False
+
+    @cached_property
+    def prompt_id(self) -> str:
+        """SHA-256 over the history's messages."""
+        return hashlib.sha256("".join(m.digest for m in self.history).encode()).hexdigest()
+
+    def identity(self, backbone_identity: str) -> str:
+        """SHA-256 over everything that determines the candidate, model and seed included."""
+        s = self.sampling
+        text = (
+            f"{backbone_identity}\n{self.prompt_id}\n{self.modality}\n"
+            f"{s.temperature!r} {s.max_tokens}\n{self.seed}\n{self.yes_no}"
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Answer(NamedTuple):
+    """A candidate and the identity of the call that made it."""
+
+    call_id: str
+    candidate: Candidate
+
+
+class _Group(NamedTuple):
+    """What calls of one batch have in common."""
+
+    modality: Modality
+    sampling: Sampling
+    yes_no: bool
+
+
+class Broker:
+    """Stands between the dialogues of one event loop and one backbone."""
+
+    def __init__(self, backbone: Backbone, journal: Journal) -> None:
+        self.backbone = backbone
+        self.spent = Cost()
+        self.replayed = 0
+        self._journal = journal
+        self._max_batch = backbone.capabilities.max_batch
+        self._waiting: dict[_Group, dict[str, Call]] = {}
+        self._futures: dict[str, asyncio.Future[Candidate]] = {}
+        self._flusher: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="backbone")
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer a call, from the journal if it was ever finished.
+
+        Raises:
+            BackboneError: the backbone failed on this call.
+        """
+        if call.sampling.temperature == 0:
+            call = replace(call, seed=0)  # greedy: every seed is the same call
+        call_id = call.identity(self.backbone.identity)
+        future = self._futures.get(call_id)
+        if future is None:
+            known = self._journal.get(call_id)
+            if known is not None:
+                self.replayed += 1
+                return Answer(call_id, known)
+            future = self._enqueue(call_id, call)
+        return Answer(call_id, await asyncio.shield(future))
+
+    async def stop(self) -> None:
+        """Finish and journal the batch in flight; hand out no more."""
+        self._stopping = True
+        if self._flusher is not None:
+            await asyncio.gather(self._flusher, return_exceptions=True)
+        for future in self._futures.values():
+            future.cancel()
+        self._worker.shutdown()
+
+    def _enqueue(self, call_id: str, call: Call) -> asyncio.Future[Candidate]:
+        future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
+        self._futures[call_id] = future
+        group = _Group(call.modality, call.sampling, call.yes_no)
+        self._waiting.setdefault(group, {})[call_id] = call
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush_until_empty())
+        return future
+
+    async def _flush_until_empty(self) -> None:
+        while not self._stopping:
+            await self._settle()
+            batch = self._take_batch()
+            if not batch or self._stopping:
+                return
+            try:
+                finished = await self._run(batch)
+            except Exception as error:
+                self._fail(batch, error)
+                if not isinstance(error, BackboneError):
+                    return
+            else:
+                for call_id, candidate in finished.items():
+                    self._futures.pop(call_id).set_result(candidate)
+
+    async def _settle(self) -> None:
+        """Return when a batch is full, or no new call came for a few turns of the loop."""
+        idle = 0
+        seen = self._num_waiting()
+        while idle < _IDLE_TURNS and not self._full():
+            await asyncio.sleep(0)
+            now = self._num_waiting()
+            idle = idle + 1 if now == seen else 0
+            seen = now
+
+    def _num_waiting(self) -> int:
+        return sum(len(calls) for calls in self._waiting.values())
+
+    def _full(self) -> bool:
+        return any(len(calls) >= self._max_batch for calls in self._waiting.values())
+
+    def _take_batch(self) -> dict[str, Call]:
+        """Up to `max_batch` calls of the group in which most calls wait."""
+        if not self._waiting:
+            return {}
+        group = max(self._waiting, key=lambda g: len(self._waiting[g]))
+        calls = self._waiting[group]
+        batch = {call_id: calls.pop(call_id) for call_id in list(calls)[: self._max_batch]}
+        if not calls:
+            del self._waiting[group]
+        return batch
+
+    async def _run(self, batch: dict[str, Call]) -> dict[str, Candidate]:
+        """Generate, and journal before anyone can use the result."""
+        ids, requests = _merge(batch)
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter()
+        results = await loop.run_in_executor(self._worker, self._generate, requests)
+        seconds = (time.perf_counter() - started) / len(batch)
+        finished: dict[str, Candidate] = {}
+        for request_ids, candidates in zip(ids, results, strict=True):
+            if isinstance(candidates, BackboneError):
+                self._fail({i: batch[i] for i in request_ids}, candidates)
+                continue
+            for call_id, candidate in zip(request_ids, candidates, strict=True):
+                cost = replace(candidate.cost, seconds=seconds)
+                finished[call_id] = replace(candidate, cost=cost)
+                first = call_id == request_ids[0]
+                self.spent += cost if first else cost.behind_a_shared_prompt()
+        self._journal.append(finished.items())
+        return finished
+
+    def _generate(self, requests: Sequence[Request]) -> list[list[Candidate] | BackboneError]:
+        """Generate; a failing batch is halved until the requests that fail stand alone."""
+        try:
+            return list(self.backbone.generate(requests))
+        except BackboneError as error:
+            if len(requests) == 1:
+                return [error]
+        half = len(requests) // 2
+        return self._generate(requests[:half]) + self._generate(requests[half:])
+
+    def _fail(self, calls: dict[str, Call], error: Exception) -> None:
+        for call_id in calls:
+            future = self._futures.pop(call_id, None)
+            if future is not None and not future.done():
+                future.set_exception(error)
+
+
+def _merge(batch: dict[str, Call]) -> tuple[list[list[str]], list[Request]]:
+    """One request per history: the call ids of each, and the requests, in the same order."""
+    by_prompt: dict[str, list[str]] = {}
+    for call_id, call in batch.items():
+        by_prompt.setdefault(call.prompt_id, []).append(call_id)
+    ids = list(by_prompt.values())
+    requests = []
+    for request_ids in ids:
+        first = batch[request_ids[0]]
+        requests.append(
+            Request(
+                history=first.history,
+                modality=first.modality,
+                seeds=tuple(batch[call_id].seed for call_id in request_ids),
+                sampling=first.sampling,
+                yes_no=first.yes_no,
+            )
+        )
+    return ids, requests

@@ -1,0 +1,74 @@
+"""One dialogue by hand: the three-line way to try a strategy on a backbone."""
+
+from __future__ import annotations
+
+import asyncio
+
+from imug_tts.contracts import MODEL_ROLES, Backbone, Strategy
+from imug_tts.dialogue import Message, Modality, Part, Response, Text, Turn
+from imug_tts.engine.broker import Broker
+from imug_tts.engine.journal import Journal
+from imug_tts.engine.scope import Budget, TurnScope
+from imug_tts.strategies import check_composition
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """A dialogue with a backbone that answers through a strategy.
+
+    >>> chat = Conversation(load_backbone("pocket"), Direct())          # doctest: +SKIP
+    >>> chat.say("add a red star at b2", modality="image").output.pixels().shape  # doctest: +SKIP
+    (64, 64, 3)
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        strategy: Strategy,
+        *,
+        seed: int = 0,
+        budget: Budget | None = None,
+        system_prompt: str | None = None,
+    ) -> None:
+        """Raises ConfigurationError when the strategy cannot work with the backbone."""
+        check_composition(strategy, dict.fromkeys(MODEL_ROLES, backbone.capabilities))
+        self._backbone = backbone
+        self._strategy = strategy
+        self._seed = seed
+        self._budget = budget or Budget()
+        self._journal = Journal()
+        self._turn = 0
+        self.history: list[Message] = []
+        if system_prompt is not None:
+            self.history.append(Message("system", (Text(system_prompt),)))
+
+    def say(self, *parts: Part | str, modality: Modality = "text") -> Response:
+        """Say something and return the answer; both enter the history.
+
+        Raises:
+            BackboneError: the model failed; the history is as it was before.
+        """
+        user = Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+        history = (*self.history, user)
+        response = asyncio.run(self._respond(Turn("conversation", self._turn + 1, modality, history)))
+        self._turn += 1
+        self.history.append(user)
+        if response.output is not None:
+            self.history.append(Message("assistant", response.left_behind))
+        return response
+
+    async def _respond(self, turn: Turn) -> Response:
+        broker = Broker(self._backbone, self._journal)
+        scope = TurnScope.root(
+            brokers={"generator": broker},
+            run_seed=self._seed,
+            sample=turn.sample,
+            turn=turn.number,
+            modality=turn.modality,
+            budget=self._budget,
+        )
+        try:
+            return await self._strategy.respond(turn, scope)
+        finally:
+            await broker.stop()

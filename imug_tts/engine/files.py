@@ -1,0 +1,83 @@
+"""Writing files so that a kill or a full disk never leaves half of one."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imug_tts.contracts import ConfigurationError
+
+__all__ = ["StorageError", "exclusive", "storage_errors", "write_atomically"]
+
+
+class StorageError(RuntimeError):
+    """The output could not be written. What was journaled is safe."""
+
+
+@contextmanager
+def storage_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError into a StorageError that names the folder and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            advice = "free some space and start the same command again; finished calls are kept"
+        else:
+            advice = "choose a folder that can be written with output=DIR"
+        raise StorageError(f"cannot write to {folder}: {error.strerror or error}; {advice}") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file under another name and rename it; makes its folder.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path.parent):
+        try:
+            descriptor = _create(temporary)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = _create(temporary)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process alone; the kernel lets go when the process ends, however it ends.
+
+    Raises:
+        ConfigurationError: another process holds it.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
+            raise ConfigurationError(
+                f"{folder} is in use by another process (pid {holder}); "
+                "wait for it, or choose another output=DIR"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
