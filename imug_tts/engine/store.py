@@ -20,6 +20,8 @@ __all__ = ["RunStore", "plain"]
 
 Record = dict[str, Any]
 
+_HEADING = ("run", "strategy", "oracle", "seed", "history", "benchmark")
+
 
 class RunStore:
     """Writes records in planned order, whatever the order in which dialogues finish.
@@ -57,8 +59,12 @@ class RunStore:
             self._file = os.open(self.folder / "turns.jsonl", os.O_WRONLY | os.O_APPEND)
 
     def add(self, index: int, records: list[Record]) -> None:
-        """Take the records of dialogue `index`; they are written when their turn in the order comes."""
-        self.records[index] = self._ready[index] = records
+        """Take the records of dialogue `index`; they are written when their turn in the order comes.
+
+        Every record begins with the fields of the manifest that name its run.
+        """
+        heading = {key: self._manifest[key] for key in _HEADING}
+        self.records[index] = self._ready[index] = [heading | record for record in records]
         self._append(self._take_ready())
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:

@@ -1,0 +1,110 @@
+"""A toy benchmark and a tracker that listens, for tests of the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imug_tts.contracts import Backbone, Score, Strategy
+from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.engine import Arm, Budget, History, Summary, execute
+from tests.support import ToyBackbone
+
+GOLD_IMAGE = Image.from_bytes(b"gold")
+
+
+@dataclass(frozen=True)
+class ToyBenchmark:
+    """Dialogues of image, text, image, text turns; an output's score is in its bytes."""
+
+    num_samples: int = 6
+    references: bool = True
+    identity: str = "toy:1"
+
+    def samples(self) -> Sequence[Sample]:
+        return [self._sample(index) for index in range(self.num_samples)]
+
+    def reference(self, sample: Sample, number: int) -> Part | None:
+        if not self.references:
+            return None
+        return GOLD_IMAGE if number % 2 else Text("A")
+
+    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+        last = outputs[-1]
+        content = last.sha256 if isinstance(last, Image) else last.text
+        return Score(value=sum(map(ord, content)) % 101 / 100, detail={"outputs": len(outputs)})
+
+    def _sample(self, index: int) -> Sample:
+        questions = tuple(
+            Question(number, "image" if number % 2 else "text", (Text(f"turn {number} of {index}"),))
+            for number in range(1, 5)
+        )
+        return Sample(str(index), "static_spatial", "toys", "shapes", questions)
+
+
+@dataclass
+class Listener:
+    """A tracker that keeps what it is told."""
+
+    planned: int = 0
+    turns: list[bool] = field(default_factory=list)
+    """For each turn that was reported, whether it was there before."""
+    summary: Summary | None = None
+
+    def start(self, run: str, planned: int) -> None:
+        self.planned = planned
+
+    def turn(self, record: Mapping[str, Any], replayed: bool) -> None:
+        self.turns.append(replayed)
+
+    def finish(self, summary: Summary) -> None:
+        self.summary = summary
+
+
+def run(
+    folder: Path,
+    strategy: Strategy,
+    backbone: Backbone | None = None,
+    *,
+    benchmark: ToyBenchmark | None = None,
+    history: History = "own",
+    seed: int = 0,
+    budget: Budget | None = None,
+    journal: Path | None = None,
+    in_flight: int | None = None,
+    tracker: Listener | None = None,
+) -> Summary:
+    """Execute a toy arm into `folder`; its identity is the seed and the history."""
+    arm = Arm(
+        backbone=backbone or ToyBackbone(),
+        strategy=strategy,
+        benchmark=benchmark or ToyBenchmark(),
+        history=history,
+        seed=seed,
+        budget=budget or Budget(),
+    )
+    return execute(
+        arm,
+        folder=folder,
+        journal=journal or folder / "journal",
+        identity={"seed": seed, "history": history},
+        config={"seed": seed},
+        tracker=tracker or Listener(),
+        in_flight=in_flight,
+    )
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run without durations and without the run's name."""
+    lines = (folder / "turns.jsonl").read_text().splitlines()
+    return [without_durations(json.loads(line)) for line in lines]
+
+
+def without_durations(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: v for key, v in value.items() if key not in ("seconds", "run")}
+        return {key: without_durations(v) for key, v in kept.items()}
+    return [without_durations(v) for v in value] if isinstance(value, list) else value
