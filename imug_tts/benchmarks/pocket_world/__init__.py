@@ -1,1 +1,5 @@
-"""The pocket world: a small exact world for multi-turn dialogues of text and images, offline and procedural."""
+"""The pocket world: a small exact world for dialogues of text and images, offline and procedural."""
+
+from imug_tts.benchmarks.pocket_world.benchmark import PocketWorld
+
+__all__ = ["PocketWorld"]

@@ -1,0 +1,1 @@
+"""Benchmarks: dialogues, their references, and their scorers."""
