@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -212,6 +212,12 @@ class Response:
     chosen: int | None = None
     note: str = ""
     keep_plan: bool = False
+
+    def walk(self) -> Iterator[Response]:
+        """The response and everything that it considered, parents first."""
+        yield self
+        for candidate in self.candidates:
+            yield from candidate.walk()
 
     @property
     def left_behind(self) -> tuple[Part, ...]:

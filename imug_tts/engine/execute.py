@@ -10,25 +10,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imug_tts.contracts import Cost
 from imug_tts.dialogue import Sample
 from imug_tts.engine.files import exclusive
 from imug_tts.engine.journal import Journal
-from imug_tts.engine.runner import Arm, RunTracker, Session, check, run_dialogues
+from imug_tts.engine.runner import Arm, Session, check, run_dialogues
 from imug_tts.engine.store import RunStore, plain
 from imug_tts.strategies import is_oracle, label
+from imug_tts.tracking import Tracker
 
 __all__ = ["Summary", "execute"]
 
 _PACKAGES = ("imug_tts", "torch", "transformers", "numpy", "pillow")
-
-
-class _Tracker(RunTracker, Protocol):
-    def start(self, run: str, planned: int) -> None: ...
-
-    def finish(self, summary: Summary) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +70,7 @@ def execute(
     journal: Path,
     identity: Mapping[str, Any],
     config: Mapping[str, Any],
-    tracker: _Tracker,
+    tracker: Tracker,
     in_flight: int | None = None,
 ) -> Summary:
     """Run an arm into `folder`. A finished run returns at once, without loading weights.

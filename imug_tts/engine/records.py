@@ -8,19 +8,12 @@ from typing import Any
 from imug_tts.contracts import Cost, Outcome, Score
 from imug_tts.dialogue import Image, Part, Question, Response, Sample
 
-__all__ = ["images_of", "response_to_json", "tree", "turn_record"]
-
-
-def tree(response: Response) -> Iterator[Response]:
-    """The response and everything that it considered, parents first."""
-    yield response
-    for candidate in response.candidates:
-        yield from tree(candidate)
+__all__ = ["images_of", "response_to_json", "turn_record"]
 
 
 def images_of(response: Response) -> Iterator[Image]:
     """Every image in the tree of a response."""
-    for node in tree(response):
+    for node in response.walk():
         if isinstance(node.output, Image):
             yield node.output
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from imug_tts.contracts import (
     MODEL_ROLES,
@@ -30,21 +30,16 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn
 from imug_tts.engine.broker import Broker
 from imug_tts.engine.journal import Journal
-from imug_tts.engine.records import images_of, tree, turn_record
+from imug_tts.engine.records import images_of, turn_record
 from imug_tts.engine.scope import Budget, TurnScope
 from imug_tts.engine.store import RunStore
 from imug_tts.strategies import check_composition
+from imug_tts.tracking import Tracker
 
-__all__ = ["Arm", "History", "RunTracker", "check", "run_dialogues"]
+__all__ = ["Arm", "History", "Session", "check", "run_dialogues"]
 
 History = Literal["own", "gold"]
 Record = dict[str, Any]
-
-
-class RunTracker(Protocol):
-    """What the runner tells while it works (a part of tracking.Tracker)."""
-
-    def turn(self, record: Mapping[str, Any], replayed: bool) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +152,7 @@ class Dialogue:
 
     async def _score(self, response: Response) -> dict[Part, Score]:
         """Score the answer and, for analysis, every output that was considered."""
-        outputs = dict.fromkeys(node.output for node in tree(response) if node.output is not None)
+        outputs = dict.fromkeys(node.output for node in response.walk() if node.output is not None)
         return {
             output: await self._arm.benchmark.score(self._sample, [*self._outputs, output])
             for output in outputs
@@ -198,7 +193,7 @@ class Session:
 async def run_dialogues(
     arm: Arm,
     journal: Journal,
-    tracker: RunTracker,
+    tracker: Tracker,
     store: RunStore,
     samples: Sequence[Sample],
     in_flight: int,

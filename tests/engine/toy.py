@@ -54,6 +54,9 @@ class Listener:
     """For each turn that was reported, whether it was there before."""
     summary: Summary | None = None
 
+    def announce(self, title: str, number: int, total: int) -> None:
+        raise AssertionError("a run does not announce itself; the sweep does")
+
     def start(self, run: str, planned: int) -> None:
         self.planned = planned
 
