@@ -1,0 +1,73 @@
+"""Test-time scaling of unified multimodal models on multi-turn image-text dialogue.
+
+>>> from imug_tts import ChainOfThought, Conversation, Direct, load_backbone
+>>> chat = Conversation(load_backbone("pocket"), ChainOfThought(inner=Direct()))  # doctest: +SKIP
+>>> image = chat.say("draw a red star at b2", modality="image").output  # doctest: +SKIP
+
+Names are imported when they are first used, so that `import imug_tts` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from imug_tts.backbones.pocket import PocketBackbone
+    from imug_tts.benchmarks.pocket_world import PocketWorld
+    from imug_tts.contracts import Backbone
+    from imug_tts.engine import Conversation
+    from imug_tts.judges import BackboneJudge, ExactJudge
+    from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
+
+__all__ = [
+    "BackboneJudge",
+    "BestOfN",
+    "ChainOfThought",
+    "Conversation",
+    "Direct",
+    "ExactJudge",
+    "MajorityVote",
+    "PocketBackbone",
+    "PocketWorld",
+    "SelfVerification",
+    "__version__",
+    "load_backbone",
+]
+
+__version__ = "0.1.0"
+
+_HOMES: Final = {
+    "BackboneJudge": "imug_tts.judges",
+    "BestOfN": "imug_tts.strategies",
+    "ChainOfThought": "imug_tts.strategies",
+    "Conversation": "imug_tts.engine",
+    "Direct": "imug_tts.strategies",
+    "ExactJudge": "imug_tts.judges",
+    "MajorityVote": "imug_tts.strategies",
+    "PocketBackbone": "imug_tts.backbones.pocket",
+    "PocketWorld": "imug_tts.benchmarks.pocket_world",
+    "SelfVerification": "imug_tts.strategies",
+}
+
+
+def load_backbone(name: str, **knobs: Any) -> Backbone:
+    """A backbone by the name that configurations use. Its weights are loaded when it is first asked.
+
+    Raises:
+        ConfigurationError: no such backbone or knob, or a value that is not allowed.
+    """
+    from imug_tts.configuration import build_backbone
+
+    return build_backbone({"name": name, **knobs})
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
