@@ -29,7 +29,7 @@ from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
 
 __all__ = ["BackboneJudge"]
 
-_MARKER: Final = re.compile(r"^(?:\s|[-*•–]|\[[ xX]?\]|\(?\d+[.):])+")
+_MARKER: Final = re.compile(r"^(?:\s|[-*•]|\[[ xX]?\]|\(?\d+[.):])+")
 _YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
 
 

@@ -30,9 +30,12 @@ class ExactJudge:
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """Score `response` as the answer to `turn`, behind the answers that its history holds.
 
+        Asks no model, so `scope` is not used.
+
         Raises:
             JudgeError: the benchmark does not hold the turn, or its scorer failed.
         """
+        del scope
         sample = self._samples.get(turn.sample)
         if sample is None:
             raise JudgeError(f"the benchmark {self.benchmark.identity} has no sample {turn.sample!r}")

@@ -42,9 +42,8 @@ def load(set_name: str) -> Mapping[str, str]:
         ConfigurationError: there is no such set.
     """
     if set_name not in available():
-        raise ConfigurationError(
-            f"prompt set {set_name!r} does not exist; the backbone may declare one of {', '.join(available())}"
-        )
+        known = ", ".join(available())
+        raise ConfigurationError(f"prompt set {set_name!r} does not exist; the backbone may declare {known}")
     folder = files(__package__) / set_name
     texts = {name: (folder / f"{name}.txt").read_text(encoding="utf-8").strip() for name in NAMES}
     return MappingProxyType(texts)

@@ -2,7 +2,7 @@
 
 from imug_tts.strategies.best_of_n import BestOfN
 from imug_tts.strategies.chain_of_thought import ChainOfThought
-from imug_tts.strategies.composition import check_composition, label, layers
+from imug_tts.strategies.composition import check_composition, is_oracle, label, layers
 from imug_tts.strategies.direct import Direct
 from imug_tts.strategies.majority_vote import MajorityVote
 from imug_tts.strategies.self_verification import SelfVerification
@@ -14,6 +14,7 @@ __all__ = [
     "MajorityVote",
     "SelfVerification",
     "check_composition",
+    "is_oracle",
     "label",
     "layers",
 ]

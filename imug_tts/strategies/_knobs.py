@@ -24,7 +24,8 @@ def need_modalities(layer: str, applies_to: Sequence[str]) -> None:
 def need_judge(layer: str, judge: Judge | None) -> None:
     if judge is None:
         raise ConfigurationError(
-            f"{layer} needs a judge, and the run has none (judge=none); set judge=backbone, or leave {layer} out"
+            f"{layer} needs a judge, and the run has none (judge=none); "
+            f"set judge=backbone, or leave {layer} out"
         )
 
 

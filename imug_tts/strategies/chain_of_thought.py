@@ -60,8 +60,7 @@ class ChainOfThought:
         return (planned.output.text.strip() or None) if isinstance(planned.output, Text) else None
 
     def _frame(self, answer: Response, plan: str | None, note: str) -> Response:
-        """A plain answer becomes this layer's own; one with a tree or plan is kept below it."""
-        if answer.candidates or answer.plan:
+        """A plain answer becomes this layer's own; one with a story of its own is kept below it."""
+        if answer.candidates or answer.plan or answer.note:
             answer = adopt(self.name, (answer,), 0)
-        notes = "; ".join(filter(None, (note, answer.note)))
-        return replace(answer, strategy=self.name, plan=plan, keep_plan=self.keep_plan, note=notes)
+        return replace(answer, strategy=self.name, plan=plan, keep_plan=self.keep_plan, note=note)

@@ -14,7 +14,7 @@ from imug_tts.strategies.direct import Direct
 from imug_tts.strategies.majority_vote import MajorityVote
 from imug_tts.strategies.self_verification import SelfVerification
 
-__all__ = ["MAX_LAYERS", "check_composition", "label", "layers"]
+__all__ = ["MAX_LAYERS", "check_composition", "is_oracle", "label", "layers"]
 
 MAX_LAYERS: Final = 8
 """Every layer multiplies the calls of a turn; more layers than this are a mistake."""
@@ -36,6 +36,12 @@ def label(strategy: Strategy) -> str:
     """
     texts = [_layer_label(layer) for layer in layers(strategy)]
     return "+".join([text for text in texts if text != "direct"] or texts)
+
+
+def is_oracle(strategy: Strategy) -> bool:
+    """Whether any layer selects by the scorer itself."""
+    judges = (getattr(layer, "judge", None) for layer in layers(strategy))
+    return any(judge is not None and judge.oracle for judge in judges)
 
 
 def check_composition(
@@ -167,8 +173,8 @@ def _check_variety(layer: Strategy, inner: Sequence[Strategy], acts_on: Sequence
     for modality in acts_on:
         if draws > 1 and not any(_varies(below, modality) for below in inner):
             raise ConfigurationError(
-                f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it wraps "
-                f"is greedy there; set {modality}_temperature of the innermost layer above 0"
+                f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it "
+                f"wraps is greedy there; set {modality}_temperature of the innermost layer above 0"
             )
 
 

@@ -38,7 +38,9 @@ class SelfVerification:
         if not 0 <= self.threshold <= 1:
             raise ConfigurationError(f"self_verify: threshold is {self.threshold}; set it between 0 and 1")
         if self.refine not in ("fresh", "feedback", "edit"):
-            raise ConfigurationError(f"self_verify: refine is {self.refine!r}; set it to fresh, feedback or edit")
+            raise ConfigurationError(
+                f"self_verify: refine is {self.refine!r}; set it to fresh, feedback or edit"
+            )
 
     @property
     def name(self) -> str:

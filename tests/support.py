@@ -1,0 +1,234 @@
+"""A small deterministic world for tests of strategies and judges.
+
+`ToyBackbone` answers with a hash of history and seed, so that any change of what a model is asked
+shows in its output; `answer` runs a strategy in the engine's own scope, with calls that finish in a
+shuffled order when asked to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from imug_tts.contracts import (
+    Candidate,
+    Capabilities,
+    Cost,
+    ModelRole,
+    Request,
+    Sampling,
+    Scope,
+    Strategy,
+)
+from imug_tts.dialogue import Image, Message, Modality, Part, Response, Text, Turn, Verdict
+from imug_tts.engine import Budget
+from imug_tts.engine.broker import Broker
+from imug_tts.engine.journal import Journal
+from imug_tts.engine.scope import TurnScope
+from imug_tts.prompts import load
+
+__all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "nodes", "turn_of", "within"]
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    outputs=frozenset({"text", "image"}),
+    reads_images=True,
+    draws_from_images=True,
+    seeds="exact",
+    logits=True,
+    max_batch=16,
+)
+
+
+@dataclass
+class ToyBackbone:
+    """Plans, checks and draws by hash. Rates are shares of calls, decided by the call alone."""
+
+    capabilities: Capabilities = CAPABILITIES
+    refusal_rate: float = 0.0
+    """Images refused."""
+    mumble_rate: float = 0.0
+    """Checks answered by neither yes nor no; for a mumbled check P(yes) is missing too."""
+    checklist: str = "1. Is it bright?\n- Is it square?\n\nIs the star at b2?"
+    reply: Callable[[tuple[Message, ...], int], str] | None = None
+    """Answers text turns and plans, from history and seed."""
+    identity: str = "toy"
+    asked: list[Request] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        self.asked.extend(requests)
+        return [[self._draw(request, seed) for seed in request.seeds] for request in requests]
+
+    def calls(self, modality: Modality) -> int:
+        return sum(len(request.seeds) for request in self.asked if request.modality == modality)
+
+    def prompts_asked(self) -> Counter[str]:
+        """How often each prompt of the set stood last in a request."""
+        texts = {text: name for name, text in load(self.capabilities.prompts).items()}
+        return Counter(texts.get(_last_text(request.history), "other") for request in self.asked)
+
+    def _draw(self, request: Request, seed: int) -> Candidate:
+        greedy = request.sampling.temperature == 0
+        noise = _hash("".join(m.digest for m in request.history), request.modality, 0 if greedy else seed)
+        cost = Cost(calls=1, images=int(request.modality == "image"))
+        if request.modality == "image":
+            if _share(noise, "refuse") < self.refusal_rate:
+                return Candidate(output=None, finish="refused", cost=cost)
+            return Candidate(output=Image.from_bytes(noise.encode()), cost=cost)
+        if request.yes_no:
+            return self._check(noise, cost)
+        return Candidate(output=Text(self._write(request.history, seed, noise)), cost=cost)
+
+    def _check(self, noise: str, cost: Cost) -> Candidate:
+        p_yes = _share(noise, "yes")
+        if _share(noise, "mumble") < self.mumble_rate:
+            return Candidate(output=Text("Hard to say."), cost=cost)
+        reply = "Yes." if p_yes >= 0.5 else "No, it is dark."
+        return Candidate(output=Text(reply), p_yes=p_yes if self.capabilities.logits else None, cost=cost)
+
+    def _write(self, history: tuple[Message, ...], seed: int, noise: str) -> str:
+        if _last_text(history) == load(self.capabilities.prompts)["checklist"]:
+            return self.checklist
+        if self.reply is not None:
+            return self.reply(history, seed)
+        return f"{'ABCDEFG'[int(noise[:4], 16) % 7]} {noise[:6]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableJudge:
+    """Scores outputs by a table; None is unparsable, an output that is not in the table gets 0."""
+
+    scores: Mapping[Part, float | None]
+    failed: tuple[str, ...] = ("the star is missing",)
+    name: str = "table"
+    oracle: bool = False
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        del turn, scope
+        assert response.output is not None
+        score = self.scores.get(response.output, 0.0)
+        status: Literal["ok", "unparsable"] = "unparsable" if score is None else "ok"
+        failed = () if score is None or score >= 1 else self.failed
+        return Verdict(status=status, judge=self.name, score=score, failed=failed)
+
+
+def turn_of(modality: Modality = "image") -> Turn:
+    """Turn 2 of a dialogue that holds an image."""
+    history = (
+        Message("user", (Text("draw a star"),)),
+        Message("assistant", (Image.from_bytes(b"star"),)),
+        Message("user", (Text("add a circle" if modality == "image" else "what is it? A star B circle"),)),
+    )
+    return Turn(sample="static/toy/0", number=2, modality=modality, history=history)
+
+
+def answer(
+    strategy: Strategy,
+    turn: Turn | None = None,
+    backbone: ToyBackbone | None = None,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    shuffle: int | None = None,
+) -> Response:
+    """Run `strategy` on `turn` in a scope of the engine; `shuffle` seeds the order of completion."""
+    turn = turn or turn_of()
+
+    async def run(scope: Scope) -> Response:
+        return await strategy.respond(turn, scope)
+
+    return within(run, turn, backbone, seed=seed, budget=budget, shuffle=shuffle)
+
+
+def within(
+    run: Callable[[Scope], Awaitable[T]],
+    turn: Turn,
+    backbone: ToyBackbone | None = None,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    shuffle: int | None = None,
+) -> T:
+    """What `run` returns, given the scope of `turn`."""
+
+    async def main() -> T:
+        broker = Broker(backbone or ToyBackbone(), Journal())
+        root = TurnScope.root(
+            brokers={"generator": broker},
+            run_seed=seed,
+            sample=turn.sample,
+            turn=turn.number,
+            modality=turn.modality,
+            budget=budget or Budget(),
+        )
+        try:
+            return await run(root if shuffle is None else _Shuffled(root, random.Random(shuffle)))
+        finally:
+            await broker.stop()
+
+    return asyncio.run(main())
+
+
+def nodes(response: Response) -> list[Response]:
+    """The response and everything below it."""
+    return [response, *(node for candidate in response.candidates for node in nodes(candidate))]
+
+
+@dataclass
+class _Shuffled:
+    """A scope whose calls begin and end after random delays."""
+
+    scope: Scope
+    delays: random.Random
+
+    @property
+    def seed(self) -> int:
+        return self.scope.seed
+
+    def prompts(self, role: ModelRole) -> Mapping[str, str]:
+        return self.scope.prompts(role)
+
+    def child(self, index: int) -> Scope:
+        return _Shuffled(self.scope.child(index), self.delays)
+
+    def split(self, n: int) -> Sequence[Scope]:
+        return [_Shuffled(scope, self.delays) for scope in self.scope.split(n)]
+
+    async def ask(
+        self,
+        role: ModelRole,
+        history: tuple[Message, ...],
+        modality: Modality,
+        sampling: Sampling,
+        *,
+        yes_no: bool = False,
+    ) -> Candidate:
+        await self._dawdle()
+        try:
+            return await self.scope.ask(role, history, modality, sampling, yes_no=yes_no)
+        finally:
+            await self._dawdle()
+
+    async def _dawdle(self) -> None:
+        for _ in range(self.delays.randrange(8)):
+            await asyncio.sleep(0)
+
+
+def _last_text(history: tuple[Message, ...]) -> str:
+    last = history[-1].parts[-1]
+    return last.text if isinstance(last, Text) else ""
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()
+
+
+def _share(noise: str, purpose: str) -> float:
+    """A number in [0, 1) that is fixed by `noise`, another for each purpose."""
+    return int(_hash(noise, purpose)[:8], 16) / 2**32
