@@ -1,10 +1,10 @@
 """The engine: dialogues in, records out; everything that was ever computed is kept."""
 
+from imug_tts.engine.arm import Arm, History, check
 from imug_tts.engine.conversation import Conversation
-from imug_tts.engine.execute import Summary, execute
+from imug_tts.engine.execute import Run, Summary, execute
 from imug_tts.engine.files import StorageError
 from imug_tts.engine.journal import Journal, JournalWarning
-from imug_tts.engine.runner import Arm, History, check
 from imug_tts.engine.scope import Budget
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "History",
     "Journal",
     "JournalWarning",
+    "Run",
     "StorageError",
     "Summary",
     "check",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from imug_tts.contracts import Backbone, BackboneError, Candidate, Cost, Request, Sampling
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Request, Sampling
 from imug_tts.dialogue import Message, Modality
 from imug_tts.engine.journal import Journal
 
@@ -60,6 +60,8 @@ class Answer(NamedTuple):
 
     call_id: str
     candidate: Candidate
+    fresh: bool
+    """Whether this asking made the call; if not, the journal or a call in flight answered."""
 
 
 class _Group(NamedTuple):
@@ -75,8 +77,6 @@ class Broker:
 
     def __init__(self, backbone: Backbone, journal: Journal) -> None:
         self.backbone = backbone
-        self.spent = Cost()
-        self.replayed = 0
         self._journal = journal
         self._max_batch = backbone.capabilities.max_batch
         self._waiting: dict[_Group, dict[str, Call]] = {}
@@ -98,10 +98,10 @@ class Broker:
         if future is None:
             known = self._journal.get(call_id)
             if known is not None:
-                self.replayed += 1
-                return Answer(call_id, known)
+                return Answer(call_id, known, fresh=False)
             future = self._enqueue(call_id, call)
-        return Answer(call_id, await asyncio.shield(future))
+            return Answer(call_id, await asyncio.shield(future), fresh=True)
+        return Answer(call_id, await asyncio.shield(future), fresh=False)
 
     async def stop(self) -> None:
         """Finish and journal the batch in flight; hand out no more."""
@@ -177,10 +177,7 @@ class Broker:
                 self._fail({i: batch[i] for i in request_ids}, candidates)
                 continue
             for call_id, candidate in zip(request_ids, candidates, strict=True):
-                cost = replace(candidate.cost, seconds=seconds)
-                finished[call_id] = replace(candidate, cost=cost)
-                first = call_id == request_ids[0]
-                self.spent += cost if first else cost.behind_a_shared_prompt()
+                finished[call_id] = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
         self._journal.append(finished.items())
         return finished
 

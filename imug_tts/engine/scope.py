@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from imug_tts.contracts import Candidate, ConfigurationError, Cost, ModelRole, OutOfBudget, Sampling
 from imug_tts.dialogue import Message, Modality
-from imug_tts.engine.broker import Broker, Call
+from imug_tts.engine.broker import Answer, Broker, Call
 from imug_tts.prompts import load
 
 __all__ = ["Budget", "Ledger", "TurnScope", "branch_seed"]
@@ -64,24 +65,43 @@ def _share(left: int | None, n: int, index: int) -> int | None:
     return None if left is None else left // n + (index < left % n)
 
 
+class _Charge(NamedTuple):
+    payer: str
+    prompt_id: str
+    cost: Cost
+    fresh: bool
+
+
 @dataclass
 class Ledger:
     """The calls of one turn. The same call asked for twice is charged once."""
 
-    _charges: dict[str, tuple[str, str, Cost]] = field(default_factory=dict)
+    _charges: dict[str, _Charge] = field(default_factory=dict)
 
-    def charge(self, call_id: str, prompt_id: str, role: ModelRole, cost: Cost) -> None:
+    def charge(self, answer: Answer, prompt_id: str, role: ModelRole) -> None:
         payer = "judge" if role == "verifier" else "generator"
-        self._charges.setdefault(call_id, (payer, prompt_id, cost))
+        charge = _Charge(payer, prompt_id, answer.candidate.cost, answer.fresh)
+        self._charges.setdefault(answer.call_id, charge)
 
     def costs(self) -> dict[str, Cost]:
-        """The turn's cost by payer. Of calls that share a prompt, one pays for its prefill."""
+        """The turn's cost by payer, whether or not the journal served its calls."""
+        return self._sum(fresh_only=False)
+
+    def spent(self) -> Cost:
+        """The cost of the calls that were really made."""
+        return sum(self._sum(fresh_only=True).values(), Cost())
+
+    def _sum(self, fresh_only: bool) -> dict[str, Cost]:
+        """Sum by payer. Of calls that share a prompt, one pays for its prefill."""
         totals = {"generator": Cost(), "judge": Cost()}
         prefilled: set[str] = set()
         # Sorted, so that which of two payers is charged does not depend on completion order.
-        for _, (payer, prompt_id, cost) in sorted(self._charges.items()):
-            totals[payer] += cost.behind_a_shared_prompt() if prompt_id in prefilled else cost
-            prefilled.add(prompt_id)
+        for _, charge in sorted(self._charges.items()):
+            if fresh_only and not charge.fresh:
+                continue
+            shared = charge.prompt_id in prefilled
+            totals[charge.payer] += charge.cost.behind_a_shared_prompt() if shared else charge.cost
+            prefilled.add(charge.prompt_id)
         return totals
 
 
@@ -153,7 +173,7 @@ class TurnScope:
         self.purse.spend(modality)
         call = Call(history, modality, self.seed, sampling, yes_no)
         answer = await self._broker(role).ask(call)
-        self.ledger.charge(answer.call_id, call.prompt_id, role, answer.candidate.cost)
+        self.ledger.charge(answer, call.prompt_id, role)
         return answer.candidate
 
     def _broker(self, role: ModelRole) -> Broker:

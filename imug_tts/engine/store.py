@@ -4,23 +4,52 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from imug_tts.contracts import ConfigurationError
+from imug_tts.contracts import ConfigurationError, Cost
 from imug_tts.dialogue import Image, Sample
-from imug_tts.engine.files import storage_errors, write_atomically
+from imug_tts.engine.files import exclusive, storage_errors, write_atomically
 from imug_tts.engine.journal import Journal
 
-__all__ = ["RunStore", "plain"]
+__all__ = ["RunStore", "Tally", "versions"]
 
 Record = dict[str, Any]
 
 _HEADING = ("run", "strategy", "oracle", "seed", "history", "benchmark")
+"""Fields of the manifest that every record begins with."""
+
+_PACKAGES = ("imug_tts", "torch", "transformers", "numpy", "pillow")
+
+
+class Tally:
+    """Running totals over the records of a run."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.intrinsic = Cost()
+        self._scores: dict[str, list[float]] = {}
+
+    def count(self, record: Record) -> None:
+        self.outcomes[record["outcome"]] += 1
+        for cost in record["cost"].values():
+            self.intrinsic += Cost(**cost)
+        if record["outcome"] == "scored":
+            self._scores.setdefault(record["modality"], []).append(record["score"])
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Mean score in [0, 1] by modality, over scored turns."""
+        return {m: sum(scores) / len(scores) for m, scores in sorted(self._scores.items())}
 
 
 class RunStore:
@@ -31,41 +60,62 @@ class RunStore:
     """
 
     def __init__(self, folder: Path, samples: Sequence[Sample], manifest: Mapping[str, Any]) -> None:
-        """Open the folder of a run, or make it.
+        """Take hold of the folder of a run, or of a new one. Writes nothing into an old one.
 
         Raises:
-            ConfigurationError: the folder belongs to a run of another configuration.
+            ConfigurationError: the folder is in use, or belongs to a run of another configuration.
             StorageError: the folder cannot be written.
         """
         self.folder = folder
-        self._samples = samples
-        self._check_owner(manifest)
-        self.records: dict[int, list[Record]] = dict(self._finished_dialogues())
-        """The records of every dialogue that is done, by its index in the plan."""
-        with storage_errors(folder):
-            (folder / "images").mkdir(parents=True, exist_ok=True)
+        self.samples = samples
+        self.tally = Tally()
+        self.done: set[int] = set()
+        """Indices of the dialogues that have their records."""
+        self._manifest = plain(manifest)
         self._next = 0
-        self._ready = dict(self.records)
+        self._ready: dict[int, bytes] = {}
         self._file: int | None = None
-        self._manifest = manifest
+        with ExitStack() as held:
+            held.enter_context(exclusive(folder))
+            self._check_owner()
+            self._held = held.pop_all()
+
+    @property
+    def planned(self) -> int:
+        """Turns in all."""
+        return sum(len(sample.questions) for sample in self.samples)
+
+    def load(self) -> Iterator[Record]:
+        """Read the records of the dialogues that are done, and count them."""
+        for index, records in self._finished_dialogues():
+            self._take(index, records)
+            yield from records
+
+    def missing(self) -> list[int]:
+        """Indices of the dialogues that are to be played."""
+        return [index for index in range(len(self.samples)) if index not in self.done]
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write what names the run, and start the records over with the finished dialogues."""
-        write_atomically(self.folder / "manifest.json", _pretty(self._manifest))
+        """Write what names the run, and start the records over with those that are done."""
+        with storage_errors(self.folder):
+            (self.folder / "images").mkdir(exist_ok=True)
         config_yaml = yaml.safe_dump(plain(config), sort_keys=False)
+        write_atomically(self.folder / "manifest.json", _pretty(self._manifest))
         write_atomically(self.folder / "config.yaml", config_yaml.encode())
         write_atomically(self.folder / "turns.jsonl", self._take_ready())
         with storage_errors(self.folder):
             self._file = os.open(self.folder / "turns.jsonl", os.O_WRONLY | os.O_APPEND)
 
-    def add(self, index: int, records: list[Record]) -> None:
+    def add(self, index: int, records: Iterable[Record]) -> list[Record]:
         """Take the records of dialogue `index`; they are written when their turn in the order comes.
 
-        Every record begins with the fields of the manifest that name its run.
+        Returns them as they are written, headed by the fields that name their run.
         """
         heading = {key: self._manifest[key] for key in _HEADING}
-        self.records[index] = self._ready[index] = [heading | record for record in records]
+        headed = [heading | record for record in records]
+        self._take(index, headed)
         self._append(self._take_ready())
+        return headed
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:
         """Put images into the run's folder: links to the journal's files where links are possible."""
@@ -79,23 +129,32 @@ class RunStore:
             except OSError:
                 write_atomically(path, image.read())
 
-    def close(self) -> None:
-        """Write what is finished, also behind a dialogue that is not, and let go of the file."""
-        if self._file is None:
-            return
-        self._append(b"".join(_lines(self._ready[index]) for index in sorted(self._ready)))
-        self._ready.clear()
-        os.close(self._file)
-        self._file = None
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, and the records that wait behind a dialogue that is not done."""
+        if self._file is not None:
+            self._append(b"".join(self._ready[index] for index in sorted(self._ready)))
+            write_atomically(self.folder / "summary.json", _pretty(summary))
+        self.close()
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write_atomically(self.folder / "summary.json", _pretty(summary))
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._ready.clear()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._held.close()
+
+    def _take(self, index: int, records: Sequence[Record]) -> None:
+        self.done.add(index)
+        self._ready[index] = b"".join(_line(record) for record in records)
+        for record in records:
+            self.tally.count(record)
 
     def _take_ready(self) -> bytes:
         """The lines of the finished dialogues that come next in the plan."""
         lines = []
         while self._next in self._ready:
-            lines.append(_lines(self._ready.pop(self._next)))
+            lines.append(self._ready.pop(self._next))
             self._next += 1
         return b"".join(lines)
 
@@ -105,7 +164,7 @@ class RunStore:
             while data:
                 data = data[os.write(self._file, data) :]
 
-    def _check_owner(self, manifest: Mapping[str, Any]) -> None:
+    def _check_owner(self) -> None:
         path = self.folder / "manifest.json"
         if not path.exists():
             return
@@ -115,23 +174,22 @@ class RunStore:
             raise ConfigurationError(
                 f"{path} is damaged; move {self.folder} away and start again (its calls are in the journal)"
             ) from None
-        if there != manifest["identity"]:
+        if there != self._manifest["identity"]:
             raise ConfigurationError(
                 f"{self.folder} holds a run of another configuration "
-                f"({_differences(there, manifest['identity'])}); choose another output=DIR"
+                f"({_differences(there, self._manifest['identity'])}); choose another output=DIR"
             )
 
     def _finished_dialogues(self) -> Iterator[tuple[int, list[Record]]]:
-        index_of = {(s.domain, s.task, s.sample_id): i for i, s in enumerate(self._samples)}
+        index_of = {(s.domain, s.task, s.sample_id): i for i, s in enumerate(self.samples)}
         dialogues: dict[int, list[Record]] = {}
         for record in self._read_records():
             index = index_of.get((record["domain"], record["task"], record["sample_id"]))
             if index is not None:
                 dialogues.setdefault(index, []).append(record)
         for index, records in dialogues.items():
-            expected = [q.number for q in self._samples[index].questions]
-            scored = [r["turn"] for r in records if r["outcome"] == "scored"]
-            if scored == expected:
+            expected = [question.number for question in self.samples[index].questions]
+            if expected == [record["turn"] for record in records if record["outcome"] == "scored"]:
                 yield index, records
 
     def _read_records(self) -> Iterator[Record]:
@@ -149,23 +207,35 @@ class RunStore:
                 )
 
 
-def _lines(records: list[Record]) -> bytes:
-    return b"".join(json.dumps(r, separators=(",", ":")).encode() + b"\n" for r in records)
+def plain(value: Mapping[str, Any]) -> Any:
+    """The value as JSON has it: tuples become lists, mappings become dicts."""
+    return json.loads(json.dumps(value))
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
 def _checked(record: Record) -> Record:
-    for key in ("domain", "task", "sample_id", "turn", "outcome"):
+    for key in ("domain", "task", "sample_id", "turn", "modality", "outcome", "score", "cost"):
         record[key]
     return record
 
 
 def _pretty(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def plain(value: Mapping[str, Any]) -> Any:
-    """The value as JSON has it: tuples become lists, mappings become dicts."""
-    return json.loads(json.dumps(value))
 
 
 def _differences(there: Any, here: Any, prefix: str = "") -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imug_tts.contracts import ConfigurationError
+from imug_tts.tracking import PlannedRun
 
 if TYPE_CHECKING:
     from imug_tts.engine import Summary
@@ -19,34 +21,22 @@ __all__ = ["ConsoleTracker"]
 _REDRAW_S = 0.1
 
 
-@dataclass
-class _Tally:
-    """Turns of one run, or of all runs so far."""
-
-    planned: int = 0
-    done: int = 0
-    computed: int = 0
-    """Turns that this start worked for, as opposed to those it found done."""
-    failed: int = 0
-    seconds: float = 0.0
-    """Time spent on runs that are over."""
-
-    def count(self, record: Mapping[str, Any], replayed: bool) -> None:
-        self.done += 1
-        self.computed += not replayed
-        self.failed += record["outcome"] != "scored"
-
-
 @dataclass(kw_only=True)
 class ConsoleTracker:
     """One line, rewritten in place on a terminal; elsewhere a line every `interval_s` seconds."""
 
     interval_s: float = 5.0
 
-    _position: tuple[int, int] = field(default=(1, 1), init=False)
-    _title: str = field(default="", init=False)
-    _run: _Tally = field(default_factory=_Tally, init=False)
-    _study: _Tally = field(default_factory=_Tally, init=False)
+    _runs: dict[str, PlannedRun] = field(default_factory=dict, init=False)
+    _current: str = field(default="", init=False)
+    """The run of the latest turn."""
+    _done: Counter[str] = field(default_factory=Counter, init=False)
+    """Turns recorded by run, failed ones included."""
+    _failed: Counter[str] = field(default_factory=Counter, init=False)
+    _computed: int = field(default=0, init=False)
+    """Turns that this start worked for, as opposed to those it found done."""
+    _closed: int = field(default=0, init=False)
+    """Turns planned after a failed one, in runs that are over: they will not come."""
     _started: float = field(default=0.0, init=False)
     _shown: float = field(default=0.0, init=False)
 
@@ -54,20 +44,32 @@ class ConsoleTracker:
         if not self.interval_s > 0:
             raise ConfigurationError(f"interval_s is {self.interval_s}; it must be above 0 seconds")
 
-    def announce(self, title: str, number: int, total: int) -> None:
-        self._title, self._position = title, (number, total)
-
-    def start(self, run: str, planned: int) -> None:
-        self._title = self._title or run
-        self._run = _Tally(planned=planned)
-        self._study.planned += planned
+    def start(self, runs: Sequence[PlannedRun]) -> None:
+        self._runs = {run.name: run for run in runs}
         self._started = self._shown = time.monotonic()
-        if sys.stderr.isatty():
-            self._rewrite(self._progress())
 
     def turn(self, record: Mapping[str, Any], replayed: bool) -> None:
-        self._run.count(record, replayed)
-        self._study.count(record, replayed)
+        run = record["run"]
+        self._current = run
+        self._done[run] += 1
+        self._failed[run] += record["outcome"] != "scored"
+        if not replayed:
+            self._computed += 1
+            self._show()
+
+    def finish(self, run: str, summary: Summary) -> None:
+        self._closed += summary.planned - self._done[run]
+        scores = ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        work = f"{summary.seconds:.1f} s" if summary.seconds else "nothing left to do"
+        text = (
+            f"{self._head(run)}  {summary.scored}/{summary.planned} turns scored{failed}  {scores}  ({work})"
+        )
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+        self._print(f"{self._head(run)}  {turns}  {scores}  ({work})")
+
+    def _show(self) -> None:
         live = sys.stderr.isatty()
         if time.monotonic() - self._shown >= (_REDRAW_S if live else self.interval_s):
             self._shown = time.monotonic()
@@ -76,41 +78,22 @@ class ConsoleTracker:
             else:
                 self._print(self._progress())
 
-    def finish(self, summary: Summary) -> None:
-        self._study.seconds += time.monotonic() - self._started
-        scores = ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
-        failed = f", {summary.failed} failed" if summary.failed else ""
-        work = f"{summary.seconds:.1f} s" if self._run.computed else "nothing left to do"
-        text = f"{self._head()}  {summary.scored}/{summary.planned} turns scored{failed}  {scores}  ({work})"
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
-        self._print(text)
-        self._title = ""
-
-    def _head(self) -> str:
-        number, total = self._position
-        return f"run {number}/{total}  {self._title}" if total > 1 else f"run  {self._title}"
+    def _head(self, run: str) -> str:
+        number = list(self._runs).index(run) + 1
+        title = self._runs[run].title
+        return f"run {number}/{len(self._runs)}  {title}" if len(self._runs) > 1 else f"run  {title}"
 
     def _progress(self) -> str:
-        run = self._run
-        parts = [f"{self._head()}  {run.done}/{run.planned} turns"]
-        if run.failed:
-            parts.append(f"{run.failed} failed")
-        seconds = time.monotonic() - self._started
-        if run.computed and seconds > 0:
-            rate = run.computed / seconds
-            parts += [f"{rate:.1f} turns/s", f"{_clock((run.planned - run.done) / rate)} left"]
-            parts += self._study_left(seconds)
-        return ", ".join(parts)
-
-    def _study_left(self, seconds: float) -> list[str]:
-        """The time left for the whole study, as if the runs to come were like those so far."""
-        number, total = self._position
-        if total == 1:
-            return []
-        study = self._study
-        turns = study.planned - study.done + (total - number) * study.planned / number
-        return [f"study about {_clock(turns * (study.seconds + seconds) / study.computed)}"]
+        run, planned = self._current, sum(each.planned for each in self._runs.values())
+        done = self._done.total()
+        rate = self._computed / (time.monotonic() - self._started)
+        parts = [f"{self._head(run)}  {self._done[run]}/{self._runs[run].planned} turns"]
+        if len(self._runs) > 1:
+            parts.append(f"all {done}/{planned}")
+        if self._failed.total():
+            parts.append(f"{self._failed.total()} failed")
+        left = _clock((planned - self._closed - done) / rate)
+        return ", ".join([*parts, f"{rate:.1f} turns/s", f"about {left} left"])
 
     def _rewrite(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1

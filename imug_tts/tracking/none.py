@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from imug_tts.tracking import PlannedRun
 
 if TYPE_CHECKING:
     from imug_tts.engine import Summary
@@ -16,14 +18,11 @@ __all__ = ["NoTracker"]
 class NoTracker:
     """Tells nobody anything."""
 
-    def announce(self, title: str, number: int, total: int) -> None:
-        del title, number, total
-
-    def start(self, run: str, planned: int) -> None:
-        del run, planned
+    def start(self, runs: Sequence[PlannedRun]) -> None:
+        pass
 
     def turn(self, record: Mapping[str, Any], replayed: bool) -> None:
-        del record, replayed
+        pass
 
-    def finish(self, summary: Summary) -> None:
-        del summary
+    def finish(self, run: str, summary: Summary) -> None:
+        pass

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy, TimedOut
 from imug_tts.dialogue import Text
-from imug_tts.engine import Budget, Conversation, StorageError
+from imug_tts.engine import Arm, Budget, Conversation, Run, StorageError, execute
 from imug_tts.engine.files import exclusive
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
@@ -119,7 +119,8 @@ def test_lost_records_are_replayed_from_the_journal(tmp_path: Path) -> None:
     backbone = ToyBackbone()
     summary = run(tmp_path, NESTED, backbone)
     assert not backbone.asked
-    assert summary.calls_replayed > 0
+    assert summary.spent.calls == 0
+    assert summary.intrinsic.calls > 0
     assert records(tmp_path) == before
 
 
@@ -134,6 +135,29 @@ def test_a_damaged_record_in_the_middle_is_named_and_replayed(tmp_path: Path) ->
     assert records(tmp_path) == before
 
 
+def test_runs_of_a_study_fill_batches_together_and_share_calls(tmp_path: Path) -> None:
+    strategies: dict[str, Strategy] = {"direct": Direct(), "nested": NESTED}
+    backbone, tracker = ToyBackbone(), Listener()
+    runs = [
+        Run(
+            arm=Arm(backbone=backbone, strategy=strategy, benchmark=ToyBenchmark(num_samples=2)),
+            folder=tmp_path / name,
+            identity={"name": name},
+            config={},
+        )
+        for name, strategy in strategies.items()
+    ]
+    summaries = execute(runs, journal=tmp_path / "journal", tracker=tracker)
+    assert [summary.scored for summary in summaries] == [8, 8]
+    assert tracker.finished == ["direct", "nested"]
+    assert tracker.planned == len(tracker.turns) == 16
+    made = sum(len(request.seeds) for request in backbone.asked)
+    assert sum(summary.spent.calls for summary in summaries) == made
+    for name, strategy in strategies.items():
+        run(tmp_path / "alone" / name, strategy, benchmark=ToyBenchmark(num_samples=2))
+        assert records(tmp_path / name) == records(tmp_path / "alone" / name)
+
+
 def test_arms_of_a_study_share_their_calls(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     run(tmp_path / "direct", Direct(), journal=journal, benchmark=ToyBenchmark(num_samples=1))
@@ -144,7 +168,7 @@ def test_arms_of_a_study_share_their_calls(tmp_path: Path) -> None:
     assert sum(len(request.seeds) for request in first_turn) == 3  # the fourth is direct's
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(in_flight=st.integers(1, 9), num_samples=st.integers(1, 5))
 def test_records_do_not_depend_on_how_many_dialogues_are_in_flight(
     tmp_path_factory: pytest.TempPathFactory, in_flight: int, num_samples: int

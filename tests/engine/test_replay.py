@@ -49,7 +49,7 @@ def call_ids(folder: Path) -> Sequence[bytes]:
     return [line.split(b" ")[1] for line in complete.splitlines() if line]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     strategy=nestings().filter(works),
     budget=budgets,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imug_tts.contracts import ConfigurationError, Cost, ModelRole
+from imug_tts.contracts import Candidate, ConfigurationError, Cost, ModelRole
 from imug_tts.engine import Budget
+from imug_tts.engine.broker import Answer
 from imug_tts.engine.scope import Ledger, branch_seed
 
 paths = st.lists(st.integers(0, 7), max_size=4).map(tuple)
@@ -48,10 +49,12 @@ def test_the_same_call_is_charged_once_and_a_shared_prompt_is_prefilled_once() -
         ("call-c", "other prompt", "verifier"),
     ]
     for call_id, prompt_id, role in charges:
-        ledger.charge(call_id, prompt_id, role, cost)
+        fresh = call_id == "call-b"
+        ledger.charge(Answer(call_id, Candidate(output=None, cost=cost), fresh), prompt_id, role)
     costs = ledger.costs()
     assert costs["generator"] == Cost(calls=2, prompt_tokens=100, cached_tokens=100, new_tokens=32, images=2)
     assert costs["judge"] == cost
+    assert ledger.spent() == cost
 
 
 @given(order=st.permutations(["a", "b", "c", "d"]))
@@ -60,7 +63,8 @@ def test_costs_do_not_depend_on_completion_order(order: list[str]) -> None:
         ledger = Ledger()
         for name in names:
             role: ModelRole = "verifier" if name in "bd" else "planner"
-            ledger.charge(name, "prompt", role, Cost(calls=1, prompt_tokens=10, new_tokens=len(name)))
+            cost = Cost(calls=1, prompt_tokens=10, new_tokens=ord(name))
+            ledger.charge(Answer(name, Candidate(output=None, cost=cost), True), "prompt", role)
         return ledger.costs()
 
     assert charged(order) == charged(["a", "b", "c", "d"])

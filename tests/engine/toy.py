@@ -10,7 +10,8 @@ from typing import Any
 
 from imug_tts.contracts import Backbone, Score, Strategy
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
-from imug_tts.engine import Arm, Budget, History, Summary, execute
+from imug_tts.engine import Arm, Budget, History, Run, Summary, execute
+from imug_tts.tracking import PlannedRun
 from tests.support import ToyBackbone
 
 GOLD_IMAGE = Image.from_bytes(b"gold")
@@ -52,19 +53,16 @@ class Listener:
     planned: int = 0
     turns: list[bool] = field(default_factory=list)
     """For each turn that was reported, whether it was there before."""
-    summary: Summary | None = None
+    finished: list[str] = field(default_factory=list)
 
-    def announce(self, title: str, number: int, total: int) -> None:
-        raise AssertionError("a run does not announce itself; the sweep does")
-
-    def start(self, run: str, planned: int) -> None:
-        self.planned = planned
+    def start(self, runs: Sequence[PlannedRun]) -> None:
+        self.planned = sum(run.planned for run in runs)
 
     def turn(self, record: Mapping[str, Any], replayed: bool) -> None:
         self.turns.append(replayed)
 
-    def finish(self, summary: Summary) -> None:
-        self.summary = summary
+    def finish(self, run: str, summary: Summary) -> None:
+        self.finished.append(run)
 
 
 def run(
@@ -89,15 +87,16 @@ def run(
         seed=seed,
         budget=budget or Budget(),
     )
-    return execute(
-        arm,
+    one = Run(
+        arm=arm,
         folder=folder,
-        journal=journal or folder / "journal",
         identity={"seed": seed, "history": history},
         config={"seed": seed},
-        tracker=tracker or Listener(),
-        in_flight=in_flight,
     )
+    (summary,) = execute(
+        [one], journal=journal or folder / "journal", tracker=tracker or Listener(), in_flight=in_flight
+    )
+    return summary
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
