@@ -62,9 +62,7 @@ class ConsoleTracker:
         scores = ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
         failed = f", {summary.failed} failed" if summary.failed else ""
         work = f"{summary.seconds:.1f} s" if summary.seconds else "nothing left to do"
-        text = (
-            f"{self._head(run)}  {summary.scored}/{summary.planned} turns scored{failed}  {scores}  ({work})"
-        )
+        turns = f"{summary.scored}/{summary.planned} turns scored{failed}"
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
         self._print(f"{self._head(run)}  {turns}  {scores}  ({work})")
