@@ -11,9 +11,8 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,21 +26,17 @@ from imug_tts import configuration
 from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
-    from imug_tts.engine import Arm, Summary
+    from imug_tts.configuration import RunOptions
+    from imug_tts.engine import Arm, Run
     from imug_tts.tracking import Tracker
 
 Config = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One run, built and ready to start."""
+class _Batch(NamedTuple):
+    """Runs that are executed together."""
 
-    arm: Arm
-    label: str
-    identity: Mapping[str, Any]
-    config: Config
-    folder: Path
+    runs: list[Run]
     journal: Path
     in_flight: int | None
 
@@ -51,7 +46,10 @@ def main() -> int:
     warnings.showwarning = _show_warning
     try:
         configs, is_study = _compose()
-        return _run_all(_prepare(configs, is_study)) if configs else 0
+        if not configs:  # --help, --cfg and their like
+            return 0
+        batches = _prepare(configs, is_study)
+        return _execute(batches, configuration.build_tracker(configs[0]["tracking"]))
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(_teach(error), 2)
     except ConfigurationError as error:
@@ -89,76 +87,68 @@ def _compose() -> tuple[list[Config], bool]:
     return configs, not single
 
 
-def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Job]:
+def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
     """Build and check all runs. Equal backbones and benchmarks are built once."""
     from imug_tts.engine import check
 
     shared: dict[str, Any] = {}
-    jobs = [_job(config, is_study, shared) for config in configs]
-    for job in jobs:
-        check(job.arm)
-    return jobs
+    arms = [configuration.build_arm(config, shared) for config in configs]
+    for arm in arms:
+        check(arm)
+    batches: dict[tuple[Path, int | None], _Batch] = {}
+    for config, arm, title in zip(configs, arms, _titles(configs, arms), strict=True):
+        options = configuration.build_options(config)
+        run, journal = _place(config, arm, title, options, is_study)
+        batch = _Batch([], journal, options.in_flight)
+        batches.setdefault((journal, options.in_flight), batch).runs.append(run)
+    return list(batches.values())
 
 
-def _job(config: Config, is_study: bool, shared: dict[str, Any]) -> _Job:
+def _place(config: Config, arm: Arm, title: str, options: RunOptions, is_study: bool) -> tuple[Run, Path]:
+    """The run in its folder, and the folder of its journal."""
+    from imug_tts.engine import Run
     from imug_tts.strategies import label
 
-    arm = configuration.build_arm(config, shared)
-    options = configuration.build_options(config)
     identity = configuration.identity(config)
-    name = label(arm.strategy)
-    run = f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:120]}-{configuration.digest(identity)[:8]}"
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "_", label(arm.strategy))[:120]
     study = options.output if is_study and options.output else Path("runs", options.study)
-    folder = options.output if options.output and not is_study else study / run
-    return _Job(
-        arm=arm,
-        label=name,
-        identity=identity,
-        config=config,
-        folder=folder,
-        journal=folder / "journal" if folder == options.output else study / "journal",
-        in_flight=options.in_flight,
-    )
+    alone = options.output if not is_study else None
+    folder = alone or study / f"{name}-{configuration.digest(identity)[:8]}"
+    run = Run(arm=arm, folder=folder, identity=identity, config=config, title=title)
+    return run, (alone or study) / "journal"
 
 
-def _run_all(jobs: list[_Job]) -> int:
-    """Run in order; a backbone is let go of with the last run that needs it."""
-    titles, total = _titles(jobs), len(jobs)
-    tracker = configuration.build_tracker(jobs[0].config["tracking"])
-    folder = jobs[0].folder.parent if total > 1 else jobs[0].folder
-    missing = 0
-    for number, title in enumerate(titles, 1):
-        tracker.announce(title, number, total)
-        summary = _run(jobs.pop(0), tracker)
-        missing += summary.planned - summary.scored
-    print(f"{total} runs are in {folder}" if total > 1 else f"the run is in {folder}")
+def _execute(batches: Sequence[_Batch], tracker: Tracker) -> int:
+    from imug_tts.engine import execute
+
+    summaries = [
+        summary
+        for batch in batches
+        for summary in execute(batch.runs, journal=batch.journal, tracker=tracker, in_flight=batch.in_flight)
+    ]
+    total, folder = len(summaries), summaries[0].folder
+    print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
+    missing = sum(summary.planned - summary.scored for summary in summaries)
     if missing:
         return _complain(f"{missing} turns are not scored; start the same command again to try them again", 1)
     return 0
 
 
-def _run(job: _Job, tracker: Tracker) -> Summary:
-    from imug_tts.engine import execute
-
-    return execute(
-        job.arm,
-        folder=job.folder,
-        journal=job.journal,
-        identity=job.identity,
-        config=job.config,
-        tracker=tracker,
-        in_flight=job.in_flight,
-    )
-
-
-def _titles(jobs: Sequence[_Job]) -> list[str]:
+def _titles(configs: Sequence[Config], arms: Sequence[Arm]) -> list[str]:
     """What each run is among the others: its strategy, and the knobs in which they differ."""
-    knobs = [dict(_leaves({k: v for k, v in job.identity.items() if k != "strategy"})) for job in jobs]
+    from imug_tts.strategies import label
+
+    knobs = [_knobs_beside_strategy(config) for config in configs]
     differing = [k for k in knobs[0] if any(other.get(k) != knobs[0][k] for other in knobs)]
     return [
-        "  ".join([job.label, *(f"{k}={_short(own.get(k))}" for k in differing)])
-        for job, own in zip(jobs, knobs, strict=True)
+        "  ".join([label(arm.strategy), *(f"{k}={_short(own.get(k))}" for k in differing)])
+        for arm, own in zip(arms, knobs, strict=True)
     ]
+
+
+def _knobs_beside_strategy(config: Config) -> dict[str, Any]:
+    identity = configuration.identity(config)
+    return dict(_leaves({key: value for key, value in identity.items() if key != "strategy"}))
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -209,7 +199,7 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     sys.stderr.write(f"warning: {message}\n")
 
 
