@@ -25,7 +25,10 @@ async def judged(judge: Judge, turn: Turn, response: Response, scope: Scope) -> 
 
 
 def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -> Response:
-    """The response of layer `name` that answers with candidate `chosen`, and keeps all."""
+    """The response of layer `name` that answers with candidate `chosen`, and keeps all.
+
+    A refusal is passed on, and is nobody's choice.
+    """
     winner = candidates[chosen]
     return Response(
         strategy=name,
@@ -35,7 +38,7 @@ def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -
         thought=winner.thought,
         keep_plan=winner.keep_plan,
         candidates=tuple(candidates),
-        chosen=chosen,
+        chosen=None if winner.output is None else chosen,
         note="; ".join(filter(None, notes)),
     )
 

@@ -96,6 +96,13 @@ def test_the_trees_below_are_kept() -> None:
     assert twice.plan != twice.candidates[0].plan is not None
 
 
+def test_a_refusal_below_is_passed_on_and_nobodys_choice() -> None:
+    response = answer(
+        ChainOfThought(inner=ChainOfThought(inner=Direct())), backbone=ToyBackbone(refusal_rate=1)
+    )
+    assert (response.output, response.finish, response.chosen) == (None, "refused", None)
+
+
 def test_nothing_left_for_the_answer_is_out_of_budget() -> None:
     cot = ChainOfThought(inner=BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=2))
     assert answer(cot, budget=Budget(images=1)).output is not None

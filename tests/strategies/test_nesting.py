@@ -84,7 +84,6 @@ def rank_is_kept(node: Response) -> bool:
     return node.chosen == best and node.output == node.candidates[best].output
 
 
-@settings(deadline=None)
 @given(strategy=nestings(), modality=modalities, model=models, seed=st.integers(0, 99), data=st.data())
 def test_neither_completion_order_nor_batch_shape_changes_the_response(
     strategy: Strategy, modality: Modality, model: Model, seed: int, data: st.DataObject
@@ -96,7 +95,6 @@ def test_neither_completion_order_nor_batch_shape_changes_the_response(
     assert answer(strategy, turn, other, seed=seed, shuffle=shuffle) == plain
 
 
-@settings(deadline=None)
 @given(
     strategy=nestings(),
     modality=modalities,
@@ -123,7 +121,6 @@ def test_a_budget_holds_and_always_ends_with_an_answer(
     assert response == answer(strategy, turn, model.load(), budget=budget)
 
 
-@settings(deadline=None)
 @given(strategy=nestings(), model=models, seed=st.integers(0, 99), images=st.none() | st.integers(1, 9))
 def test_the_best_so_far_is_never_lost_and_unparsable_never_counts_as_0(
     strategy: Strategy, model: Model, seed: int, images: int | None
@@ -137,7 +134,7 @@ def test_the_best_so_far_is_never_lost_and_unparsable_never_counts_as_0(
             assert node.output is not None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(inner=nestings(max_depth=2), modality=modalities, model=models, seed=st.integers(0, 99))
 def test_the_candidates_of_4_are_the_first_of_8(
     inner: Strategy, modality: Modality, model: Model, seed: int
