@@ -129,7 +129,7 @@ class _Author:
         """At most one a dialogue, so that the scenes to follow stay few."""
         if self.placement is not None:
             return None
-        line = self.stream.choice(world.LINES) if self.stream.chance(0.5) else None
+        line = self.stream.choice(world.LINES) if self.stream.chance(0.7) else None
         cells = free if line is None else [cell for cell in world.line_cells(line) if cell in free]
         return ops.AddAnywhere(self.thing(), line, self.stream.choice(cells)) if cells else None
 
@@ -137,7 +137,7 @@ class _Author:
         """One operation that is legal in every possible scene and changes the gold one."""
         kinds = {k: w for k, w in self.task.kinds.items() if causal is None or (k in CAUSAL) == causal}
         if last_resort:
-            kinds = {"wind": 1.0} if self.task.task_class == "temporal_causal" else {"move": 1.0}
+            kinds = {"swap": 1.0} if self.task.task_class == "static_spatial" else {"wind": 1.0}
         for _ in range(_TRIES):
             proposed = self.proposal(self.stream.weighted(kinds), possible[0])
             if proposed is None or not all(proposed.legal(scene) for scene in possible):

@@ -232,7 +232,7 @@ class Paint:
         return f"paint {_the(self.thing)} {self.colour}"
 
     def legal(self, scene: Scene) -> bool:
-        return named_once(scene, self.thing) and world.colour_of(self.thing) != self.colour
+        return named_once(scene, self.thing) and world.recoloured(self.thing, self.colour) not in scene
 
     def outcomes(self, scene: Scene) -> tuple[Scene, ...]:
         at = find(scene, self.thing)
@@ -251,8 +251,10 @@ class Mix:
         return f"mix {self.colour} into {_the(self.thing)}"
 
     def legal(self, scene: Scene) -> bool:
-        pair = frozenset({self.colour, world.colour_of(self.thing)})
-        return named_once(scene, self.thing) and pair in world.MIXTURES
+        mixture = world.MIXTURES.get(frozenset({self.colour, world.colour_of(self.thing)}))
+        if mixture is None or not named_once(scene, self.thing):
+            return False
+        return world.recoloured(self.thing, mixture) not in scene
 
     def outcomes(self, scene: Scene) -> tuple[Scene, ...]:
         at = find(scene, self.thing)

@@ -1,0 +1,62 @@
+"""From a checkpoint to a model folder that `LlamaForCausalLM.from_pretrained` and the pocket backbone load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from experiments.pocket_training.model import Shape
+from experiments.pocket_training.trainer import TrainConfig, Trainer
+from imug_tts.backbones.pocket.folder import write_checksums
+from imug_tts.backbones.pocket.vocabulary import BOS, PAD, Vocabulary
+
+
+def llama_config(shape: Shape, vocabulary: Vocabulary) -> dict[str, object]:
+    """The config.json of a stock transformers Llama."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "dtype": "float32",
+        "vocab_size": vocabulary.size,
+        "hidden_size": shape.hidden_size,
+        "intermediate_size": shape.intermediate_size,
+        "num_hidden_layers": shape.num_hidden_layers,
+        "num_attention_heads": shape.num_attention_heads,
+        "num_key_value_heads": shape.num_attention_heads,
+        "max_position_embeddings": shape.max_position_embeddings,
+        "rms_norm_eps": shape.rms_norm_eps,
+        "rope_theta": shape.rope_theta,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": False,
+        "bos_token_id": BOS,
+        "pad_token_id": PAD,
+        "eos_token_id": None,
+    }
+
+
+def export(run: Path, folder: Path) -> None:
+    """Write the latest checkpoint of `run` as a model folder, file by file by rename."""
+    trainer = Trainer(TrainConfig(out=run, processes=1), rank=0)
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = {name: folder / f".{name}" for name in ("model.safetensors", "config.json", "vocabulary.json")}
+    save_file(trainer.model.to_llama(), fresh["model.safetensors"], metadata={"format": "pt"})
+    config = llama_config(trainer.model.shape, trainer.language.vocabulary)
+    fresh["config.json"].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    trainer.language.vocabulary.save(fresh["vocabulary.json"])
+    for name, path in fresh.items():
+        path.chmod(0o644)
+        os.replace(path, folder / name)
+    shutil.copyfile(run / "image_tokenizer.safetensors", folder / "image_tokenizer.safetensors")
+    write_checksums(folder)
+
+
+if __name__ == "__main__":
+    import sys
+
+    export(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,131 @@
+"""The pocket language model as it is trained: a Llama whose image embeddings are factorised as code + cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imug_tts.backbones.pocket.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Sizes of the transformer; names as in transformers' LlamaConfig."""
+
+    hidden_size: int = 128
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 4
+    intermediate_size: int = 352
+    rope_theta: float = 1000.0
+    rms_norm_eps: float = 1e-6
+    max_position_embeddings: int = 1024
+
+
+class TokenTable(nn.Module):
+    """One vector per token; an image token's is the sum of its code's and its cell's."""
+
+    def __init__(self, vocabulary: Vocabulary, width: int, scale: float) -> None:
+        super().__init__()
+        self.words = nn.Parameter(torch.randn(vocabulary.num_words, width) * scale)
+        self.codes = nn.Parameter(torch.randn(vocabulary.num_codes, width) * scale)
+        self.cells = nn.Parameter(torch.randn(vocabulary.num_cells, width) * scale)
+
+    def flat(self) -> Tensor:
+        """The whole table: (vocabulary, width)."""
+        images = (self.cells[:, None] + self.codes[None]).flatten(0, 1)
+        return torch.cat([self.words, images])
+
+
+class Layer(nn.Module):
+    """One Llama layer; the four attention matrices and the two input matrices of the MLP are stacked."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        width, inner = shape.hidden_size, shape.intermediate_size
+        self.heads, self.eps = shape.num_attention_heads, shape.rms_norm_eps
+        self.attention_norm = nn.Parameter(torch.ones(width))
+        self.mlp_norm = nn.Parameter(torch.ones(width))
+        self.attention = nn.Parameter(torch.randn(4, width, width) / width**0.5)
+        self.mlp_in = nn.Parameter(torch.randn(2, inner, width) / width**0.5)
+        self.mlp_out = nn.Parameter(torch.randn(1, width, inner) / inner**0.5)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """x: (rows, tokens, width); mask: (rows, 1, tokens, tokens), added to the scores."""
+        rows, tokens, width = x.shape
+        h = F.rms_norm(x, (width,), self.attention_norm, self.eps)
+        qkv = F.linear(h, self.attention[:3].flatten(0, 1)).view(rows, tokens, 3, self.heads, -1)
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
+        mixed = F.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask)
+        x = x + F.linear(mixed.transpose(1, 2).reshape(rows, tokens, width), self.attention[3])
+        h = F.rms_norm(x, (width,), self.mlp_norm, self.eps)
+        gate, up = F.linear(h, self.mlp_in.flatten(0, 1)).chunk(2, -1)
+        return x + F.linear(F.silu(gate) * up, self.mlp_out[0])
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions in the half-split convention of transformers' Llama."""
+    cos, sin = rotation
+    low, high = x.chunk(2, -1)
+    return x * cos + torch.cat([-high, low], -1) * sin
+
+
+class PocketModel(nn.Module):
+    """Token rows in, logits at chosen places out."""
+
+    def __init__(self, vocabulary: Vocabulary, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = TokenTable(vocabulary, shape.hidden_size, 0.5)
+        self.head = TokenTable(vocabulary, shape.hidden_size, 0.02)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_hidden_layers))
+        self.norm = nn.Parameter(torch.ones(shape.hidden_size))
+
+    def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines: (rows, 1, tokens, head width)."""
+        width = self.shape.hidden_size // self.shape.num_attention_heads
+        rates = self.shape.rope_theta ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
+        angles = positions[:, None, :, None].float() * torch.cat([rates, rates])
+        return angles.cos(), angles.sin()
+
+    def hidden(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Last hidden states: (rows, tokens, width)."""
+        x = self.embedding.flat().index_select(0, ids.flatten()).view(*ids.shape, -1)
+        rotation = self.rotation(positions)
+        for layer in self.layers:
+            x = layer(x, rotation, mask)
+        return F.rms_norm(x, (x.shape[-1],), self.norm, self.shape.rms_norm_eps)
+
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """Logits at `places` (indices into rows x tokens): (places, vocabulary)."""
+        chosen = self.hidden(ids, positions, mask).flatten(0, 1).index_select(0, places)
+        return chosen @ self.head.flat().T
+
+    def to_llama(self) -> dict[str, Tensor]:
+        """The same weights under the names of transformers' LlamaForCausalLM."""
+        named = {
+            "model.embed_tokens.weight": self.embedding.flat(),
+            "lm_head.weight": self.head.flat(),
+            "model.norm.weight": self.norm,
+        }
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, Layer)
+            at = f"model.layers.{number}."
+            for name, matrix in zip("qkvo", layer.attention, strict=True):
+                named[f"{at}self_attn.{name}_proj.weight"] = matrix
+            named[f"{at}mlp.gate_proj.weight"], named[f"{at}mlp.up_proj.weight"] = layer.mlp_in
+            named[f"{at}mlp.down_proj.weight"] = layer.mlp_out[0]
+            named[f"{at}input_layernorm.weight"] = layer.attention_norm
+            named[f"{at}post_attention_layernorm.weight"] = layer.mlp_norm
+        return {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
+
+
+def tree_mask(segments: Tensor, ancestors: Tensor) -> Tensor:
+    """Additive mask (rows, 1, tokens, tokens): a token sees earlier tokens of its own segment and its ancestors."""
+    rows, tokens = segments.shape
+    chosen = ancestors.gather(1, segments[:, :, None].expand(-1, -1, ancestors.shape[2]))
+    related = chosen.gather(2, segments[:, None, :].expand(-1, tokens, -1))
+    visible = related & torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    return torch.zeros(rows, 1, tokens, tokens).masked_fill_(~visible[:, None], float("-inf"))

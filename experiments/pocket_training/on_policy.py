@@ -1,0 +1,118 @@
+"""The model plays dialogues of its own, and the exact simulator marks what it drew.
+
+Only marks are learned from these rows: the model's own pictures are looked at, never imitated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from experiments.pocket_training.model import Shape
+from experiments.pocket_training.trees import Language, Row, TreeWriter, add_check, add_picture, marks
+from imug_tts.backbones.pocket import layout
+from imug_tts.backbones.pocket.decoder import Decoder, Sizes
+from imug_tts.backbones.pocket.speaker import Sampled, Speaker
+from imug_tts.backbones.pocket.vocabulary import BOS
+from imug_tts.benchmarks.pocket_world import world
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
+from imug_tts.benchmarks.pocket_world.streams import Stream
+from imug_tts.benchmarks.pocket_world.world import Scene
+
+NUM_DIALOGUES = 80
+_SAMPLED_PLANS = 2
+_FIRST_INDEX = 10**9
+"""Indices of played dialogues start here, beyond those that gold rows use."""
+
+
+def build_speaker(weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype) -> Speaker:
+    """Inference on Llama-named weights."""
+    stored = asdict(shape)
+    sizes = Sizes(**{name: stored[name] for name in Sizes.__dataclass_fields__})
+    return Speaker(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
+
+
+class Played:
+    """One dialogue in play: the prompt so far, and the turns and pictures that made it."""
+
+    def __init__(self, language: Language, dialogue: Dialogue) -> None:
+        self.language = language
+        self.turns = [turn for turn in dialogue.turns if isinstance(turn, ImageTurn)]
+        self.prompt: list[list[int]] = [[BOS]]
+        self.scenes: list[Scene] = []
+
+    @property
+    def before(self) -> Scene:
+        """The picture that the next request starts from."""
+        return self.scenes[-1] if self.scenes else world.BLANK
+
+    def ask(self) -> None:
+        """Put the next request behind the prompt."""
+        request = layout.request(self.language.vocabulary, self.turns[len(self.scenes)].request)
+        self.prompt = [*self.prompt[:-1], [*self.prompt[-1], *request]]
+
+    def take(self, scene: Scene) -> None:
+        """Put a picture behind the request; the next request will complete its piece."""
+        self.scenes.append(scene)
+        self.prompt = [*self.prompt, layout.image(self.language.vocabulary, self.language.codes(scene))]
+
+
+def candidates(speaker: Speaker, playing: Sequence[Played], stream: Stream) -> tuple[list[str], list[list[Scene]]]:
+    """Per dialogue, the greedy plan, and a direct picture, one behind that plan, and some behind sampled plans."""
+    vocabulary, language = speaker.vocabulary, playing[0].language
+    seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
+    greedy = [plans[0] for plans in speaker.plan([Sampled(p.prompt) for p in playing])]
+    varied = speaker.plan([Sampled(p.prompt, s, 0.7) for p, s in zip(playing, seeds, strict=True)])
+    words = [[vocabulary.decode(plan) for plan in [g, *v]] for g, v in zip(greedy, varied, strict=True)]
+    jobs = []
+    for played, plans in zip(playing, words, strict=True):
+        prompts = [played.prompt, *([*played.prompt, layout.plan(vocabulary, plan)] for plan in plans)]
+        jobs += [Sampled(prompt, (stream.below(1 << 40),), 1.0) for prompt in prompts]
+    pictures = [language.scene(codes[0]) for codes in speaker.draw(jobs)]
+    each = 2 + _SAMPLED_PLANS
+    drawn = [pictures[at : at + each] for at in range(0, len(pictures), each)]
+    return [plans[0] for plans in words], drawn
+
+
+def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> Row | None:
+    """The history as it was played and a check of each different candidate; None if not one fits."""
+    language, writer = played.language, TreeWriter()
+    parent = writer.add(None, [BOS])
+    for turn, scene in zip(played.turns, played.scenes, strict=False):
+        asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
+        parent = add_picture(writer, language, asked, scene, 0.0)
+    turn = played.turns[len(played.scenes)]
+    asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
+    fitted = 0
+    for scene in dict.fromkeys(stream.sample(drawn, len(drawn))):
+        against = plan if stream.chance(0.85) else None
+        check = layout.check(language.vocabulary, against)
+        if writer.room(len(check) + world.NUM_CELLS + 1):
+            picture = add_picture(writer, language, asked, scene, 0.0)
+            add_check(writer, language, picture, marks(turn.operations, played.before, scene), against)
+            fitted += 1
+    return writer.row() if fitted else None
+
+
+def play(
+    weights: Mapping[str, Tensor], shape: Shape, language: Language, name: tuple[int, ...],
+    num_dialogues: int = NUM_DIALOGUES,
+) -> list[Row]:
+    """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
+    speaker, stream = build_speaker(weights, shape, language, torch.float32), Stream("pocket_play", *name)
+    first = _FIRST_INDEX + (name[1] * 64 + name[2]) * num_dialogues
+    playing = [Played(language, make_dialogue("train", name[0], first + i)) for i in range(num_dialogues)]
+    rows: list[Row] = []
+    while playing:
+        for played in playing:
+            played.ask()
+        plans, drawn = candidates(speaker, playing, stream)
+        for played, plan, pictures in zip(playing, plans, drawn, strict=True):
+            row = _row(played, plan, pictures, stream)
+            rows += [] if row is None else [row]
+            played.take(stream.choice(pictures))
+        playing = [played for played in playing if len(played.scenes) < len(played.turns)]
+    return rows

@@ -1,0 +1,268 @@
+"""Training rows: a dialogue as a token tree.
+
+The trunk is the history (requests and gold pictures). Plan-and-picture, check and question branches hang off it and
+attend to their ancestors only, so one row supervises many continuations of one history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imug_tts.backbones.pocket import layout
+from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
+from imug_tts.backbones.pocket.vocabulary import BOS, Vocabulary
+from imug_tts.benchmarks.pocket_world import operations, questions, world
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn
+from imug_tts.benchmarks.pocket_world.operations import Operation
+from imug_tts.benchmarks.pocket_world.streams import Stream
+from imug_tts.benchmarks.pocket_world.world import EMPTY, Scene
+
+ROW_TOKENS, MAX_SEGMENTS = 384, 64
+NO_TARGET = -1
+IMAGE_WEIGHT, PLAN_WEIGHT, MARK_WEIGHT, VALUE_WEIGHT, LETTER_WEIGHT = 1.0, 1.0, 0.5, 2.0, 4.0
+
+
+@dataclass(frozen=True)
+class Language:
+    """Words and image codes of the pocket world; scenes go straight to codes, as rendering is exact."""
+
+    vocabulary: Vocabulary
+    code_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, tokenizer: ImageTokenizer) -> Language:
+        """Look up the code of each cell state by drawing it."""
+        half = world.NUM_CELLS
+        scenes = [tuple(range(start, start + half)) for start in range(0, len(world.STATES), half)]
+        return cls(vocabulary, tuple(code for scene in scenes for code in tokenizer.encode(world.render(scene))))
+
+    def codes(self, scene: Scene) -> list[int]:
+        """Codes of a scene in cell order."""
+        return [self.code_of[state] for state in scene]
+
+    def scene(self, codes: Sequence[int]) -> Scene:
+        """The scene of a picture's codes."""
+        return tuple(self.code_of.index(code) for code in codes)
+
+
+@dataclass
+class Row:
+    """One row: ids, positions, segments and targets (tokens,), loss weights, ancestors (segments, segments)."""
+
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    segments: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    ancestors: NDArray[np.bool_]
+
+
+@dataclass
+class TreeWriter:
+    """Fills a row segment by segment; a segment that does not fit is refused."""
+
+    limit: int = ROW_TOKENS
+    ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    lineages: list[frozenset[int]] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def room(self, count: int) -> bool:
+        """Whether that many tokens still fit."""
+        return len(self.ids) + count <= self.limit and len(self.lineages) < MAX_SEGMENTS - 2
+
+    def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[tuple[int, float]] = ()) -> int:
+        """Append a segment behind its parent; `goals` are (target, weight) of its last tokens. Returns its number."""
+        number, start = len(self.lineages), 0 if parent is None else self.ends[parent]
+        self.lineages.append(frozenset({number}) | (self.lineages[parent] if parent is not None else frozenset()))
+        self.ends.append(start + len(ids))
+        padded = [(NO_TARGET, 0.0)] * (len(ids) - len(goals)) + list(goals)
+        self.ids += ids
+        self.positions += range(start, start + len(ids))
+        self.segments += [number] * len(ids)
+        self.targets += [target for target, _ in padded]
+        self.weights += [weight for _, weight in padded]
+        return number
+
+    def row(self) -> Row:
+        """The finished row, padded; padding is a segment of its own without targets."""
+        gap = self.limit - len(self.ids)
+        ancestors = np.zeros((MAX_SEGMENTS, MAX_SEGMENTS), np.bool_)
+        for number, lineage in enumerate(self.lineages):
+            ancestors[number, list(lineage)] = True
+        ancestors[-1, -1] = True
+        return Row(
+            ids=np.array(self.ids + [0] * gap),
+            positions=np.array(self.positions + list(range(gap))),
+            segments=np.array(self.segments + [MAX_SEGMENTS - 1] * gap),
+            targets=np.array(self.targets + [NO_TARGET] * gap),
+            weights=np.array(self.weights + [0.0] * gap, np.float32),
+            ancestors=ancestors,
+        )
+
+
+def stack(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """Rows as one batch: every field with a leading row axis."""
+    return {f.name: np.stack([getattr(row, f.name) for row in rows]) for f in fields(Row)}
+
+
+def image_goals(ids: Sequence[int], weight: float) -> list[tuple[int, float]]:
+    """Each token of a picture predicts the next; the last predicts nothing."""
+    return [*((target, weight) for target in ids[1:]), (NO_TARGET, 0.0)]
+
+
+def add_picture(writer: TreeWriter, language: Language, parent: int, scene: Scene, weight: float) -> int:
+    """A picture behind `parent`, learned with `weight` (0: only looked at)."""
+    ids = layout.image(language.vocabulary, language.codes(scene))
+    return writer.add(parent, ids, image_goals(ids, weight))
+
+
+def add_plan(writer: TreeWriter, language: Language, parent: int, turn: ImageTurn) -> None:
+    """The gold plan and the gold picture behind it."""
+    ids = encoded_plan(language, turn)
+    goals = [*((target, PLAN_WEIGHT) for target in ids[1:]), (NO_TARGET, 0.0)]
+    add_picture(writer, language, writer.add(parent, ids, goals), turn.gold, IMAGE_WEIGHT)
+
+
+def add_check(
+    writer: TreeWriter, language: Language, parent: int, right: Sequence[bool], plan_text: str | None
+) -> None:
+    """A check behind the picture `parent`: one mark a cell."""
+    yes, no = language.vocabulary.id_of["yes"], language.vocabulary.id_of["no"]
+    goals = [(yes if cell else no, MARK_WEIGHT) for cell in right]
+    writer.add(parent, layout.check(language.vocabulary, plan_text), goals)
+
+
+def add_question(writer: TreeWriter, language: Language, parent: int, mcq: questions.Mcq, letter: str) -> None:
+    """A question behind the picture `parent`: value, then letter."""
+    ids = layout.question(language.vocabulary, mcq.words())
+    value = language.vocabulary.encode(mcq.options[questions.LETTERS.index(letter)])
+    answer = language.vocabulary.encode(letter)
+    writer.add(parent, [*ids, *value], [(value[0], VALUE_WEIGHT), (answer[0], LETTER_WEIGHT)])
+
+
+def encoded_plan(language: Language, turn: ImageTurn) -> list[int]:
+    """Tokens of a turn's gold plan."""
+    return layout.plan(language.vocabulary, operations.plan_words(turn.operations, turn.gold_before))
+
+
+def marks(turn_operations: Sequence[Operation], before: Scene, drawn: Scene) -> list[bool]:
+    """Per cell, whether a picture follows the request from `before` (free placements adopted)."""
+    reference = operations.apply(turn_operations, before, drawn)
+    return [a == b for a, b in zip(reference, drawn, strict=True)]
+
+
+@cache
+def _field_names(kind: type[Operation]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+def _variant(operation: Operation, scene: Scene, stream: Stream) -> Operation:
+    """The same operation with one argument changed: the mistakes a model makes."""
+    present = [state for state in scene if state != EMPTY] or [1]
+    others: dict[str, Callable[[], object]] = {
+        "thing": lambda: stream.choice(present),
+        "other": lambda: stream.choice(present),
+        "anchor": lambda: stream.choice(present),
+        "cell": lambda: stream.below(world.NUM_CELLS),
+        "colour": lambda: stream.choice(world.COLOURS),
+        "relation": lambda: stream.choice(tuple(operations.RELATIONS)),
+        "direction": lambda: "left" if getattr(operation, "line", "") in world.ROWS else "up",
+        "line": lambda: stream.choice(world.ROWS if getattr(operation, "line", "") in world.ROWS else world.COLUMNS),
+    }
+    names = [name for name in _field_names(type(operation)) if name in others]
+    if not names or isinstance(operation, operations.Draw | operations.Paint | operations.Mix):
+        return operations.Gravity() if stream.chance(0.5) else operations.Wait()
+    name = stream.choice(names)
+    changes: Any = {name: others[name]()}
+    return replace(operation, **changes)
+
+
+def _edited(scene: Scene, stream: Stream) -> Scene:
+    """One or two cells with another content: emptied, something present, or anything."""
+    cells = list(scene)
+    for cell in stream.sample(range(world.NUM_CELLS), 1 + stream.below(2)):
+        kind = stream.below(3)
+        cells[cell] = EMPTY if kind == 0 else stream.choice(scene) if kind == 1 else stream.below(len(world.STATES))
+    return tuple(cells)
+
+
+def corrupted(turn: ImageTurn, stream: Stream) -> Scene:
+    """A picture that is probably wrong: the previous one, an operation skipped or replaced, or edited cells."""
+    kind = stream.uniform()
+    if kind < 0.12 and turn.gold_before != world.BLANK:
+        return turn.gold_before
+    if kind < 0.55:
+        listed = list(turn.operations)
+        at = stream.below(len(listed))
+        scene = operations.steps(listed[:at], turn.gold_before)[-1]
+        listed[at : at + 1] = [] if stream.chance(0.4) else [_variant(listed[at], scene, stream)]
+        return operations.outcomes(listed, turn.gold_before)[0]
+    return _edited(turn.gold, stream)
+
+
+def _candidate(turn: ImageTurn, stream: Stream) -> Scene:
+    """A picture to check: any right one (40 %) or a corrupted one."""
+    right = operations.outcomes(turn.operations, turn.gold_before)
+    return stream.choice(right) if stream.chance(0.4) else corrupted(turn, stream)
+
+
+def dialogue_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
+    """The trunk of a dialogue and as many of its branches as fit, in random order."""
+    writer, branches = TreeWriter(), list[Callable[[], None]]()
+    parent = writer.add(None, [BOS])
+    for each in dialogue.turns:
+        if isinstance(each, McqTurn):
+            branches.append(_question_branch(writer, language, parent, each.mcq, each.gold))
+            continue
+        asked = writer.add(parent, layout.request(language.vocabulary, each.request))
+        parent = add_picture(writer, language, asked, each.gold, IMAGE_WEIGHT)
+        branches += _branches(writer, language, each, asked, parent, stream)
+    for branch in stream.sample(branches, len(branches)):
+        branch()
+    return writer.row()
+
+
+def _question_branch(
+    writer: TreeWriter, language: Language, drawn: int, mcq: questions.Mcq, letter: str
+) -> Callable[[], None]:
+    def ask() -> None:
+        if writer.room(16):
+            add_question(writer, language, drawn, mcq, letter)
+
+    return ask
+
+
+def _branches(
+    writer: TreeWriter, language: Language, turn: ImageTurn, asked: int, drawn: int, stream: Stream
+) -> list[Callable[[], None]]:
+    """What may hang off one picture: its plan, a check and a question."""
+    size = len(encoded_plan(language, turn)) + world.NUM_CELLS + 1
+
+    def plan() -> None:
+        if writer.room(size):
+            add_plan(writer, language, asked, turn)
+
+    def check() -> None:
+        if not writer.room(size + world.NUM_CELLS + 1):
+            return
+        scene = _candidate(turn, stream)
+        picture = drawn if scene == turn.gold else add_picture(writer, language, asked, scene, 0.0)
+        words = operations.plan_words(turn.operations, turn.gold_before)
+        right = marks(turn.operations, turn.gold_before, scene)
+        add_check(writer, language, picture, right, words if stream.chance(0.8) else None)
+
+    mcq = questions.static_mcq([turn.gold], stream)
+    letter = None if mcq is None else mcq.answer(turn.gold)
+    extra = [] if mcq is None or letter is None else [_question_branch(writer, language, drawn, mcq, letter)]
+    return [plan, check, *extra]
+

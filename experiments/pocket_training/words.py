@@ -1,0 +1,27 @@
+"""The words of the pocket model, taken from the pocket world."""
+
+from __future__ import annotations
+
+from imug_tts.backbones.pocket.vocabulary import Vocabulary
+from imug_tts.benchmarks.pocket_world import operations, questions, world
+
+_OPERATIONS = ("draw", "add", "move", "swap", "remove", "paint", "mix", "gravity", "wind", "wait")
+_QUESTIONS = ("what is", "where is", "which row is", "which column is", "?")
+_IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",")
+
+
+def build_vocabulary(num_codes: int) -> Vocabulary:
+    """Every word that a request, question, plan, check or answer of the pocket world can hold."""
+    directions = tuple(operations.WINDS)
+    plan_words = (*_OPERATIONS, *world.CELLS, *world.STATES)
+    others = (
+        *world.COLOURS, *operations.RELATIONS, "anywhere", *directions, *world.LINES, *_QUESTIONS,
+        *questions.LETTERS, "yes", "no",
+    )  # fmt: skip
+    return Vocabulary(
+        words=(*plan_words, *others),
+        ignored=frozenset(_IGNORED),
+        cells=world.CELLS,
+        plan_words=plan_words,
+        num_codes=num_codes,
+    )

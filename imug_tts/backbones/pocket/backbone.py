@@ -1,0 +1,200 @@
+"""The pocket model behind the Backbone protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from imug_tts.backbones.pocket.folder import DamagedFolder, folder_hash, load_speaker
+from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
+from imug_tts.backbones.pocket.reading import AnswerCall, Call, CheckCall, DrawCall, PlanCall, Unreadable, read
+from imug_tts.backbones.pocket.vocabulary import UnknownWord
+from imug_tts.contracts import BackboneError, Candidate, Capabilities, ConfigurationError, Cost, Request
+from imug_tts.dialogue import Image, Text
+
+if TYPE_CHECKING:
+    from imug_tts.backbones.pocket.speaker import Sampled, Speaker
+
+WEIGHTS: Final = Path(__file__).parent / "weights"
+_VERSION: Final = "1"
+_CACHE_BYTES: Final = 600 << 20
+
+
+class PocketBackbone:
+    """A 1 M-parameter unified model of the pocket world: it draws, plans, answers and checks.
+
+    Seeds are exact: inference is in float64 with one random stream a row, so a request and seed give the same
+    candidate alone, in any batch, and whatever the prefix cache holds. Words it has no token for are refused.
+    """
+
+    def __init__(self, folder: Path = WEIGHTS) -> None:
+        """`folder` holds the model's files (see `folder.FILES`). Nothing is loaded yet."""
+        self.folder = folder
+
+    @cached_property
+    def identity(self) -> str:
+        """Adapter version and hash of the model's files.
+
+        Raises:
+            ConfigurationError: a file is missing or not the one that was published.
+        """
+        try:
+            return f"pocket:{_VERSION}:{folder_hash(self.folder)[:16]}"
+        except DamagedFolder as error:
+            raise ConfigurationError(str(error)) from error
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset({"text", "image"}),
+            reads_images=True,
+            draws_from_images=True,
+            seeds="exact",
+            logits=True,
+            max_batch=256,
+            prompts="pocket",
+        )
+
+    @property
+    def forward_seconds(self) -> float:
+        """Seconds spent inside forward passes so far."""
+        return self._speaker.decoder.counters.forward_seconds if "_speaker" in vars(self) else 0.0
+
+    @cached_property
+    def _speaker(self) -> Speaker:
+        import torch
+
+        try:
+            folder_hash(self.folder)
+            return load_speaker(self.folder, torch.float64, _CACHE_BYTES)
+        except DamagedFolder as error:
+            raise BackboneError(str(error)) from error
+
+    @cached_property
+    def _tokenizer(self) -> ImageTokenizer:
+        return ImageTokenizer.load(self.folder / "image_tokenizer.safetensors")
+
+    @cached_property
+    def _codes(self) -> Callable[[Image], Sequence[int]]:
+        return lru_cache(maxsize=8192)(lambda image: self._tokenizer.encode(image.pixels()))
+
+    @cached_property
+    def _picture(self) -> Callable[[tuple[int, ...]], Image]:
+        return lru_cache(maxsize=8192)(lambda codes: Image.from_pixels(self._tokenizer.decode(list(codes))))
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """See the protocol. Requests of all kinds may be mixed.
+
+        Raises:
+            BackboneError: weights or an image of the history cannot be read.
+        """
+        started, answers = time.perf_counter(), dict[int, list[Candidate]]()
+        calls = {number: self._read(request) for number, request in enumerate(requests)}
+        for number, call in calls.items():
+            if isinstance(call, Unreadable | UnknownWord):
+                refusal = Candidate(output=None, finish="refused", thought=str(call), cost=Cost(calls=1))
+                answers[number] = [refusal] * len(requests[number].seeds)
+        for kind, respond in self._responders().items():
+            some = {n: (requests[n], call) for n, call in calls.items() if isinstance(call, kind)}
+            if some:
+                answers.update(zip(some, respond(list(some.values())), strict=True))
+        share = (time.perf_counter() - started) / max(1, sum(len(request.seeds) for request in requests))
+        return [[_charged(candidate, share) for candidate in answers[n]] for n in range(len(requests))]
+
+    def _responders(self) -> dict[type, Callable[[Sequence[tuple[Request, Call]]], list[list[Candidate]]]]:
+        return {DrawCall: self._draw, PlanCall: self._plan, CheckCall: self._check, AnswerCall: self._answer}
+
+    def _read(self, request: Request) -> Call | Unreadable | UnknownWord:
+        try:
+            return read(request, self._speaker.vocabulary, self._codes)
+        except (Unreadable, UnknownWord) as error:
+            return error
+        except (OSError, ValueError) as error:
+            raise BackboneError(f"an image of the history cannot be read: {error}") from error
+
+    def _draw(self, asked: Sequence[tuple[Request, Call]]) -> list[list[Candidate]]:
+        drawn = self._speaker.draw([_sampled(request, call) for request, call in asked])
+        cells = self._speaker.vocabulary.num_cells
+        return [
+            [
+                Candidate(
+                    output=self._picture(tuple(codes)),
+                    cost=_cost(call, cells, images=1, nfe=cells),
+                )
+                for codes in pictures
+            ]
+            for (_, call), pictures in zip(asked, drawn, strict=True)
+        ]
+
+    def _plan(self, asked: Sequence[tuple[Request, Call]]) -> list[list[Candidate]]:
+        written = self._speaker.plan([_sampled(request, call) for request, call in asked])
+        results = []
+        for (request, call), plans in zip(asked, written, strict=True):
+            limit = request.sampling.max_tokens
+            results.append(
+                [
+                    Candidate(
+                        output=Text(self._speaker.vocabulary.decode(plan[:limit])),
+                        finish="length" if len(plan) > limit else "stop",
+                        cost=_cost(call, min(len(plan) + 1, limit)),
+                    )
+                    for plan in plans
+                ]
+            )
+        return results
+
+    def _check(self, asked: Sequence[tuple[Request, Call]]) -> list[list[Candidate]]:
+        calls = [call for _, call in asked if isinstance(call, CheckCall)]
+        marked = self._speaker.mark([call.prompt for call in calls], [call.check for call in calls])
+        verdicts = [self._verdict(call, shares) for call, shares in zip(calls, marked, strict=True)]
+        return [[v] * len(request.seeds) for (request, _), v in zip(asked, verdicts, strict=True)]
+
+    def _verdict(self, call: CheckCall, shares: Sequence[float]) -> Candidate:
+        """All cells must be right: P(yes) is the product; the cells in doubt are named."""
+        p_yes = 1.0
+        for share in shares:
+            p_yes *= share
+        doubtful = [cell for cell, share in zip(self._speaker.vocabulary.cells, shares, strict=True) if share < 0.5]
+        likeliest = self._speaker.vocabulary.cells[min(range(len(shares)), key=lambda cell: shares[cell])]
+        words = "yes" if p_yes >= 0.5 else f"no {' '.join(doubtful or [likeliest])}"
+        return Candidate(output=Text(words), p_yes=round(p_yes, 6), cost=_cost(call, len(shares)))
+
+    def _answer(self, asked: Sequence[tuple[Request, Call]]) -> list[list[Candidate]]:
+        from imug_tts.backbones.pocket.speaker import Options
+
+        jobs = [
+            (call, Options(call.prompt, call.offered, seed, request.sampling.temperature, call.given_value))
+            for request, call in asked
+            if isinstance(call, AnswerCall)
+            for seed in request.seeds
+        ]
+        said = iter(zip(jobs, self._speaker.answer([job for _, job in jobs]), strict=True))
+        results: list[list[Candidate]] = []
+        for request, _ in asked:
+            results.append([])
+            for _ in request.seeds:
+                (call, _), answer = next(said)
+                value, letter = (self._speaker.vocabulary.decode([token]) for token in (answer.value, answer.letter))
+                text, thought = (value, None) if call.value_only else (letter, value)
+                results[-1].append(Candidate(output=Text(text), thought=thought, cost=_cost(call, 2)))
+        return results
+
+
+def _sampled(request: Request, call: Call) -> Sampled:
+    from imug_tts.backbones.pocket.speaker import Sampled
+
+    return Sampled(call.prompt, request.seeds, request.sampling.temperature)
+
+
+def _cost(call: Call, new_tokens: int, images: int = 0, nfe: int = 0) -> Cost:
+    """One call alone; the token that opens the answer counts to the prompt."""
+    prompt = sum(len(piece) for piece in call.prompt) + (len(call.check) if isinstance(call, CheckCall) else 1)
+    return Cost(calls=1, prompt_tokens=prompt, new_tokens=new_tokens, images=images, nfe=nfe)
+
+
+def _charged(candidate: Candidate, seconds: float) -> Candidate:
+    return replace(candidate, cost=replace(candidate.cost, seconds=seconds))

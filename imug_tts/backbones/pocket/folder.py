@@ -1,0 +1,74 @@
+"""The model folder: stock transformers Llama files beside the words and the image tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import torch
+
+    from imug_tts.backbones.pocket.speaker import Speaker
+
+CHECKSUMS: Final = "checksums.json"
+FILES: Final = ("config.json", "image_tokenizer.safetensors", "model.safetensors", "vocabulary.json")
+
+
+_RESTORE: Final = (
+    "restore it (git checkout -- imug_tts/backbones/pocket/weights) or train one (experiments/train_pocket.py)"
+)
+
+
+class DamagedFolder(RuntimeError):
+    """A model folder that cannot be used; says which file and what to do."""
+
+
+def write_checksums(folder: Path) -> None:
+    """Record the SHA-256 of each file, so that a damaged copy is told from another model."""
+    sums = {name: _sha256(folder / name) for name in FILES}
+    (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the model's files. Raises DamagedFolder if one is missing or not as it was published."""
+    missing = [name for name in (*FILES, CHECKSUMS) if not (folder / name).is_file()]
+    if missing:
+        raise DamagedFolder(f"the pocket model has no {folder / missing[0]}; {_RESTORE}")
+    published = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    digest = hashlib.sha256()
+    for name in FILES:
+        found = _sha256(folder / name)
+        if found != published.get(name):
+            raise DamagedFolder(
+                f"{folder / name} has SHA-256 {found[:12]}..., not {str(published.get(name))[:12]}... as in "
+                f"{CHECKSUMS}: it is damaged or from another model; {_RESTORE}"
+            )
+        digest.update(found.encode())
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
+    """Load weights and tokenizers for inference in `dtype`. Raises DamagedFolder."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from imug_tts.backbones.pocket.decoder import Decoder, Sizes
+    from imug_tts.backbones.pocket.speaker import Speaker
+    from imug_tts.backbones.pocket.vocabulary import Vocabulary
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = {**config.get("rope_parameters", {}), **config}
+        sizes = Sizes(**{field.name: config[field.name] for field in fields(Sizes)})
+        vocabulary = Vocabulary.load(folder / "vocabulary.json")
+        weights = load_file(folder / "model.safetensors")
+        return Speaker(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DamagedFolder(f"the pocket model in {folder} cannot be read: {error!r}; restore its files") from error

@@ -1,0 +1,188 @@
+"""What the pocket model can say: pictures, plans, marks and answers, many prompts at once.
+
+A prompt is a list of token pieces; the pieces are the units of the prefix cache. Only tokens that the grammar
+allows at a place can be drawn there: codes of the cell in turn, words of plans, letters that were offered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imug_tts.backbones.pocket.decoder import Decoder, Rows
+from imug_tts.backbones.pocket.vocabulary import ANSWER, DRAW, END, PLAN, Vocabulary
+
+Prompt = Sequence[Sequence[int]]
+MAX_PLAN_TOKENS = 80
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Samples wanted behind one prompt: one per seed. A temperature of 0 is greedy."""
+
+    prompt: Prompt
+    seeds: tuple[int, ...] = (0,)
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """A multiple-choice question: the prompt, and the (value, letter) tokens on offer.
+
+    The value is sampled at the temperature unless it is given; the letter is the most likely one behind it.
+    """
+
+    prompt: Prompt
+    offered: tuple[tuple[int, int], ...]
+    seed: int = 0
+    temperature: float = 0.0
+    given_value: int | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The value and letter tokens of an answer."""
+
+    value: int
+    letter: int
+
+
+def gumbel(seed: int, purpose: str, steps: int, width: int) -> Tensor:
+    """The noise of one row: a counter-based stream named by seed and purpose, (steps, width)."""
+    digest = hashlib.sha256(f"{purpose}/{seed}".encode()).digest()
+    stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    return torch.from_numpy(-np.log(-np.log(stream.random((steps, width)).clip(1e-300))))
+
+
+class _Noise:
+    """Perturbs logits row by row: arg max of the result is a sample at the row's temperature."""
+
+    def __init__(self, rows: Sequence[tuple[int, float]], purpose: str, steps: int, width: int) -> None:
+        blank = torch.zeros(steps, width, dtype=torch.float64)
+        self.noise = torch.stack([gumbel(s, purpose, steps, width) if t > 0 else blank for s, t in rows])
+        self.temperatures = torch.tensor([t if t > 0 else 1.0 for _, t in rows], dtype=torch.float64)
+
+    def pick(self, logits: Tensor, step: int) -> Tensor:
+        """One choice a row."""
+        return (logits.double() / self.temperatures[:, None] + self.noise[:, step]).argmax(-1)
+
+    def keep(self, chosen: Tensor) -> None:
+        """Go on with some of the rows."""
+        self.noise, self.temperatures = self.noise[chosen], self.temperatures[chosen]
+
+
+class Speaker:
+    """Pictures, plans, marks and answers of one set of weights."""
+
+    def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
+        self.decoder, self.vocabulary = decoder, vocabulary
+        self._plan_ids = torch.tensor([END, *(vocabulary.id_of[word] for word in vocabulary.plan_words)])
+
+    def draw(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
+        """Codes of one picture per seed of each job."""
+        drawn: list[list[list[int]]] = [[] for _ in jobs]
+        by_forks = defaultdict[int, list[int]](list)
+        for number, job in enumerate(jobs):
+            by_forks[len(job.seeds)].append(number)
+        spans = self.decoder.prefill([job.prompt for job in jobs])
+        for forks, numbers in by_forks.items():
+            for batch in self.decoder.batches([spans[n].end + 20 * forks for n in numbers]):
+                chosen = [numbers[i] for i in batch]
+                rows = Rows(self.decoder, [spans[n] for n in chosen], forks, self.vocabulary.num_cells)
+                codes = self._draw_rows(rows, [jobs[n] for n in chosen])
+                for at, number in enumerate(chosen):
+                    drawn[number] = codes[at * forks : (at + 1) * forks]
+        return drawn
+
+    def _draw_rows(self, rows: Rows, jobs: Sequence[Sampled]) -> list[list[int]]:
+        cells, codes = self.vocabulary.num_cells, self.vocabulary.num_codes
+        noise = _Noise([(s, job.temperature) for job in jobs for s in job.seeds], "image", cells, codes)
+        ids = torch.full((len(noise.temperatures),), DRAW)
+        picked = torch.empty((len(ids), cells), dtype=torch.long)
+        for cell in range(cells):
+            first = self.vocabulary.first_id(cell)
+            logits = rows.advance(ids) @ self.decoder.head[first : first + codes].T
+            picked[:, cell] = noise.pick(logits, cell)
+            ids = first + picked[:, cell]
+        listed: list[list[int]] = picked.tolist()
+        return listed
+
+    def plan(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
+        """Tokens of one plan per seed of each job, without the end; MAX_PLAN_TOKENS of them if it never ended."""
+        spans = self.decoder.prefill([job.prompt for job in jobs])
+        flat = [(number, seed, job.temperature) for number, job in enumerate(jobs) for seed in job.seeds]
+        written: list[list[int]] = [[] for _ in flat]
+        for batch in self.decoder.batches([spans[number].end for number, _, _ in flat]):
+            rows = Rows(self.decoder, [spans[flat[i][0]] for i in batch], 1, MAX_PLAN_TOKENS)
+            plans = self._plan_rows(rows, [flat[i][1:] for i in batch])
+            for number, plan in zip(batch, plans, strict=True):
+                written[number] = plan
+        grouped: list[list[list[int]]] = [[] for _ in jobs]
+        for (number, _, _), plan in zip(flat, written, strict=True):
+            grouped[number].append(plan)
+        return grouped
+
+    def _plan_rows(self, rows: Rows, seeds: Sequence[tuple[int, float]]) -> list[list[int]]:
+        head = self.decoder.head[self._plan_ids]
+        noise = _Noise(seeds, "plan", MAX_PLAN_TOKENS, len(head))
+        plans: list[list[int]] = [[] for _ in seeds]
+        open_plans = list(range(len(seeds)))
+        ids = torch.full((len(seeds),), PLAN)
+        for step in range(MAX_PLAN_TOKENS):
+            ids = self._plan_ids[noise.pick(rows.advance(ids) @ head.T, step)]
+            going = []
+            for row, token in enumerate(ids.tolist()):
+                finished = bool(plans[open_plans[row]]) and plans[open_plans[row]][-1] == END
+                if not finished:
+                    plans[open_plans[row]].append(token)
+                if not finished and token != END:
+                    going.append(row)
+            if not going:
+                break
+            if len(going) <= 0.6 * len(open_plans):
+                chosen = torch.tensor(going)
+                rows.keep(chosen)
+                noise.keep(chosen)
+                ids, open_plans = ids[chosen], [open_plans[row] for row in going]
+        return [plan[:-1] if plan[-1] == END else plan for plan in plans]
+
+    def mark(self, prompts: Sequence[Prompt], checks: Sequence[Sequence[int]]) -> list[list[float]]:
+        """P(yes) of every cell of the picture that each check stands behind."""
+        spans = self.decoder.prefill(prompts)
+        hidden = self.decoder.last_hidden(spans, checks, self.vocabulary.num_cells)
+        yes, no = (self.decoder.head[self.vocabulary.id_of[word]] for word in ("yes", "no"))
+        shares: list[list[float]] = torch.sigmoid((hidden @ (yes - no)).double()).tolist()
+        return shares
+
+    def answer(self, jobs: Sequence[Options]) -> list[Answered]:
+        """The value of each question, then its letter."""
+        spans = self.decoder.prefill([job.prompt for job in jobs])
+        answers: dict[int, Answered] = {}
+        for batch in self.decoder.batches([span.end for span in spans]):
+            chosen = [jobs[i] for i in batch]
+            rows = Rows(self.decoder, [spans[i] for i in batch], 1, 2)
+            values = self._pick(rows, [ANSWER] * len(batch), [[v for v, _ in job.offered] for job in chosen], chosen)
+            said = [v if job.given_value is None else job.given_value for v, job in zip(values, chosen, strict=True)]
+            letters = self._pick(rows, said, [[letter for _, letter in job.offered] for job in chosen], None)
+            for number, value, letter in zip(batch, said, letters, strict=True):
+                answers[number] = Answered(value, letter)
+        return [answers[number] for number in range(len(jobs))]
+
+    def _pick(
+        self, rows: Rows, ids: Sequence[int], allowed: Sequence[Sequence[int]], sampled: Sequence[Options] | None
+    ) -> list[int]:
+        """One of the allowed tokens a row, sampled as the jobs say or the most likely."""
+        logits = rows.advance(torch.tensor(ids)) @ self.decoder.head[: self.vocabulary.num_words].T
+        named = [(job.seed, job.temperature) for job in sampled] if sampled else [(0, 0.0)] * len(ids)
+        noise = _Noise(named, "answer", 1, self.vocabulary.num_words)
+        hidden = torch.ones_like(logits, dtype=torch.bool)
+        for row, offer in enumerate(allowed):
+            hidden[row, list(offer)] = False
+        picked: list[int] = noise.pick(logits.masked_fill(hidden, float("-inf")), 0).tolist()
+        return picked

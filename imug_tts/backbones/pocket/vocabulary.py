@@ -1,0 +1,105 @@
+"""Token ids of the pocket model: special tokens, words, and one id for every (cell, code) of an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+PAD, BOS, USER, DRAW, PLAN, CHECK, ASK, ANSWER, END = range(9)
+SPECIALS: Final = ("<pad>", "<bos>", "<user>", "<draw>", "<plan>", "<check>", "<ask>", "<answer>", "<end>")
+
+
+class UnknownWord(ValueError):
+    """A text holds a word that the model has no token for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Words as whole tokens (a token may be several words, as "red star"), then image ids cell by cell.
+
+    `ignored` words carry no meaning here and get no token; `cells` name the cells in image order;
+    `plan_words` are what a plan may be made of.
+    """
+
+    words: tuple[str, ...]
+    ignored: frozenset[str]
+    cells: tuple[str, ...]
+    plan_words: tuple[str, ...]
+    num_codes: int
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read the json file that `save` wrote."""
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            words=tuple(stored["words"]),
+            ignored=frozenset(stored["ignored"]),
+            cells=tuple(stored["cells"]),
+            plan_words=tuple(stored["plan_words"]),
+            num_codes=int(stored["num_codes"]),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as json, sorted and readable."""
+        stored = {
+            "words": self.words,
+            "ignored": sorted(self.ignored),
+            "cells": self.cells,
+            "plan_words": self.plan_words,
+            "num_codes": self.num_codes,
+        }
+        path.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+
+    @cached_property
+    def id_of(self) -> Mapping[str, int]:
+        """Word or special token to id."""
+        return {word: number for number, word in enumerate((*SPECIALS, *self.words))}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(len(word.split()) for word in self.words)
+
+    @property
+    def num_cells(self) -> int:
+        """Image tokens per image."""
+        return len(self.cells)
+
+    @property
+    def num_words(self) -> int:
+        """Special tokens and words; image ids start here."""
+        return len(SPECIALS) + len(self.words)
+
+    @property
+    def size(self) -> int:
+        """All ids."""
+        return self.num_words + self.num_cells * self.num_codes
+
+    def first_id(self, cell: int) -> int:
+        """The id of code 0 in a cell; the codes of a cell are consecutive."""
+        return self.num_words + cell * self.num_codes
+
+    def image_ids(self, codes: Sequence[int]) -> list[int]:
+        """Ids of an image from its codes in cell order."""
+        return [self.first_id(cell) + code for cell, code in enumerate(codes)]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text by longest match. Raises UnknownWord."""
+        pieces, ids, at = text.split(), list[int](), 0
+        while at < len(pieces):
+            for length in range(min(self._longest, len(pieces) - at), 0, -1):
+                word = " ".join(pieces[at : at + length])
+                if word in self.id_of or (length == 1 and word in self.ignored):
+                    break
+            else:
+                raise UnknownWord(f"the pocket model has no word {pieces[at]!r} (in {text!r})")
+            ids += [] if word in self.ignored else [self.id_of[word]]
+            at += length
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Words of a sequence of ids; special tokens and image ids are left out."""
+        return " ".join(self.words[i - len(SPECIALS)] for i in ids if len(SPECIALS) <= i < self.num_words)
