@@ -46,17 +46,19 @@ __all__ = [
 Node = Mapping[str, Any]
 
 IDENTITY: Final = frozenset(
-    """
-    backbone benchmark budget history judge roles seed strategy
-    name
-    applies_to check_tokens checklist_tokens classes image_temperature images inner keep_plan
-    max_questions max_reasks max_rounds max_tokens n num_samples plan_temperature plan_tokens planner
-    reask_temperature refine scoring split text_temperature texts threshold verifier
-    """.split()
+    [
+        *["backbone", "benchmark", "budget", "history", "judge", "roles", "seed", "strategy", "name"],
+        *["planner", "verifier"],
+        *["images", "texts"],
+        *["classes", "num_samples", "scoring", "split"],
+        *["applies_to", "inner", "keep_plan", "max_rounds", "n", "refine", "threshold"],
+        *["image_temperature", "max_tokens", "plan_temperature", "plan_tokens", "text_temperature"],
+        *["check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
+    ]
 )
 """Keys that make a run another run, wherever in the configuration they stand."""
 
-RUNTIME: Final = frozenset("in_flight interval_s output study tracking".split())
+RUNTIME: Final = frozenset(["in_flight", "interval_s", "output", "study", "tracking"])
 """Keys that change how a run is done and never what comes out, wherever they stand."""
 
 _GROUPS: Final[Mapping[Any, str]] = {
@@ -72,7 +74,9 @@ _PLAIN: Final[Mapping[Any, tuple[tuple[type, ...], str]]] = {
     str: ((str,), "text"),
 }
 _SECRET_KEY: Final = re.compile(
-    r"(^|_)(token|secret|password|passwd|credentials?|authorization|bearer)$|(^|_)(api|access|secret|private)_?key$",
+    r"(^|_)(secret|password|passwd|credentials?|authorization|bearer)$"
+    r"|(^|_)(api|access|secret|private)_?key$"
+    r"|^token$|(^|_)(access|api|auth|hf|hub|secret)_?token$",
     re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(r"^(sk-|hf_|AIza|Bearer )[\w-]{8,}|://[^/@\s]+:[^/@\s]+@")
@@ -126,17 +130,17 @@ def build_arm(config: Node, shared: dict[str, Any] | None = None) -> Arm:
     roles = config["roles"]
     _refuse_unknown(roles, ("planner", "verifier"), "roles", "role")
     return Arm(
+        strategy=_build("strategies", config["strategy"], "strategy", run),
+        benchmark=benchmark,
+        history=_value(config["history"], Literal["own", "gold"], "history", run),
+        seed=_value(config["seed"], int, "seed", run),
+        budget=_construct(Budget, config["budget"], "budget", run),
         backbone=_shared(shared, "backbones", config, "backbone"),
         roles={
             cast(ModelRole, role): _shared(shared, "backbones", roles, role, "roles.")
             for role, node in roles.items()
             if node is not None
         },
-        strategy=_build("strategies", config["strategy"], "strategy", run),
-        benchmark=benchmark,
-        history=_value(config["history"], Literal["own", "gold"], "history", run),
-        seed=_value(config["seed"], int, "seed", run),
-        budget=_construct(Budget, config["budget"], "budget", run),
     )
 
 
@@ -186,7 +190,7 @@ def refuse_secrets(config: Node, where: str = "") -> None:
         place = f"{where}{key}"
         if isinstance(value, Mapping):
             refuse_secrets(value, f"{place}.")
-        elif value is not None and _SECRET_KEY.search(key) or _holds_secret(value):
+        elif (value is not None and _SECRET_KEY.search(key)) or _holds_secret(value):
             raise ConfigurationError(
                 f"{place} looks like a secret, and configurations are stored with the results; "
                 "leave it out and set it in the environment (e.g. export OPENAI_API_KEY=...)"
@@ -213,9 +217,11 @@ def component(group: str, name: str, where: str) -> type:
     try:
         found = known[name].load()
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{where}: {name!r} ({known[name].value}) cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and is_dataclass(found)):
-        raise ConfigurationError(f"{where}: {name!r} ({known[name].value}) is not a dataclass")
+        raise ConfigurationError(
+            f"{where}: {name!r} ({known[name].value}) cannot be loaded: {error}"
+        ) from error
+    if not isinstance(found, type):
+        raise ConfigurationError(f"{where}: {name!r} ({known[name].value}) is not a class")
     return found
 
 
@@ -256,7 +262,7 @@ def _shared(shared: dict[str, Any], group: str, parent: Node, key: str, prefix: 
 
 def _build_judge(node: object, benchmark: Benchmark) -> Judge | None:
     if isinstance(node, Mapping) and node.get("name") == "none":
-        _refuse_unknown(node, ("name",), "judge none", "knob")
+        _refuse_unknown([key for key in node if key != "name"], (), "judge none", "knob")
         return None
     return cast(Judge, _build("judges", node, "judge", _Run(benchmark=benchmark)))
 
@@ -274,8 +280,8 @@ def _build(group: str, node: object, where: str, run: _Run) -> Any:
 
 
 def _construct(cls: type, knobs: Node, where: str, run: _Run, called: str = "") -> Any:
-    """Build a dataclass from knobs; `called` is what messages call it."""
-    wanted = {f.name: f for f in fields(cls) if f.init}
+    """Build a dataclass from knobs, or a plain class from none; `called` is what messages call it."""
+    wanted = {f.name: f for f in fields(cls) if f.init} if is_dataclass(cls) else {}
     hints = get_type_hints(cls)
     _refuse_unknown(knobs, wanted, called or where, "knob")
     prefix = f"{where}." if where else ""
@@ -316,8 +322,8 @@ def _value(value: object, hint: Any, where: str, run: _Run) -> Any:
         return value
     if origin in (tuple, Sequence):
         return _sequence(value, members[0], where, run)
-    if hint is Path and isinstance(value, str):
-        return Path(value)
+    if hint is Path:
+        return _path(value, where)
     if hint in _PLAIN:
         _refuse_other_type(value, hint, where)
     return value
@@ -340,6 +346,14 @@ def _sequence(value: object, member: Any, where: str, run: _Run) -> tuple[Any, .
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise ConfigurationError(f"{where} is {value!r}; it must be a list: {where}=[{value}]")
     return tuple(_value(item, member, where, run) for item in value)
+
+
+def _path(value: object, where: str) -> Path:
+    if isinstance(value, Path):
+        return value
+    if isinstance(value, (str, int)) and not isinstance(value, bool):  # a folder may be called 3
+        return Path(str(value))
+    raise ConfigurationError(f"{where} is {value!r}; it must be a path")
 
 
 def _refuse_other_type(value: object, hint: Any, where: str) -> None:
