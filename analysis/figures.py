@@ -1,0 +1,212 @@
+"""The figure of a study: image score over turns, own against gold history, one panel per strategy."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from analysis.ablation import Ablation, Arm
+from analysis.bootstrap import Estimate
+from analysis.responses import layers
+from analysis.tables import display_name, short_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_scores_over_turns"]
+
+# Okabe and Ito: apart for every form of color vision, and in grey print by marker and line
+OWN, GOLD, GOLD_INK, REFERENCE, INK, QUIET = "#0072B2", "#E69F00", "#9A6700", "#999999", "#222222", "#666666"
+_TITLE_WIDTH = 22
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 13,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "pdf.fonttype": 42,
+}
+
+
+def draw_scores_over_turns(result: Ablation, folder: Path) -> list[Path]:
+    """Draw the figure as PNG and PDF; returns their paths, none where nothing is scored yet."""
+    arms = [arm for arm in result.arms if math.isfinite(arm.image.value)]
+    if not arms:
+        return []
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(result, arms)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once is enough for both files
+        paths = [folder / f"scores_over_turns.{ending}" for ending in ("png", "pdf")]
+        for path in paths:
+            # without a date the same study gives the same file
+            metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
+            figure.savefig(path, dpi=150, metadata=metadata)
+    return paths
+
+
+def _figure(result: Ablation, arms: Sequence[Arm]) -> Figure:
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(len(arms) / 5)
+    columns = math.ceil(len(arms) / rows)
+    figure = Figure(figsize=(max(6.5, 2.67 * columns), 1.9 + 2.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    reference = _reference(result, arms)
+    for panel, arm in zip(panels, arms, strict=False):
+        _panel(panel, arm, reference)
+    for panel in panels[len(arms) :]:
+        panel.set_visible(False)
+    _axes(panels, arms, columns)
+    _words(figure, panels, result, arms)
+    return figure
+
+
+def _panel(panel: Axes, arm: Arm, reference: Arm | None) -> None:
+    if reference is not None and reference is not arm:
+        turns, values = _known(reference.own)
+        panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
+    if arm.exposure_bias:
+        _curve(panel, arm.gold, GOLD, "s")
+    _curve(panel, arm.own, OWN, "o")
+    title = _title(arm)
+    size = 13 if max(map(len, title.split("\n"))) <= _TITLE_WIDTH else 10
+    panel.set_title(title, fontsize=size, fontweight="bold", loc="left")
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    where = panel.transAxes
+    panel.text(0.03, 0.04, _numbers(arm), transform=where, fontsize=10.5, linespacing=1.35, bbox=background)
+    panel.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    panel.set_axisbelow(True)
+
+
+def _curve(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) -> None:
+    turns, values = _known(estimates)
+    low = [100 * estimates[t - 1].low for t in turns]
+    high = [100 * estimates[t - 1].high for t in turns]
+    panel.fill_between(turns, low, high, color=color, alpha=0.2, linewidth=0)
+    panel.plot(turns, values, color=color, marker=marker, markersize=5.5, linewidth=2.4)
+
+
+def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
+    """Turns that have a score, and their scores in points."""
+    known = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if math.isfinite(e.value)]
+    return [turn for turn, _ in known], [value for _, value in known]
+
+
+def _title(arm: Arm) -> str:
+    """The strategy's label, broken between its layers."""
+    name = " +\u00a0".join(layer.replace(",", ", ") for layer in layers(arm.strategy))
+    return "\n".join(textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False))
+
+
+def _numbers(arm: Arm) -> str:
+    mean = f"mean {_points(arm.image)}"
+    if arm.exposure_bias is None:
+        return mean
+    gap = arm.exposure_bias.mean
+    interval = f" [{100 * gap.low:.1f}, {100 * gap.high:.1f}]" if math.isfinite(gap.low) else ""
+    return f"{mean}\ngap {_points(gap)}{interval}"
+
+
+def _points(estimate: Estimate) -> str:
+    return f"{100 * estimate.value + 0.0:.1f}"
+
+
+def _axes(panels: Sequence[Axes], arms: Sequence[Arm], columns: int) -> None:
+    turns = [
+        t for t in range(1, len(arms[0].own) + 1) if any(math.isfinite(a.own[t - 1].value) for a in arms)
+    ]
+    panels[0].set_ylim(*_limits(arms))
+    panels[0].set_yticks(_ticks(panels[0]))
+    panels[0].set_xticks(turns)
+    panels[0].set_xlim(turns[0] - 0.35, turns[-1] + 0.35)
+    for panel in panels[max(0, len(arms) - columns) : len(arms)]:
+        panel.tick_params(labelbottom=True)
+        for turn in turns:
+            panel.annotate(
+                str(_num_samples(arms, turn)), (turn, 0), xytext=(0, -23), xycoords=("data", "axes fraction"),
+                textcoords="offset points", ha="center", va="top", fontsize=9.5, color=QUIET,
+            )  # fmt: skip
+
+
+def _ticks(panel: Axes) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    low, _ = panel.get_ylim()
+    found = MaxNLocator(nbins=6, steps=[1, 2, 4, 5, 10]).tick_values(low, 100)
+    return [tick for tick in found if max(0, low) <= tick <= 100]
+
+
+def _limits(arms: Sequence[Arm]) -> tuple[float, float]:
+    """Limits of the scores, with room below for the numbers and above for a label in the first panel."""
+    lowest = min(end for arm in arms for end in _ends((*arm.own, *arm.gold), "low"))
+    highest = max(_ends((*arms[0].own, *arms[0].gold), "high"))
+    span = 110 - lowest
+    return lowest - 0.35 * span, max(102.0, highest + 0.15 * span)
+
+
+def _ends(estimates: Sequence[Estimate], end: Literal["low", "high"]) -> list[float]:
+    known = (e for e in estimates if math.isfinite(e.value))
+    return [100 * (bound if math.isfinite(bound := getattr(e, end)) else e.value) for e in known]
+
+
+def _num_samples(arms: Sequence[Arm], turn: int) -> int:
+    """Samples with an image at this turn: the fewest, where some arm misses a few."""
+    return min(arm.own[turn - 1].num_samples for arm in arms)
+
+
+def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Sequence[Arm]) -> None:
+    title = f"Image score over turns: {short_name(result.backbone)} on {short_name(result.benchmark)}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=17, fontweight="bold")
+    figure.supylabel("image score", fontsize=13)
+    footer = "turn (below it: samples with an image at that turn); bands: 95 % intervals"
+    if result.tier == "A":
+        footer += "; gap: gold less own history, mean over turns 2 and later"
+    figure.supxlabel(textwrap.fill(footer, int(11 * figure.get_figwidth())), fontsize=11.5, color=QUIET)
+    _label(panels[0], *_end(arms[0].own, "low"), "own history", OWN, below=True)
+    if arms[0].exposure_bias:
+        _label(panels[0], *_end(arms[0].gold, "high"), "gold history", GOLD_INK, below=False)
+    reference = _reference(result, arms)
+    if reference is not None and len(arms) > 1:
+        other = next(i for i, arm in enumerate(arms) if arm is not reference)
+        turns, values = _known(reference.own)
+        _label(panels[other], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
+
+
+def _reference(result: Ablation, arms: Sequence[Arm]) -> Arm | None:
+    return next((arm for arm in arms if arm.strategy == result.baseline), None)
+
+
+def _end(estimates: Sequence[Estimate], side: Literal["low", "high"]) -> tuple[int, float]:
+    """The last turn of a curve, and the edge of its band over the last two turns."""
+    turns, _ = _known(estimates)
+    edges = _ends(estimates[max(0, turns[-1] - 2) : turns[-1]], side)
+    return turns[-1], min(edges) if side == "low" else max(edges)
+
+
+def _label(panel: Axes, turn: int, score: float, text: str, color: str, *, below: bool) -> None:
+    """Name a curve at its right end."""
+    panel.annotate(
+        text,
+        (turn, score),
+        xytext=(3, -5 if below else 5),
+        textcoords="offset points",
+        ha="right",
+        va="top" if below else "bottom",
+        color=color,
+        fontsize=12,
+        fontweight="bold",
+    )

@@ -1,0 +1,139 @@
+"""A study as arrays over (sample, turn), the form in which every mean and difference is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from analysis.bootstrap import Floats
+from analysis.records import Key, Record, SampleKey, Study
+from analysis.responses import layers
+
+__all__ = ["Panel", "Quantity", "Tally", "is_part_of"]
+
+Quantity = Literal["image", "step", "text", "static", "dynamic"]
+"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic."""
+
+_FAMILIES = ("direct", "cot", "self_verify", "best_of", "majority_of")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """One quantity of one arm in every cell (sample, turn); arrays of shape (samples, turns)."""
+
+    sums: Floats
+    counts: Floats
+    """Scored turns of the cell, one per seed."""
+    planned: Floats
+
+    @property
+    def mean(self) -> Floats:
+        """The mean over seeds; NaN where nothing is scored."""
+        return _divide(self.sums, self.counts)
+
+    @property
+    def num_missing(self) -> int:
+        return int((self.planned - self.counts).sum())
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The mean if every missing turn scored 0, and if every one scored 1."""
+        worst = _divide(self.sums, self.planned)
+        best = _divide(self.sums + self.planned - self.counts, self.planned)
+        return _mean(worst), _mean(best)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """The samples of a study (the clusters of its statistics), its strategies, and its scores."""
+
+    samples: tuple[SampleKey, ...]
+    num_turns: int
+    strategies: tuple[str, ...]
+    oracles: frozenset[str]
+    tallies: dict[tuple[str, str, Quantity], Tally] = field(repr=False)
+
+    @classmethod
+    def of(cls, study: Study) -> Panel:
+        samples = tuple(sorted({key.sample for key in study.planned}))
+        strategies = {key.strategy for key in study.planned}
+        panel = cls(
+            samples=samples,
+            num_turns=max(key.turn for key in study.planned),
+            strategies=tuple(sorted(strategies, key=lambda s: _rank(s, s in study.oracles))),
+            oracles=study.oracles,
+            tallies={},
+        )
+        panel._fill(study)
+        return panel
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class of each sample."""
+        return tuple(sample.sample_class for sample in self.samples)
+
+    def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
+        """The cells of an arm; all empty where the study has no such arm."""
+        empty = np.zeros((len(self.samples), self.num_turns))
+        return self.tallies.get((strategy, history, quantity), Tally(sums=empty, counts=empty, planned=empty))
+
+    def scores(self, strategy: str, history: str = "own", quantity: Quantity = "image") -> Floats:
+        """The mean score over seeds in every cell, shape (samples, turns), NaN where there is none."""
+        return self.tally(strategy, history, quantity).mean
+
+    def _fill(self, study: Study) -> None:
+        row = {sample: index for index, sample in enumerate(self.samples)}
+        for key, modality in study.planned.items():
+            quantity: Quantity = "image" if modality == "image" else "text"
+            self._open(key, quantity).planned[row[key.sample], key.turn - 1] += 1
+        for record in study.records:
+            for quantity, score in _quantities(record):
+                tally, cell = self._open(record.key, quantity), (row[record.key.sample], record.key.turn - 1)
+                tally.sums[cell] += score
+                tally.counts[cell] += 1
+
+    def _open(self, key: Key, quantity: Quantity) -> Tally:
+        place = (key.strategy, key.history, quantity)
+        if place not in self.tallies:
+            shape = (len(self.samples), self.num_turns)
+            self.tallies[place] = Tally(sums=np.zeros(shape), counts=np.zeros(shape), planned=np.zeros(shape))
+        return self.tallies[place]
+
+
+def is_part_of(part: str, whole: str) -> bool:
+    """Whether the layers of `part` are a proper subsequence of those of `whole`."""
+    inside = iter(layers(whole))
+    return part != whole and all(layer in inside for layer in layers(part))
+
+
+def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
+    if record.score is None:
+        return
+    if record.modality == "text":
+        yield "text", record.score
+        yield "dynamic" if record.dynamic else "static", record.score
+        return
+    yield "image", record.score
+    if record.step_score is not None:
+        yield "step", record.step_score
+
+
+def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str]:
+    """The order of tables: oracles last; few layers before many; plain layers before costly ones."""
+    names = [layer.removeprefix("oracle_") for layer in layers(strategy)]
+    places = [
+        next((i for i, family in enumerate(_FAMILIES) if name.startswith(family)), len(_FAMILIES))
+        for name in names
+    ]
+    return is_oracle, len(names), places, strategy
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+
+
+def _mean(cells: Floats) -> float:
+    return float(np.nanmean(cells)) if np.isfinite(cells).any() else float("nan")

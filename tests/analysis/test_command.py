@@ -1,0 +1,199 @@
+"""`python -m analysis STUDY`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from analysis.records import StudyError, load_study
+from tests.analysis.study_writer import StudyWriter
+
+ROOT = Path(__file__).parents[2]
+FILES = ("table.md", "analysis.json", "scores_over_turns.png", "scores_over_turns.pdf")
+
+
+def run_analysis(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "analysis", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def small_study(folder: Path) -> StudyWriter:
+    return StudyWriter(folder=folder, strategies=["direct", "cot"], classes=["hybrid"], samples_per_class=4)
+
+
+def edit_line(path: Path, number: int, change: Callable[[str], str]) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    lines[number - 1] = change(lines[number - 1])
+    path.write_text("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A study of every strategy with a few failures, and what the command printed of it."""
+    study = StudyWriter(
+        folder=tmp_path_factory.mktemp("study"), samples_per_class=8, failure_rate=0.01
+    ).write()
+    done = run_analysis(study, "--resamples", "300")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return study, done.stdout
+
+
+def test_it_prints_tables_of_at_most_120_columns_and_names_its_files(analysed: tuple[Path, str]) -> None:
+    study, printed = analysed
+    assert max(map(len, printed.splitlines()[:-4])) <= 120
+    for title in (
+        "Image score",
+        "Exposure bias",
+        "Nestings",
+        "Text score",
+        "Cost",
+        "Verification",
+        "Selection",
+    ):
+        assert title in printed
+    for name in FILES:
+        assert str(study / "analysis" / name) in printed
+        assert (study / "analysis" / name).stat().st_size > 500
+    assert "nan" not in printed
+
+
+def test_oracle_arms_are_named_so_everywhere(analysed: tuple[Path, str]) -> None:
+    study, printed = analysed
+    for report in (printed, (study / "analysis" / "table.md").read_text()):
+        rows = [line for line in report.splitlines() if line.lstrip("| ").startswith("oracle_best_of_4 ")]
+        assert len(rows) >= 6
+        assert all("oracle_best_of_4 (oracle)" in row for row in rows)
+
+
+def test_the_caption_says_what_the_intervals_are(analysed: tuple[Path, str]) -> None:
+    study, _ = analysed
+    report = (study / "analysis" / "table.md").read_text()
+    for words in ("n = 24 samples", "seed 0", "B = 300", "cluster = sample", "Evidence tier A"):
+        assert words in report
+    assert "24 samples: percentile intervals are a little too narrow" in report
+
+
+def test_every_number_is_in_the_json_and_the_same_study_gives_the_same_files(
+    analysed: tuple[Path, str], tmp_path: Path
+) -> None:
+    study, _ = analysed
+    numbers = json.loads((study / "analysis" / "analysis.json").read_text())
+    assert numbers["arms"][0]["strategy"] == "direct"
+    assert {"value", "low", "high", "standard_error"} <= set(numbers["arms"][1]["gain"])
+    assert run_analysis(study, "--resamples", "300", "--out", tmp_path).returncode == 0
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (study / "analysis" / name).read_bytes()
+
+
+def test_it_needs_neither_the_engine_nor_torch() -> None:
+    code = "import sys, analysis.__main__; print({'imug_tts', 'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_torn_last_line_is_tolerated_and_told(tmp_path: Path) -> None:
+    study = small_study(tmp_path).write()
+    turns = study / "cot-hybrid-own-0" / "turns.jsonl"
+    whole = turns.read_bytes()
+    turns.write_bytes(whole[:-40])
+    done = run_analysis(study, "--resamples", "100")
+    assert done.returncode == 0
+    last = whole.count(b"\n")
+    # words alone, since the terminal wraps lines
+    printed = " ".join(done.stdout.split())
+    assert f"turns.jsonl, line {last}: torn" in printed
+    assert "Missing" in printed
+
+
+def test_a_damaged_line_in_the_middle_stops_the_command(tmp_path: Path) -> None:
+    study = small_study(tmp_path).write()
+    turns = study / "cot-hybrid-own-0" / "turns.jsonl"
+    edit_line(turns, 2, lambda line: line[: len(line) // 2] + "\n")
+    done = run_analysis(study)
+    assert done.returncode == 2
+    assert f"{turns}, line 2: damaged" in done.stderr
+    assert "start the run again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_runs_stops_the_command(tmp_path: Path) -> None:
+    done = run_analysis(tmp_path)
+    assert done.returncode == 2
+    assert "no runs below it" in done.stderr
+    assert "experiments/run.py" in done.stderr
+    assert "no such folder" in run_analysis(tmp_path / "nowhere").stderr
+
+
+def test_an_unknown_baseline_stops_the_command(tmp_path: Path) -> None:
+    done = run_analysis(small_study(tmp_path).write(), "--baseline", "majority_of_3")
+    assert done.returncode == 2
+    assert "it has: direct, cot" in done.stderr
+
+
+def test_a_run_without_manifest_is_an_error(tmp_path: Path) -> None:
+    study = small_study(tmp_path).write()
+    manifest = study / "cot-hybrid-own-0" / "manifest.json"
+    manifest.unlink()
+    with pytest.raises(StudyError, match=r"manifest.json: missing, though the folder has a turns.jsonl"):
+        load_study(study)
+    manifest.write_text('{"strategy": "cot"')
+    with pytest.raises(StudyError, match=r"manifest.json: damaged"):
+        load_study(study)
+
+
+def test_two_runs_with_the_same_turns_are_an_error(tmp_path: Path) -> None:
+    writer = small_study(tmp_path)
+    writer.write()
+    (tmp_path / "direct-hybrid-own-0").rename(tmp_path / "older")
+    writer.write_run("direct", "hybrid")
+    with pytest.raises(
+        StudyError, match=r"older/turns.jsonl, line 1: turn 1 of .* direct-hybrid-own-0/turns.jsonl"
+    ) as e:
+        load_study(tmp_path)
+    assert "(direct, own history, seed 0)" in str(e.value)
+
+
+@pytest.mark.parametrize("field", ["benchmark", "backbone"])
+def test_runs_of_different_models_or_benchmarks_are_not_mixed(tmp_path: Path, field: str) -> None:
+    small_study(tmp_path).write()
+    other = StudyWriter(folder=tmp_path, samples_per_class=2, manifest_fields={field: "another"})
+    other.write_run("best_of_4", "hybrid")
+    with pytest.raises(StudyError, match=rf"different {field}s .*best_of_4-hybrid-own-0.*'another'"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"outcome": "scored"', '"outcome": "fine"', "outcome is 'fine', not one of scored"),
+        ('"outcome": "scored"', '"outcome": "refused"', "outcome 'refused' with score"),
+        ('"turn": 1', '"turn": 99', "is not among the planned turns"),
+        ('"score": 1.0, "score_detail"', '"score": 7.0, "score_detail"', "score 7.0 is outside 0 to 1"),
+        ('"cost"', '"price"', "no field 'cost'"),
+        ('"seed": 0', '"seed": 1', "is not among the planned turns"),
+    ],
+)
+def test_a_record_that_cannot_be_right_is_named(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    study = small_study(tmp_path).write()
+    turns = study / "cot-hybrid-own-0" / "turns.jsonl"
+    number = next(i for i, line in enumerate(turns.read_text().splitlines(), 1) if old in line)
+    edit_line(turns, number, lambda line: line.replace(old, new, 1))
+    with pytest.raises(StudyError, match=complaint) as error:
+        load_study(study)
+    assert f"{turns}, line {number}" in str(error.value)
+
+
+def test_a_planned_run_that_has_not_begun_counts_as_missing(tmp_path: Path) -> None:
+    study = small_study(tmp_path).write()
+    (study / "cot-hybrid-own-0" / "turns.jsonl").unlink()
+    loaded = load_study(study)
+    assert any("not there yet" in warning for warning in loaded.warnings)
+    assert sum(key.strategy == "cot" for key in loaded.planned) == sum(
+        key.strategy == "direct" for key in loaded.planned
+    )

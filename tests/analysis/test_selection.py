@@ -1,0 +1,165 @@
+"""How well judges verify and pick, from response trees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.ablation import Ablation, ablation
+from analysis.records import load_study
+from analysis.responses import judged_images, layers, pools
+from tests.analysis.study_writer import StudyWriter, turn_record, write_run
+
+Json = dict[str, Any]
+
+
+def drawn(name: str, score: float | None, verdict: float | None = None, *, is_parsed: bool = True) -> Json:
+    """A candidate image called `name`, with a verdict if one is given or could not be parsed."""
+    node: Json = {"strategy": "direct", "output": {"image": name}, "finish": "stop"}
+    if score is not None:
+        node["score"] = score
+    if verdict is not None or not is_parsed:
+        status = "ok" if is_parsed else "unparsable"
+        node["verdict"] = {
+            "status": status,
+            "judge": "backbone",
+            "score": verdict,
+            "failed": [],
+            "detail": "",
+        }
+    return node
+
+
+def picked(strategy: str, chosen: int, *candidates: Json, verdict: Json | None = None) -> Json:
+    winner = candidates[chosen]
+    node = {"strategy": strategy, "output": winner["output"], "score": winner.get("score")}
+    node |= {"candidates": list(candidates), "chosen": chosen}
+    return node | ({"verdict": verdict} if verdict else {})
+
+
+def analyse(study: Path, strategy: str, trees: list[list[Json]], *, oracle: bool = False) -> Ablation:
+    """One run in which sample i answers one image turn per tree of `trees[i]`."""
+    manifest: Json = {"run": "r", "strategy": strategy, "oracle": oracle, "history": "own", "seed": 0}
+    manifest["benchmark"] = "toy"
+    planned, records = [], []
+    for index, responses in enumerate(trees):
+        sample: Json = {"class": "a", "domain": "d", "task": "t", "sample_id": str(index)}
+        sample["modalities"] = ["image"] * len(responses)
+        planned.append(sample)
+        for turn, tree in enumerate(responses, 1):
+            records.append(turn_record(manifest, sample, turn, "image", score=tree["score"], response=tree))
+    write_run(study / "run", manifest | {"planned": planned}, records)
+    return ablation(load_study(study), resamples=400)
+
+
+def test_labels_split_into_layers_outside_of_knobs() -> None:
+    assert layers("best_of_8[a=1+2,b=x]+self_verify+cot") == ("best_of_8[a=1+2,b=x]", "self_verify", "cot")
+
+
+def test_a_verdict_that_is_handed_up_counts_once_and_another_judges_counts_too() -> None:
+    inner = [drawn("x", 0.4, 0.2), drawn("y", 1.0, 0.9)]
+    same = picked("self_verify", 1, *inner, verdict=inner[1]["verdict"])
+    other = picked("self_verify", 1, *inner, verdict=inner[1]["verdict"] | {"judge": "external"})
+    assert len(list(judged_images(same))) == 2
+    assert len(list(judged_images(other))) == 3
+
+
+def test_refusals_and_text_have_no_part_in_pools_or_verdicts() -> None:
+    refusal = {"strategy": "direct", "output": None, "finish": "refused"}
+    tree = picked("best_of_3", 0, drawn("x", 0.4, 0.2), refusal, drawn("y", 0.6, 0.1))
+    assert list(pools(tree)) == []
+    assert len(list(judged_images(tree))) == 2
+    text = {
+        "strategy": "direct",
+        "output": {"text": "A"},
+        "score": 1.0,
+        "verdict": {"status": "ok", "score": 1},
+    }
+    assert list(judged_images(text)) == []
+
+
+def test_verifier_accuracy_by_hand(tmp_path: Path) -> None:
+    trees = [
+        [picked("self_verify", 1, drawn("a", 0.4, 0.2), drawn("b", 1.0, 0.9))],
+        [picked("self_verify", 0, drawn("c", 0.8, 0.7))],
+        [picked("self_verify", 1, drawn("d", 1.0, 0.4), drawn("e", 1.0, 0.7))],
+        [picked("self_verify", 0, drawn("f", 0.0, 0.1), drawn("g", 0.2, None, is_parsed=False))],
+    ]
+    (verifier,) = analyse(tmp_path, "self_verify", trees).verifiers
+    assert verifier.true_positive_rate.value == pytest.approx(2 / 3)
+    assert verifier.true_negative_rate.value == pytest.approx(2 / 3)
+    # positives .9 .4 .7 against negatives .2 .7 .1: 3 + 2 + 2.5 wins of 9 pairs
+    assert verifier.auc.value == pytest.approx(7.5 / 9)
+    assert (verifier.num_positive, verifier.num_negative, verifier.num_unparsable) == (3, 3, 1)
+
+
+def test_the_threshold_is_the_strategys_own(tmp_path: Path) -> None:
+    trees = [
+        [picked("self_verify", 0, drawn("a", 1.0, 0.7))],
+        [picked("self_verify", 0, drawn("b", 0.5, 0.7))],
+    ]
+    strategy = "best_of_2+self_verify[max_rounds=2,threshold=0.8]"
+    (verifier,) = analyse(tmp_path, strategy, trees).verifiers
+    assert verifier.threshold == 0.8
+    assert (verifier.true_positive_rate.value, verifier.true_negative_rate.value) == (0, 1)
+
+
+def test_auc_and_its_interval_agree_with_resampled_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    grades = rng.random((12, 3)) < 0.5
+    verdicts = np.clip(0.3 * grades + rng.random((12, 3)) * 0.7, 0, 1).round(1)
+    trees = [
+        [picked("best_of_3", 0, *(drawn(f"{i}{j}", float(grades[i, j]), verdicts[i, j]) for j in range(3)))]
+        for i in range(12)
+    ]
+    (verifier,) = analyse(tmp_path, "best_of_3", trees).verifiers
+    slow = np.random.default_rng(0)
+
+    def auc(rows: Any) -> float:
+        high, low = verdicts[rows][grades[rows]], verdicts[rows][~grades[rows]]
+        return float(np.mean((high[:, None] > low) + 0.5 * (high[:, None] == low)))
+
+    draws = [auc(slow.integers(12, size=12)) for _ in range(2000)]
+    assert verifier.auc.value == pytest.approx(auc(np.arange(12)))
+    assert verifier.auc.standard_error == pytest.approx(np.std(draws), rel=0.15)
+    assert (verifier.auc.low, verifier.auc.high) == pytest.approx(np.percentile(draws, (2.5, 97.5)), abs=0.06)
+
+
+def test_one_kind_of_candidate_alone_has_no_auc(tmp_path: Path) -> None:
+    trees = [[picked("self_verify", 0, drawn(name, 1.0, 0.9))] for name in "abc"]
+    (verifier,) = analyse(tmp_path, "self_verify", trees).verifiers
+    assert np.isnan([verifier.auc.value, verifier.true_negative_rate.value]).all()
+    assert verifier.true_positive_rate.value == 1
+
+
+def test_random_arm_best_and_regret_are_on_the_same_candidates(tmp_path: Path) -> None:
+    trees = [
+        [picked("best_of_2", 0, drawn("a", 0.2, 0.9), drawn("b", 0.6, 0.1))],
+        [picked("best_of_2", 1, drawn("c", 0.4, 0.3), drawn("d", 1.0, 0.8))],
+        # the second candidate has no grade: the pool is left out
+        [picked("best_of_2", 0, drawn("e", 0.1, 0.9), drawn("f", None, 0.1))],
+    ]
+    (selection,) = analyse(tmp_path, "best_of_2", trees).selections
+    assert selection.num_pools == 2
+    values = [e.value for e in (selection.random, selection.arm, selection.best, selection.regret)]
+    assert values == pytest.approx([0.55, 0.6, 0.8, 0.2])
+
+
+def test_a_pool_below_another_layer_is_found_and_each_layer_stands_apart(tmp_path: Path) -> None:
+    pool = picked("best_of_2", 0, drawn("a", 0.2, 0.9), drawn("b", 0.6, 0.1))
+    outer = [picked("best_of_3", 0, pool, drawn("c", 0.5, 0.2))]
+    result = analyse(tmp_path, "best_of_3+best_of_2", [outer, outer])
+    assert [s.layer for s in result.selections] == ["best_of_2", "best_of_3"]
+    assert [s.best.value for s in result.selections] == pytest.approx([0.6, 0.5])
+
+
+def test_an_oracle_has_no_regret_and_is_no_verifier(tmp_path: Path) -> None:
+    writer = StudyWriter(
+        folder=tmp_path, strategies=["oracle_best_of_4"], histories=["own"], samples_per_class=4
+    )
+    result = ablation(load_study(writer.write()), resamples=200)
+    assert result.verifiers == ()
+    assert [(s.oracle, s.regret.value) for s in result.selections] == [(True, 0.0)]
