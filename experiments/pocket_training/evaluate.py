@@ -103,7 +103,10 @@ class Arms:
         for case, plan in zip(fresh, self.plans(fresh, 0.0) if fresh else [], strict=True):
             case.verifier_plan = plan
         checks = [
-            [*layout.image(vocabulary, self.language.codes(scene)), *layout.check(vocabulary, case.verifier_plan)]
+            [
+                *layout.image(vocabulary, self.language.codes(scene)),
+                *layout.check(vocabulary, case.verifier_plan),
+            ]
             for case, scene in zip(cases, scenes, strict=True)
         ]
         shares = self.speaker.mark([case.played.prompt for case in cases], checks)
@@ -146,7 +149,9 @@ class Arms:
 Inner = Callable[..., list[Scene]]
 
 
-def play_arm(arms: Arms, dialogues: Sequence[Dialogue], arm: Inner, gold: bool, checked: bool = False) -> list[Drawn]:
+def play_arm(
+    arms: Arms, dialogues: Sequence[Dialogue], arm: Inner, gold: bool, checked: bool = False
+) -> list[Drawn]:
     """Every image turn of every dialogue, with the arm's own pictures (or gold ones) as history."""
     cases, results = [Case(n, Played(arms.language, d)) for n, d in enumerate(dialogues)], list[Drawn]()
     while cases:
@@ -180,7 +185,9 @@ def answer_mcqs(arms: Arms, dialogues: Sequence[Dialogue]) -> dict[str, dict[str
     return shares
 
 
-def _mcq_jobs(arms: Arms, dialogues: Sequence[Dialogue], gold: bool) -> tuple[list[Options], list[tuple[str, bool]]]:
+def _mcq_jobs(
+    arms: Arms, dialogues: Sequence[Dialogue], gold: bool
+) -> tuple[list[Options], list[tuple[str, bool]]]:
     vocabulary, jobs, wanted = arms.speaker.vocabulary, list[Options](), list[tuple[str, bool]]()
     cases = {n: Played(arms.language, d) for n, d in enumerate(dialogues)}
     for at in range(max(len(d.turns) for d in dialogues)):
@@ -256,7 +263,12 @@ def evaluate(
         "cot_sv": play_arm(arms, dialogues, arms.verified(arms.cot), gold=False),
         "best_of_4_cot": play_arm(arms, dialogues, arms.best_of(arms.cot, oracle=False), gold=False),
     }
-    return {"dialogues": num_dialogues, "seed": seed, **_table(runs, num_dialogues), "mcq": answer_mcqs(arms, dialogues)}
+    return {
+        "dialogues": num_dialogues,
+        "seed": seed,
+        **_table(runs, num_dialogues),
+        "mcq": answer_mcqs(arms, dialogues),
+    }
 
 
 def _table(runs: dict[str, list[Drawn]], count: int) -> dict[str, Any]:
@@ -265,14 +277,21 @@ def _table(runs: dict[str, list[Drawn]], count: int) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, results in runs.items():
         turns = [mean_score(results, lambda d, t=t: d.turn == t) for t in range(1, 7)]  # type: ignore[misc]
-        table[name] = {"score": mean_score(results), "turns": turns, "minus_direct": difference(results, base, count)}
+        table[name] = {
+            "score": mean_score(results),
+            "turns": turns,
+            "minus_direct": difference(results, base, count),
+        }
         table[name]["by_class"] = {
             c: difference(results, base, count, lambda d, c=c: d.task_class == c)  # type: ignore[misc]
             for c in classes
         }
         judged = [d for d in results if d.p_yes is not None]
         if judged:
-            yes, no = ([d.p_yes for d in judged if d.right == right and d.p_yes is not None] for right in (True, False))
+            yes, no = (
+                [d.p_yes for d in judged if d.right == right and d.p_yes is not None]
+                for right in (True, False)
+            )
             table[name]["verifier"] = {
                 "auc": round(area_under_curve(yes, no), 4),
                 "tpr": round(float(np.mean(np.array(yes) >= 0.5)), 3),

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model folder that `LlamaForCausalLM.from_pretrained` and the pocket backbone load."""
+"""From a checkpoint to a model folder for `LlamaForCausalLM.from_pretrained` and the pocket backbone."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""The pocket language model as it is trained: a Llama whose image embeddings are factorised as code + cell."""
+"""The pocket language model as it is trained: a Llama with image embeddings factorised as code + cell."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from imug_tts.backbones.pocket.vocabulary import Vocabulary
 
@@ -25,18 +26,27 @@ class Shape:
 
 
 class TokenTable(nn.Module):
-    """One vector per token; an image token's is the sum of its code's and its cell's."""
+    """One vector per token; an image token's is the sum of its code's and its cell's.
 
-    def __init__(self, vocabulary: Vocabulary, width: int, scale: float) -> None:
+    The word for a cell, or for what a code shows, shares that vector: a name and its picture start alike.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, shown: Mapping[str, int], width: int, scale: float) -> None:
         super().__init__()
         self.words = nn.Parameter(torch.randn(vocabulary.num_words, width) * scale)
         self.codes = nn.Parameter(torch.randn(vocabulary.num_codes, width) * scale)
         self.cells = nn.Parameter(torch.randn(vocabulary.num_cells, width) * scale)
+        self.named_codes = [(vocabulary.id_of[word], code) for word, code in shown.items()]
+        self.named_cells = [(vocabulary.id_of[word], cell) for cell, word in enumerate(vocabulary.cells)]
 
     def flat(self) -> Tensor:
         """The whole table: (vocabulary, width)."""
+        words: Tensor = self.words
+        for named, table in ((self.named_codes, self.codes), (self.named_cells, self.cells)):
+            ids, sources = torch.tensor(named).unbind(1)
+            words = words.index_add(0, ids, table.index_select(0, sources))
         images = (self.cells[:, None] + self.codes[None]).flatten(0, 1)
-        return torch.cat([self.words, images])
+        return torch.cat([words, images])
 
 
 class Layer(nn.Module):
@@ -55,14 +65,16 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         """x: (rows, tokens, width); mask: (rows, 1, tokens, tokens), added to the scores."""
         rows, tokens, width = x.shape
-        h = F.rms_norm(x, (width,), self.attention_norm, self.eps)
-        qkv = F.linear(h, self.attention[:3].flatten(0, 1)).view(rows, tokens, 3, self.heads, -1)
+        h = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
+        qkv = functional.linear(h, self.attention[:3].flatten(0, 1)).view(rows, tokens, 3, self.heads, -1)
         q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
-        mixed = F.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask)
-        x = x + F.linear(mixed.transpose(1, 2).reshape(rows, tokens, width), self.attention[3])
-        h = F.rms_norm(x, (width,), self.mlp_norm, self.eps)
-        gate, up = F.linear(h, self.mlp_in.flatten(0, 1)).chunk(2, -1)
-        return x + F.linear(F.silu(gate) * up, self.mlp_out[0])
+        mixed = functional.scaled_dot_product_attention(
+            rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask
+        )
+        x = x + functional.linear(mixed.transpose(1, 2).reshape(rows, tokens, width), self.attention[3])
+        h = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
+        gate, up = functional.linear(h, self.mlp_in.flatten(0, 1)).chunk(2, -1)
+        return x + functional.linear(functional.silu(gate) * up, self.mlp_out[0])
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -75,11 +87,12 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 class PocketModel(nn.Module):
     """Token rows in, logits at chosen places out."""
 
-    def __init__(self, vocabulary: Vocabulary, shape: Shape) -> None:
+    def __init__(self, vocabulary: Vocabulary, shown: Mapping[str, int], shape: Shape) -> None:
+        """`shown` maps words to the code of what they name."""
         super().__init__()
         self.shape = shape
-        self.embedding = TokenTable(vocabulary, shape.hidden_size, 0.5)
-        self.head = TokenTable(vocabulary, shape.hidden_size, 0.02)
+        self.embedding = TokenTable(vocabulary, shown, shape.hidden_size, 0.5)
+        self.head = TokenTable(vocabulary, shown, shape.hidden_size, 0.02)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_hidden_layers))
         self.norm = nn.Parameter(torch.ones(shape.hidden_size))
 
@@ -96,7 +109,7 @@ class PocketModel(nn.Module):
         rotation = self.rotation(positions)
         for layer in self.layers:
             x = layer(x, rotation, mask)
-        return F.rms_norm(x, (x.shape[-1],), self.norm, self.shape.rms_norm_eps)
+        return functional.rms_norm(x, (x.shape[-1],), self.norm, self.shape.rms_norm_eps)
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
         """Logits at `places` (indices into rows x tokens): (places, vocabulary)."""
@@ -123,7 +136,7 @@ class PocketModel(nn.Module):
 
 
 def tree_mask(segments: Tensor, ancestors: Tensor) -> Tensor:
-    """Additive mask (rows, 1, tokens, tokens): a token sees earlier tokens of its own segment and its ancestors."""
+    """Additive mask (rows, 1, tokens, tokens): earlier tokens of its segment and ancestors are seen."""
     rows, tokens = segments.shape
     chosen = ancestors.gather(1, segments[:, :, None].expand(-1, -1, ancestors.shape[2]))
     related = chosen.gather(2, segments[:, None, :].expand(-1, tokens, -1))

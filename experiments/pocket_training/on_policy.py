@@ -28,7 +28,9 @@ _FIRST_INDEX = 10**9
 """Indices of played dialogues start here, beyond those that gold rows use."""
 
 
-def build_speaker(weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype) -> Speaker:
+def build_speaker(
+    weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype
+) -> Speaker:
     """Inference on Llama-named weights."""
     stored = asdict(shape)
     sizes = Sizes(**{name: stored[name] for name in Sizes.__dataclass_fields__})
@@ -60,8 +62,10 @@ class Played:
         self.prompt = [*self.prompt, layout.image(self.language.vocabulary, self.language.codes(scene))]
 
 
-def candidates(speaker: Speaker, playing: Sequence[Played], stream: Stream) -> tuple[list[str], list[list[Scene]]]:
-    """Per dialogue, the greedy plan, and a direct picture, one behind that plan, and some behind sampled plans."""
+def candidates(
+    speaker: Speaker, playing: Sequence[Played], stream: Stream
+) -> tuple[list[str], list[list[Scene]]]:
+    """Per dialogue, the greedy plan, and pictures: direct, behind that plan, and behind sampled plans."""
     vocabulary, language = speaker.vocabulary, playing[0].language
     seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
     greedy = [plans[0] for plans in speaker.plan([Sampled(p.prompt) for p in playing])]
@@ -98,7 +102,10 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
 
 
 def play(
-    weights: Mapping[str, Tensor], shape: Shape, language: Language, name: tuple[int, ...],
+    weights: Mapping[str, Tensor],
+    shape: Shape,
+    language: Language,
+    name: tuple[int, ...],
     num_dialogues: int = NUM_DIALOGUES,
 ) -> list[Row]:
     """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""

@@ -10,7 +10,7 @@ from torch.optim import AdamW, Optimizer
 
 
 def orthogonalised(update: Tensor) -> Tensor:
-    """Nearest semi-orthogonal matrices of a stack (n, rows, columns), by five Newton-Schulz steps (Jordan 2024)."""
+    """Nearest semi-orthogonal matrices of a stack (n, rows, columns): 5 Newton-Schulz steps (Jordan 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = update.shape[-2] > update.shape[-1]
     x = update.mT if tall else update
@@ -18,7 +18,8 @@ def orthogonalised(update: Tensor) -> Tensor:
     for _ in range(5):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class Muon(Optimizer):

@@ -1,6 +1,8 @@
-"""Trains the image tokenizer: a plain autoencoder first, then a k-means codebook, then the decoder by least squares."""
+"""Trains the image tokenizer: an autoencoder, then a k-means codebook, then a decoder by least squares."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -53,13 +55,16 @@ def train_image_tokenizer(seed: int, num_dialogues: int = 600) -> ImageTokenizer
     width = data.shape[1]
     encoder = (torch.randn(width, _LATENT, generator=generator) / width**0.5).requires_grad_()
     decoder = (torch.randn(_LATENT, width, generator=generator) / _LATENT**0.5).requires_grad_()
-    encoder_bias, decoder_bias = torch.zeros(_LATENT, requires_grad=True), data.mean(0).clone().requires_grad_()
+    encoder_bias, decoder_bias = (
+        torch.zeros(_LATENT, requires_grad=True),
+        data.mean(0).clone().requires_grad_(),
+    )
     optimizer = torch.optim.Adam([encoder, decoder, encoder_bias, decoder_bias], lr=5e-3)
     for _ in range(_WARM_UP_STEPS):
         batch = data[torch.randint(len(data), (_BATCH,), generator=generator)]
         loss = (((batch @ encoder + encoder_bias) @ decoder + decoder_bias - batch) ** 2).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     with torch.no_grad():
         latents = data @ encoder + encoder_bias
@@ -70,17 +75,26 @@ def train_image_tokenizer(seed: int, num_dialogues: int = 600) -> ImageTokenizer
 
 
 def _pruned(
-    encoder: torch.Tensor, encoder_bias: torch.Tensor, codebook: torch.Tensor, decoder: torch.Tensor,
+    encoder: torch.Tensor,
+    encoder_bias: torch.Tensor,
+    codebook: torch.Tensor,
+    decoder: torch.Tensor,
     decoder_bias: torch.Tensor,
 ) -> ImageTokenizer:
     """Keep only the codes that real cells use, and check that reading and drawing are exact."""
-    arrays = [t.detach().numpy().astype(np.float32) for t in (encoder, encoder_bias, codebook, decoder, decoder_bias)]
-    full = ImageTokenizer(*arrays, grid=world.SIDE)
+    full = ImageTokenizer(
+        encoder=encoder.detach().numpy(),
+        encoder_bias=encoder_bias.detach().numpy(),
+        codebook=codebook.detach().numpy(),
+        decoder=decoder.detach().numpy(),
+        decoder_bias=decoder_bias.detach().numpy(),
+        grid=world.SIDE,
+    )
     scenes = [tuple(range(16)), tuple(range(16, 32))]
     codes = [code for scene in scenes for code in full.encode(world.render(scene))]
     if len(set(codes)) != len(world.STATES):
         raise RuntimeError(f"only {len(set(codes))} codes for {len(world.STATES)} cell states; train longer")
-    kept = ImageTokenizer(arrays[0], arrays[1], arrays[2][sorted(codes)], arrays[3], arrays[4], grid=world.SIDE)
+    kept = replace(full, codebook=full.codebook[sorted(codes)])
     for scene in scenes:
         if world.parse(kept.decode(kept.encode(world.render(scene)))) != scene:
             raise RuntimeError("a decoded picture is read as another scene; train longer")

@@ -1,7 +1,7 @@
-"""The training loop: data-parallel processes of one thread each, a time budget, and checkpoints that survive a kill.
+"""The training loop: data-parallel processes of one thread, a time budget, checkpoints that survive a kill.
 
-Progress is the share of the budget that has been spent in training steps; it sets the learning rate and when the
-on-policy verifier phase begins, and it is stored, so a resumed run goes on where the killed one was.
+Progress is the share of the budget that has been spent in training steps. It sets the learning rate and when
+the on-policy verifier phase begins, and it is stored, so a resumed run goes on where the killed one was.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
-from torch.optim import Optimizer
+from torch.multiprocessing.spawn import spawn
+from torch.nn import functional
 
 from experiments.pocket_training.model import PocketModel, Shape, tree_mask
 from experiments.pocket_training.optimizer import build_optimizers
@@ -52,7 +51,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or self.processes < 1 or self.rows <= self.on_policy_rows:
-            raise ValueError("minutes, processes and rows must be positive, and rows more than on_policy_rows")
+            raise ValueError(
+                "minutes, processes and rows must be positive, and rows more than on_policy_rows"
+            )
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Trainer:
         tokenizer = ImageTokenizer.load(config.out / "image_tokenizer.safetensors")
         self.language = Language.of(build_vocabulary(tokenizer.num_codes), tokenizer)
         torch.manual_seed(config.seed)
-        self.model = PocketModel(self.language.vocabulary, Shape())
+        self.model = PocketModel(self.language.vocabulary, self.language.shown, Shape())
         self.optimizers = build_optimizers(self.model.named_parameters(), config.muon_lr, config.adam_lr)
         self.own_rows: list[Row] = []
         self.saved_at = time.monotonic()
@@ -120,7 +121,7 @@ class Trainer:
                     owner[id(parameters[name])].state[parameters[name]][key] = stored.get_tensor(full_name)
 
     def rows(self) -> list[Row]:
-        """This step's rows: fresh dialogues, and in the on-policy phase some with the model's own pictures."""
+        """This step's rows: fresh dialogues, and in the on-policy phase some with own pictures."""
         config, place = self.config, self.progress.step * self.config.processes + self.rank
         own = config.on_policy_rows if self.own_rows else 0
         picks = np.random.default_rng([config.seed, place]).integers(0, max(1, len(self.own_rows)), own)
@@ -152,7 +153,7 @@ class Trainer:
         mask = tree_mask(batch["segments"], batch["ancestors"])
         logits = self.model(batch["ids"], batch["positions"], mask, places)
         targets, weights = targets[places], weights[places]
-        each = F.cross_entropy(logits, targets, reduction="none")
+        each = functional.cross_entropy(logits, targets, reduction="none")
         is_image = targets >= self.language.vocabulary.num_words
         kinds = {
             "image": is_image & (weights > 0),
@@ -161,11 +162,15 @@ class Trainer:
             "letter": weights == 4.0,
             "value": weights == 2.0,
         }
-        named = {kind: float(each[chosen].detach().mean()) for kind, chosen in kinds.items() if bool(chosen.any())}
+        named = {
+            kind: float(each[chosen].detach().mean()) for kind, chosen in kinds.items() if bool(chosen.any())
+        }
         return named, (each * weights).sum() / weights.sum()
 
     def _set_learning_rates(self) -> None:
-        share = min(1.0, (self.progress.step + 1) / 50) * min(1.0, max(0.0, 1 - self.spent) / self.config.decay_share)
+        share = min(1.0, (self.progress.step + 1) / 50) * min(
+            1.0, max(0.0, 1 - self.spent) / self.config.decay_share
+        )
         for optimizer, peak in zip(self.optimizers, (self.config.muon_lr, self.config.adam_lr), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * share
@@ -185,7 +190,7 @@ class Trainer:
         return float(flat[-1]) * 1e4
 
     def play_if_due(self) -> None:
-        """In the last part of the run, let the model play its own dialogues and learn to mark what it drew."""
+        """In the last part of the run, the model plays dialogues and learns to mark what it drew."""
         config = self.config
         due = self.progress.seconds - self.progress.played_at_s >= config.play_every_s
         if self.spent < 1 - config.on_policy_share or not due:
@@ -210,7 +215,11 @@ class Trainer:
     def log(self, losses: dict[str, float]) -> None:
         """One line of the curve."""
         done = asdict(self.progress)
-        line = {**done, "tokens": self.progress.step * self.config.rows * self.config.processes * 384, **losses}
+        line = {
+            **done,
+            "tokens": self.progress.step * self.config.rows * self.config.processes * 384,
+            **losses,
+        }
         with (self.config.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
             curve.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
 
@@ -254,9 +263,4 @@ def train(config: TrainConfig) -> None:
         return
     for stale in config.out.glob("meeting-*"):
         stale.unlink()
-    torch.multiprocessing.spawn(_process, args=(config,), nprocs=config.processes)  # type: ignore[no-untyped-call]
-
-
-def describe(config: TrainConfig) -> dict[str, Any]:
-    """The recipe as plain json values."""
-    return {**asdict(replace(config, out=Path(config.out.name))), "out": config.out.name}
+    spawn(_process, args=(config,), nprocs=config.processes)

@@ -1,14 +1,13 @@
 """Training rows: a dialogue as a token tree.
 
-The trunk is the history (requests and gold pictures). Plan-and-picture, check and question branches hang off it and
-attend to their ancestors only, so one row supervises many continuations of one history.
+The trunk is the history (requests and gold pictures). Plan-and-picture, check and question branches hang off
+it and attend to their ancestors only, so one row supervises many continuations of one history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,14 @@ class Language:
         """Look up the code of each cell state by drawing it."""
         half = world.NUM_CELLS
         scenes = [tuple(range(start, start + half)) for start in range(0, len(world.STATES), half)]
-        return cls(vocabulary, tuple(code for scene in scenes for code in tokenizer.encode(world.render(scene))))
+        return cls(
+            vocabulary, tuple(code for scene in scenes for code in tokenizer.encode(world.render(scene)))
+        )
+
+    @property
+    def shown(self) -> dict[str, int]:
+        """The code of each cell state by its word."""
+        return dict(zip(world.STATES, self.code_of, strict=True))
 
     def codes(self, scene: Scene) -> list[int]:
         """Codes of a scene in cell order."""
@@ -53,7 +59,7 @@ class Language:
 
 @dataclass
 class Row:
-    """One row: ids, positions, segments and targets (tokens,), loss weights, ancestors (segments, segments)."""
+    """One row: ids, positions, segments, targets and weights (tokens,), ancestors (segments, segments)."""
 
     ids: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -81,9 +87,14 @@ class TreeWriter:
         return len(self.ids) + count <= self.limit and len(self.lineages) < MAX_SEGMENTS - 2
 
     def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[tuple[int, float]] = ()) -> int:
-        """Append a segment behind its parent; `goals` are (target, weight) of its last tokens. Returns its number."""
+        """Append a segment behind its parent and return its number.
+
+        `goals` are (target, weight) of its last tokens.
+        """
         number, start = len(self.lineages), 0 if parent is None else self.ends[parent]
-        self.lineages.append(frozenset({number}) | (self.lineages[parent] if parent is not None else frozenset()))
+        self.lineages.append(
+            frozenset({number}) | (self.lineages[parent] if parent is not None else frozenset())
+        )
         self.ends.append(start + len(ids))
         padded = [(NO_TARGET, 0.0)] * (len(ids) - len(goals)) + list(goals)
         self.ids += ids
@@ -142,7 +153,9 @@ def add_check(
     writer.add(parent, layout.check(language.vocabulary, plan_text), goals)
 
 
-def add_question(writer: TreeWriter, language: Language, parent: int, mcq: questions.Mcq, letter: str) -> None:
+def add_question(
+    writer: TreeWriter, language: Language, parent: int, mcq: questions.Mcq, letter: str
+) -> None:
     """A question behind the picture `parent`: value, then letter."""
     ids = layout.question(language.vocabulary, mcq.words())
     value = language.vocabulary.encode(mcq.options[questions.LETTERS.index(letter)])
@@ -161,11 +174,6 @@ def marks(turn_operations: Sequence[Operation], before: Scene, drawn: Scene) -> 
     return [a == b for a, b in zip(reference, drawn, strict=True)]
 
 
-@cache
-def _field_names(kind: type[Operation]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
-
-
 def _variant(operation: Operation, scene: Scene, stream: Stream) -> Operation:
     """The same operation with one argument changed: the mistakes a model makes."""
     present = [state for state in scene if state != EMPTY] or [1]
@@ -177,9 +185,11 @@ def _variant(operation: Operation, scene: Scene, stream: Stream) -> Operation:
         "colour": lambda: stream.choice(world.COLOURS),
         "relation": lambda: stream.choice(tuple(operations.RELATIONS)),
         "direction": lambda: "left" if getattr(operation, "line", "") in world.ROWS else "up",
-        "line": lambda: stream.choice(world.ROWS if getattr(operation, "line", "") in world.ROWS else world.COLUMNS),
+        "line": lambda: stream.choice(
+            world.ROWS if getattr(operation, "line", "") in world.ROWS else world.COLUMNS
+        ),
     }
-    names = [name for name in _field_names(type(operation)) if name in others]
+    names = [name for name in (f.name for f in fields(operation)) if name in others]
     if not names or isinstance(operation, operations.Draw | operations.Paint | operations.Mix):
         return operations.Gravity() if stream.chance(0.5) else operations.Wait()
     name = stream.choice(names)
@@ -192,12 +202,14 @@ def _edited(scene: Scene, stream: Stream) -> Scene:
     cells = list(scene)
     for cell in stream.sample(range(world.NUM_CELLS), 1 + stream.below(2)):
         kind = stream.below(3)
-        cells[cell] = EMPTY if kind == 0 else stream.choice(scene) if kind == 1 else stream.below(len(world.STATES))
+        cells[cell] = (
+            EMPTY if kind == 0 else stream.choice(scene) if kind == 1 else stream.below(len(world.STATES))
+        )
     return tuple(cells)
 
 
 def corrupted(turn: ImageTurn, stream: Stream) -> Scene:
-    """A picture that is probably wrong: the previous one, an operation skipped or replaced, or edited cells."""
+    """A picture, probably wrong: the previous one, an operation skipped or replaced, or edited cells."""
     kind = stream.uniform()
     if kind < 0.12 and turn.gold_before != world.BLANK:
         return turn.gold_before
@@ -265,4 +277,3 @@ def _branches(
     letter = None if mcq is None else mcq.answer(turn.gold)
     extra = [] if mcq is None or letter is None else [_question_branch(writer, language, drawn, mcq, letter)]
     return [plan, check, *extra]
-

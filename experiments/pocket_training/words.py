@@ -7,17 +7,22 @@ from imug_tts.benchmarks.pocket_world import operations, questions, world
 
 _OPERATIONS = ("draw", "add", "move", "swap", "remove", "paint", "mix", "gravity", "wind", "wait")
 _QUESTIONS = ("what is", "where is", "which row is", "which column is", "?")
-_IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",")
+_IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",", ":")
 
 
 def build_vocabulary(num_codes: int) -> Vocabulary:
     """Every word that a request, question, plan, check or answer of the pocket world can hold."""
-    directions = tuple(operations.WINDS)
-    plan_words = (*_OPERATIONS, *world.CELLS, *world.STATES)
-    others = (
-        *world.COLOURS, *operations.RELATIONS, "anywhere", *directions, *world.LINES, *_QUESTIONS,
-        *questions.LETTERS, "yes", "no",
-    )  # fmt: skip
+    plan_words = (
+        *_OPERATIONS,
+        *world.CELLS,
+        *world.STATES,
+        *world.COLOURS,
+        *operations.RELATIONS,
+        *operations.WINDS,
+        "anywhere",
+        *world.LINES,
+    )
+    others = (*_QUESTIONS, *questions.LETTERS, "yes", "no")
     return Vocabulary(
         words=(*plan_words, *others),
         ignored=frozenset(_IGNORED),

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from imug_tts.backbones.pocket.folder import DamagedFolder, folder_hash, load_speaker
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
-from imug_tts.backbones.pocket.reading import AnswerCall, Call, CheckCall, DrawCall, PlanCall, Unreadable, read
+from imug_tts.backbones.pocket.reading import (
+    AnswerCall,
+    Call,
+    CheckCall,
+    DrawCall,
+    PlanCall,
+    Unreadable,
+    read,
+)
 from imug_tts.backbones.pocket.vocabulary import UnknownWord
 from imug_tts.contracts import BackboneError, Candidate, Capabilities, ConfigurationError, Cost, Request
 from imug_tts.dialogue import Image, Text
@@ -99,9 +107,10 @@ class PocketBackbone:
                 refusal = Candidate(output=None, finish="refused", thought=str(call), cost=Cost(calls=1))
                 answers[number] = [refusal] * len(requests[number].seeds)
         for kind, respond in self._responders().items():
-            some = {n: (requests[n], call) for n, call in calls.items() if isinstance(call, kind)}
-            if some:
-                answers.update(zip(some, respond(list(some.values())), strict=True))
+            chosen = [n for n, call in calls.items() if isinstance(call, kind)]
+            pairs = [(requests[n], call) for n in chosen if not isinstance(call := calls[n], Exception)]
+            if pairs:
+                answers.update(zip(chosen, respond(pairs), strict=True))
         share = (time.perf_counter() - started) / max(1, sum(len(request.seeds) for request in requests))
         return [[_charged(candidate, share) for candidate in answers[n]] for n in range(len(requests))]
 
@@ -158,7 +167,9 @@ class PocketBackbone:
         p_yes = 1.0
         for share in shares:
             p_yes *= share
-        doubtful = [cell for cell, share in zip(self._speaker.vocabulary.cells, shares, strict=True) if share < 0.5]
+        doubtful = [
+            cell for cell, share in zip(self._speaker.vocabulary.cells, shares, strict=True) if share < 0.5
+        ]
         likeliest = self._speaker.vocabulary.cells[min(range(len(shares)), key=lambda cell: shares[cell])]
         words = "yes" if p_yes >= 0.5 else f"no {' '.join(doubtful or [likeliest])}"
         return Candidate(output=Text(words), p_yes=round(p_yes, 6), cost=_cost(call, len(shares)))
@@ -178,7 +189,9 @@ class PocketBackbone:
             results.append([])
             for _ in request.seeds:
                 (call, _), answer = next(said)
-                value, letter = (self._speaker.vocabulary.decode([token]) for token in (answer.value, answer.letter))
+                value, letter = (
+                    self._speaker.vocabulary.decode([token]) for token in (answer.value, answer.letter)
+                )
                 text, thought = (value, None) if call.value_only else (letter, value)
                 results[-1].append(Candidate(output=Text(text), thought=thought, cost=_cost(call, 2)))
         return results
@@ -192,7 +205,9 @@ def _sampled(request: Request, call: Call) -> Sampled:
 
 def _cost(call: Call, new_tokens: int, images: int = 0, nfe: int = 0) -> Cost:
     """One call alone; the token that opens the answer counts to the prompt."""
-    prompt = sum(len(piece) for piece in call.prompt) + (len(call.check) if isinstance(call, CheckCall) else 1)
+    prompt = sum(len(piece) for piece in call.prompt) + (
+        len(call.check) if isinstance(call, CheckCall) else 1
+    )
     return Cost(calls=1, prompt_tokens=prompt, new_tokens=new_tokens, images=images, nfe=nfe)
 
 

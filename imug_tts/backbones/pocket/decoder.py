@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
 
@@ -76,7 +77,7 @@ class _Layer:
 
 
 class Rows:
-    """Rows that decode in step: groups of rows fork one prefix each, and every row has keys of its own behind it.
+    """Rows that decode in step: groups of rows fork one prefix each, and go on with keys of their own.
 
     `start`, the tokens of each group's prefix, gives positions and masks the padding.
     """
@@ -97,13 +98,13 @@ class Rows:
             x = decoder.embedding[ids]
             rotation = decoder.rotation(self.start + self.step)
             for number, layer in enumerate(decoder.layers):
-                x = decoder.layer(layer, x, lambda q, k, v, at=number: self._attend(at, rotation, q, k, v))
+                x = decoder.layer(layer, x, partial(self._attend, number, rotation))
             self.step += 1
             decoder.counters.decoded_tokens += len(ids)
             return decoder.normed(x, decoder.norm)
 
     def _attend(self, at: int, rotation: Rotation, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v: (rows, heads, head width). Softmax over the group's prefix and the row's own keys together."""
+        """q, k, v: (rows, heads, head width). One softmax over the group's prefix and the row's own keys."""
         rows, heads, width = q.shape
         q = rotation(q) * width**-0.5
         own_k, own_v = self.own[at, 0], self.own[at, 1]
@@ -128,7 +129,9 @@ class Rows:
 class Decoder:
     """A Llama's weights, flat as in its state dict, and the prefix cache."""
 
-    def __init__(self, weights: Mapping[str, Tensor], sizes: Sizes, dtype: torch.dtype, cache_bytes: int) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], sizes: Sizes, dtype: torch.dtype, cache_bytes: int
+    ) -> None:
         self.sizes, self.dtype, self.counters = sizes, dtype, Counters()
         self.cache = PrefixCache(cache_bytes)
         named = {name: tensor.to(dtype) for name, tensor in weights.items()}
@@ -154,16 +157,16 @@ class Decoder:
 
     def normed(self, x: Tensor, weight: Tensor) -> Tensor:
         """Root-mean-square norm."""
-        return F.rms_norm(x, (x.shape[-1],), weight, self.sizes.rms_norm_eps)
+        return functional.rms_norm(x, (x.shape[-1],), weight, self.sizes.rms_norm_eps)
 
     def layer(self, layer: _Layer, x: Tensor, attend: Attend) -> Tensor:
         """One layer on (..., width); `attend` maps q, k, v (..., heads, head width) to (..., width)."""
         heads = self.sizes.num_attention_heads
-        qkv = F.linear(self.normed(x, layer.attention_norm), layer.qkv)
-        q, k, v = (part.unflatten(-1, (heads, -1)) for part in qkv.chunk(3, -1))
-        x = x + F.linear(attend(q, k, v), layer.attention_out)
-        gate, up = F.linear(self.normed(x, layer.mlp_norm), layer.mlp_in).chunk(2, -1)
-        return x + F.linear(F.silu(gate) * up, layer.mlp_out)
+        qkv = functional.linear(self.normed(x, layer.attention_norm), layer.qkv)
+        q, k, v = (part.reshape(*part.shape[:-1], heads, -1) for part in qkv.chunk(3, -1))
+        x = x + functional.linear(attend(q, k, v), layer.attention_out)
+        gate, up = functional.linear(self.normed(x, layer.mlp_norm), layer.mlp_in).chunk(2, -1)
+        return x + functional.linear(functional.silu(gate) * up, layer.mlp_out)
 
     def padded(self, prefixes: Sequence[Span | None]) -> tuple[Tensor, Tensor]:
         """Keys and values of prefixes side by side, right-padded, and their lengths.
@@ -186,10 +189,14 @@ class Decoder:
         found: list[Span | None] = [None] * len(prompts)
         for depth in range(max(len(prompt) for prompt in prompts)):
             deep = [row for row, prompt in enumerate(prompts) if len(prompt) > depth]
-            keys = {row: tuple(token for piece in prompts[row][: depth + 1] for token in piece) for row in deep}
+            keys = {
+                row: tuple(token for piece in prompts[row][: depth + 1] for token in piece) for row in deep
+            }
             known = {keys[row]: self.cache.get(keys[row]) for row in deep}
             missing = {keys[row]: row for row in deep if known[keys[row]] is None}
-            self.counters.cached_tokens += sum(len(prompts[row][depth]) for row in deep if keys[row] not in missing)
+            self.counters.cached_tokens += sum(
+                len(prompts[row][depth]) for row in deep if keys[row] not in missing
+            )
             pieces = [(found[row], prompts[row][depth]) for row in missing.values()]
             for key, span in zip(missing, self._extended(pieces), strict=True):
                 self.cache.put(key, span)
@@ -210,7 +217,7 @@ class Decoder:
         return [spans[number] for number in range(len(pieces))]
 
     def last_hidden(self, prefixes: Sequence[Span], ids: Sequence[Sequence[int]], count: int) -> Tensor:
-        """Hidden states of the last `count` tokens of each row of ids: (rows, count, width). Nothing is cached."""
+        """Hidden states of the last `count` tokens of each row: (rows, count, width). Nothing is cached."""
         hidden = torch.empty((len(ids), count, self.embedding.shape[1]), dtype=self.dtype)
         for batch in self.batches([span.end for span in prefixes]):
             states = self._forward([prefixes[i] for i in batch], [ids[i] for i in batch]).hidden
@@ -248,7 +255,9 @@ class Decoder:
                 at = len(fresh)
                 fresh.append(new)
                 keys, values = torch.cat([prefix[at], new], -2)
-                mixed = F.scaled_dot_product_attention(rotation(q).transpose(1, 2), keys, values, attn_mask=mask)
+                mixed = functional.scaled_dot_product_attention(
+                    rotation(q).transpose(1, 2), keys, values, attn_mask=mask
+                )
                 return mixed.transpose(1, 2).flatten(-2)
 
             x = self.embedding[tokens]

@@ -17,9 +17,7 @@ CHECKSUMS: Final = "checksums.json"
 FILES: Final = ("config.json", "image_tokenizer.safetensors", "model.safetensors", "vocabulary.json")
 
 
-_RESTORE: Final = (
-    "restore it (git checkout -- imug_tts/backbones/pocket/weights) or train one (experiments/train_pocket.py)"
-)
+_RESTORE: Final = "restore it with git, or train one (experiments/train_pocket.py)"
 
 
 class DamagedFolder(RuntimeError):
@@ -71,4 +69,6 @@ def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
         weights = load_file(folder / "model.safetensors")
         return Speaker(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DamagedFolder(f"the pocket model in {folder} cannot be read: {error!r}; restore its files") from error
+        raise DamagedFolder(
+            f"the pocket model in {folder} cannot be read: {error!r}; restore its files"
+        ) from error

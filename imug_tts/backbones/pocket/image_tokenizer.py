@@ -45,12 +45,12 @@ class ImageTokenizer:
     @property
     def num_codes(self) -> int:
         """Size of the codebook."""
-        return len(self.codebook)
+        return int(self.codebook.shape[0])
 
     @property
     def cell_px(self) -> int:
         """Side of a patch in pixels."""
-        return round((self.encoder.shape[0] // 3) ** 0.5)
+        return int((self.encoder.shape[0] // 3) ** 0.5 + 0.5)
 
     def _patches(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         side, cell = self.grid * self.cell_px, self.cell_px
@@ -58,7 +58,9 @@ class ImageTokenizer:
             raise ValueError(f"an image is height x width x 3, not {pixels.shape}")
         rows, columns = (((np.arange(side) + 0.5) * n // side).astype(int) for n in pixels.shape[:2])
         fitted = pixels[rows[:, None], columns[None]].reshape(self.grid, cell, self.grid, cell, 3)
-        return fitted.transpose(0, 2, 1, 3, 4).reshape(self.grid**2, -1).astype(np.float64) / 255
+        patches = fitted.transpose(0, 2, 1, 3, 4).reshape(self.grid**2, -1).astype(np.float64)
+        scaled: NDArray[np.float64] = patches / 255
+        return scaled
 
     def encode(self, pixels: NDArray[np.uint8]) -> list[int]:
         """Codes in reading order. Other sizes are sampled at the nearest pixel.

@@ -1,7 +1,7 @@
 """The order of tokens: how requests, images, plans, checks and questions follow one another.
 
 Training and inference both build their sequences from these pieces, so they cannot drift apart.
-A dialogue is <bos>, then for every picture a request and an image; a plan or a check stands between or behind.
+A dialogue is <bos>, then for every picture a request and an image; plans stand between, checks behind.
 """
 
 from __future__ import annotations

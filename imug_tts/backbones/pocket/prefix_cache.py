@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """Keys and values of one piece of a prefix: (layers, 2, heads, tokens, head width), and what precedes it."""
+    """Keys and values of a piece of a prefix (layers, 2, heads, tokens, head width), and what precedes."""
 
     parent: Span | None
     values: Tensor

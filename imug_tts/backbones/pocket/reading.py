@@ -1,9 +1,10 @@
 """How the pocket model reads a history: which call it is, and the token pieces of its prompt.
 
-A dialogue's prompt holds the requests and the pictures that answered them. Earlier questions, plans and other
-notes of earlier turns leave no tokens: training has shown the model none. What stands behind the last user's words
-says which call it is: "plan" or "checklist" (write a plan), "plan ..." (draw behind this plan), "answer" (say the
-value), "answer ..." (say the letter of this value); a last message "check ..." asks for marks on the picture before.
+A prompt holds the requests and the pictures that answered them. Questions, plans and other notes of
+earlier turns leave no tokens: the model was trained without. What stands behind the last user's words says
+which call it is: "plan" or "checklist" (write a plan), "plan ..." (draw behind this plan), "answer" (say the
+value), "answer ..." (say the letter of this value). A last message "check ..." asks for marks on the picture
+before it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class CheckCall:
 
 @dataclass(frozen=True)
 class AnswerCall:
-    """Choose among (value, letter) tokens; only the value if `value_only`, only the letter if a value is given."""
+    """Choose among (value, letter) tokens: only the value, only the letter of a given value, or both."""
 
     prompt: tuple[tuple[int, ...], ...]
     offered: tuple[tuple[int, int], ...]

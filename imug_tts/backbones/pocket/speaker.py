@@ -19,7 +19,7 @@ from imug_tts.backbones.pocket.decoder import Decoder, Rows
 from imug_tts.backbones.pocket.vocabulary import ANSWER, DRAW, END, PLAN, Vocabulary
 
 Prompt = Sequence[Sequence[int]]
-MAX_PLAN_TOKENS = 80
+MAX_PLAN_TOKENS = 120
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Speaker:
         return listed
 
     def plan(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
-        """Tokens of one plan per seed of each job, without the end; MAX_PLAN_TOKENS of them if it never ended."""
+        """Tokens of one plan per seed of each job, without the end; at most MAX_PLAN_TOKENS."""
         spans = self.decoder.prefill([job.prompt for job in jobs])
         flat = [(number, seed, job.temperature) for number, job in enumerate(jobs) for seed in job.seeds]
         written: list[list[int]] = [[] for _ in flat]
@@ -167,15 +167,24 @@ class Speaker:
         for batch in self.decoder.batches([span.end for span in spans]):
             chosen = [jobs[i] for i in batch]
             rows = Rows(self.decoder, [spans[i] for i in batch], 1, 2)
-            values = self._pick(rows, [ANSWER] * len(batch), [[v for v, _ in job.offered] for job in chosen], chosen)
-            said = [v if job.given_value is None else job.given_value for v, job in zip(values, chosen, strict=True)]
+            values = self._pick(
+                rows, [ANSWER] * len(batch), [[v for v, _ in job.offered] for job in chosen], chosen
+            )
+            said = [
+                v if job.given_value is None else job.given_value
+                for v, job in zip(values, chosen, strict=True)
+            ]
             letters = self._pick(rows, said, [[letter for _, letter in job.offered] for job in chosen], None)
             for number, value, letter in zip(batch, said, letters, strict=True):
                 answers[number] = Answered(value, letter)
         return [answers[number] for number in range(len(jobs))]
 
     def _pick(
-        self, rows: Rows, ids: Sequence[int], allowed: Sequence[Sequence[int]], sampled: Sequence[Options] | None
+        self,
+        rows: Rows,
+        ids: Sequence[int],
+        allowed: Sequence[Sequence[int]],
+        sampled: Sequence[Options] | None,
     ) -> list[int]:
         """One of the allowed tokens a row, sampled as the jobs say or the most likely."""
         logits = rows.advance(torch.tensor(ids)) @ self.decoder.head[: self.vocabulary.num_words].T

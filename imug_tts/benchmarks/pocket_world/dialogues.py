@@ -1,8 +1,8 @@
 """The procedural generator: a dialogue is a function of (split, seed, index) and of nothing else.
 
 Every request is legal whatever the model chose at earlier free placements: the generator follows all possible
-scenes at once and takes an operation only if it is legal in each of them. Training and test dialogues have random
-streams of different names, so they are disjoint by construction.
+scenes at once and takes an operation only if it is legal in each of them. Training and test dialogues have
+random streams of different names, so they are disjoint by construction.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Dialogue:
 
 
 class _Author:
-    """Writes one dialogue turn by turn; `possible` holds every scene the model may have reached, gold first."""
+    """Writes one dialogue turn by turn; `possible` holds every scene the model may be at, gold first."""
 
     def __init__(self, task: Task, stream: Stream) -> None:
         self.task, self.stream = task, stream
@@ -75,7 +75,11 @@ class _Author:
     def thing(self) -> int:
         """A thing of the task's families."""
         family = self.stream.weighted(self.task.things)
-        return STATE_OF[family] if family in STATE_OF else STATE_OF[f"{self.stream.choice(world.COLOURS)} {family}"]
+        return (
+            STATE_OF[family]
+            if family in STATE_OF
+            else STATE_OF[f"{self.stream.choice(world.COLOURS)} {family}"]
+        )
 
     def drawing(self) -> ops.Draw:
         """A first picture of different things."""
@@ -133,7 +137,9 @@ class _Author:
         cells = free if line is None else [cell for cell in world.line_cells(line) if cell in free]
         return ops.AddAnywhere(self.thing(), line, self.stream.choice(cells)) if cells else None
 
-    def operation(self, possible: tuple[Scene, ...], causal: bool | None, last_resort: bool) -> Operation | None:
+    def operation(
+        self, possible: tuple[Scene, ...], causal: bool | None, last_resort: bool
+    ) -> Operation | None:
         """One operation that is legal in every possible scene and changes the gold one."""
         kinds = {k: w for k, w in self.task.kinds.items() if causal is None or (k in CAUSAL) == causal}
         if last_resort:
@@ -158,7 +164,9 @@ class _Author:
         for attempt in range(_TRIES):
             if len(chosen) >= count and possible[0] != before:
                 break
-            operation = self.operation(possible, causal_next if hybrid else None, last_resort=attempt >= _TRIES // 2)
+            operation = self.operation(
+                possible, causal_next if hybrid else None, last_resort=attempt >= _TRIES // 2
+            )
             if operation is not None:
                 chosen.append(operation)
                 possible = _follow(operation, possible)

@@ -236,7 +236,9 @@ class Paint:
 
     def outcomes(self, scene: Scene) -> tuple[Scene, ...]:
         at = find(scene, self.thing)
-        return (scene,) if at is None else (with_cells(scene, (at, world.recoloured(self.thing, self.colour))),)
+        return (
+            (scene,) if at is None else (with_cells(scene, (at, world.recoloured(self.thing, self.colour))),)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,19 @@ class Wait:
 
 
 Operation = (
-    Draw | Add | AddBeside | AddAnywhere | Move | MoveBeside | Swap | Remove | Paint | Mix | Gravity | Wind | Wait
+    Draw
+    | Add
+    | AddBeside
+    | AddAnywhere
+    | Move
+    | MoveBeside
+    | Swap
+    | Remove
+    | Paint
+    | Mix
+    | Gravity
+    | Wind
+    | Wait
 )
 
 
@@ -345,7 +359,7 @@ def apply(operations: Sequence[Operation], scene: Scene, drawn: Scene | None = N
 
 
 def steps(operations: Sequence[Operation], scene: Scene) -> list[Scene]:
-    """The scene before the request and after each operation (default placements): one more than operations."""
+    """The scene before the request and after each operation (default placements)."""
     scenes = [scene]
     for operation in operations:
         scenes.append(operation.outcomes(scenes[-1])[0])
@@ -353,17 +367,27 @@ def steps(operations: Sequence[Operation], scene: Scene) -> list[Scene]:
 
 
 def _clause(operation: Operation, before: Scene, after: Scene) -> str:
-    """The operation word, then the cells it changes with their new content."""
+    """The operation as it was asked, then the cells it changes with their new content.
+
+    What it names is looked up one step at a time: the cell that a thing leaves stands before its goal, and
+    the cell of an anchor is said too. Gravity fills columns from the bottom.
+    """
     cells = list(world.changed_cells(before, after))
     if isinstance(operation, Gravity):
-        cells.sort(key=lambda cell: (cell % SIDE, cell))
-    elif not isinstance(operation, Wind | Wait | Draw):
-        cells.sort(key=lambda cell: (after[cell] != EMPTY, cell))
-    return " ".join([operation.word, *(f"{CELLS[cell]} {STATES[after[cell]]}" for cell in cells)])
+        cells.sort(key=lambda cell: (cell % SIDE, -cell))
+    elif isinstance(operation, Swap):
+        cells.sort(key=lambda cell: before[cell] != operation.thing)
+    elif isinstance(operation, Move | MoveBeside):
+        cells.sort(key=lambda cell: after[cell] != EMPTY)
+    if isinstance(operation, AddBeside | MoveBeside):
+        anchor = find(before, operation.anchor)
+        cells[:0] = [] if anchor is None else [anchor]
+    asked = operation.word if isinstance(operation, Draw) else operation.words()
+    return " ".join([asked, ":", *(f"{CELLS[cell]} {STATES[after[cell]]}" for cell in cells)])
 
 
 def plan_words(operations: Sequence[Operation], scene: Scene) -> str:
-    """The delta plan of a request: one clause an operation, as in "move a1 empty b2 red star , gravity ..."."""
+    """The delta plan: a clause an operation, as in "move the red star to b2 : a1 empty b2 red star"."""
     scenes = steps(operations, scene)
     clauses = (_clause(op, scenes[i], scenes[i + 1]) for i, op in enumerate(operations))
     return " , ".join(clauses)

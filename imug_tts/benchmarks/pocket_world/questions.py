@@ -1,6 +1,6 @@
 """Multiple-choice questions about a scene. Each knows its own answer on any scene.
 
-A *dynamic* question asks for what the model itself chose, so its right letter is known only once the model has drawn.
+A *dynamic* question asks for what the model itself chose: its right letter is known only once it has drawn.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Mcq:
         return f"{self.question.words()} {listed}"
 
     def answer(self, scene: Scene) -> str | None:
-        """The right letter on a scene; None where the scene gives the question no answer among the options."""
+        """The right letter on a scene; None where the scene gives no answer among the options."""
         value = self.question.truth(scene)
         return LETTERS[self.options.index(value)] if value in self.options else None
 

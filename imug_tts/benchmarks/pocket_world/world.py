@@ -104,10 +104,12 @@ def blow(scene: Scene, line: str, forward: bool) -> Scene:
 
 
 def pass_time(scene: Scene) -> Scene:
-    """One wait: seed > sprout > flower, ice > water > gone, fire > ash; fire first spreads to plants next to it."""
+    """One wait: seed > sprout > flower, ice > water > gone, fire > ash and spreads to plants beside it."""
     after = {SEED: SPROUT, SPROUT: FLOWER, ICE: WATER, WATER: EMPTY, FIRE: ASH}
     return tuple(
-        FIRE if state in PLANTS and any(scene[near] == FIRE for near in neighbours(cell)) else after.get(state, state)
+        FIRE
+        if state in PLANTS and any(scene[near] == FIRE for near in neighbours(cell))
+        else after.get(state, state)
         for cell, state in enumerate(scene)
     )
 

@@ -1,0 +1,144 @@
+"""Training for seconds: killed for real, resumed, exported, loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.pocket_training import on_policy, trees
+from experiments.pocket_training.evaluate import evaluate
+from experiments.pocket_training.export import export
+from experiments.pocket_training.model import tree_mask
+from experiments.pocket_training.optimizer import orthogonalised
+from experiments.pocket_training.trainer import TrainConfig, Trainer, train
+from imug_tts.backbones.pocket import PocketBackbone
+from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
+from imug_tts.benchmarks.pocket_world.streams import Stream
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "train_pocket.py"
+
+
+def start(out: Path, minutes: float, processes: int) -> subprocess.Popen[bytes]:
+    """The real command in a process group of its own."""
+    command = [sys.executable, str(SCRIPT), "--out", str(out), "--minutes", str(minutes)]
+    command += ["--processes", str(processes), "--rows", "3", "--save-every-s", "0.5"]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def wait_for(path: Path, seconds: float = 120) -> None:
+    """Wait until a file is there."""
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_run_goes_on(tmp_path: Path, processes: int) -> None:
+    running = start(tmp_path, 100, processes)
+    wait_for(tmp_path / "checkpoint.safetensors")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    killed = Trainer(TrainConfig(out=tmp_path, processes=1), rank=0).progress
+    assert killed.step > 0
+    minutes = (killed.seconds + 2) / 60
+    assert start(tmp_path, minutes, processes).wait(timeout=180) == 0
+    finished = Trainer(TrainConfig(out=tmp_path, processes=1), rank=0).progress
+    assert finished.step > killed.step
+    assert finished.seconds >= 60 * minutes
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of seconds in this process, with its verifier phase."""
+    out = tmp_path_factory.mktemp("run")
+    on_policy.NUM_DIALOGUES = 4
+    train(TrainConfig(out=out, processes=1, rows=4, minutes=0.1, play_every_s=1.0))
+    return out
+
+
+def test_a_resumed_trainer_is_the_one_that_was_saved(trained: Path) -> None:
+    first, second = (Trainer(TrainConfig(out=trained, processes=1, rows=3), rank=0) for _ in range(2))
+    for trainer in (first, second):
+        trainer.step()
+    for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert first.progress.plays > 0
+
+
+def test_an_exported_run_is_a_backbone(trained: Path, tmp_path: Path) -> None:
+    export(trained, tmp_path / "model")
+    assert PocketBackbone(tmp_path / "model").identity.startswith("pocket:")
+    table = evaluate(tmp_path / "model", num_dialogues=3, seed=0)
+    assert 0 <= table["direct"]["score"] <= 100
+    assert json.dumps(table)
+
+
+def test_training_learns(trained: Path, tmp_path: Path) -> None:
+    def loss(trainer: Trainer) -> float:
+        index = range(10**6, 10**6 + 6)
+        rows = [
+            trees.dialogue_row(trainer.language, make_dialogue("train", 0, i), Stream("test", i))
+            for i in index
+        ]
+        batch = {name: torch.from_numpy(array) for name, array in trees.stack(rows).items()}
+        return float(trainer.losses(batch)[1].detach())
+
+    fresh = TrainConfig(out=tmp_path, processes=1)
+    (tmp_path / "image_tokenizer.safetensors").write_bytes(
+        (trained / "image_tokenizer.safetensors").read_bytes()
+    )
+    assert loss(Trainer(TrainConfig(out=trained, processes=1), 0)) < 0.8 * loss(Trainer(fresh, 0))
+
+
+def test_a_branch_of_a_tree_is_seen_as_if_it_stood_alone(trained: Path) -> None:
+    """Hidden states of every path through a tree equal those of the plain sequence."""
+    trainer = Trainer(TrainConfig(out=trained, processes=1), rank=0)
+    row = trees.dialogue_row(trainer.language, make_dialogue("train", 0, 3), Stream("test", 3))
+    batch = {name: torch.from_numpy(array) for name, array in trees.stack([row]).items()}
+    mask = tree_mask(batch["segments"], batch["ancestors"])
+    with torch.no_grad():
+        tree = trainer.model.hidden(batch["ids"], batch["positions"], mask)[0]
+    for leaf in range(int(row.segments[row.segments < trees.MAX_SEGMENTS - 1].max()) + 1):
+        path = np.flatnonzero(row.ancestors[leaf][row.segments])
+        ids, positions = torch.from_numpy(row.ids[path])[None], torch.from_numpy(row.positions[path])[None]
+        assert row.positions[path].tolist() == list(range(len(path)))
+        causal = torch.full((1, 1, len(path), len(path)), float("-inf")).triu(1)
+        with torch.no_grad():
+            alone = trainer.model.hidden(ids, positions, causal)[0]
+        assert torch.allclose(tree[path], alone, atol=1e-4)
+
+
+def test_only_marks_are_learned_from_own_pictures(trained: Path) -> None:
+    trainer = Trainer(TrainConfig(out=trained, processes=1), rank=0)
+    rows = on_policy.play(
+        trainer.model.to_llama(), trainer.model.shape, trainer.language, (0, 0, 0), num_dialogues=3
+    )
+    yes_no = {trainer.language.vocabulary.id_of[word] for word in ("yes", "no")}
+    assert rows
+    for row in rows:
+        assert set(row.targets[row.weights > 0].tolist()) <= yes_no
+
+
+def test_muon_steps_are_nearly_orthogonal() -> None:
+    for shape in ((3, 16, 16), (2, 40, 16), (1, 16, 40)):
+        update = orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+        values: Any = torch.linalg.svdvals(update)
+        assert values.min() > 0.3
+        assert values.max() < 1.4
+
+
+def test_a_run_without_a_budget_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="minutes"):
+        TrainConfig(out=tmp_path, minutes=0)
