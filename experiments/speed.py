@@ -1,0 +1,183 @@
+"""Speed and memory, as ratios and figures that one run on one machine measures.
+
+    python experiments/speed.py [NAME ...] [--json FILE]
+
+Prints each figure beside its target; the exit status is 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from imug_tts import PocketBackbone
+    from imug_tts.contracts import Strategy
+
+ROOT = Path(__file__).parents[1]
+RUN = ROOT / "experiments" / "run.py"
+DIALOGUES = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One figure, and the bound that it is held to."""
+
+    measure: Callable[[], float]
+    bound: Literal["at least", "at most"]
+    target: float
+
+    def met(self, value: float) -> bool:
+        return value >= self.target if self.bound == "at least" else value <= self.target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """Seconds of a run from its first dialogue to its last, and those inside forward passes."""
+
+    seconds: float
+    forward_seconds: float
+
+
+def engine_vs_sequential() -> float:
+    """How many times faster the engine is than one dialogue at a time through transformers' generate."""
+    return _sequential_seconds() / _direct(DIALOGUES).seconds
+
+
+def best_of_8_vs_direct() -> float:
+    """Time of self-judged Best-of-8 over time of direct, on the same dialogues."""
+    from imug_tts import BackboneJudge, BestOfN, Direct
+
+    best = _run(BestOfN(n=8, judge=BackboneJudge(), inner=Direct()), DIALOGUES)
+    return best.seconds / _direct(DIALOGUES).seconds
+
+
+def outside_forward_share() -> float:
+    """Share of the wall time of a direct run that no forward pass was computed in."""
+    timed = _direct(300)
+    return 1 - timed.forward_seconds / timed.seconds
+
+
+def resume_finished_s() -> float:
+    """Seconds of the process that finds a run of 300 dialogues finished."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [RUN, "tracking=none", f"output={folder}/run"]
+        _process_seconds(*command)
+        return _process_seconds(*command)
+
+
+def help_s() -> float:
+    """Seconds of `--help`, the best of three."""
+    return min(_process_seconds(RUN, "--help") for _ in range(3))
+
+
+def demo_peak_mb() -> float:
+    """Peak resident memory of the demo's sweep, in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable,
+            str(RUN),
+            "-m",
+            "experiment=demo",
+            f"output={folder}/demo",
+            "tracking=none",
+        ]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"the demo ended with status {process.returncode}")
+        return usage.ru_maxrss / 1024
+
+
+FIGURES = {
+    "engine_vs_sequential": Figure(measure=engine_vs_sequential, bound="at least", target=5),
+    "best_of_8_vs_direct": Figure(measure=best_of_8_vs_direct, bound="at most", target=4),
+    "outside_forward_share": Figure(measure=outside_forward_share, bound="at most", target=0.15),
+    "resume_finished_s": Figure(measure=resume_finished_s, bound="at most", target=3),
+    "help_s": Figure(measure=help_s, bound="at most", target=1.5),
+    "demo_peak_mb": Figure(measure=demo_peak_mb, bound="at most", target=2048),
+}
+
+
+def _process_seconds(*command: object) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+@cache
+def _direct(num_dialogues: int) -> Timed:
+    from imug_tts import Direct
+
+    return _run(Direct(), num_dialogues)
+
+
+def _run(strategy: Strategy, num_dialogues: int) -> Timed:
+    """A run through the engine with a cold prefix cache and a new journal; weights are loaded before."""
+    from imug_tts import PocketWorld
+    from imug_tts.engine import Arm, Run, execute
+    from imug_tts.tracking.none import NoTracker
+
+    backbone = _loaded_backbone()
+    arm = Arm(backbone=backbone, strategy=strategy, benchmark=PocketWorld(num_samples=num_dialogues))
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(arm=arm, folder=Path(folder, "run"), identity={}, config={})
+        forward = backbone.forward_seconds
+        [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
+        return Timed(seconds=summary.seconds, forward_seconds=backbone.forward_seconds - forward)
+
+
+def _loaded_backbone() -> PocketBackbone:
+    from imug_tts import Conversation, Direct, PocketBackbone
+
+    backbone = PocketBackbone()
+    Conversation(backbone, Direct()).say("draw a red star at b2", modality="image")
+    return backbone
+
+
+def _sequential_seconds() -> float:
+    """Seconds of the dialogues one at a time, each turn one `generate` of stock transformers."""
+    from experiments.plain_generate import PlainPocket
+    from imug_tts import PocketWorld
+
+    model, samples = PlainPocket(), PocketWorld(num_samples=DIALOGUES).samples()
+    model.play(samples[0])
+    started = time.perf_counter()
+    for sample in samples:
+        model.play(sample)
+    return time.perf_counter() - started
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"figures to measure: {', '.join(FIGURES)}")
+    parser.add_argument("--json", type=Path, help="also write {name: {value, target, met}} to this file")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - FIGURES.keys()
+    if unknown:
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
+    results: dict[str, dict[str, Any]] = {}
+    for name in options.names or FIGURES:
+        figure = FIGURES[name]
+        value = figure.measure()
+        results[name] = {"value": value, "target": figure.target, "met": figure.met(value)}
+        verdict = "met" if figure.met(value) else "MISSED"
+        print(f"{name:24} {value:10.3f}   {figure.bound} {figure.target:g}   {verdict}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0 if all(result["met"] for result in results.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
