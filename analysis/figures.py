@@ -47,7 +47,8 @@ def draw_scores_over_turns(result: Ablation, folder: Path) -> list[Path]:
 
     with matplotlib.rc_context(_STYLE):
         figure = _figure(result, arms)
-        figure.draw_without_rendering()
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
         figure.set_layout_engine("none")  # laid out once is enough for both files
         paths = [folder / f"scores_over_turns.{ending}" for ending in ("png", "pdf")]
         for path in paths:
@@ -170,7 +171,13 @@ def _num_samples(arms: Sequence[Arm], turn: int) -> int:
 
 def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Sequence[Arm]) -> None:
     title = f"Image score over turns: {short_name(result.backbone)} on {short_name(result.benchmark)}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=17, fontweight="bold")
+    figure.suptitle(
+        textwrap.fill(title, int(6.8 * figure.get_figwidth())),
+        x=0.01,
+        ha="left",
+        fontsize=17,
+        fontweight="bold",
+    )
     figure.supylabel("image score", fontsize=13)
     footer = "turn (below it: samples with an image at that turn); bands: 95 % intervals"
     if result.tier == "A":

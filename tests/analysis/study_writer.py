@@ -59,7 +59,7 @@ class StudyWriter:
         }
         samples = [_sample(sample_class, index) for index in range(self.samples_per_class)]
         records = [r for sample in samples for r in self._dialogue(arm, sample)]
-        folder = self.folder / arm["run"].replace("+", "_")
+        folder = self.folder / str(arm["run"]).replace("+", "_")
         write_run(folder, arm | {"planned": samples} | dict(self.manifest_fields), records)
         return folder
 
