@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.sweep import StudySweeper
 from imug_tts import configuration
 from imug_tts.contracts import ConfigurationError
 
@@ -79,7 +77,6 @@ def _compose() -> tuple[list[Config], bool]:
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    Plugins.instance().register(StudySweeper)
     collect()
     if single and single[0].sweeper.params:
         choice = single[0].runtime.choices.experiment

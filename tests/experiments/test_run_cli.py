@@ -77,8 +77,10 @@ class Shell:
         return subprocess.run(command, cwd=self.home, env=environment, capture_output=True, text=True)
 
     def paint(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        chosen = ["--config-dir", str(self.home / "conf"), "backbone=painter", "benchmark.num_samples=6"]
-        return self.run(*chosen, *arguments)
+        chosen = ["backbone=painter", "benchmark.num_samples=6"]
+        flags = [argument for argument in arguments if argument == "-m"]
+        overrides = [argument for argument in arguments if argument != "-m"]
+        return self.run("--config-dir", str(self.home / "conf"), *flags, *chosen, *overrides)
 
     def calls_made(self) -> list[str]:
         return self.calls.read_text().split() if self.calls.exists() else []

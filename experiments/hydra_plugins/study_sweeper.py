@@ -1,4 +1,8 @@
-"""Hydra's basic sweep, fast: jobs that differ in plain values share one composition."""
+"""Hydra's basic sweep, fast: jobs that differ in plain values share one composition.
+
+Hydra finds plugins in packages of the name `hydra_plugins` alone, and this one because Python puts
+the folder of `run.py` on its path.
+"""
 
 from __future__ import annotations
 
