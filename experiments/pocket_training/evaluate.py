@@ -102,14 +102,9 @@ class Arms:
         fresh = [case for case in cases if not case.verifier_plan]
         for case, plan in zip(fresh, self.plans(fresh, 0.0) if fresh else [], strict=True):
             case.verifier_plan = plan
-        checks = [
-            [
-                *layout.image(vocabulary, self.language.codes(scene)),
-                *layout.check(vocabulary, case.verifier_plan),
-            ]
-            for case, scene in zip(cases, scenes, strict=True)
-        ]
-        shares = self.speaker.mark([case.played.prompt for case in cases], checks)
+        prompts = [[*case.played.prompt, layout.check(vocabulary, case.verifier_plan)] for case in cases]
+        checks = [layout.marked(vocabulary, self.language.codes(scene)) for scene in scenes]
+        shares = self.speaker.mark(prompts, checks)
         verdicts = [float(np.prod(cells)) for cells in shares]
         for case, scene, verdict in zip(cases, scenes, verdicts, strict=True):
             case.p_yes[scene] = verdict

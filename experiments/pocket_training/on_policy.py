@@ -82,7 +82,7 @@ def candidates(
 
 
 def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> Row | None:
-    """The history as it was played and a check of each different candidate; None if not one fits."""
+    """The history as it was played and a check of each different candidate; None if none fits."""
     language, writer = played.language, TreeWriter()
     parent = writer.add(None, [BOS])
     for turn, scene in zip(played.turns, played.scenes, strict=False):
@@ -90,15 +90,14 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
         parent = add_picture(writer, language, asked, scene, 0.0)
     turn = played.turns[len(played.scenes)]
     asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
-    fitted = 0
+    opening = layout.check(language.vocabulary, plan if stream.chance(0.85) else None)
+    if not writer.room(len(opening) + 2 * world.NUM_CELLS + 1):
+        return None
+    opened = writer.add(asked, opening)
     for scene in dict.fromkeys(stream.sample(drawn, len(drawn))):
-        against = plan if stream.chance(0.85) else None
-        check = layout.check(language.vocabulary, against)
-        if writer.room(len(check) + world.NUM_CELLS + 1):
-            picture = add_picture(writer, language, asked, scene, 0.0)
-            add_check(writer, language, picture, marks(turn.operations, played.before, scene), against)
-            fitted += 1
-    return writer.row() if fitted else None
+        if writer.room(2 * world.NUM_CELLS + 1):
+            add_check(writer, language, opened, scene, marks(turn.operations, played.before, scene))
+    return writer.row()
 
 
 def play(

@@ -161,6 +161,7 @@ class Trainer:
             "mark": weights == 0.5,
             "letter": weights == 4.0,
             "value": weights == 2.0,
+            "inventory": weights == 1.5,
         }
         named = {
             kind: float(each[chosen].detach().mean()) for kind, chosen in kinds.items() if bool(chosen.any())

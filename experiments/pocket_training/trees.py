@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 
 from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
-from imug_tts.backbones.pocket.vocabulary import BOS, Vocabulary
+from imug_tts.backbones.pocket.vocabulary import ASK, BOS, Vocabulary
 from imug_tts.benchmarks.pocket_world import operations, questions, world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn
 from imug_tts.benchmarks.pocket_world.operations import Operation
+from imug_tts.benchmarks.pocket_world.plans import plan_words
 from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import EMPTY, Scene
 
 ROW_TOKENS, MAX_SEGMENTS = 384, 64
 NO_TARGET = -1
+CANDIDATES = 2
+"""Pictures to mark behind one check's opening."""
 IMAGE_WEIGHT, PLAN_WEIGHT, MARK_WEIGHT, VALUE_WEIGHT, LETTER_WEIGHT = 1.0, 1.0, 0.5, 2.0, 4.0
+INVENTORY_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)
@@ -145,12 +149,12 @@ def add_plan(writer: TreeWriter, language: Language, parent: int, turn: ImageTur
 
 
 def add_check(
-    writer: TreeWriter, language: Language, parent: int, right: Sequence[bool], plan_text: str | None
+    writer: TreeWriter, language: Language, opening: int, scene: Scene, right: Sequence[bool]
 ) -> None:
-    """A check behind the picture `parent`: one mark a cell."""
+    """A picture and its marks, one a cell, behind what opened the check."""
     yes, no = language.vocabulary.id_of["yes"], language.vocabulary.id_of["no"]
     goals = [(yes if cell else no, MARK_WEIGHT) for cell in right]
-    writer.add(parent, layout.check(language.vocabulary, plan_text), goals)
+    writer.add(opening, layout.marked(language.vocabulary, language.codes(scene)), goals)
 
 
 def add_question(
@@ -163,9 +167,27 @@ def add_question(
     writer.add(parent, [*ids, *value], [(value[0], VALUE_WEIGHT), (answer[0], LETTER_WEIGHT)])
 
 
+def add_inventory(
+    writer: TreeWriter, language: Language, drawn: int, scene: Scene, stream: Stream, by_name: bool
+) -> None:
+    """Things of a picture in random order, each with its cell: names and places learn to find each other."""
+    occupied = [
+        cell for cell in range(world.NUM_CELLS) if scene[cell] != EMPTY and scene.count(scene[cell]) == 1
+    ]
+    ids, goals = [ASK], [(NO_TARGET, 0.0)]
+    for cell in stream.sample(occupied, len(occupied)):
+        pair = language.vocabulary.encode(world.STATES[scene[cell]]) + language.vocabulary.encode(
+            world.CELLS[cell]
+        )
+        pair = pair if by_name else pair[::-1]
+        ids += pair
+        goals += [(pair[1], INVENTORY_WEIGHT), (NO_TARGET, 0.0)]
+    writer.add(drawn, ids, goals)
+
+
 def encoded_plan(language: Language, turn: ImageTurn) -> list[int]:
     """Tokens of a turn's gold plan."""
-    return layout.plan(language.vocabulary, operations.plan_words(turn.operations, turn.gold_before))
+    return layout.plan(language.vocabulary, plan_words(turn.operations, turn.gold_before))
 
 
 def marks(turn_operations: Sequence[Operation], before: Scene, drawn: Scene) -> list[bool]:
@@ -265,15 +287,20 @@ def _branches(
             add_plan(writer, language, asked, turn)
 
     def check() -> None:
-        if not writer.room(size + world.NUM_CELLS + 1):
+        if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
             return
-        scene = _candidate(turn, stream)
-        picture = drawn if scene == turn.gold else add_picture(writer, language, asked, scene, 0.0)
-        words = operations.plan_words(turn.operations, turn.gold_before)
-        right = marks(turn.operations, turn.gold_before, scene)
-        add_check(writer, language, picture, right, words if stream.chance(0.8) else None)
+        words = plan_words(turn.operations, turn.gold_before) if stream.chance(0.85) else None
+        opening = writer.add(asked, layout.check(language.vocabulary, words))
+        for _ in range(CANDIDATES):
+            scene = _candidate(turn, stream)
+            add_check(writer, language, opening, scene, marks(turn.operations, turn.gold_before, scene))
 
     mcq = questions.static_mcq([turn.gold], stream)
     letter = None if mcq is None else mcq.answer(turn.gold)
     extra = [] if mcq is None or letter is None else [_question_branch(writer, language, drawn, mcq, letter)]
-    return [plan, check, *extra]
+
+    def inventory() -> None:
+        if writer.room(2 * world.NUM_CELLS + 1):
+            add_inventory(writer, language, drawn, turn.gold, stream, by_name=stream.chance(0.8))
+
+    return [plan, check, inventory, *extra]

@@ -7,7 +7,7 @@ from imug_tts.benchmarks.pocket_world import operations, questions, world
 
 _OPERATIONS = ("draw", "add", "move", "swap", "remove", "paint", "mix", "gravity", "wind", "wait")
 _QUESTIONS = ("what is", "where is", "which row is", "which column is", "?")
-_IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",", ":")
+_IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",", ":", ";")
 
 
 def build_vocabulary(num_codes: int) -> Vocabulary:

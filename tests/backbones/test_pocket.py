@@ -55,7 +55,7 @@ def requests(picture: Image) -> list[Request]:
     said = Message("assistant", (picture,))
     answered = Message("assistant", (Text("B"),))
     later = (user(FIRST), said, user(QUESTION), answered)
-    plan = "move red star b2 a1 empty b2 red star"
+    plan = "move the red star : a1 empty b2 red star"
     return [
         ask((user(FIRST),), "image", 1, 2, 3),
         ask((*later, user(SECOND)), "image", 1, 2),
@@ -150,7 +150,7 @@ def test_the_checklist_is_the_greedy_plan_on_one_line(backbone: PocketBackbone, 
     ]
     assert plans[0] == plans[1]
     assert isinstance(plans[0], Text)
-    assert plans[0].text.startswith("move red star b2")
+    assert plans[0].text.startswith("move red star a1")
     assert "\n" not in plans[0].text
 
 

@@ -18,8 +18,9 @@ from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
 from imug_tts.backbones.pocket.speaker import Options, Sampled, Speaker
 from imug_tts.backbones.pocket.vocabulary import BOS, DRAW, UnknownWord, Vocabulary
-from imug_tts.benchmarks.pocket_world import operations, world
+from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
+from imug_tts.benchmarks.pocket_world.plans import plan_words
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_the_vocabulary_covers_the_world_and_nothing_else(speaker: Speaker, tmp_
         for turn in make_dialogue("validation", 6, index).turns:
             assert vocabulary.encode(turn.request)
             if isinstance(turn, ImageTurn):
-                plan = vocabulary.encode(operations.plan_words(turn.operations, turn.gold_before))
+                plan = vocabulary.encode(plan_words(turn.operations, turn.gold_before))
                 assert vocabulary.encode(vocabulary.decode(plan)) == plan
     assert len(vocabulary.encode("move the red star to b2")) == 3
     with pytest.raises(UnknownWord, match="'violin'"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imug_tts.benchmarks.pocket_world import operations as ops
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import ImageTurn, make_dialogue
+from imug_tts.benchmarks.pocket_world.plans import plan_words
 from imug_tts.benchmarks.pocket_world.world import CELL_OF, STATE_OF, Scene
 from tests.benchmarks.test_world import scene_of, scenes
 
@@ -91,22 +94,33 @@ def test_any_request_can_be_followed_from_any_picture(request: list[ImageTurn], 
         assert all(ops.apply(turn.operations, scene, each) == each for each in correct)
 
 
+def plan_of(turn: ImageTurn) -> str:
+    return plan_words(turn.operations, turn.gold_before)
+
+
+def test_plans_name_a_thing_right_before_the_cell_it_is_in() -> None:
+    before = scene_of(a1="red star", b1="blue circle", c3="ash")
+    wanted = {
+        ops.Move(STAR, CELL_OF["b2"]): "move the red star : a1 empty b2 red star",
+        ops.Swap(CIRCLE, STAR): "swap the blue circle : b1 red star a1 blue circle",
+        ops.MoveBeside(ASH, "below", STAR): (
+            "move the ash : c3 empty ; the red star : a1 red star ; below a2 ash"
+        ),
+        ops.Paint(CIRCLE, "green"): "paint the blue circle : b1 green circle",
+        ops.Wind("down", "column a"): "wind down in column a : a1 empty a2 red star",
+        ops.Gravity(): "gravity a4 red star a1 empty b4 blue circle b1 empty c4 ash c3 empty",
+    }
+    for operation, plan in wanted.items():
+        assert plan_words([operation], before) == plan
+
+
 @given(turns)
 @settings(max_examples=60, deadline=None)
 def test_a_plan_followed_word_by_word_gives_the_gold_picture(dialogue: list[ImageTurn]) -> None:
     for turn in dialogue:
         cells = list(turn.gold_before)
-        for clause in ops.plan_words(turn.operations, turn.gold_before).split(" , "):
-            changes = clause.split(" : ")[1].split()
-            cell = -1
-            words: list[str] = []
-            for word in [*changes, "a1"]:
-                if word in CELL_OF:
-                    if words:
-                        cells[cell] = STATE_OF[" ".join(words)]
-                    cell, words = CELL_OF[word], []
-                else:
-                    words.append(word)
+        for cell, state in re.findall(rf"([a-d][1-4]) ({'|'.join(world.STATES)})\b", plan_of(turn)):
+            cells[CELL_OF[cell]] = STATE_OF[state]
         assert tuple(cells) == turn.gold
 
 

@@ -1,7 +1,8 @@
 """The order of tokens: how requests, images, plans, checks and questions follow one another.
 
 Training and inference both build their sequences from these pieces, so they cannot drift apart.
-A dialogue is <bos>, then for every picture a request and an image; plans stand between, checks behind.
+A dialogue is <bos>, then for every picture a request and an image; a plan may stand between.
+A check is a branch behind a request: what to check against, the picture, and one token for each cell's mark.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ def plan(vocabulary: Vocabulary, text: str) -> list[int]:
 
 
 def check(vocabulary: Vocabulary, plan_text: str | None) -> list[int]:
-    """A check behind a picture, with or without a plan; the last `num_cells` tokens each ask for one mark."""
-    against = [] if plan_text is None else [*vocabulary.encode(plan_text), END]
-    return [CHECK, *against, *(vocabulary.id_of[cell] for cell in vocabulary.cells)]
+    """What opens a check behind a request: with a plan or without. All candidates of a turn share it."""
+    return [CHECK] if plan_text is None else [CHECK, *vocabulary.encode(plan_text), END]
+
+
+def marked(vocabulary: Vocabulary, codes: Sequence[int]) -> list[int]:
+    """A picture behind what opened its check; each of the last `num_cells` tokens asks for one mark."""
+    return [*image(vocabulary, codes), *(vocabulary.id_of[cell] for cell in vocabulary.cells)]
 
 
 def question(vocabulary: Vocabulary, text: str) -> list[int]:

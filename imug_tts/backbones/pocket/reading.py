@@ -113,7 +113,8 @@ def _check(trunk: _Trunk, plan: str, vocabulary: Vocabulary) -> CheckCall:
     if len(trunk.pieces) < 2:
         raise Unreadable("there is no picture to check")
     *prompt, picture = trunk.pieces
-    return CheckCall(_frozen(prompt), (*picture, *layout.check(vocabulary, plan or None)))
+    cells = (vocabulary.id_of[cell] for cell in vocabulary.cells)
+    return CheckCall(_frozen([*prompt, layout.check(vocabulary, plan or None)]), (*picture, *cells))
 
 
 def _answer(trunk: _Trunk, words: str, note: str, vocabulary: Vocabulary) -> AnswerCall:

@@ -44,7 +44,8 @@ def beside(scene: Scene, relation: str, anchor: int) -> int | None:
     return row * SIDE + column if 0 <= row < SIDE and 0 <= column < SIDE else None
 
 
-def _the(thing: int) -> str:
+def the(thing: int) -> str:
+    """How a request names a thing of the picture."""
     return f"the {STATES[thing]}"
 
 
@@ -98,7 +99,7 @@ class AddBeside:
     word = "add"
 
     def words(self) -> str:
-        return f"add {_a(self.thing)} {self.relation} {_the(self.anchor)}"
+        return f"add {_a(self.thing)} {self.relation} {the(self.anchor)}"
 
     def legal(self, scene: Scene) -> bool:
         cell = beside(scene, self.relation, self.anchor)
@@ -148,7 +149,7 @@ class Move:
     word = "move"
 
     def words(self) -> str:
-        return f"move {_the(self.thing)} to {CELLS[self.cell]}"
+        return f"move {the(self.thing)} to {CELLS[self.cell]}"
 
     def legal(self, scene: Scene) -> bool:
         return named_once(scene, self.thing) and scene[self.cell] == EMPTY
@@ -168,11 +169,12 @@ class MoveBeside:
     word = "move"
 
     def words(self) -> str:
-        return f"move {_the(self.thing)} {self.relation} {_the(self.anchor)}"
+        return f"move {the(self.thing)} {self.relation} {the(self.anchor)}"
 
     def legal(self, scene: Scene) -> bool:
         cell = beside(scene, self.relation, self.anchor)
-        return named_once(scene, self.thing, self.anchor) and cell is not None and scene[cell] == EMPTY
+        unambiguous = self.thing != self.anchor and named_once(scene, self.thing, self.anchor)
+        return unambiguous and cell is not None and scene[cell] == EMPTY
 
     def outcomes(self, scene: Scene) -> tuple[Scene, ...]:
         at, cell = find(scene, self.thing), beside(scene, self.relation, self.anchor)
@@ -190,7 +192,7 @@ class Swap:
     word = "swap"
 
     def words(self) -> str:
-        return f"swap {_the(self.thing)} and {_the(self.other)}"
+        return f"swap {the(self.thing)} and {the(self.other)}"
 
     def legal(self, scene: Scene) -> bool:
         return self.thing != self.other and named_once(scene, self.thing, self.other)
@@ -210,7 +212,7 @@ class Remove:
     word = "remove"
 
     def words(self) -> str:
-        return f"remove {_the(self.thing)}"
+        return f"remove {the(self.thing)}"
 
     def legal(self, scene: Scene) -> bool:
         return named_once(scene, self.thing)
@@ -229,7 +231,7 @@ class Paint:
     word = "paint"
 
     def words(self) -> str:
-        return f"paint {_the(self.thing)} {self.colour}"
+        return f"paint {the(self.thing)} {self.colour}"
 
     def legal(self, scene: Scene) -> bool:
         return named_once(scene, self.thing) and world.recoloured(self.thing, self.colour) not in scene
@@ -250,7 +252,7 @@ class Mix:
     word = "mix"
 
     def words(self) -> str:
-        return f"mix {self.colour} into {_the(self.thing)}"
+        return f"mix {self.colour} into {the(self.thing)}"
 
     def legal(self, scene: Scene) -> bool:
         mixture = world.MIXTURES.get(frozenset({self.colour, world.colour_of(self.thing)}))
@@ -364,30 +366,3 @@ def steps(operations: Sequence[Operation], scene: Scene) -> list[Scene]:
     for operation in operations:
         scenes.append(operation.outcomes(scenes[-1])[0])
     return scenes
-
-
-def _clause(operation: Operation, before: Scene, after: Scene) -> str:
-    """The operation as it was asked, then the cells it changes with their new content.
-
-    What it names is looked up one step at a time: the cell that a thing leaves stands before its goal, and
-    the cell of an anchor is said too. Gravity fills columns from the bottom.
-    """
-    cells = list(world.changed_cells(before, after))
-    if isinstance(operation, Gravity):
-        cells.sort(key=lambda cell: (cell % SIDE, -cell))
-    elif isinstance(operation, Swap):
-        cells.sort(key=lambda cell: before[cell] != operation.thing)
-    elif isinstance(operation, Move | MoveBeside):
-        cells.sort(key=lambda cell: after[cell] != EMPTY)
-    if isinstance(operation, AddBeside | MoveBeside):
-        anchor = find(before, operation.anchor)
-        cells[:0] = [] if anchor is None else [anchor]
-    asked = operation.word if isinstance(operation, Draw) else operation.words()
-    return " ".join([asked, ":", *(f"{CELLS[cell]} {STATES[after[cell]]}" for cell in cells)])
-
-
-def plan_words(operations: Sequence[Operation], scene: Scene) -> str:
-    """The delta plan: a clause an operation, as in "move the red star to b2 : a1 empty b2 red star"."""
-    scenes = steps(operations, scene)
-    clauses = (_clause(op, scenes[i], scenes[i + 1]) for i, op in enumerate(operations))
-    return " , ".join(clauses)
