@@ -84,15 +84,8 @@ def help_s() -> float:
 def demo_peak_mb() -> float:
     """Peak resident memory of the demo's sweep, in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            str(RUN),
-            "-m",
-            "experiment=demo",
-            f"output={folder}/demo",
-            "tracking=none",
-        ]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        command = [sys.executable, str(RUN), "-m", "experiment=demo", f"output={folder}/demo"]
+        process = subprocess.Popen([*command, "tracking=none"], cwd=ROOT, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

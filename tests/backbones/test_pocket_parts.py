@@ -37,7 +37,8 @@ def tokenizer() -> ImageTokenizer:
 def llama() -> Any:
     from transformers import LlamaForCausalLM
 
-    return LlamaForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float64).eval()
+    loaded: Any = LlamaForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float64)
+    return loaded.eval()
 
 
 def prompt_of(dialogue: Dialogue, vocabulary: Vocabulary, tokenizer: ImageTokenizer) -> list[list[int]]:
@@ -89,7 +90,8 @@ def test_hidden_states_are_those_of_the_stock_model(
     llama: Any, speaker: Speaker, prompts: list[list[list[int]]]
 ) -> None:
     spans = speaker.decoder.prefill(prompts)
-    states = Rows(speaker.decoder, spans, forks=2, max_steps=1).advance(torch.full((2 * len(prompts),), DRAW))
+    opening = torch.full((2 * len(prompts), 1), DRAW)
+    states = Rows(speaker.decoder, spans, forks=2, max_tokens=1).advance(opening)[:, 0]
     for number, prompt in enumerate(prompts):
         with torch.inference_mode():
             stock = llama.model(torch.tensor([[*flat(prompt), DRAW]])).last_hidden_state[0, -1]

@@ -6,11 +6,16 @@ All arithmetic is in the dtype of the weights given. In float64 rounding differs
 
 from __future__ import annotations
 
+import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +23,13 @@ from torch.nn import functional
 
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
 
-_MAX_PREFIX_TOKENS = 24_000
-"""Prefix tokens that one batch may hold; bounds memory and keeps batches of like lengths together."""
+_BATCH_TOKENS = 6_000
+"""Tokens whose keys one batch may hold, in its prefixes and of its own: some 10 KB each, so that they stay
+in the processor's cache from step to step.
+"""
+
+_ROW_TOKENS = 40
+"""Tokens that a row adds behind its prefix, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +47,27 @@ class Counters:
     """Work done since the decoder was made."""
 
     forward_seconds: float = 0.0
+    """Time in which at least one forward pass was running."""
     prefilled_tokens: int = 0
     cached_tokens: int = 0
-    decoded_tokens: int = 0
+    _running: int = 0
+    _began: float = 0.0
+    _lock: Lock = field(default_factory=Lock)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the time inside as a forward pass."""
+        with self._lock:
+            self._running += 1
+            if self._running == 1:
+                self._began = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                if self._running == 0:
+                    self.forward_seconds += time.perf_counter() - self._began
 
 
 @dataclass(frozen=True)
@@ -76,54 +104,71 @@ class _Layer:
     mlp_out: Tensor
 
 
-class Rows:
-    """Rows that decode in step: groups of rows fork one prefix each, and go on with keys of their own.
+class Batch(NamedTuple):
+    """Groups of rows that are computed together; each has `forks` rows behind one prefix."""
 
-    `start`, the tokens of each group's prefix, gives positions and masks the padding.
+    groups: list[int]
+    forks: int
+
+
+class Rows:
+    """Rows that go on in step behind prefixes: `forks` rows share each, and every row has keys of its own.
+
+    A group's prefix is read once for all its rows. `start`, the tokens of each row's prefix, gives positions.
     """
 
-    def __init__(self, decoder: Decoder, prefixes: Sequence[Span], forks: int, max_steps: int) -> None:
+    def __init__(
+        self, decoder: Decoder, prefixes: Sequence[Span | None], forks: int, max_tokens: int
+    ) -> None:
         self.decoder, self.forks, self.step = decoder, forks, 0
         self.prefix, lengths = decoder.padded(prefixes)
         self.start = lengths.repeat_interleave(forks)
         padding = torch.arange(self.prefix.shape[-2])[None] >= lengths[:, None]
         self.mask = torch.zeros(padding.shape, dtype=decoder.dtype).masked_fill_(padding, float("-inf"))
         layers, _, groups, heads, _, width = self.prefix.shape
-        self.own = torch.zeros((layers, 2, groups * forks, heads, max_steps, width), dtype=decoder.dtype)
+        self.own = torch.empty((layers, 2, groups * forks, heads, max_tokens, width), dtype=decoder.dtype)
 
     def advance(self, ids: Tensor) -> Tensor:
-        """Feed one token a row; returns the last hidden states (rows, width)."""
-        decoder = self.decoder
-        with decoder.timed():
+        """Feed tokens (rows, tokens); returns their last hidden states (rows, tokens, width)."""
+        decoder, tokens = self.decoder, ids.shape[1]
+        with decoder.counters.timed(), torch.inference_mode():
+            steps = self.step + torch.arange(tokens)
+            rotation = decoder.rotation(self.start[:, None] + steps)
+            later = torch.arange(self.step + tokens)[None] > steps[:, None]
+            causal = torch.zeros(later.shape, dtype=decoder.dtype).masked_fill_(later, float("-inf"))
             x = decoder.embedding[ids]
-            rotation = decoder.rotation(self.start + self.step)
             for number, layer in enumerate(decoder.layers):
-                x = decoder.layer(layer, x, partial(self._attend, number, rotation))
-            self.step += 1
-            decoder.counters.decoded_tokens += len(ids)
+                x = decoder.layer(layer, x, partial(self._attend, number, rotation, causal))
+            self.step += tokens
             return decoder.normed(x, decoder.norm)
 
-    def _attend(self, at: int, rotation: Rotation, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """q, k, v: (rows, heads, head width). One softmax over the group's prefix and the row's own keys."""
-        rows, heads, width = q.shape
-        q = rotation(q) * width**-0.5
-        own_k, own_v = self.own[at, 0], self.own[at, 1]
-        own_k[:, :, self.step], own_v[:, :, self.step] = rotation(k), v
-        shown = slice(0, self.step + 1)
-        grouped = q.view(-1, self.forks, heads, width).transpose(1, 2)
-        far = grouped @ self.prefix[at, 0].mT + self.mask[:, None, None]
-        near = (own_k[:, :, shown] @ q[..., None]).squeeze(-1)
-        span = far.shape[-1]
-        far = far.transpose(1, 2).reshape(rows, heads, span)
-        weights = torch.cat([far, near], -1).softmax(-1)
-        of_prefix = weights[..., :span].view(-1, self.forks, heads, span).transpose(1, 2) @ self.prefix[at, 1]
-        of_own = weights[..., None, span:] @ own_v[:, :, shown]
-        return of_prefix.transpose(1, 2).reshape(rows, -1) + of_own.reshape(rows, -1)
+    def _attend(self, at: int, rotation: Rotation, causal: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Softmax over the group's prefix (far) and the row's own keys (near) together.
 
-    def keep(self, chosen: Tensor) -> None:
-        """Go on with some of the rows only; possible where no prefix is forked."""
-        self.prefix, self.own = self.prefix[:, :, chosen], self.own[:, :, chosen]
-        self.mask, self.start = self.mask[chosen], self.start[chosen]
+        q, k, v: (rows, tokens, heads, head width); returns (rows, tokens, width).
+        """
+        tokens, heads, width = q.shape[1:]
+        q = (rotation(q) * width**-0.5).transpose(1, 2)
+        end, forks = self.step + tokens, self.forks
+        own_k, own_v = self.own[at, 0, :, :, :end], self.own[at, 1, :, :, :end]
+        own_k[:, :, self.step :], own_v[:, :, self.step :] = rotation(k).transpose(1, 2), v.transpose(1, 2)
+        near = (q @ own_k.mT + causal).unflatten(0, (-1, forks)).transpose(1, 2)
+        asked = q.unflatten(0, (-1, forks)).transpose(1, 2).flatten(2, 3)
+        far = (asked @ self.prefix[at, 0].mT).unflatten(2, (forks, tokens)) + self.mask[:, None, None, None]
+        top = torch.maximum(far.amax(-1), near.amax(-1))[..., None]
+        far, near = far.sub_(top).exp_(), (near - top).exp_()
+        total = far.sum(-1) + near.sum(-1)
+        of_prefix = (far.flatten(2, 3) @ self.prefix[at, 1]).unflatten(2, (forks, tokens))
+        of_own = near @ own_v.unflatten(0, (-1, forks)).transpose(1, 2)
+        mixed = (of_prefix + of_own) / total[..., None]
+        return mixed.permute(0, 2, 3, 1, 4).reshape(-1, tokens, heads * width)
+
+    def keep(self, groups: Tensor) -> Tensor:
+        """Go on with the rows of some groups only; returns their numbers."""
+        rows = (groups[:, None] * self.forks + torch.arange(self.forks)).flatten()
+        self.prefix, self.mask = self.prefix[:, :, groups], self.mask[groups]
+        self.own, self.start = self.own[:, :, rows], self.start[rows]
+        return rows
 
 
 class Decoder:
@@ -134,6 +179,10 @@ class Decoder:
     ) -> None:
         self.sizes, self.dtype, self.counters = sizes, dtype, Counters()
         self.cache = PrefixCache(cache_bytes)
+        self.threads = len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(
+            self.threads, "pocket", initializer=torch.set_num_threads, initargs=(1,)
+        )
         named = {name: tensor.to(dtype) for name, tensor in weights.items()}
         self.embedding, self.head = named["model.embed_tokens.weight"], named["lm_head.weight"]
         self.norm = named["model.norm.weight"]
@@ -141,14 +190,6 @@ class Decoder:
         width = self.embedding.shape[1] // sizes.num_attention_heads
         exponents = torch.arange(0, width, 2, dtype=torch.float64) / width
         self._rates = (sizes.rope_theta**-exponents).to(torch.float32).to(torch.float64)
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Count the time inside as forward passes."""
-        started = time.perf_counter()
-        with torch.inference_mode():
-            yield
-        self.counters.forward_seconds += time.perf_counter() - started
 
     def rotation(self, positions: Tensor) -> Rotation:
         """Rotation for positions of any shape; a head axis is added before the last."""
@@ -176,7 +217,7 @@ class Decoder:
         lengths = torch.tensor([0 if span is None else span.end for span in prefixes])
         heads = self.sizes.num_attention_heads
         width = self.embedding.shape[1] // heads
-        shape = (len(self.layers), 2, len(prefixes), heads, int(lengths.max()), width)
+        shape = (len(self.layers), 2, len(prefixes), heads, max(1, int(lengths.max())), width)
         side_by_side = torch.zeros(shape, dtype=self.dtype)
         for row, span in enumerate(prefixes):
             for piece in [] if span is None else span.chain():
@@ -206,65 +247,80 @@ class Decoder:
         return [span for span in found if span is not None]
 
     def _extended(self, pieces: Sequence[tuple[Span | None, Sequence[int]]]) -> list[Span]:
+        def extend(batch: Batch) -> None:
+            parents = [pieces[i][0] for i in batch.groups]
+            ids = [pieces[i][1] for i in batch.groups]
+            rows = Rows(self, parents, 1, max(len(row) for row in ids))
+            rows.advance(_right_padded(ids))
+            for row, (number, parent) in enumerate(zip(batch.groups, parents, strict=True)):
+                own = rows.own[:, :, row, :, : len(ids[row])].clone()
+                spans[number] = Span(parent, own, _end(parent) + len(ids[row]))
+
         spans: dict[int, Span] = {}
-        for batch in self.batches([0 if span is None else span.end for span, _ in pieces]):
-            parents, ids = [pieces[i][0] for i in batch], [pieces[i][1] for i in batch]
-            values = self._forward(parents, ids).values
-            for row, number in enumerate(batch):
-                start = 0 if parents[row] is None else parents[row].end  # type: ignore[union-attr]
-                own = values[:, :, row, :, : len(ids[row])].clone()
-                spans[number] = Span(parents[row], own, start + len(ids[row]))
+        self.each(extend, self.batches([parent for parent, _ in pieces], [1] * len(pieces)))
+        self.counters.prefilled_tokens += sum(len(ids) for _, ids in pieces)
         return [spans[number] for number in range(len(pieces))]
 
     def last_hidden(self, prefixes: Sequence[Span], ids: Sequence[Sequence[int]], count: int) -> Tensor:
-        """Hidden states of the last `count` tokens of each row: (rows, count, width). Nothing is cached."""
+        """Hidden states of the last `count` tokens of each row of ids, uncached: (rows, count, width)."""
+        sharing = defaultdict[int, list[int]](list)
+        for number, span in enumerate(prefixes):
+            sharing[id(span)].append(number)
+        groups = list(sharing.values())
         hidden = torch.empty((len(ids), count, self.embedding.shape[1]), dtype=self.dtype)
-        for batch in self.batches([span.end for span in prefixes]):
-            states = self._forward([prefixes[i] for i in batch], [ids[i] for i in batch]).hidden
-            for row, number in enumerate(batch):
+
+        def look(batch: Batch) -> None:
+            members = [number for group in batch.groups for number in groups[group]]
+            shown = [ids[number] for number in members]
+            rows = Rows(
+                self, [prefixes[groups[g][0]] for g in batch.groups], batch.forks, max(map(len, shown))
+            )
+            states = rows.advance(_right_padded(shown))
+            for row, number in enumerate(members):
                 hidden[number] = states[row, len(ids[number]) - count : len(ids[number])]
+
+        self.each(
+            look, self.batches([prefixes[group[0]] for group in groups], [len(group) for group in groups])
+        )
+        self.counters.prefilled_tokens += sum(len(row) for row in ids)
         return hidden
 
-    def batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Row numbers in batches of like prefix lengths, bounded in padded prefix tokens."""
+    def batches(self, prefixes: Sequence[Span | None], forks: Sequence[int]) -> list[Batch]:
+        """Groups in batches of equal forks and like prefix lengths, at least one batch a thread."""
+        by_forks = defaultdict[int, list[int]](list)
+        for number, count in enumerate(forks):
+            by_forks[count].append(number)
+        return [
+            Batch(groups, count)
+            for count, numbers in by_forks.items()
+            for groups in self._split(numbers, [_end(prefixes[n]) + _ROW_TOKENS * count for n in numbers])
+        ]
+
+    def _split(self, numbers: Sequence[int], tokens: Sequence[int]) -> Iterator[list[int]]:
+        limit = min(_BATCH_TOKENS, -(-sum(tokens) // self.threads))
         batch: list[int] = []
-        for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-            if batch and (len(batch) + 1) * (lengths[number] + 64) > _MAX_PREFIX_TOKENS:
+        held = 0
+        for size, number in sorted(zip(tokens, numbers, strict=True)):
+            if batch and held + size > limit:
                 yield batch
-                batch = []
+                batch, held = [], 0
             batch.append(number)
+            held += size
         if batch:
             yield batch
 
-    def _forward(self, parents: Sequence[Span | None], ids: Sequence[Sequence[int]]) -> _Forward:
-        """New tokens behind prefixes, right-padded: hidden states and the new keys and values."""
-        with self.timed():
-            prefix, lengths = self.padded(parents)
-            span, longest = prefix.shape[-2], max(len(row) for row in ids)
-            tokens = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids])
-            steps = torch.arange(longest)
-            rotation = self.rotation(lengths[:, None] + steps)
-            hides = (torch.arange(span)[None] >= lengths[:, None])[:, None].expand(-1, longest, -1)
-            later = (steps[None] > steps[:, None]).expand(len(ids), -1, -1)
-            blocked = torch.cat([hides, later], -1)[:, None]
-            mask = torch.zeros(blocked.shape, dtype=self.dtype).masked_fill_(blocked, float("-inf"))
-            fresh: list[Tensor] = []
+    def each(self, work: Callable[[Batch], None], batches: Sequence[Batch]) -> None:
+        """Work on batches side by side: the matrices are too small for more than one thread each."""
+        list(self._pool.map(work, batches))
 
-            def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-                new = torch.stack([rotation(k), v]).transpose(2, 3)
-                at = len(fresh)
-                fresh.append(new)
-                keys, values = torch.cat([prefix[at], new], -2)
-                mixed = functional.scaled_dot_product_attention(
-                    rotation(q).transpose(1, 2), keys, values, attn_mask=mask
-                )
-                return mixed.transpose(1, 2).flatten(-2)
 
-            x = self.embedding[tokens]
-            for layer in self.layers:
-                x = self.layer(layer, x, attend)
-            self.counters.prefilled_tokens += sum(len(row) for row in ids)
-            return _Forward(self.normed(x, self.norm), torch.stack(fresh))
+def _end(span: Span | None) -> int:
+    return 0 if span is None else span.end
+
+
+def _right_padded(ids: Sequence[Sequence[int]]) -> Tensor:
+    longest = max(len(row) for row in ids)
+    return torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids])
 
 
 def _layer(named: Mapping[str, Tensor], number: int) -> _Layer:

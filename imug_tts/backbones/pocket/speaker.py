@@ -7,15 +7,14 @@ allows at a place can be drawn there: codes of the cell in turn, words of plans,
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from imug_tts.backbones.pocket.decoder import Decoder, Rows
+from imug_tts.backbones.pocket.decoder import Batch, Decoder, Rows
 from imug_tts.backbones.pocket.vocabulary import ANSWER, DRAW, END, PLAN, Vocabulary
 
 Prompt = Sequence[Sequence[int]]
@@ -29,6 +28,9 @@ class Sampled:
     prompt: Prompt
     seeds: tuple[int, ...] = (0,)
     temperature: float = 0.0
+
+
+Write = Callable[[Rows, Sequence[Sampled]], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -86,70 +88,59 @@ class Speaker:
 
     def draw(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
         """Codes of one picture per seed of each job."""
-        drawn: list[list[list[int]]] = [[] for _ in jobs]
-        by_forks = defaultdict[int, list[int]](list)
-        for number, job in enumerate(jobs):
-            by_forks[len(job.seeds)].append(number)
+        return self._sample(jobs, self.vocabulary.num_cells, self._draw_rows)
+
+    def _sample(self, jobs: Sequence[Sampled], max_tokens: int, write: Write) -> list[list[list[int]]]:
+        """What `write` writes for each seed of each job; rows of one job share its prefix."""
         spans = self.decoder.prefill([job.prompt for job in jobs])
-        for forks, numbers in by_forks.items():
-            for batch in self.decoder.batches([spans[n].end + 20 * forks for n in numbers]):
-                chosen = [numbers[i] for i in batch]
-                rows = Rows(self.decoder, [spans[n] for n in chosen], forks, self.vocabulary.num_cells)
-                codes = self._draw_rows(rows, [jobs[n] for n in chosen])
-                for at, number in enumerate(chosen):
-                    drawn[number] = codes[at * forks : (at + 1) * forks]
-        return drawn
+        written: list[list[list[int]]] = [[] for _ in jobs]
+
+        def work(batch: Batch) -> None:
+            rows = Rows(self.decoder, [spans[n] for n in batch.groups], batch.forks, max_tokens)
+            texts = write(rows, [jobs[n] for n in batch.groups])
+            for at, number in enumerate(batch.groups):
+                written[number] = texts[at * batch.forks : (at + 1) * batch.forks]
+
+        self.decoder.each(work, self.decoder.batches(spans, [len(job.seeds) for job in jobs]))
+        return written
 
     def _draw_rows(self, rows: Rows, jobs: Sequence[Sampled]) -> list[list[int]]:
         cells, codes = self.vocabulary.num_cells, self.vocabulary.num_codes
         noise = _Noise([(s, job.temperature) for job in jobs for s in job.seeds], "image", cells, codes)
-        ids = torch.full((len(noise.temperatures),), DRAW)
+        ids = torch.full((len(noise.temperatures), 1), DRAW)
         picked = torch.empty((len(ids), cells), dtype=torch.long)
         for cell in range(cells):
             first = self.vocabulary.first_id(cell)
-            logits = rows.advance(ids) @ self.decoder.head[first : first + codes].T
+            logits = rows.advance(ids)[:, 0] @ self.decoder.head[first : first + codes].T
             picked[:, cell] = noise.pick(logits, cell)
-            ids = first + picked[:, cell]
+            ids = first + picked[:, cell : cell + 1]
         listed: list[list[int]] = picked.tolist()
         return listed
 
     def plan(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
         """Tokens of one plan per seed of each job, without the end; at most MAX_PLAN_TOKENS."""
-        spans = self.decoder.prefill([job.prompt for job in jobs])
-        flat = [(number, seed, job.temperature) for number, job in enumerate(jobs) for seed in job.seeds]
-        written: list[list[int]] = [[] for _ in flat]
-        for batch in self.decoder.batches([spans[number].end for number, _, _ in flat]):
-            rows = Rows(self.decoder, [spans[flat[i][0]] for i in batch], 1, MAX_PLAN_TOKENS)
-            plans = self._plan_rows(rows, [flat[i][1:] for i in batch])
-            for number, plan in zip(batch, plans, strict=True):
-                written[number] = plan
-        grouped: list[list[list[int]]] = [[] for _ in jobs]
-        for (number, _, _), plan in zip(flat, written, strict=True):
-            grouped[number].append(plan)
-        return grouped
+        return self._sample(jobs, MAX_PLAN_TOKENS, self._plan_rows)
 
-    def _plan_rows(self, rows: Rows, seeds: Sequence[tuple[int, float]]) -> list[list[int]]:
+    def _plan_rows(self, rows: Rows, jobs: Sequence[Sampled]) -> list[list[int]]:
         head = self.decoder.head[self._plan_ids]
+        seeds = [(seed, job.temperature) for job in jobs for seed in job.seeds]
         noise = _Noise(seeds, "plan", MAX_PLAN_TOKENS, len(head))
         plans: list[list[int]] = [[] for _ in seeds]
-        open_plans = list(range(len(seeds)))
-        ids = torch.full((len(seeds),), PLAN)
+        of_row = torch.arange(len(seeds))
+        ids = torch.full((len(seeds), 1), PLAN)
         for step in range(MAX_PLAN_TOKENS):
-            ids = self._plan_ids[noise.pick(rows.advance(ids) @ head.T, step)]
-            going = []
-            for row, token in enumerate(ids.tolist()):
-                finished = bool(plans[open_plans[row]]) and plans[open_plans[row]][-1] == END
-                if not finished:
-                    plans[open_plans[row]].append(token)
-                if not finished and token != END:
-                    going.append(row)
-            if not going:
+            ids = self._plan_ids[noise.pick(rows.advance(ids)[:, 0] @ head.T, step)][:, None]
+            for plan, token in zip((plans[row] for row in of_row.tolist()), ids[:, 0].tolist(), strict=True):
+                if not plan or plan[-1] != END:
+                    plan.append(token)
+            is_open = torch.tensor([plans[row][-1] != END for row in of_row.tolist()])
+            groups = is_open.view(-1, rows.forks).any(-1).nonzero()[:, 0]
+            if not len(groups):
                 break
-            if len(going) <= 0.6 * len(open_plans):
-                chosen = torch.tensor(going)
-                rows.keep(chosen)
+            if len(groups) <= 0.7 * len(is_open) / rows.forks:
+                chosen = rows.keep(groups)
                 noise.keep(chosen)
-                ids, open_plans = ids[chosen], [open_plans[row] for row in going]
+                ids, of_row = ids[chosen], of_row[chosen]
         return [plan[:-1] if plan[-1] == END else plan for plan in plans]
 
     def mark(self, prompts: Sequence[Prompt], checks: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -164,19 +155,22 @@ class Speaker:
         """The value of each question, then its letter."""
         spans = self.decoder.prefill([job.prompt for job in jobs])
         answers: dict[int, Answered] = {}
-        for batch in self.decoder.batches([span.end for span in spans]):
-            chosen = [jobs[i] for i in batch]
-            rows = Rows(self.decoder, [spans[i] for i in batch], 1, 2)
+
+        def work(batch: Batch) -> None:
+            chosen = [jobs[i] for i in batch.groups]
+            rows = Rows(self.decoder, [spans[i] for i in batch.groups], 1, 2)
             values = self._pick(
-                rows, [ANSWER] * len(batch), [[v for v, _ in job.offered] for job in chosen], chosen
+                rows, [ANSWER] * len(chosen), [[v for v, _ in job.offered] for job in chosen], chosen
             )
             said = [
                 v if job.given_value is None else job.given_value
                 for v, job in zip(values, chosen, strict=True)
             ]
             letters = self._pick(rows, said, [[letter for _, letter in job.offered] for job in chosen], None)
-            for number, value, letter in zip(batch, said, letters, strict=True):
+            for number, value, letter in zip(batch.groups, said, letters, strict=True):
                 answers[number] = Answered(value, letter)
+
+        self.decoder.each(work, self.decoder.batches(spans, [1] * len(jobs)))
         return [answers[number] for number in range(len(jobs))]
 
     def _pick(
@@ -187,7 +181,9 @@ class Speaker:
         sampled: Sequence[Options] | None,
     ) -> list[int]:
         """One of the allowed tokens a row, sampled as the jobs say or the most likely."""
-        logits = rows.advance(torch.tensor(ids)) @ self.decoder.head[: self.vocabulary.num_words].T
+        logits = (
+            rows.advance(torch.tensor(ids)[:, None])[:, 0] @ self.decoder.head[: self.vocabulary.num_words].T
+        )
         named = [(job.seed, job.temperature) for job in sampled] if sampled else [(0, 0.0)] * len(ids)
         noise = _Noise(named, "answer", 1, self.vocabulary.num_words)
         hidden = torch.ones_like(logits, dtype=torch.bool)
