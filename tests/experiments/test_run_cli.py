@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = '''
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,7 @@ class Painter:
     shade: int = 255
     calls: Path
     broken: bool = False
+    seconds: float = 0.0
 
     @property
     def identity(self):
@@ -44,6 +48,7 @@ class Painter:
     def generate(self, requests):
         with self.calls.open("a") as file:
             file.write(f"{id(self)}\\n")
+        time.sleep(self.seconds)
         if self.broken:
             raise BackboneError("the paint is dry")
         return [[self._answer(request) for _ in request.seeds] for request in requests]
@@ -68,19 +73,31 @@ class Shell:
         (about / "entry_points.txt").write_text("[imug_tts.backbones]\npainter = painter:Painter\n")
         (home / "conf" / "backbone").mkdir(parents=True)
         self.calls = home / "calls.txt"
-        node = f"name: painter\nshade: 255\ncalls: {self.calls}\nbroken: false\n"
+        node = f"name: painter\nshade: 255\ncalls: {self.calls}\nbroken: false\nseconds: 0\n"
         (home / "conf" / "backbone" / "painter.yaml").write_text(node)
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments]
         environment = os.environ | {"PYTHONPATH": str(self.home / "packages"), "PYTHONWARNINGS": "error"}
-        return subprocess.run(command, cwd=self.home, env=environment, capture_output=True, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=self.home,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    def paint(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def start_painting(self, *arguments: str) -> subprocess.Popen[str]:
         chosen = ["backbone=painter", "benchmark.num_samples=6"]
         flags = [argument for argument in arguments if argument == "-m"]
         overrides = [argument for argument in arguments if argument != "-m"]
-        return self.run("--config-dir", str(self.home / "conf"), *flags, *chosen, *overrides)
+        return self.start("--config-dir", str(self.home / "conf"), *flags, *chosen, *overrides)
+
+    def paint(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        process = self.start_painting(*arguments)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def calls_made(self) -> list[str]:
         return self.calls.read_text().split() if self.calls.exists() else []
@@ -197,6 +214,19 @@ def test_turns_that_are_not_scored_show_in_the_exit_status(shell: Shell) -> None
     assert broken.returncode == 1
     assert "turns are not scored" in broken.stderr
     assert "failed" in broken.stderr
+
+
+def test_an_interrupted_study_stops_and_the_same_command_goes_on(shell: Shell) -> None:
+    arguments = ("-m", "seed=0,1", "output=here")
+    process = shell.start_painting(*arguments, "backbone.seconds=0.2", "in_flight=1")
+    while process.poll() is None and len(shell.calls_made()) < 3:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "start the same command again to go on" in err
+    assert "Traceback" not in err
+    assert shell.paint(*arguments, "backbone.seconds=0.2").returncode == 0
 
 
 def test_a_folder_of_another_configuration_is_refused(shell: Shell) -> None:
