@@ -179,22 +179,35 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
         fontweight="bold",
     )
     figure.supylabel("image score", fontsize=13)
-    footer = "turn (below it: samples with an image at that turn); bands: 95 % intervals"
+    reference = _reference(result, arms)
+    labeled = None if reference is None else _below_own(arms, reference)
+    if reference is not None and labeled is not None:
+        turns, values = _known(reference.own)
+        _label(panels[labeled], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
+    footer = ["turn (below it: samples with an image at that turn)", "bands: 95 % intervals"]
+    if reference is not None and labeled is None and len(arms) > 1:
+        footer.append(f"dashed: {reference.strategy}, own history")
     if result.tier == "A":
-        footer += "; gap: gold less own history, mean over turns 2 and later"
-    figure.supxlabel(textwrap.fill(footer, int(11 * figure.get_figwidth())), fontsize=11.5, color=QUIET)
+        footer.append("gap: gold less own history, mean over turns 2 and later")
+    width = int(11 * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill("; ".join(footer), width), fontsize=11.5, color=QUIET)
     _label(panels[0], *_end(arms[0].own, "low"), "own history", OWN, below=True)
     if arms[0].exposure_bias:
         _label(panels[0], *_end(arms[0].gold, "high"), "gold history", GOLD_INK, below=False)
-    reference = _reference(result, arms)
-    if reference is not None and len(arms) > 1:
-        other = next(i for i, arm in enumerate(arms) if arm is not reference)
-        turns, values = _known(reference.own)
-        _label(panels[other], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
 
 
 def _reference(result: Ablation, arms: Sequence[Arm]) -> Arm | None:
     return next((arm for arm in arms if arm.strategy == result.baseline), None)
+
+
+def _below_own(arms: Sequence[Arm], reference: Arm) -> int | None:
+    """The first panel in which the reference runs below the later half of the strategy's own curve."""
+    half = len(reference.own) // 2
+    for index, arm in enumerate(arms):
+        pairs = zip(arm.own[half:], reference.own[half:], strict=True)
+        if arm is not reference and not any(own.value <= other.value for own, other in pairs):
+            return index
+    return None
 
 
 def _end(estimates: Sequence[Estimate], side: Literal["low", "high"]) -> tuple[int, float]:

@@ -141,7 +141,7 @@ def _by_turn(result: Ablation) -> Table:
     return Table(
         title=title,
         header=("strategy", *(f"turn {t + 1}" for t in shown)),
-        rows=(*rows, ("samples with an image at this turn", *counts)),
+        rows=(*rows, ("samples with an image", *counts)),
     )
 
 
@@ -372,7 +372,7 @@ def _line(
     label: Sequence[str], row: Sequence[str], columns: Sequence[int], widths: Sequence[int], label_width: int
 ) -> Iterator[str]:
     cells = (row[c].rjust(width) for c, width in zip(columns, widths, strict=True))
-    *above, last = (line.replace(" +", "+").replace(" ,", ",") for line in label)
+    *above, last = (line.replace("+ ", "+").replace(", ", ",") for line in label)
     yield from above
     yield _GAP.join([last.ljust(label_width), *cells])
 
