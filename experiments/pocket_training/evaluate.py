@@ -23,8 +23,8 @@ from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.folder import load_speaker
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.backbones.pocket.speaker import Options, Prompt, Sampled, Speaker
-from imug_tts.benchmarks.pocket_world import operations, questions, world
-from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn, make_dialogue
+from imug_tts.benchmarks.pocket_world import operations, questions, scoring, world
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn, Split, make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import Scene
 
@@ -62,7 +62,7 @@ class Case:
     def oracle(self, scene: Scene) -> float:
         """The headline score of a picture."""
         after = operations.apply(self.turn.operations, self.reference, scene)
-        return world.grade(self.reference, after, scene).score
+        return sum(scoring.points(self.reference, after, scene, opening=not self.played.scenes)) / 15
 
 
 class Arms:
@@ -90,8 +90,8 @@ class Arms:
         return self.draw([case.played.prompt for case in cases])
 
     def cot(self, cases: Sequence[Case], attempt: int = 0) -> list[Scene]:
-        """A greedy plan, then the picture; later attempts sample their plan, or they would repeat it."""
-        plans = self.plans(cases, 0.0 if attempt == 0 else self.temperature)
+        """A sampled plan, then the picture behind it; another attempt has another plan."""
+        plans = self.plans(cases, self.temperature)
         vocabulary = self.speaker.vocabulary
         pairs = zip(cases, plans, strict=True)
         return self.draw([[*case.played.prompt, layout.plan(vocabulary, plan)] for case, plan in pairs])
@@ -240,13 +240,13 @@ def mean_score(results: Sequence[Drawn], keep: Callable[[Drawn], bool] = lambda 
 
 
 def evaluate(
-    folder: Path, num_dialogues: int, seed: int, dtype: torch.dtype = torch.float32, temperature: float = 0.7
+    folder: Path, num_dialogues: int, seed: int, split: Split = "validation", temperature: float = 0.3
 ) -> dict[str, Any]:
     """The whole table as plain json values."""
-    speaker = load_speaker(folder, dtype, cache_bytes=1 << 30)
+    speaker = load_speaker(folder, torch.float32, cache_bytes=1 << 30)
     tokenizer = ImageTokenizer.load(folder / "image_tokenizer.safetensors")
     arms = Arms(speaker, Language.of(speaker.vocabulary, tokenizer), seed, temperature)
-    dialogues = [make_dialogue("validation", seed, index) for index in range(num_dialogues)]
+    dialogues = [make_dialogue(split, seed, index) for index in range(num_dialogues)]
     runs = {
         "direct": play_arm(arms, dialogues, arms.direct, gold=False, checked=True),
         "direct_gold": play_arm(arms, dialogues, arms.direct, gold=True),
@@ -309,10 +309,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--dialogues", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temperature", type=float, default=0.7, help="of resampled plans")
+    parser.add_argument("--split", choices=["validation", "test"], default="validation")
+    parser.add_argument("--temperature", type=float, default=0.3, help="of plans")
     arguments = parser.parse_args()
     started = time.process_time()
-    table = evaluate(arguments.folder, arguments.dialogues, arguments.seed, temperature=arguments.temperature)
+    table = evaluate(
+        arguments.folder, arguments.dialogues, arguments.seed, arguments.split, arguments.temperature
+    )
     for name, value in table.items():
         print(name, json.dumps(value))
     print("cpu_seconds", round(time.process_time() - started, 1))

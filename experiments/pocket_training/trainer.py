@@ -264,4 +264,4 @@ def train(config: TrainConfig) -> None:
         return
     for stale in config.out.glob("meeting-*"):
         stale.unlink()
-    spawn(_process, args=(config,), nprocs=config.processes)
+    spawn(_process, args=(config,), nprocs=config.processes)  # type: ignore[no-untyped-call]

@@ -24,7 +24,7 @@ turns = st.integers(0, 2000).map(
 
 def test_operations_do_what_they_say() -> None:
     before = scene_of(a1="red star", b1="blue circle")
-    wanted = {
+    wanted: dict[ops.Operation, tuple[str, Scene]] = {
         ops.Add(ASH, CELL_OF["d4"]): (
             "add an ash at d4",
             scene_of(a1="red star", b1="blue circle", d4="ash"),
@@ -63,7 +63,7 @@ def test_operations_do_what_they_say() -> None:
 
 def test_the_reference_adopts_a_legal_choice() -> None:
     before = scene_of(a1="red star", b1="blue circle")
-    request = [ops.AddAnywhere(ASH, "row 1", default=CELL_OF["c1"]), ops.Gravity()]
+    request: list[ops.Operation] = [ops.AddAnywhere(ASH, "row 1", default=CELL_OF["c1"]), ops.Gravity()]
     assert ops.request_words(request) == "add an ash anywhere in row 1 , then gravity"
     assert ops.apply(request, before) == scene_of(a4="red star", b4="blue circle", c4="ash")
     chosen = scene_of(a4="red star", b4="blue circle", d4="ash")
@@ -72,7 +72,7 @@ def test_the_reference_adopts_a_legal_choice() -> None:
 
 def test_an_illegal_choice_leaves_the_default() -> None:
     before = scene_of(a1="red star")
-    request = [ops.AddAnywhere(ASH, "row 1", default=CELL_OF["c1"])]
+    request: list[ops.Operation] = [ops.AddAnywhere(ASH, "row 1", default=CELL_OF["c1"])]
     elsewhere = scene_of(a1="red star", a4="ash")
     assert ops.apply(request, before, elsewhere) == scene_of(a1="red star", c1="ash")
 
@@ -80,7 +80,7 @@ def test_an_illegal_choice_leaves_the_default() -> None:
 def test_an_adopted_choice_costs_nothing_elsewhere() -> None:
     """Damage in other cells must not make the reference take another placement than the model's."""
     before = scene_of(a1="red star", b3="blue circle")
-    request = [ops.AddAnywhere(ASH, None, default=CELL_OF["c1"])]
+    request: list[ops.Operation] = [ops.AddAnywhere(ASH, None, default=CELL_OF["c1"])]
     damaged = scene_of(b3="green circle", d2="ash")
     assert ops.apply(request, before, damaged) == scene_of(a1="red star", b3="blue circle", d2="ash")
 
@@ -100,7 +100,7 @@ def plan_of(turn: ImageTurn) -> str:
 
 def test_plans_name_a_thing_right_before_the_cell_it_is_in() -> None:
     before = scene_of(a1="red star", b1="blue circle", c3="ash")
-    wanted = {
+    wanted: dict[ops.Operation, str] = {
         ops.Move(STAR, CELL_OF["b2"]): "move the red star : a1 empty b2 red star",
         ops.Swap(CIRCLE, STAR): "swap the blue circle : b1 red star a1 blue circle",
         ops.MoveBeside(ASH, "below", STAR): (
