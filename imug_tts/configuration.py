@@ -48,7 +48,7 @@ Node = Mapping[str, Any]
 IDENTITY: Final = frozenset(
     [
         *["backbone", "benchmark", "budget", "history", "judge", "roles", "seed", "strategy", "name"],
-        *["planner", "verifier"],
+        *["planner", "verifier", "folder"],
         *["images", "texts"],
         *["classes", "num_samples", "scoring", "split"],
         *["applies_to", "inner", "keep_plan", "max_rounds", "n", "refine", "threshold"],

@@ -28,6 +28,9 @@ Record = dict[str, Any]
 _HEADING = ("run", "strategy", "oracle", "seed", "history", "benchmark")
 """Fields of the manifest that every record begins with."""
 
+_OWNER = ("identity", "backbone", "benchmark")
+"""Fields of the manifest that must be equal for a run to go on: configuration, weights and data."""
+
 _PACKAGES = ("imug_tts", "torch", "transformers", "numpy", "pillow")
 
 
@@ -169,15 +172,17 @@ class RunStore:
         if not path.exists():
             return
         try:
-            there = json.loads(path.read_bytes())["identity"]
+            manifest = json.loads(path.read_bytes())
+            there = {key: manifest[key] for key in _OWNER}
         except (ValueError, KeyError, TypeError):
             raise ConfigurationError(
                 f"{path} is damaged; move {self.folder} away and start again (its calls are in the journal)"
             ) from None
-        if there != self._manifest["identity"]:
+        here = {key: self._manifest[key] for key in _OWNER}
+        if there != here:
             raise ConfigurationError(
-                f"{self.folder} holds a run of another configuration "
-                f"({_differences(there, self._manifest['identity'])}); choose another output=DIR"
+                f"{self.folder} holds a run of another configuration ({_differences(there, here)}); "
+                "choose another output=DIR, or move that run away"
             )
 
     def _finished_dialogues(self) -> Iterator[tuple[int, list[Record]]]:

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 KILLS = 20
 ARGUMENTS = (
     "strategy=best_of_n_self_verify_cot",
-    "strategy.n=3",
-    "benchmark.num_samples=24",
-    "in_flight=6",
+    "strategy.n=2",
+    "benchmark.num_samples=6",
+    "in_flight=4",
     "tracking=none",
 )
 

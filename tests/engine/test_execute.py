@@ -214,8 +214,14 @@ def test_a_refusal_is_an_outcome_and_not_a_score_of_zero(tmp_path: Path) -> None
 
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
     run(tmp_path, Direct())
-    with pytest.raises(ConfigurationError, match=r"another configuration \(seed: 0 there, 1 here\)"):
+    with pytest.raises(ConfigurationError, match=r"another configuration \(identity.seed: 0 there, 1 here\)"):
         run(tmp_path, Direct(), seed=1)
+
+
+def test_a_folder_made_by_other_weights_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, Direct())
+    with pytest.raises(ConfigurationError, match=r"backbone: 'toy' there, 'toy:2' here"):
+        run(tmp_path, Direct(), ToyBackbone(identity="toy:2"))
 
 
 def test_two_processes_on_one_output_are_refused(tmp_path: Path) -> None:

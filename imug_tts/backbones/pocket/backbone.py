@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,7 @@ _VERSION: Final = "1"
 _CACHE_BYTES: Final = 600 << 20
 
 
+@dataclass(frozen=True)
 class PocketBackbone:
     """A 1 M-parameter unified model of the pocket world: it draws, plans, answers and checks.
 
@@ -39,9 +40,12 @@ class PocketBackbone:
     candidate alone, in any batch, and whatever the prefix cache holds. Words it has no token for are refused.
     """
 
-    def __init__(self, folder: Path = WEIGHTS) -> None:
-        """`folder` holds the model's files (see `folder.FILES`). Nothing is loaded yet."""
-        self.folder = folder
+    folder: Path | None = None
+    """The folder of the model's files; None for the model that ships with the package."""
+
+    @property
+    def _home(self) -> Path:
+        return self.folder or WEIGHTS
 
     @cached_property
     def identity(self) -> str:
@@ -51,7 +55,7 @@ class PocketBackbone:
             ConfigurationError: a file is missing or not the one that was published.
         """
         try:
-            return f"pocket:{_VERSION}:{folder_hash(self.folder)[:16]}"
+            return f"pocket:{_VERSION}:{folder_hash(self._home)[:16]}"
         except DamagedFolder as error:
             raise ConfigurationError(str(error)) from error
 
@@ -77,14 +81,14 @@ class PocketBackbone:
         import torch
 
         try:
-            folder_hash(self.folder)
-            return load_speaker(self.folder, torch.float64, _CACHE_BYTES)
+            folder_hash(self._home)
+            return load_speaker(self._home, torch.float64, _CACHE_BYTES)
         except DamagedFolder as error:
             raise BackboneError(str(error)) from error
 
     @cached_property
     def _tokenizer(self) -> ImageTokenizer:
-        return ImageTokenizer.load(self.folder / "image_tokenizer.safetensors")
+        return ImageTokenizer.load(self._home / "image_tokenizer.safetensors")
 
     @cached_property
     def _codes(self) -> Callable[[Image], Sequence[int]]:
