@@ -152,14 +152,14 @@ class Rows:
         end, forks = self.step + tokens, self.forks
         own_k, own_v = self.own[at, 0, :, :, :end], self.own[at, 1, :, :, :end]
         own_k[:, :, self.step :], own_v[:, :, self.step :] = rotation(k).transpose(1, 2), v.transpose(1, 2)
-        near = (q @ own_k.mT + causal).unflatten(0, (-1, forks)).transpose(1, 2)
-        asked = q.unflatten(0, (-1, forks)).transpose(1, 2).flatten(2, 3)
-        far = (asked @ self.prefix[at, 0].mT).unflatten(2, (forks, tokens)) + self.mask[:, None, None, None]
+        near = _by_group(q @ own_k.mT + causal, forks)
+        asked = _by_group(q, forks).flatten(2, 3)
+        far = (asked @ self.prefix[at, 0].mT).view(*near.shape[:-1], -1) + self.mask[:, None, None, None]
         top = torch.maximum(far.amax(-1), near.amax(-1))[..., None]
         far, near = far.sub_(top).exp_(), (near - top).exp_()
         total = far.sum(-1) + near.sum(-1)
-        of_prefix = (far.flatten(2, 3) @ self.prefix[at, 1]).unflatten(2, (forks, tokens))
-        of_own = near @ own_v.unflatten(0, (-1, forks)).transpose(1, 2)
+        of_own = near @ _by_group(own_v, forks)
+        of_prefix = (far.flatten(2, 3) @ self.prefix[at, 1]).view(of_own.shape)
         mixed = (of_prefix + of_own) / total[..., None]
         return mixed.permute(0, 2, 3, 1, 4).reshape(-1, tokens, heads * width)
 
@@ -312,6 +312,11 @@ class Decoder:
     def each(self, work: Callable[[Batch], None], batches: Sequence[Batch]) -> None:
         """Work on batches side by side: the matrices are too small for more than one thread each."""
         list(self._pool.map(work, batches))
+
+
+def _by_group(x: Tensor, forks: int) -> Tensor:
+    """(rows, heads, tokens, width) as (groups, heads, forks, tokens, width)."""
+    return x.view(-1, forks, *x.shape[1:]).transpose(1, 2)
 
 
 def _end(span: Span | None) -> int:
