@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
 
-_BATCH_TOKENS = 6_000
+_BATCH_TOKENS = 12_000
 """Tokens whose keys one batch may hold, in its prefixes and of its own: some 10 KB each, so that they stay
 in the processor's cache from step to step.
 """
