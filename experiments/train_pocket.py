@@ -18,6 +18,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="data-parallel processes of one thread each")
     parser.add_argument("--rows", type=int, default=8, help="token trees per process and step")
     parser.add_argument("--save-every-s", type=float, default=60.0)
+    parser.add_argument(
+        "--play-dialogues", type=int, default=80, help="played per process in the verifier phase"
+    )
     arguments = parser.parse_args()
 
     from experiments.pocket_training.trainer import TrainConfig, train

@@ -22,7 +22,6 @@ from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make
 from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import Scene
 
-NUM_DIALOGUES = 80
 _SAMPLED_PLANS = 2
 _FIRST_INDEX = 10**9
 """Indices of played dialogues start here, beyond those that gold rows use."""
@@ -105,7 +104,7 @@ def play(
     shape: Shape,
     language: Language,
     name: tuple[int, ...],
-    num_dialogues: int = NUM_DIALOGUES,
+    num_dialogues: int = 80,
 ) -> list[Row]:
     """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
     speaker, stream = build_speaker(weights, shape, language, torch.float32), Stream("pocket_play", *name)

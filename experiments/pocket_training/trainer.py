@@ -47,6 +47,7 @@ class TrainConfig:
     on_policy_share: float = 0.3
     on_policy_rows: int = 2
     play_every_s: float = 110.0
+    play_dialogues: int = 80
     save_every_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -200,7 +201,7 @@ class Trainer:
 
         started = time.monotonic()
         name = (config.seed, self.progress.plays, self.rank)
-        fresh = play(self.model.to_llama(), self.model.shape, self.language, name)
+        fresh = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
         self.own_rows = (self.own_rows + fresh)[-1500:]
         self.progress.plays += 1
         self.progress.seconds = self._agree(self.progress.seconds + time.monotonic() - started)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,22 +16,31 @@ import pytest
 import torch
 
 from experiments.pocket_training import on_policy, trees
-from experiments.pocket_training.evaluate import evaluate
+from experiments.pocket_training.evaluate import Arms, play_arm
 from experiments.pocket_training.export import export
 from experiments.pocket_training.model import tree_mask
 from experiments.pocket_training.optimizer import orthogonalised
+from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
 from experiments.pocket_training.trainer import TrainConfig, Trainer, train
+from experiments.pocket_training.trees import Language
 from imug_tts.backbones.pocket import PocketBackbone
+from imug_tts.backbones.pocket.backbone import WEIGHTS
+from imug_tts.backbones.pocket.folder import load_speaker
+from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
+from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
 
+TOKENIZER = WEIGHTS / "image_tokenizer.safetensors"
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train_pocket.py"
 
 
 def start(out: Path, minutes: float, processes: int) -> subprocess.Popen[bytes]:
-    """The real command in a process group of its own."""
+    """The real command in a process group of its own, with an image tokenizer ready."""
+    shutil.copyfile(TOKENIZER, out / TOKENIZER.name)
     command = [sys.executable, str(SCRIPT), "--out", str(out), "--minutes", str(minutes)]
     command += ["--processes", str(processes), "--rows", "3", "--save-every-s", "0.5"]
+    command += ["--play-dialogues", "1"]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
@@ -63,8 +72,8 @@ def test_a_killed_run_goes_on(tmp_path: Path, processes: int) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of seconds in this process, with its verifier phase."""
     out = tmp_path_factory.mktemp("run")
-    on_policy.NUM_DIALOGUES = 4
-    train(TrainConfig(out=out, processes=1, rows=4, minutes=0.1, play_every_s=1.0))
+    shutil.copyfile(TOKENIZER, out / TOKENIZER.name)
+    train(TrainConfig(out=out, processes=1, rows=4, minutes=0.07, play_every_s=1.0, play_dialogues=2))
     return out
 
 
@@ -80,9 +89,11 @@ def test_a_resumed_trainer_is_the_one_that_was_saved(trained: Path) -> None:
 def test_an_exported_run_is_a_backbone(trained: Path, tmp_path: Path) -> None:
     export(trained, tmp_path / "model")
     assert PocketBackbone(tmp_path / "model").identity.startswith("pocket:")
-    table = evaluate(tmp_path / "model", num_dialogues=3, seed=0)
-    assert 0 <= table["direct"]["score"] <= 100
-    assert json.dumps(table)
+    speaker = load_speaker(tmp_path / "model", torch.float32, cache_bytes=1 << 26)
+    language = Language.of(speaker.vocabulary, ImageTokenizer.load(tmp_path / "model" / TOKENIZER.name))
+    arms = Arms(speaker, language, run=0, temperature=0.3)
+    drawn = play_arm(arms, [make_dialogue("validation", 0, 0)], arms.direct, gold=False)
+    assert all(0 <= each.score <= 1 for each in drawn)
 
 
 def test_training_learns(trained: Path, tmp_path: Path) -> None:
@@ -96,9 +107,7 @@ def test_training_learns(trained: Path, tmp_path: Path) -> None:
         return float(trainer.losses(batch)[1].detach())
 
     fresh = TrainConfig(out=tmp_path, processes=1)
-    (tmp_path / "image_tokenizer.safetensors").write_bytes(
-        (trained / "image_tokenizer.safetensors").read_bytes()
-    )
+    shutil.copyfile(TOKENIZER, tmp_path / TOKENIZER.name)
     assert loss(Trainer(TrainConfig(out=trained, processes=1), 0)) < 0.8 * loss(Trainer(fresh, 0))
 
 
@@ -129,6 +138,10 @@ def test_only_marks_are_learned_from_own_pictures(trained: Path) -> None:
     assert rows
     for row in rows:
         assert set(row.targets[row.weights > 0].tolist()) <= yes_no
+
+
+def test_a_fresh_image_tokenizer_is_exact() -> None:
+    assert train_image_tokenizer(seed=3, num_dialogues=120).num_codes == len(world.STATES)
 
 
 def test_muon_steps_are_nearly_orthogonal() -> None:
