@@ -138,7 +138,7 @@ class Broker:
                     self._futures.pop(call_id).set_result(candidate)
 
     async def _settle(self) -> None:
-        """Return when a batch is full, or no new call came for a few turns of the loop."""
+        """Return when a batch is (half) full, or no new call came for a few turns of the loop."""
         idle = 0
         seen = self._num_waiting()
         while idle < _IDLE_TURNS and not self._full():
@@ -151,7 +151,8 @@ class Broker:
         return sum(len(calls) for calls in self._waiting.values())
 
     def _full(self) -> bool:
-        return any(len(calls) >= self._max_batch for calls in self._waiting.values())
+        # Half a batch in hand is better than a model that waits while results are scored and written.
+        return any(2 * len(calls) >= self._max_batch for calls in self._waiting.values())
 
     def _take_batch(self) -> dict[str, Call]:
         """Up to `max_batch` calls of the group in which most calls wait."""

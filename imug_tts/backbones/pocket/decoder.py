@@ -121,7 +121,8 @@ class Rows:
         self, decoder: Decoder, prefixes: Sequence[Span | None], forks: int, max_tokens: int
     ) -> None:
         self.decoder, self.forks, self.step = decoder, forks, 0
-        self.prefix, lengths = decoder.padded(prefixes)
+        with decoder.counters.timed():
+            self.prefix, lengths = decoder.padded(prefixes)
         self.start = lengths.repeat_interleave(forks)
         padding = torch.arange(self.prefix.shape[-2])[None] >= lengths[:, None]
         self.mask = torch.zeros(padding.shape, dtype=decoder.dtype).masked_fill_(padding, float("-inf"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +88,14 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text by longest match. Raises UnknownWord."""
+        return list(self._encoded(text))
+
+    @cached_property
+    def _encoded(self) -> Callable[[str], tuple[int, ...]]:
+        """A history is read again at every call, so its texts are remembered."""
+        return lru_cache(maxsize=1 << 16)(self._match)
+
+    def _match(self, text: str) -> tuple[int, ...]:
         pieces, ids, at = text.split(), list[int](), 0
         while at < len(pieces):
             for length in range(min(self._longest, len(pieces) - at), 0, -1):
@@ -98,7 +106,7 @@ class Vocabulary:
                 raise UnknownWord(f"the pocket model has no word {pieces[at]!r} (in {text!r})")
             ids += [] if word in self.ignored else [self.id_of[word]]
             at += length
-        return ids
+        return tuple(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Words of a sequence of ids; special tokens and image ids are left out."""
