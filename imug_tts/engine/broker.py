@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -72,6 +72,19 @@ class _Group(NamedTuple):
     yes_no: bool
 
 
+class _Generated(NamedTuple):
+    results: list[list[Candidate] | BackboneError]
+    seconds: float
+
+
+class _Batch(NamedTuple):
+    """Calls in the worker; `ids` are those of each request, in order."""
+
+    calls: dict[str, Call]
+    ids: list[list[str]]
+    generated: asyncio.Future[_Generated]
+
+
 class Broker:
     """Stands between the dialogues of one event loop and one backbone."""
 
@@ -122,20 +135,18 @@ class Broker:
         return future
 
     async def _flush_until_empty(self) -> None:
-        while not self._stopping:
-            await self._settle()
-            batch = self._take_batch()
-            if not batch or self._stopping:
-                return
-            try:
-                finished = await self._run(batch)
-            except Exception as error:
-                self._fail(batch, error)
-                if not isinstance(error, BackboneError):
+        """Run batch after batch; the next one is computed while results of the last are written."""
+        running: _Batch | None = None
+        while running is not None or not self._stopping:
+            if running is None:
+                await self._settle()
+                running = self._start_batch()
+                if running is None:
                     return
-            else:
-                for call_id, candidate in finished.items():
-                    self._futures.pop(call_id).set_result(candidate)
+            await asyncio.wait([running.generated])
+            upcoming = self._start_batch() if self._full() else None
+            self._finish(running)
+            running = upcoming
 
     async def _settle(self) -> None:
         """Return when a batch is (half) full, or no new call came for a few turns of the loop."""
@@ -154,35 +165,44 @@ class Broker:
         # Half a batch in hand is better than a model that waits while results are scored and written.
         return any(2 * len(calls) >= self._max_batch for calls in self._waiting.values())
 
-    def _take_batch(self) -> dict[str, Call]:
-        """Up to `max_batch` calls of the group in which most calls wait."""
-        if not self._waiting:
-            return {}
+    def _start_batch(self) -> _Batch | None:
+        """Hand up to `max_batch` calls of the group in which most calls wait to the worker."""
+        if not self._waiting or self._stopping:
+            return None
         group = max(self._waiting, key=lambda g: len(self._waiting[g]))
-        calls = self._waiting[group]
-        batch = {call_id: calls.pop(call_id) for call_id in list(calls)[: self._max_batch]}
-        if not calls:
+        waiting = self._waiting[group]
+        calls = {call_id: waiting.pop(call_id) for call_id in list(waiting)[: self._max_batch]}
+        if not waiting:
             del self._waiting[group]
-        return batch
-
-    async def _run(self, batch: dict[str, Call]) -> dict[str, Candidate]:
-        """Generate, and journal before anyone can use the result."""
-        ids, requests = _merge(batch)
+        ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
-        started = time.perf_counter()
-        results = await loop.run_in_executor(self._worker, self._generate, requests)
-        seconds = (time.perf_counter() - started) / len(batch)
-        finished: dict[str, Candidate] = {}
-        for request_ids, candidates in zip(ids, results, strict=True):
-            if isinstance(candidates, BackboneError):
-                self._fail({i: batch[i] for i in request_ids}, candidates)
-                continue
-            for call_id, candidate in zip(request_ids, candidates, strict=True):
-                finished[call_id] = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
-        self._journal.append(finished.items())
-        return finished
+        return _Batch(calls, ids, loop.run_in_executor(self._worker, self._generate, requests))
 
-    def _generate(self, requests: Sequence[Request]) -> list[list[Candidate] | BackboneError]:
+    def _finish(self, batch: _Batch) -> None:
+        """Journal what a batch gave, before anyone can use it; then hand it out."""
+        finished: dict[str, Candidate] = {}
+        try:
+            generated = batch.generated.result()
+            seconds = generated.seconds / len(batch.calls)
+            for request_ids, candidates in zip(batch.ids, generated.results, strict=True):
+                if isinstance(candidates, BackboneError):
+                    self._fail(request_ids, candidates)
+                    continue
+                for call_id, candidate in zip(request_ids, candidates, strict=True):
+                    finished[call_id] = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
+            self._journal.append(finished.items())
+        except Exception as error:
+            self._fail(batch.calls, error)  # whoever waits raises it
+            return
+        for call_id, candidate in finished.items():
+            self._futures.pop(call_id).set_result(candidate)
+
+    def _generate(self, requests: Sequence[Request]) -> _Generated:
+        started = time.perf_counter()
+        results = self._attempt(requests)
+        return _Generated(results, time.perf_counter() - started)
+
+    def _attempt(self, requests: Sequence[Request]) -> list[list[Candidate] | BackboneError]:
         """Generate; a failing batch is halved until the requests that fail stand alone."""
         try:
             return list(self.backbone.generate(requests))
@@ -190,9 +210,9 @@ class Broker:
             if len(requests) == 1:
                 return [error]
         half = len(requests) // 2
-        return self._generate(requests[:half]) + self._generate(requests[half:])
+        return self._attempt(requests[:half]) + self._attempt(requests[half:])
 
-    def _fail(self, calls: dict[str, Call], error: Exception) -> None:
+    def _fail(self, calls: Iterable[str], error: Exception) -> None:
         for call_id in calls:
             future = self._futures.pop(call_id, None)
             if future is not None and not future.done():

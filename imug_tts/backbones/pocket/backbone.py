@@ -91,12 +91,29 @@ class PocketBackbone:
         return ImageTokenizer.load(self._home / "image_tokenizer.safetensors")
 
     @cached_property
+    def _drawn(self) -> dict[str, tuple[int, ...]]:
+        """Codes of the pictures drawn by this object, by content."""
+        return {}
+
+    @cached_property
     def _codes(self) -> Callable[[Image], Sequence[int]]:
-        return lru_cache(maxsize=8192)(lambda image: self._tokenizer.encode(image.pixels()))
+        @lru_cache(maxsize=8192)
+        def encode(image: Image) -> Sequence[int]:
+            return self._tokenizer.encode(image.pixels())
+
+        # Only codes that a picture gives back exactly may stand for it: a run that goes on reads files.
+        exact = self._tokenizer.is_exact()
+        return lambda image: (exact and self._drawn.get(image.sha256)) or encode(image)
 
     @cached_property
     def _picture(self) -> Callable[[tuple[int, ...]], Image]:
-        return lru_cache(maxsize=8192)(lambda codes: Image.from_pixels(self._tokenizer.decode(list(codes))))
+        @lru_cache(maxsize=8192)
+        def draw(codes: tuple[int, ...]) -> Image:
+            image = Image.from_pixels(self._tokenizer.decode(list(codes)))
+            self._drawn[image.sha256] = codes
+            return image
+
+        return draw
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """See the protocol. Requests of all kinds may be mixed.

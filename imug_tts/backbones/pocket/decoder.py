@@ -143,6 +143,11 @@ class Rows:
             self.step += tokens
             return decoder.normed(x, decoder.norm)
 
+    def logits(self, ids: Tensor, head: Tensor) -> Tensor:
+        """Feed one token a row, ids (rows,); returns logits (rows, choices) for a head (choices, width)."""
+        with self.decoder.counters.timed():
+            return self.advance(ids[:, None])[:, 0] @ head.T
+
     def _attend(self, at: int, rotation: Rotation, causal: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Softmax over the group's prefix (far) and the row's own keys (near) together.
 

@@ -72,6 +72,11 @@ class ImageTokenizer:
         distance = (codebook**2).sum(1) - 2 * latents @ codebook.T
         return [int(code) for code in distance.argmin(1)]
 
+    def is_exact(self) -> bool:
+        """Whether every code is what its own picture is read as."""
+        pictures = ([code] * self.grid**2 for code in range(self.num_codes))
+        return all(self.encode(self.decode(picture)) == picture for picture in pictures)
+
     def decode(self, codes: list[int]) -> NDArray[np.uint8]:
         """Pixels of an image: uint8 (grid * cell, grid * cell, 3)."""
         values = self.codebook[codes].astype(np.float64) @ self.decoder.astype(np.float64) + self.decoder_bias

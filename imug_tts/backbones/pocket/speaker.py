@@ -107,13 +107,12 @@ class Speaker:
     def _draw_rows(self, rows: Rows, jobs: Sequence[Sampled]) -> list[list[int]]:
         cells, codes = self.vocabulary.num_cells, self.vocabulary.num_codes
         noise = _Noise([(s, job.temperature) for job in jobs for s in job.seeds], "image", cells, codes)
-        ids = torch.full((len(noise.temperatures), 1), DRAW)
+        ids = torch.full((len(noise.temperatures),), DRAW)
         picked = torch.empty((len(ids), cells), dtype=torch.long)
         for cell in range(cells):
             first = self.vocabulary.first_id(cell)
-            logits = rows.advance(ids)[:, 0] @ self.decoder.head[first : first + codes].T
-            picked[:, cell] = noise.pick(logits, cell)
-            ids = first + picked[:, cell : cell + 1]
+            picked[:, cell] = noise.pick(rows.logits(ids, self.decoder.head[first : first + codes]), cell)
+            ids = first + picked[:, cell]
         listed: list[list[int]] = picked.tolist()
         return listed
 
@@ -127,10 +126,10 @@ class Speaker:
         noise = _Noise(seeds, "plan", MAX_PLAN_TOKENS, len(head))
         plans: list[list[int]] = [[] for _ in seeds]
         of_row = torch.arange(len(seeds))
-        ids = torch.full((len(seeds), 1), PLAN)
+        ids = torch.full((len(seeds),), PLAN)
         for step in range(MAX_PLAN_TOKENS):
-            ids = self._plan_ids[noise.pick(rows.advance(ids)[:, 0] @ head.T, step)][:, None]
-            for plan, token in zip((plans[row] for row in of_row.tolist()), ids[:, 0].tolist(), strict=True):
+            ids = self._plan_ids[noise.pick(rows.logits(ids, head), step)]
+            for plan, token in zip((plans[row] for row in of_row.tolist()), ids.tolist(), strict=True):
                 if not plan or plan[-1] != END:
                     plan.append(token)
             is_open = torch.tensor([plans[row][-1] != END for row in of_row.tolist()])
@@ -181,9 +180,7 @@ class Speaker:
         sampled: Sequence[Options] | None,
     ) -> list[int]:
         """One of the allowed tokens a row, sampled as the jobs say or the most likely."""
-        logits = (
-            rows.advance(torch.tensor(ids)[:, None])[:, 0] @ self.decoder.head[: self.vocabulary.num_words].T
-        )
+        logits = rows.logits(torch.tensor(ids), self.decoder.head[: self.vocabulary.num_words])
         named = [(job.seed, job.temperature) for job in sampled] if sampled else [(0, 0.0)] * len(ids)
         noise = _Noise(named, "answer", 1, self.vocabulary.num_words)
         hidden = torch.ones_like(logits, dtype=torch.bool)
