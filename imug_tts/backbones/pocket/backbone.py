@@ -67,7 +67,7 @@ class PocketBackbone:
             draws_from_images=True,
             seeds="exact",
             logits=True,
-            max_batch=96,
+            max_batch=64,
             prompts="pocket",
         )
 
