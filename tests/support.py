@@ -32,7 +32,7 @@ from imug_tts.engine.journal import Journal
 from imug_tts.engine.scope import TurnScope
 from imug_tts.prompts import load
 
-__all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "nodes", "turn_of", "within"]
+__all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "turn_of", "within"]
 
 T = TypeVar("T")
 
@@ -173,11 +173,6 @@ def within(
             await broker.stop()
 
     return asyncio.run(main())
-
-
-def nodes(response: Response) -> list[Response]:
-    """The response and everything below it."""
-    return [response, *(node for candidate in response.candidates for node in nodes(candidate))]
 
 
 @dataclass

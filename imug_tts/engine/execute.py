@@ -136,7 +136,7 @@ class _Job:
         self._spent += player.spent
         for record in self.store.add(index, records):
             self._tracker.turn(record, replayed=False)
-        if not self.store.missing():
+        if len(self.store.done) == len(self.samples):
             self.finish()
 
     def finish(self) -> Summary:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -11,9 +10,10 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.engine.toy import records
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
@@ -36,17 +36,6 @@ def start(output: Path, cwd: Path) -> subprocess.Popen[bytes]:
 
 def run_to_the_end(output: Path, cwd: Path) -> None:
     subprocess.run(command(output), cwd=cwd, check=True, capture_output=True)
-
-
-def without_durations(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_durations(v) for key, v in value.items() if key != "seconds"}
-    return [without_durations(v) for v in value] if isinstance(value, list) else value
-
-
-def records(output: Path) -> list[str]:
-    lines = (output / "turns.jsonl").read_text().splitlines()
-    return [json.dumps(without_durations(json.loads(line) | {"run": ""})) for line in lines]
 
 
 def journaled_calls(output: Path) -> Counter[bytes]:

@@ -12,7 +12,7 @@ from imug_tts.dialogue import Modality, Response
 from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
-from tests.support import CAPABILITIES, ToyBackbone, answer, nodes, turn_of
+from tests.support import CAPABILITIES, ToyBackbone, answer, turn_of
 
 LEAF = Direct(text_temperature=0.7)
 BOTH: tuple[Modality, ...] = ("text", "image")
@@ -126,7 +126,7 @@ def test_the_best_so_far_is_never_lost_and_unparsable_never_counts_as_0(
     strategy: Strategy, model: Model, seed: int, images: int | None
 ) -> None:
     backbone = model.load()
-    for node in nodes(answer(strategy, turn_of(), backbone, seed=seed, budget=Budget(images=images))):
+    for node in answer(strategy, turn_of(), backbone, seed=seed, budget=Budget(images=images)).walk():
         if node.candidates:
             assert rank_is_kept(node)
         if node.verdict is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -121,7 +120,7 @@ class PocketBackbone:
         Raises:
             BackboneError: weights or an image of the history cannot be read.
         """
-        started, answers = time.perf_counter(), dict[int, list[Candidate]]()
+        answers: dict[int, list[Candidate]] = {}
         calls = {number: self._read(request) for number, request in enumerate(requests)}
         for number, call in calls.items():
             if isinstance(call, Unreadable | UnknownWord):
@@ -132,8 +131,7 @@ class PocketBackbone:
             pairs = [(requests[n], call) for n in chosen if not isinstance(call := calls[n], Exception)]
             if pairs:
                 answers.update(zip(chosen, respond(pairs), strict=True))
-        share = (time.perf_counter() - started) / max(1, sum(len(request.seeds) for request in requests))
-        return [[_charged(candidate, share) for candidate in answers[n]] for n in range(len(requests))]
+        return [answers[number] for number in range(len(requests))]
 
     def _responders(self) -> dict[type, Callable[[Sequence[tuple[Request, Call]]], list[list[Candidate]]]]:
         return {DrawCall: self._draw, PlanCall: self._plan, CheckCall: self._check, AnswerCall: self._answer}
@@ -230,7 +228,3 @@ def _cost(call: Call, new_tokens: int, images: int = 0, nfe: int = 0) -> Cost:
         len(call.check) if isinstance(call, CheckCall) else 1
     )
     return Cost(calls=1, prompt_tokens=prompt, new_tokens=new_tokens, images=images, nfe=nfe)
-
-
-def _charged(candidate: Candidate, seconds: float) -> Candidate:
-    return replace(candidate, cost=replace(candidate.cost, seconds=seconds))

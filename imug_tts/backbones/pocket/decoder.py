@@ -87,14 +87,6 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class _Forward:
-    """hidden (rows, tokens, width); values (layers, 2, rows, heads, tokens, head width)."""
-
-    hidden: Tensor
-    values: Tensor
-
-
-@dataclass(frozen=True)
 class _Layer:
     attention_norm: Tensor
     qkv: Tensor

@@ -63,5 +63,4 @@ TASKS: Final = (
     Task("rearrange_and_blow", "hybrid",
          {"swap": 2, "move_beside": 3, "add_anywhere": 2, "remove": 1, "wind": 5, "gravity": 1}, _SHAPES),
 )  # fmt: skip
-TASK_OF: Final = {task.name: task for task in TASKS}
 TASK_CLASSES: Final[tuple[TaskClass, ...]] = ("static_spatial", "temporal_causal", "hybrid")
