@@ -1,7 +1,7 @@
-"""The training loop: data-parallel processes of one thread, a time budget, checkpoints that survive a kill.
+"""The training loop: data-parallel processes of one thread, a budget of steps, checkpoints that survive a kill.
 
-Progress is the share of the budget that has been spent in training steps. It sets the learning rate and when
-the on-policy verifier phase begins, and it is stored, so a resumed run goes on where the killed one was.
+The share of the budget that is spent sets the learning rate and when the on-policy verifier phase begins. Steps, not
+minutes, are counted: a busy or slower machine makes the same weights, later.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from imug_tts.benchmarks.pocket_world.streams import Stream
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run. `minutes` is the budget of training steps; everything else is part of the recipe."""
+    """One training run. A step sees `processes` x `rows` dialogues."""
 
     out: Path
     seed: int = 0
-    minutes: float = 60.0
+    steps: int = 4000
     processes: int = 2
     rows: int = 8
     muon_lr: float = 0.02
@@ -46,24 +46,21 @@ class TrainConfig:
     decay_share: float = 0.35
     on_policy_share: float = 0.3
     on_policy_rows: int = 2
-    play_every_s: float = 110.0
+    play_every_steps: int = 100
     play_dialogues: int = 80
     save_every_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0 or self.processes < 1 or self.rows <= self.on_policy_rows:
-            raise ValueError(
-                "minutes, processes and rows must be positive, and rows more than on_policy_rows"
-            )
+        if self.steps < 1 or self.processes < 1 or self.rows <= self.on_policy_rows:
+            raise ValueError("steps and processes must be 1 or more, and rows more than on_policy_rows")
 
 
 @dataclass
 class Progress:
-    """Where a run is: optimizer steps, training seconds, and when candidates were last played."""
+    """Where a run is: optimizer steps done, seconds they took, rounds of own dialogues played."""
 
     step: int = 0
     seconds: float = 0.0
-    played_at_s: float = -1e9
     plays: int = 0
 
 
@@ -90,7 +87,7 @@ class Trainer:
     @property
     def spent(self) -> float:
         """Share of the budget that is spent."""
-        return self.progress.seconds / (60 * self.config.minutes)
+        return self.progress.step / self.config.steps
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in self.model.named_parameters():
@@ -113,7 +110,6 @@ class Trainer:
         owner = {id(p): o for o in self.optimizers for group in o.param_groups for p in group["params"]}
         with safe_open(self.checkpoint, "pt") as stored:
             self.progress = Progress(**json.loads(stored.metadata()["progress"]))
-            self.progress.played_at_s = Progress().played_at_s  # the pictures it played are gone
             for full_name in stored.keys():  # noqa: SIM118 (not a mapping)
                 key, name = full_name.split("/", 1)
                 if key == "model":
@@ -140,11 +136,12 @@ class Trainer:
         losses, loss = self.losses(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         self._set_learning_rates()
-        self.progress.seconds = self._share_gradients(self.progress.seconds + time.monotonic() - started)
+        self._share_gradients()
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.progress.step += 1
+        self.progress.seconds += time.monotonic() - started
         return losses
 
     def losses(self, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
@@ -177,24 +174,26 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = peak * share
 
-    def _share_gradients(self, seconds: float) -> float:
-        """Average gradients over the processes, and with them the clock, so that all agree on progress."""
+    def _share_gradients(self) -> None:
+        """Average gradients over the processes."""
         if self.config.processes == 1:
-            return seconds
+            return
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        flat = torch.cat([*(g.flatten() for g in gradients), torch.tensor([seconds / 1e4])])
+        flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
         flat /= self.config.processes
         at = 0
         for gradient in gradients:
             gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
             at += gradient.numel()
-        return float(flat[-1]) * 1e4
 
     def play_if_due(self) -> None:
-        """In the last part of the run, the model plays dialogues and learns to mark what it drew."""
+        """In the last part of the run, the model plays dialogues and learns to mark what it drew.
+
+        A resumed run plays at once: the pictures that it had played were not stored.
+        """
         config = self.config
-        due = self.progress.seconds - self.progress.played_at_s >= config.play_every_s
+        due = not self.own_rows or self.progress.step % config.play_every_steps == 0
         if self.spent < 1 - config.on_policy_share or not due:
             return
         from experiments.pocket_training.on_policy import play
@@ -204,15 +203,7 @@ class Trainer:
         fresh = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
         self.own_rows = (self.own_rows + fresh)[-1500:]
         self.progress.plays += 1
-        self.progress.seconds = self._agree(self.progress.seconds + time.monotonic() - started)
-        self.progress.played_at_s = self.progress.seconds
-
-    def _agree(self, seconds: float) -> float:
-        if self.config.processes == 1:
-            return seconds
-        shared = torch.tensor([seconds], dtype=torch.float64)
-        dist.all_reduce(shared)
-        return float(shared[0]) / self.config.processes
+        self.progress.seconds += time.monotonic() - started
 
     def log(self, losses: dict[str, float]) -> None:
         """One line of the curve."""
@@ -226,9 +217,10 @@ class Trainer:
             curve.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
 
     def run(self) -> None:
-        """Train until the budget is spent."""
+        """Train until the budget is spent, or until the process that started this one is gone."""
         mean: dict[str, float] = {}
-        while self.spent < 1:
+        parent = os.getppid()
+        while self.spent < 1 and os.getppid() == parent:
             self.play_if_due()
             for kind, value in self.step().items():
                 mean[kind] = mean.get(kind, value) * 0.95 + value * 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -35,10 +36,10 @@ TOKENIZER = WEIGHTS / "image_tokenizer.safetensors"
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train_pocket.py"
 
 
-def start(out: Path, minutes: float, processes: int) -> subprocess.Popen[bytes]:
+def start(out: Path, steps: int, processes: int) -> subprocess.Popen[bytes]:
     """The real command in a process group of its own, with an image tokenizer ready."""
     shutil.copyfile(TOKENIZER, out / TOKENIZER.name)
-    command = [sys.executable, str(SCRIPT), "--out", str(out), "--minutes", str(minutes)]
+    command = [sys.executable, str(SCRIPT), "--out", str(out), "--steps", str(steps)]
     command += ["--processes", str(processes), "--rows", "3", "--save-every-s", "0.5"]
     command += ["--play-dialogues", "1"]
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
@@ -55,17 +56,38 @@ def wait_for(path: Path, seconds: float = 120) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_run_goes_on(tmp_path: Path, processes: int) -> None:
-    running = start(tmp_path, 100, processes)
+    running = start(tmp_path, 10**6, processes)
     wait_for(tmp_path / "checkpoint.safetensors")
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     killed = Trainer(TrainConfig(out=tmp_path, processes=1), rank=0).progress
     assert killed.step > 0
-    minutes = (killed.seconds + 2) / 60
-    assert start(tmp_path, minutes, processes).wait(timeout=180) == 0
+    assert start(tmp_path, killed.step + 4, processes).wait(timeout=180) == 0
     finished = Trainer(TrainConfig(out=tmp_path, processes=1), rank=0).progress
-    assert finished.step > killed.step
-    assert finished.seconds >= 60 * minutes
+    assert finished.step == killed.step + 4
+    assert finished.plays > 0
+
+
+def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path) -> None:
+    running = start(tmp_path, 10**6, 2)
+    wait_for(tmp_path / "checkpoint.safetensors")
+    running.kill()
+    running.wait()
+    deadline = time.monotonic() + 60
+    while members(running.pid):
+        assert time.monotonic() < deadline, f"still running: {members(running.pid)}"
+        time.sleep(0.1)
+
+
+def members(group: int) -> list[int]:
+    """Processes of a process group that still run (field 5 of their stat is the group)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +95,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of seconds in this process, with its verifier phase."""
     out = tmp_path_factory.mktemp("run")
     shutil.copyfile(TOKENIZER, out / TOKENIZER.name)
-    train(TrainConfig(out=out, processes=1, rows=4, minutes=0.07, play_every_s=1.0, play_dialogues=2))
+    train(TrainConfig(out=out, processes=1, rows=4, steps=8, play_every_steps=1, play_dialogues=2))
     return out
 
 
@@ -156,5 +178,5 @@ def test_muon_steps_are_nearly_orthogonal() -> None:
 
 
 def test_a_run_without_a_budget_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="minutes"):
-        TrainConfig(out=tmp_path, minutes=0)
+    with pytest.raises(ValueError, match="steps"):
+        TrainConfig(out=tmp_path, steps=0)
