@@ -3,9 +3,9 @@
 from imug_tts.engine.arm import Arm, History, check
 from imug_tts.engine.conversation import Conversation
 from imug_tts.engine.execute import Run, Summary, execute
-from imug_tts.engine.files import StorageError
 from imug_tts.engine.journal import Journal, JournalWarning
 from imug_tts.engine.scope import Budget
+from imug_tts.files import StorageError
 
 __all__ = [
     "Arm",

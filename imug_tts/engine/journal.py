@@ -25,7 +25,7 @@ from typing import Any
 
 from imug_tts.contracts import Candidate, Cost
 from imug_tts.dialogue import Image, Part, Text
-from imug_tts.engine.files import StorageError, storage_errors, write_atomically
+from imug_tts.files import StorageError, storage_errors, write_atomically
 
 __all__ = ["Journal", "JournalWarning"]
 

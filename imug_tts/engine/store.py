@@ -18,8 +18,8 @@ import yaml
 
 from imug_tts.contracts import ConfigurationError, Cost
 from imug_tts.dialogue import Image, Sample
-from imug_tts.engine.files import exclusive, storage_errors, write_atomically
 from imug_tts.engine.journal import Journal
+from imug_tts.files import exclusive, storage_errors, write_atomically
 
 __all__ = ["RunStore", "Tally", "versions"]
 
