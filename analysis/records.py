@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from analysis.responses import Judged, Pool, judged_images, pools
 
-__all__ = ["Cost", "Key", "Record", "SampleKey", "Study", "StudyError", "load_study"]
+__all__ = ["Cost", "Key", "Record", "SampleKey", "Study", "StudyError", "load_study", "run_folders"]
 
 OUTCOMES = ("scored", "model_error", "judge_error", "refused", "timed_out")
 HISTORIES = ("own", "gold", "swap")
@@ -108,7 +108,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    runs = [_read_manifest(run) for run in sorted(_run_folders(folder))]
+    runs = [_read_manifest(run) for run in sorted(run_folders(folder))]
     if not runs:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -130,7 +130,8 @@ def load_study(folder: Path) -> Study:
     )
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
+def run_folders(folder: Path) -> Iterator[Path]:
+    """Folders of runs at or below `folder`, in no order."""
     for path, folders, files in os.walk(folder):
         if "turns.jsonl" in files or "manifest.json" in files:
             yield Path(path)
