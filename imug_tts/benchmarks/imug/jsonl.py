@@ -1,0 +1,75 @@
+"""Reading JSON that others wrote: what is wrong is said with file and line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from imug_tts.contracts import ConfigurationError
+
+__all__ = ["numbered_lines", "parse_object", "read_objects"]
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file, each with its 1-based line number. Blank lines are passed over.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is no JSON object; names file and line.
+    """
+    for number, line in numbered_lines(path):
+        try:
+            yield number, parse_object(line)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}, line {number}: {error}") from None
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, each with its 1-based number.
+
+    Only a line feed ends a line: `str.splitlines` would also split at U+2028, which JSON strings may hold.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line.strip():
+            yield number, line
+
+
+def parse_object(encoded: bytes) -> dict[str, Any]:
+    """One JSON object from UTF-8, with or without a byte order mark.
+
+    Raises:
+        ValueError: it is none; says why. A key that stands twice and NaN are refused too.
+    """
+    try:
+        text = encoded.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"not a JSON object but a {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
