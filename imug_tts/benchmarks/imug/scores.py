@@ -1,0 +1,213 @@
+"""The score files of IMUG-Bench: what the official scorers write, from and to turn records.
+
+A model's scores are three JSONL files: one line for each sample with its multiple-choice scores, one for
+each image turn with its points of 0-5, and one for each dynamic question with the letters that a judge found
+right. A record is a dict with those fields of `turns.jsonl` that the files can hold: domain, task, sample_id,
+turn, modality, outcome, score and score_detail.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from imug_tts.benchmarks.imug.jsonl import read_objects
+from imug_tts.contracts import ConfigurationError
+from imug_tts.files import write_atomically
+
+__all__ = ["MAX_POINT", "Place", "Record", "place_of", "read_scores", "write_scores"]
+
+Record = Mapping[str, Any]
+Entry = Mapping[str, Any]
+"""One object of an official file."""
+
+T = TypeVar("T")
+
+MAX_POINT: Final = 5
+
+
+class Place(NamedTuple):
+    """Names one turn of the benchmark."""
+
+    domain: str
+    task: str
+    sample_id: str
+    turn: int
+
+
+class _Kind(NamedTuple):
+    """One of the three kinds of files: its folder below the model's, and how its name ends."""
+
+    folder: str
+    ending: str
+
+
+_IMAGES: Final = _Kind("score_img", "_img_score.jsonl")
+_CHOICES: Final = _Kind("score_mcq", "_mcq_score.jsonl")
+_DYNAMIC: Final = _Kind("dynamic_answer", "_dynamic_answer.jsonl")
+
+
+def place_of(record: Record) -> Place:
+    return Place(record["domain"], record["task"], record["sample_id"], record["turn"])
+
+
+def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
+    """Write the scored turns among `records` below `folder`/`model`, in their order.
+
+    The score of a text turn is the one by which its run was scored (`scoring.mcq`).
+
+    Raises:
+        StorageError: the files could not be written.
+    """
+    scored = [record for record in records if record["outcome"] == "scored"]
+    texts = [record for record in scored if record["modality"] == "text"]
+    images = [record for record in scored if record["modality"] == "image"]
+    dynamic = [record for record in texts if record["score_detail"].get("dynamic")]
+    entries = {
+        _IMAGES: [_image_entry(record) for record in images],
+        _CHOICES: _choice_entries(texts),
+        _DYNAMIC: [_dynamic_entry(record) for record in dynamic],
+    }
+    for kind, lines in entries.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_atomically(folder / model / kind.folder / f"{model}{kind.ending}", text.encode())
+
+
+def _image_entry(record: Record) -> Entry:
+    points = enumerate(record["score_detail"]["points"], 1)
+    scores = [{"point_id": number, "score": points} for number, points in points]
+    return {**_names(record), "turn": record["turn"], "scores": scores}
+
+
+def _choice_entries(records: Iterable[Record]) -> list[Entry]:
+    samples: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        samples.setdefault(place_of(record)[:3], []).append(record)
+    return [
+        {**_names(turns[0]), "mcq_scores": [{"turn": r["turn"], "score": r["score"]} for r in turns]}
+        for turns in samples.values()
+    ]
+
+
+def _dynamic_entry(record: Record) -> Entry:
+    answer = record["score_detail"]["expected"]
+    return {**_names(record), "turn": record["turn"], "determined_answer": answer}
+
+
+def _names(record: Record) -> Entry:
+    return {"domain": record["domain"], "subdomain": record["task"], "sample_id": record["sample_id"]}
+
+
+def read_scores(folder: Path) -> dict[str, list[Record]]:
+    """The scored turns of every model below `folder`, by the model's name; images first, in the files' order.
+
+    The files lie in `folder` itself or, if none does, where the official scorers put them. A turn that stands
+    twice or whose score is off the scale is kept with a warning: the official summary counts it.
+
+    Raises:
+        ConfigurationError: there are no score files, or one is damaged; names file and line.
+    """
+    images, choices, dynamic = (_find(folder, kind) for kind in (_IMAGES, _CHOICES, _DYNAMIC))
+    if not images and not choices:
+        raise ConfigurationError(
+            f"{folder} holds no score files; they are named MODEL{_IMAGES.ending} and MODEL{_CHOICES.ending}"
+        )
+    found: dict[str, list[Record]] = {}
+    for model in sorted({*images, *choices}):
+        letters = dict(_read(dynamic.get(model, ()), _determined))
+        found[model] = [
+            *_read(images.get(model, ()), _image_records),
+            *_read(choices.get(model, ()), partial(_choice_records, letters)),
+        ]
+        _warn_of_oddities(model, found[model])
+    return {model: records for model, records in found.items() if records}
+
+
+def _find(folder: Path, kind: _Kind) -> dict[str, list[Path]]:
+    """The files of one kind by model, in the order in which the official summary reads them."""
+    places = [f"*/*{kind.ending}", f"*/{kind.folder}/*{kind.ending}"]
+    paths = sorted(folder.glob(f"*{kind.ending}")) or [
+        path for place in places for path in sorted(folder.glob(place))
+    ]
+    by_model: dict[str, list[Path]] = {}
+    for path in paths:
+        by_model.setdefault(path.name.removesuffix(kind.ending), []).append(path)
+    return by_model
+
+
+def _read(paths: Iterable[Path], items_of: Callable[[Entry], Iterable[T]]) -> Iterator[T]:
+    for path in paths:
+        for number, entry in read_objects(path):
+            try:
+                yield from items_of(entry)
+            except KeyError as error:
+                raise ConfigurationError(f"{path}, line {number}: key {error} is missing") from None
+            except (TypeError, ValueError, AttributeError) as error:
+                raise ConfigurationError(f"{path}, line {number}: {error}") from None
+
+
+def _image_records(entry: Entry) -> Iterator[Record]:
+    """None for an image without points, which the official summary passes over."""
+    points = [_number(point["score"]) for point in entry.get("scores", []) if "score" in point]
+    if points:
+        score = sum(points) / (MAX_POINT * len(points))
+        yield _record(_place(entry, entry["turn"]), "image", score, {"points": points})
+
+
+def _choice_records(letters: Mapping[Place, str], entry: Entry) -> Iterator[Record]:
+    for item in entry.get("mcq_scores", []):
+        place = _place(entry, item["turn"])
+        detail = {"expected": letters[place], "dynamic": True} if place in letters else {}
+        yield _record(place, "text", _number(item["score"]), detail)
+
+
+def _determined(entry: Entry) -> Iterator[tuple[Place, str]]:
+    yield _place(entry, entry["turn"]), str(entry["determined_answer"])
+
+
+def _place(entry: Entry, turn: object) -> Place:
+    for key in ("domain", "subdomain"):
+        if not isinstance(entry[key], str):
+            raise ValueError(f"{key} is {entry[key]!r}; it must be text")
+    return Place(entry["domain"], entry["subdomain"], str(entry["sample_id"]), int(_number(turn)))
+
+
+def _record(place: Place, modality: str, score: float, detail: Record) -> Record:
+    outcome = {"outcome": "scored", "score": score, "score_detail": detail}
+    return {**place._asdict(), "modality": modality, **outcome}
+
+
+def _number(value: object) -> int | float:
+    """A number, or text that is one, as the official summary takes it."""
+    if isinstance(value, (int, float, str)):
+        number = value if isinstance(value, int) else float(value)
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"{value!r} is not a number")
+
+
+def _warn_of_oddities(model: str, records: Iterable[Record]) -> None:
+    counts = Counter((place_of(record), record["modality"]) for record in records)
+    oddities = {
+        "scored twice; the official summary counts both": [
+            place for (place, _), n in counts.items() if n > 1
+        ],
+        "off the scale; the official summary counts it": [place_of(r) for r in records if _off_scale(r)],
+    }
+    for what, places in oddities.items():
+        if places:
+            domain, task, sample_id, turn = places[0]
+            first = f"turn {turn} of {domain}/{task}/{sample_id}"
+            more = f" ({len(places)} such turns)" if len(places) > 1 else ""
+            warnings.warn(f"scores of {model}: {first} is {what}{more}", stacklevel=3)
+
+
+def _off_scale(record: Record) -> bool:
+    points = record["score_detail"].get("points", [])
+    return not (0 <= record["score"] <= 1 and all(0 <= point <= MAX_POINT for point in points))

@@ -1,0 +1,172 @@
+"""Summaries of scores in percent: the official one, and ours with what is missing.
+
+Both are means by overall, domain, class and turn, over all, text and image turns, every turn with equal
+weight. The official summary (https://github.com/ccccEsion/IMUG-Bench) is kept to the byte. It knows only what
+was scored; ours says beside each mean how many turns were planned, and how low and how high the mean could
+be, were the missing ones all 0 or all 100.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from imug_tts.benchmarks.imug.domains import class_of
+from imug_tts.benchmarks.imug.scores import MAX_POINT, Place, Record, place_of
+from imug_tts.dialogue import Sample
+from imug_tts.files import write_atomically
+
+__all__ = ["Summary", "official_summary", "summary_with_missing"]
+
+Cell = dict[str, Any]
+Group = dict[str, Cell]
+"""Cells by modality."""
+
+_MODALITIES: Final = ("all", "text", "image")
+_TABLES: Final[Mapping[str, Callable[[Place], Any]]] = {
+    "overall": lambda place: "Overall",
+    "by_domain": lambda place: place.domain,
+    "by_class": lambda place: class_of(place.domain).replace("_", " ").title(),
+    "by_turn": lambda place: place.turn,
+}
+
+
+class Summary(NamedTuple):
+    """A summary as plain JSON values and as Markdown."""
+
+    content: dict[str, Any]
+    markdown: str
+
+    def write(self, folder: Path, name: str = "summary") -> None:
+        """Write `name`.json and `name`.md.
+
+        Raises:
+            StorageError: they could not be written.
+        """
+        write_atomically(folder / f"{name}.json", json.dumps(self.content, indent=2).encode())
+        write_atomically(folder / f"{name}.md", self.markdown.encode())
+
+
+class _Turn(NamedTuple):
+    place: Place
+    modality: str
+    percent: float | None
+    """None where the score is missing."""
+
+
+def official_summary(scores: Mapping[str, Sequence[Record]]) -> Summary:
+    """Summarise scored turns by model, as the official summary does for the same score files.
+
+    Means depend on the order of the turns in their last bit: images come first, then texts.
+    """
+    turns = {model: [_scored(record) for record in scores[model]] for model in sorted(scores)}
+    return _summary(turns, _mean_and_count, _two_places)
+
+
+def summary_with_missing(scores: Mapping[str, Sequence[Record]], samples: Iterable[Sample]) -> Summary:
+    """The same means with turns scored and planned, and the bounds that the missing turns leave.
+
+    Planned are all turns of `samples`. A score of anything else is left out, with a warning; of a turn that
+    is scored twice the last counts.
+    """
+    planned = [
+        _Turn(Place(sample.domain, sample.task, sample.sample_id, question.number), question.modality, None)
+        for sample in samples
+        for question in sample.questions
+    ]
+    turns = {model: _with_missing(model, scores[model], planned) for model in sorted(scores)}
+    return _summary(turns, _mean_and_bounds, _mean_in_bounds)
+
+
+def _scored(record: Record) -> _Turn:
+    # Not from the record's score: the last bit of a mean decides how it is rounded.
+    if record["modality"] == "image":
+        points = [float(point) for point in record["score_detail"]["points"]]
+        return _Turn(place_of(record), "image", sum(points) / len(points) * (100 // MAX_POINT))
+    return _Turn(place_of(record), "text", float(record["score"]) * 100)
+
+
+def _with_missing(model: str, records: Iterable[Record], planned: Iterable[_Turn]) -> list[_Turn]:
+    """The scored turns in their order, then the planned ones that have no score."""
+    missing = {(turn.place, turn.modality): turn for turn in planned}
+    scored, strange = {}, []
+    for turn in map(_scored, records):
+        key = turn.place, turn.modality
+        if missing.pop(key, None) or key in scored:
+            scored[key] = turn
+        else:
+            strange.append(turn.place)
+    if strange:
+        domain, task, sample_id, number = strange[0]
+        warnings.warn(
+            f"scores of {model}: {len(strange)} are of no turn of this benchmark and are left out, "
+            f"the first of turn {number} of {domain}/{task}/{sample_id}",
+            stacklevel=4,
+        )
+    return [*scored.values(), *missing.values()]
+
+
+def _summary(
+    models: Mapping[str, Sequence[_Turn]],
+    cell: Callable[[Sequence[_Turn]], Cell],
+    show: Callable[[Cell], str],
+) -> Summary:
+    content: dict[str, Any] = {}
+    lines: list[str] = []
+    for model, turns in models.items():
+        tables = {name: _grouped(turns, group_of, cell) for name, group_of in _TABLES.items()}
+        content[model] = {**tables, "overall": tables["overall"].get("Overall", {})}
+        lines += [f"# {model}", *(line for name in tables for line in _table(name, tables[name], show)), ""]
+    return Summary({"score_unit": "percentage", "models": content}, "\n".join(lines))
+
+
+def _grouped(
+    turns: Iterable[_Turn], group_of: Callable[[Place], Any], cell: Callable[[Sequence[_Turn]], Cell]
+) -> dict[Any, Group]:
+    groups: dict[Any, dict[str, list[_Turn]]] = {}
+    for turn in turns:
+        group = groups.setdefault(group_of(turn.place), {modality: [] for modality in _MODALITIES})
+        group["all"].append(turn)
+        group[turn.modality].append(turn)
+    return {
+        name: {modality: cell(members) for modality, members in groups[name].items()}
+        for name in sorted(groups)
+    }
+
+
+def _mean_and_count(turns: Sequence[_Turn]) -> Cell:
+    percents = [turn.percent for turn in turns if turn.percent is not None]
+    mean = round(sum(percents) / len(percents), 2) if percents else None
+    return {"mean": mean, "count": len(percents)}
+
+
+def _mean_and_bounds(turns: Sequence[_Turn]) -> Cell:
+    total = sum(turn.percent for turn in turns if turn.percent is not None)
+    missing = sum(turn.percent is None for turn in turns)
+    bounds = [round((total + worst * missing) / len(turns), 2) if turns else None for worst in (0, 100)]
+    lowest, highest = bounds
+    return {**_mean_and_count(turns), "planned": len(turns), "lowest": lowest, "highest": highest}
+
+
+def _table(name: str, groups: Mapping[Any, Group], show: Callable[[Cell], str]) -> list[str]:
+    rows = [
+        f"| {group} | {' | '.join(show(cells[modality]) for modality in _MODALITIES)} |"
+        for group, cells in groups.items()
+    ]
+    title = name.replace("_", " ").title()
+    return [f"## {title}", "| Group | All | Text | Image |", "| --- | ---: | ---: | ---: |", *rows]
+
+
+def _two_places(cell: Cell) -> str:
+    return "-" if cell["mean"] is None else f"{cell['mean']:.2f}"
+
+
+def _mean_in_bounds(cell: Cell) -> str:
+    """E.g. "49.19 [38.26, 60.48] 7/9", with no bounds where nothing is missing and "-" for no turns."""
+    if not cell["planned"]:
+        return "-"
+    bounds = f" [{cell['lowest']:.2f}, {cell['highest']:.2f}]" if cell["count"] < cell["planned"] else ""
+    return f"{_two_places(cell)}{bounds} {cell['count']}/{cell['planned']}"
