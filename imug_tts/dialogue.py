@@ -8,16 +8,17 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 __all__ = [
+    "MAX_PIXELS",
     "Image",
     "Message",
     "Modality",
@@ -34,6 +35,9 @@ __all__ = [
 Modality = Literal["text", "image"]
 Role = Literal["system", "user", "assistant"]
 
+MAX_PIXELS: Final = 89_000_000
+"""The largest image that is decoded (Pillow warns above it): a small file can claim a size that fills the memory."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -47,18 +51,36 @@ class Text:
         return {"text": self.text}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """An encoded image (PNG or JPEG), identified by the SHA-256 of its bytes.
 
     The bytes live in memory or in a file that is read on demand, so that a history of large
-    images costs no memory while it waits.
+    images costs no memory while it waits. `Image(sha256, source)` where the SHA-256 is known;
+    `Image(None, file)` reads the file for it when somebody first asks.
     """
 
-    sha256: str
-    source: bytes | Path = field(compare=False, repr=False)
+    known_sha256: InitVar[str | None]
+    source: bytes | Path
 
-    modality: Modality = field(default="image", init=False, repr=False)
+    modality: Modality = field(default="image", init=False)
+
+    def __post_init__(self, known_sha256: str | None) -> None:
+        if known_sha256 is not None:
+            self.__dict__["sha256"] = known_sha256
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.read()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return self.sha256 == other.sha256 if isinstance(other, Image) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __repr__(self) -> str:
+        return f"Image({self.__dict__.get('sha256', self.source)})"
 
     @classmethod
     def from_bytes(cls, encoded: bytes) -> Image:
@@ -78,12 +100,24 @@ class Image:
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255."""
+        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255.
+
+        Raises:
+            OSError: the bytes are no image, or not all of one; or the file cannot be read.
+            ValueError: the image has more than `MAX_PIXELS` pixels.
+        """
         import numpy as np
         from PIL import Image as Pillow
 
-        with Pillow.open(io.BytesIO(self.read())) as opened:
-            return np.asarray(opened.convert("RGB"))
+        try:
+            with Pillow.open(io.BytesIO(self.read())) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise ValueError(
+                        f"{opened.width} x {opened.height} pixels; at most {MAX_PIXELS} are decoded"
+                    )
+                return np.asarray(opened.convert("RGB"))
+        except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+            raise ValueError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
         return {"image": self.sha256}
