@@ -1,6 +1,6 @@
 """Runs one arm, or with -m a study of many. `--help` lists choices and knobs.
 
-Exit status: 0 when every planned turn is scored, 1 when some are not or the output cannot be
+Exit status: 0 when no planned turn is missing, 1 when some failed or the output cannot be
 written, 2 when it cannot work as configured, 130 when interrupted.
 """
 
@@ -125,9 +125,9 @@ def _execute(batches: Sequence[_Batch], tracker: Tracker) -> int:
     ]
     total, folder = len(summaries), summaries[0].folder
     print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
-    missing = sum(summary.planned - summary.scored for summary in summaries)
+    missing = sum(summary.missing for summary in summaries)
     if missing:
-        return _complain(f"{missing} turns are not scored; start the same command again to try them again", 1)
+        return _complain(f"{missing} turns are missing; start the same command again to try them again", 1)
     return 0
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, ModelRole, Strategy
+from imug_tts.scoring import Scoring
 
 if TYPE_CHECKING:
-    from imug_tts.engine import Arm
+    from imug_tts.engine import Arm, Transcript
     from imug_tts.tracking import Tracker
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "build_backbone",
     "build_benchmark",
     "build_options",
+    "build_scorer",
     "build_tracker",
     "component",
     "component_names",
@@ -48,6 +50,7 @@ Node = Mapping[str, Any]
 IDENTITY: Final = frozenset(
     [
         *["backbone", "benchmark", "budget", "history", "judge", "roles", "seed", "strategy", "name"],
+        *["history_from", "score_candidates", "scorer", "grid", "mcq"],
         *["planner", "verifier", "folder"],
         *["images", "texts"],
         *["classes", "num_samples", "scoring", "split"],
@@ -103,10 +106,11 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What the nodes of a run may refer to: `judge: null` and a judge's benchmark mean the run's."""
+    """What the nodes of a run may refer to: `judge: null`, a judge's benchmark, a benchmark's scoring."""
 
     judge: Judge | None = None
     benchmark: Benchmark | None = None
+    scoring: Scoring | None = None
 
 
 def build_arm(config: Node, shared: dict[str, Any] | None = None) -> Arm:
@@ -125,22 +129,19 @@ def build_arm(config: Node, shared: dict[str, Any] | None = None) -> Arm:
     shared = {} if shared is None else shared
     _refuse_unknown(config, _TOP_LEVEL, "the configuration", "knob")
     refuse_secrets(config)
-    benchmark = _shared(shared, "benchmarks", config, "benchmark")
-    run = _Run(judge=_build_judge(config["judge"], benchmark), benchmark=benchmark)
-    roles = config["roles"]
-    _refuse_unknown(roles, ("planner", "verifier"), "roles", "role")
+    benchmark = _shared_benchmark(shared, config)
+    run = _Run(judge=_build_judge(config["judge"], "judge", benchmark), benchmark=benchmark)
+    strategy = cast(Strategy, _build("strategies", config["strategy"], "strategy", run))
     return Arm(
-        strategy=_build("strategies", config["strategy"], "strategy", run),
+        strategy=strategy,
         benchmark=benchmark,
-        history=_value(config["history"], Literal["own", "gold"], "history", run),
+        history=_value(config["history"], Literal["own", "gold", "swap"], "history", run),
+        transcript=_transcript(shared, config),
         seed=_value(config["seed"], int, "seed", run),
         budget=_construct(Budget, config["budget"], "budget", run),
+        score_candidates=_value(config["score_candidates"], bool, "score_candidates", run),
         backbone=_shared(shared, "backbones", config, "backbone"),
-        roles={
-            cast(ModelRole, role): _shared(shared, "backbones", roles, role, "roles.")
-            for role, node in roles.items()
-            if node is not None
-        },
+        roles=_roles(shared, config, strategy),
     )
 
 
@@ -149,9 +150,24 @@ def build_backbone(node: Node) -> Backbone:
     return cast(Backbone, _build("backbones", node, "backbone", _Run()))
 
 
-def build_benchmark(node: Node) -> Benchmark:
-    """Build a benchmark. Raises ConfigurationError."""
-    return cast(Benchmark, _build("benchmarks", node, "benchmark", _Run()))
+def build_benchmark(node: Node, scoring: Node) -> Benchmark:
+    """Build a benchmark, scored by the rules of `scoring`. Raises ConfigurationError."""
+    rules = cast(Scoring, _construct(Scoring, scoring, "scoring", _Run()))
+    return cast(Benchmark, _build("benchmarks", node, "benchmark", _Run(scoring=rules)))
+
+
+def build_scorer(node: object) -> Backbone | None:
+    """The model of a judge, to grade for the report; None for "none". Raises ConfigurationError."""
+    if node is None:
+        return None
+    judge = _build_judge(node, "scorer", None)
+    model = getattr(judge, "verifier", None)
+    if judge is not None and model is None:
+        raise ConfigurationError(
+            f"scorer: the judge {judge.name!r} has no model of its own that could grade; "
+            "choose judge@scorer=openai, or none"
+        )
+    return cast("Backbone | None", model)
 
 
 def build_tracker(node: Node) -> Tracker:
@@ -239,7 +255,11 @@ _TOP_LEVEL: Final = (
     "strategy",
     "judge",
     "benchmark",
+    "scorer",
+    "scoring",
+    "score_candidates",
     "history",
+    "history_from",
     "seed",
     "budget",
     *(f.name for f in fields(RunOptions)),
@@ -260,11 +280,56 @@ def _shared(shared: dict[str, Any], group: str, parent: Node, key: str, prefix: 
     return shared[known_as]
 
 
-def _build_judge(node: object, benchmark: Benchmark) -> Judge | None:
-    if isinstance(node, Mapping) and node.get("name") == "none":
-        _refuse_unknown([key for key in node if key != "name"], (), "judge none", "knob")
+def _shared_benchmark(shared: dict[str, Any], config: Node) -> Benchmark:
+    known_as = digest({"benchmark": config["benchmark"], "scoring": config["scoring"]})
+    if known_as not in shared:
+        shared[known_as] = build_benchmark(config["benchmark"], config["scoring"])
+    return cast(Benchmark, shared[known_as])
+
+
+def _transcript(shared: dict[str, Any], config: Node) -> Transcript | None:
+    from imug_tts.engine import Transcript
+
+    if config["history_from"] is None:
         return None
-    return cast(Judge, _build("judges", node, "judge", _Run(benchmark=benchmark)))
+    if config["history"] != "swap":
+        raise ConfigurationError(f"history_from needs history=swap, and history is {config['history']!r}")
+    folder = _path(config["history_from"], "history_from")
+    known_as = f"transcript {folder}"
+    if known_as not in shared:
+        shared[known_as] = Transcript.of_run(folder)
+    return cast("Transcript", shared[known_as])
+
+
+def _roles(shared: dict[str, Any], config: Node, strategy: Strategy) -> dict[ModelRole, Backbone]:
+    """The models other than the backbone: those of `roles`, a judge's own, the scorer."""
+    from imug_tts.strategies import layers
+
+    roles = config["roles"]
+    _refuse_unknown(roles, ("planner", "verifier"), "roles", "role")
+    models = {
+        cast(ModelRole, role): cast(Backbone, _shared(shared, "backbones", roles, role, "roles."))
+        for role, node in roles.items()
+        if node is not None
+    }
+    judges = [getattr(layer, "judge", None) for layer in layers(strategy)]
+    for model in (getattr(judge, "verifier", None) for judge in judges):
+        if model is not None and models.setdefault("verifier", _once(shared, model)) != model:
+            raise ConfigurationError("the judges of a run bring more than one model; let them share one")
+    scorer = build_scorer(config["scorer"])
+    return models if scorer is None else {**models, "scorer": _once(shared, scorer)}
+
+
+def _once(shared: dict[str, Any], model: Backbone) -> Backbone:
+    """The first of equal models: runs that share a model share its limit of calls in flight."""
+    return cast(Backbone, shared.setdefault(f"model {model!r}", model))
+
+
+def _build_judge(node: object, where: str, benchmark: Benchmark | None) -> Judge | None:
+    if isinstance(node, Mapping) and node.get("name") == "none":
+        _refuse_unknown([key for key in node if key != "name"], (), f"{where} none", "knob")
+        return None
+    return cast(Judge, _build("judges", node, where, _Run(benchmark=benchmark)))
 
 
 def _build(group: str, node: object, where: str, run: _Run) -> Any:
@@ -286,8 +351,8 @@ def _construct(cls: type, knobs: Node, where: str, run: _Run, called: str = "") 
     _refuse_unknown(knobs, wanted, called or where, "knob")
     prefix = f"{where}." if where else ""
     values = {knob: _value(value, hints[knob], prefix + knob, run) for knob, value in knobs.items()}
-    if run.benchmark is not None:
-        values |= {k: run.benchmark for k in wanted if hints[k] is Benchmark and k not in values}
+    given = {Benchmark: run.benchmark, Scoring: run.scoring}
+    values |= {k: given[hints[k]] for k in wanted if given.get(hints[k]) is not None and k not in values}
     missing = [knob for knob, f in wanted.items() if knob not in values and _required(f)]
     if missing:
         raise ConfigurationError(f"{called or where}: {', '.join(missing)} must be set")

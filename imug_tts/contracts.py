@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from imug_tts.dialogue import Message, Modality, Part, Response, Sample, Turn, Verdict
 
@@ -24,6 +24,7 @@ __all__ = [
     "Judge",
     "JudgeError",
     "ModelRole",
+    "NoScorer",
     "OutOfBudget",
     "Outcome",
     "Request",
@@ -35,8 +36,8 @@ __all__ = [
     "TimedOut",
 ]
 
-Outcome = Literal["scored", "model_error", "judge_error", "refused", "timed_out"]
-"""How a turn ends; a closed set. Only `scored` has a score."""
+Outcome = Literal["scored", "unscored", "model_error", "judge_error", "refused", "timed_out"]
+"""How a turn ends; a closed set. Only `scored` has a score; `unscored` is answered and waits for a scorer."""
 
 Finish = Literal["stop", "length", "refused"]
 """Why a candidate ended. Refusals and length stops are data, so Best-of-N goes on with the rest."""
@@ -44,8 +45,9 @@ Finish = Literal["stop", "length", "refused"]
 SeedGuarantee = Literal["exact", "best_effort", "none"]
 """Whether one request and seed give one candidate: bit for bit in any batch, nearly, or not."""
 
-ModelRole = Literal["generator", "planner", "verifier"]
-MODEL_ROLES: Final[tuple[ModelRole, ...]] = get_args(ModelRole)
+ModelRole = Literal["generator", "planner", "verifier", "scorer"]
+MODEL_ROLES: Final[tuple[ModelRole, ...]] = ("generator", "planner", "verifier")
+"""The roles that the backbone under test plays unless another model does; it never scores itself."""
 
 
 class ConfigurationError(ValueError):
@@ -62,6 +64,10 @@ class TimedOut(BackboneError):
 
 class JudgeError(RuntimeError):
     """A judge call failed. The turn ends as `judge_error` and is tried again at the next start."""
+
+
+class NoScorer(JudgeError):
+    """The score needs a model in the role of the scorer, and the run has none: the turn ends `unscored`."""
 
 
 class OutOfBudget(Exception):
@@ -158,6 +164,8 @@ class Capabilities:
     """Yes/no requests come with P(yes)."""
     max_batch: int
     """Candidates (rows) that one call of `generate` may ask for in all."""
+    concurrent_batches: int = 1
+    """Calls of `generate` that may be in flight at once, each from a thread of its own."""
     prompts: str = "default"
     """The prompt set in which strategies and judges address this backbone."""
 
@@ -177,7 +185,8 @@ class Backbone(Protocol):
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One list of candidates per request, in the order of its seeds.
 
-        Called from one worker thread at a time. Loads weights at its first call.
+        Called from as many worker threads at a time as `concurrent_batches` says. Loads weights at its
+        first call.
 
         Raises:
             BackboneError: the batch failed as a whole; no candidate of it counts.
@@ -208,6 +217,10 @@ class Scope(Protocol):
         """
         ...
 
+    def as_scorer(self) -> Scope:
+        """The scope in which the turn is scored: one seed for all arms, and no budget."""
+        ...
+
     async def ask(
         self,
         role: ModelRole,
@@ -221,7 +234,9 @@ class Scope(Protocol):
 
         Raises:
             OutOfBudget: the turn's budget allows no further call of this modality.
+            NoScorer: the role is the scorer's, and the run has none.
             BackboneError: the call failed.
+            JudgeError: the call failed, and the role is the scorer's.
         """
         ...
 
@@ -280,10 +295,14 @@ class Benchmark(Protocol):
         """The reference output of turn `number`, for teacher forcing; None where there is none."""
         ...
 
-    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         """Score the last of `outputs`, the answers to turns 1..len(outputs).
 
+        Earlier outputs may be None where a turn has no answer. A judge model is asked through `scope`, in
+        the role "scorer".
+
         Raises:
-            JudgeError: the scoring judge failed.
+            NoScorer: the score needs a judge model, and the run has none.
+            JudgeError: the scoring judge failed, or an earlier output that it must see is missing.
         """
         ...

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from imug_tts.contracts import (
+    Backbone,
     Candidate,
     Capabilities,
     Cost,
@@ -148,19 +149,24 @@ def answer(
 
 def within(
     run: Callable[[Scope], Awaitable[T]],
-    turn: Turn,
+    turn: Turn | None = None,
     backbone: ToyBackbone | None = None,
     *,
+    scorer: Backbone | None = None,
     seed: int = 0,
     budget: Budget | None = None,
     shuffle: int | None = None,
 ) -> T:
     """What `run` returns, given the scope of `turn`."""
+    turn = turn or turn_of()
 
     async def main() -> T:
-        broker = Broker(backbone or ToyBackbone(), Journal())
+        models: dict[ModelRole, Backbone] = {"generator": backbone or ToyBackbone()}
+        if scorer is not None:
+            models["scorer"] = scorer
+        brokers = {role: Broker(model, Journal()) for role, model in models.items()}
         root = TurnScope.root(
-            brokers={"generator": broker},
+            brokers=brokers,
             run_seed=seed,
             sample=turn.sample,
             turn=turn.number,
@@ -170,7 +176,8 @@ def within(
         try:
             return await run(root if shuffle is None else _Shuffled(root, random.Random(shuffle)))
         finally:
-            await broker.stop()
+            for broker in brokers.values():
+                await broker.stop()
 
     return asyncio.run(main())
 
@@ -194,6 +201,9 @@ class _Shuffled:
 
     def split(self, n: int) -> Sequence[Scope]:
         return [_Shuffled(scope, self.delays) for scope in self.scope.split(n)]
+
+    def as_scorer(self) -> Scope:
+        return _Shuffled(self.scope.as_scorer(), self.delays)
 
     async def ask(
         self,

@@ -5,6 +5,7 @@ from imug_tts.engine.conversation import Conversation
 from imug_tts.engine.execute import Run, Summary, execute
 from imug_tts.engine.journal import Journal, JournalWarning
 from imug_tts.engine.scope import Budget
+from imug_tts.engine.transcript import Transcript
 from imug_tts.files import StorageError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "StorageError",
     "Summary",
+    "Transcript",
     "check",
     "execute",
 ]

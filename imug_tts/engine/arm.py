@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,13 +14,14 @@ from imug_tts.contracts import (
     ModelRole,
     Strategy,
 )
-from imug_tts.dialogue import Sample
+from imug_tts.dialogue import Question, Sample
 from imug_tts.engine.scope import Budget
+from imug_tts.engine.transcript import Transcript
 from imug_tts.strategies import check_composition
 
 __all__ = ["Arm", "History", "check"]
 
-History = Literal["own", "gold"]
+History = Literal["own", "gold", "swap"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +32,15 @@ class Arm:
     strategy: Strategy
     benchmark: Benchmark
     roles: Mapping[ModelRole, Backbone] = field(default_factory=dict)
-    """Other models than `backbone` for the planner or the verifier."""
+    """Other models than `backbone` for the planner or the verifier, and the model that scores."""
     history: History = "own"
-    """Whose outputs earlier turns show: the model's own, or the reference outputs."""
+    """Whose outputs earlier turns show: the model's own, the reference outputs, or another run's."""
+    transcript: Transcript | None = None
+    """The other run's answers, for history="swap"."""
     seed: int = 0
     budget: Budget = field(default_factory=Budget)
+    score_candidates: bool = True
+    """Whether every output that a strategy considered is scored, not the answers alone."""
 
     @property
     def models(self) -> dict[ModelRole, Backbone]:
@@ -48,8 +53,6 @@ def check(arm: Arm) -> None:
     Raises:
         ConfigurationError: with the reason and what to change.
     """
-    if arm.history not in ("own", "gold"):
-        raise ConfigurationError(f"history is {arm.history!r}; it must be own or gold")
     samples = arm.benchmark.samples()
     if not samples:
         raise ConfigurationError("the benchmark has no samples under these settings; widen its filters")
@@ -57,13 +60,45 @@ def check(arm: Arm) -> None:
     capabilities = {role: model.capabilities for role, model in arm.models.items()}
     check_composition(arm.strategy, capabilities, posed)
     if arm.history == "gold":
-        _check_references(arm.benchmark, samples[0])
+        _check_references(arm.benchmark, samples)
+    elif arm.history == "swap":
+        _check_transcript(arm, samples)
 
 
-def _check_references(benchmark: Benchmark, sample: Sample) -> None:
-    for question in sample.questions:
+def _check_references(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
+    for sample, question in _turns_before_the_last(samples):
         if benchmark.reference(sample, question.number) is None:
             raise ConfigurationError(
                 f"history=gold needs reference outputs, and turn {question.number} of {sample.name} "
-                "has none; use history=own"
+                "has none; use history=own, or history=swap with another run's outputs"
             )
+
+
+def _check_transcript(arm: Arm, samples: Sequence[Sample]) -> None:
+    transcript = arm.transcript
+    if transcript is None:
+        raise ConfigurationError(
+            "history=swap needs the run whose outputs are shown: history_from=runs/STUDY/RUN"
+        )
+    if transcript.benchmark not in (None, arm.benchmark.identity):
+        raise ConfigurationError(
+            f"history_from: {transcript.run} answered {transcript.benchmark}, and this run is to answer "
+            f"{arm.benchmark.identity}; swap histories between runs of the same benchmark"
+        )
+    wanted = list(_turns_before_the_last(samples))
+    missing = [
+        f"turn {question.number} of {sample.name}"
+        for sample, question in wanted
+        if getattr(transcript.answers.get((sample.name, question.number)), "modality", None)
+        != question.modality
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"history_from: {transcript.run} lacks {len(missing)} of {len(wanted)} answers that histories "
+            f"show, the first {missing[0]}; complete that run, or narrow the benchmark to what it answered"
+        )
+
+
+def _turns_before_the_last(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Question]]:
+    """The turns whose answers a later turn sees."""
+    return ((sample, question) for sample in samples for question in sample.questions[:-1])

@@ -94,9 +94,10 @@ class Broker:
         self._max_batch = backbone.capabilities.max_batch
         self._waiting: dict[_Group, dict[str, Call]] = {}
         self._futures: dict[str, asyncio.Future[Candidate]] = {}
-        self._flusher: asyncio.Task[None] | None = None
+        self._flushers: list[asyncio.Task[None]] = []
+        self._num_flushers = backbone.capabilities.concurrent_batches
         self._stopping = False
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="backbone")
+        self._workers = ThreadPoolExecutor(self._num_flushers, thread_name_prefix="backbone")
 
     async def ask(self, call: Call) -> Answer:
         """Answer a call, from the journal if it was ever finished.
@@ -117,25 +118,29 @@ class Broker:
         return Answer(call_id, await asyncio.shield(future), fresh=False)
 
     async def stop(self) -> None:
-        """Finish and journal the batch in flight; hand out no more."""
+        """Finish and journal the batches in flight; hand out no more."""
         self._stopping = True
-        if self._flusher is not None:
-            await asyncio.gather(self._flusher, return_exceptions=True)
+        await asyncio.gather(*self._flushers, return_exceptions=True)
         for future in self._futures.values():
             future.cancel()
-        self._worker.shutdown()
+        self._workers.shutdown()
 
     def _enqueue(self, call_id: str, call: Call) -> asyncio.Future[Candidate]:
         future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
         self._futures[call_id] = future
         group = _Group(call.modality, call.sampling, call.yes_no)
         self._waiting.setdefault(group, {})[call_id] = call
-        if self._flusher is None or self._flusher.done():
-            self._flusher = asyncio.create_task(self._flush_until_empty())
+        if len(self._flushers) == self._num_flushers:
+            self._flushers = [flusher for flusher in self._flushers if not flusher.done()]
+        if len(self._flushers) < self._num_flushers:
+            self._flushers.append(asyncio.create_task(self._flush_until_empty()))
         return future
 
     async def _flush_until_empty(self) -> None:
-        """Run batch after batch; the next one is computed while results of the last are written."""
+        """Run batch after batch; the next one is computed while results of the last are written.
+
+        As many of these run side by side as the backbone takes batches at once.
+        """
         running: _Batch | None = None
         while running is not None or not self._stopping:
             if running is None:
@@ -176,7 +181,7 @@ class Broker:
             del self._waiting[group]
         ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
-        return _Batch(calls, ids, loop.run_in_executor(self._worker, self._generate, requests))
+        return _Batch(calls, ids, loop.run_in_executor(self._workers, self._generate, requests))
 
     def _finish(self, batch: _Batch) -> None:
         """Journal what a batch gave, before anyone can use it; then hand it out."""

@@ -62,13 +62,24 @@ class Summary:
 
     @property
     def failed(self) -> int:
-        """Turns that ended otherwise than scored."""
-        return sum(self.outcomes.values()) - self.scored
+        """Turns that ended in an error or a refusal."""
+        return sum(self.outcomes.values()) - self.scored - self.unscored
+
+    @property
+    def unscored(self) -> int:
+        """Turns that were answered, and wait for a scorer."""
+        return self.outcomes.get("unscored", 0)
+
+    @property
+    def missing(self) -> int:
+        """Planned turns that another start would try again."""
+        return self.planned - self.scored - self.unscored
 
     def to_json(self) -> dict[str, Any]:
         return {
             "planned": self.planned,
             "scored": self.scored,
+            "missing": self.missing,
             "outcomes": dict(self.outcomes),
             "scores": dict(self.scores),
             "intrinsic": self.intrinsic.to_json(),
@@ -83,8 +94,8 @@ def execute(
 
     Args:
         journal: the folder of finished calls, shared by the runs.
-        in_flight: dialogues at a time; by default two batches' worth of the first run's backbone, so
-            that one batch is prepared while the other is computed.
+        in_flight: dialogues at a time; by default twice what the models of a run take at once, so that
+            some calls are prepared while others are computed.
 
     Raises:
         ConfigurationError: before any compute, with what to change.
@@ -170,7 +181,7 @@ class _Session:
     def __init__(self, jobs: Sequence[_Job], journal: Path, in_flight: int | None) -> None:
         self._jobs = jobs
         self._journal_folder = journal
-        self._in_flight = in_flight or 2 * max(job.arm.backbone.capabilities.max_batch for job in jobs)
+        self._in_flight = in_flight or 2 * max(_calls_at_once(job.arm) for job in jobs)
         self._brokers: dict[int, Broker] = {}
 
     async def play(self) -> bool:
@@ -213,6 +224,12 @@ class _Session:
         return {role: self._brokers[id(model)] for role, model in arm.models.items()}
 
 
+def _calls_at_once(arm: Arm) -> int:
+    """Calls that the models of an arm can have in hand."""
+    models = {id(model): model.capabilities for model in arm.models.values()}
+    return sum(each.max_batch * each.concurrent_batches for each in models.values())
+
+
 def _manifest(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
     arm = run.arm
     return {
@@ -220,6 +237,7 @@ def _manifest(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
         "strategy": label(arm.strategy),
         "oracle": is_oracle(arm.strategy),
         "history": arm.history,
+        "history_from": None if arm.transcript is None else arm.transcript.identity,
         "seed": arm.seed,
         "benchmark": arm.benchmark.identity,
         "backbone": arm.backbone.identity,

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from imug_tts.contracts import BackboneError, Cost, JudgeError, ModelRole, Outcome, Score, TimedOut
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import (
+    BackboneError,
+    Cost,
+    JudgeError,
+    ModelRole,
+    NoScorer,
+    Outcome,
+    Scope,
+    Score,
+    TimedOut,
+)
 from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn
 from imug_tts.engine.arm import Arm
 from imug_tts.engine.broker import Broker
@@ -18,14 +29,14 @@ Record = dict[str, Any]
 
 
 class Player:
-    """Plays one sample from its first turn to its last, or to the first that fails."""
+    """Plays one sample from its first turn to its last, or to the first whose answer the next one lacks."""
 
     def __init__(self, arm: Arm, sample: Sample, brokers: Mapping[ModelRole, Broker]) -> None:
         self._arm = arm
         self._sample = sample
         self._brokers = brokers
         self._history: list[Message] = []
-        self._outputs: list[Part] = []
+        self._outputs: list[Part | None] = []
         self.images: list[Image] = []
         """Every image that the records name."""
         self.spent = Cost()
@@ -36,9 +47,8 @@ class Player:
             self._history.append(Message("system", (Text(self._sample.system_prompt),)))
         records = []
         for question in self._sample.questions:
-            record = await self._turn(question)
-            records.append(record)
-            if record["outcome"] != "scored":
+            records.append(await self._turn(question))
+            if len(self._outputs) < question.number:
                 break
         return records
 
@@ -63,12 +73,11 @@ class Player:
             if response.output is None:
                 outcome = "refused"
             else:
-                scores = await self._score(response)
+                scores = await self._score(response, scope.as_scorer())
         except (BackboneError, JudgeError) as failure:
             outcome, error = _outcome_of(failure), f"{type(failure).__name__}: {failure}"
         reference = arm.benchmark.reference(sample, question.number)
-        if response is not None and outcome == "scored":
-            self._remember(response, reference)
+        self._remember(question, response, reference)
         self._keep_images(question, response, reference)
         self.spent += scope.ledger.spent()
         return turn_record(
@@ -82,22 +91,35 @@ class Player:
             costs=scope.ledger.costs(),
         )
 
-    async def _score(self, response: Response) -> dict[Part, Score]:
+    async def _score(self, response: Response, scope: Scope) -> dict[Part, Score]:
         """Score the answer and, for analysis, every output that was considered."""
-        outputs = dict.fromkeys(node.output for node in response.walk() if node.output is not None)
-        return {
-            output: await self._arm.benchmark.score(self._sample, [*self._outputs, output])
-            for output in outputs
-        }
+        nodes = response.walk() if self._arm.score_candidates else [response]
+        outputs = list(dict.fromkeys(node.output for node in nodes if node.output is not None))
+        benchmark, sample = self._arm.benchmark, self._sample
+        scores = await gather_all(
+            benchmark.score(sample, [*self._outputs, output], scope) for output in outputs
+        )
+        pairs = zip(outputs, scores, strict=True)
+        return {output: score for output, score in pairs if isinstance(score, Score)}
 
-    def _remember(self, response: Response, reference: Part | None) -> None:
-        if self._arm.history == "gold":
-            assert reference is not None, "check() refuses gold history without references"
-            left_behind: tuple[Part, ...] = (reference,)
-        else:
-            left_behind = response.left_behind
-        self._history.append(Message("assistant", left_behind))
-        self._outputs.append(left_behind[-1])
+    def _remember(self, question: Question, response: Response | None, reference: Part | None) -> None:
+        """Put what later turns see behind the question; nothing when the model's own answer is missing."""
+        left_behind = self._left_behind(question, response, reference)
+        if left_behind:
+            self._history.append(Message("assistant", left_behind))
+            self._outputs.append(left_behind[-1])
+        elif self._arm.history != "own":
+            self._outputs.append(None)
+
+    def _left_behind(
+        self, question: Question, response: Response | None, reference: Part | None
+    ) -> tuple[Part, ...]:
+        if self._arm.history == "own":
+            return () if response is None or response.output is None else response.left_behind
+        shown = reference
+        if self._arm.transcript is not None:
+            shown = self._arm.transcript.answers.get((self._sample.name, question.number))
+        return () if shown is None else (shown,)
 
     def _keep_images(self, question: Question, response: Response | None, reference: Part | None) -> None:
         parts = (*question.parts, reference)
@@ -108,5 +130,5 @@ class Player:
 
 def _outcome_of(failure: BackboneError | JudgeError) -> Outcome:
     if isinstance(failure, JudgeError):
-        return "judge_error"
+        return "unscored" if isinstance(failure, NoScorer) else "judge_error"
     return "timed_out" if isinstance(failure, TimedOut) else "model_error"

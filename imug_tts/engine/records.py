@@ -50,8 +50,11 @@ def turn_record(
     scores: Mapping[Part, Score],
     costs: Mapping[str, Cost],
 ) -> dict[str, Any]:
-    """One line of `turns.jsonl`, without the fields that name the run."""
-    total = sum(costs.values(), Cost())
+    """One line of `turns.jsonl`, without the fields that name the run.
+
+    The flat costs are what answering took; what scoring took stands in `cost` alone.
+    """
+    total = costs["generator"] + costs["judge"]
     score = scores.get(response.output) if response is not None and response.output is not None else None
     return {
         "class": sample.sample_class,
@@ -71,7 +74,7 @@ def turn_record(
         "calls": total.calls,
         "seconds": total.seconds,
         "num_candidates": 0 if response is None else max(1, len(response.candidates)),
-        "cost": {payer: cost.to_json() for payer, cost in costs.items()},
+        "cost": {payer: cost.to_json() for payer, cost in costs.items() if payer != "scorer" or cost.calls},
         "input": [part.to_json() for part in question.parts],
         "reference": None if reference is None else reference.to_json(),
         "response": None if response is None else response_to_json(response, scores),

@@ -5,9 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from imug_tts.contracts import Candidate, ConfigurationError, Cost, ModelRole, OutOfBudget, Sampling
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    Cost,
+    JudgeError,
+    ModelRole,
+    NoScorer,
+    OutOfBudget,
+    Sampling,
+)
 from imug_tts.dialogue import Message, Modality
 from imug_tts.engine.broker import Answer, Broker, Call
 from imug_tts.prompts import load
@@ -65,6 +75,10 @@ def _share(left: int | None, n: int, index: int) -> int | None:
     return None if left is None else left // n + (index < left % n)
 
 
+_PAYERS: Final[Mapping[ModelRole, str]] = {"verifier": "judge", "scorer": "scorer"}
+"""Whose cost a role's calls are; the generator's for the rest."""
+
+
 class _Charge(NamedTuple):
     payer: str
     prompt_id: str
@@ -79,7 +93,7 @@ class Ledger:
     _charges: dict[str, _Charge] = field(default_factory=dict)
 
     def charge(self, answer: Answer, prompt_id: str, role: ModelRole) -> None:
-        payer = "judge" if role == "verifier" else "generator"
+        payer = _PAYERS.get(role, "generator")
         charge = _Charge(payer, prompt_id, answer.candidate.cost, answer.fresh)
         self._charges.setdefault(answer.call_id, charge)
 
@@ -93,7 +107,7 @@ class Ledger:
 
     def _sum(self, fresh_only: bool) -> dict[str, Cost]:
         """Sum by payer. Of calls that share a prompt, one pays for its prefill."""
-        totals = {"generator": Cost(), "judge": Cost()}
+        totals = {"generator": Cost(), "judge": Cost(), "scorer": Cost()}
         prefilled: set[str] = set()
         # Sorted, so that which of two payers is charged does not depend on completion order.
         for _, charge in sorted(self._charges.items()):
@@ -156,6 +170,10 @@ class TurnScope:
             n = max(1, min(n, left))
         return [replace(self.child(index), purse=purse) for index, purse in enumerate(self.purse.shares(n))]
 
+    def as_scorer(self) -> TurnScope:
+        purse = _Purse({"image": None, "text": None})
+        return replace(self, run_seed=0, path=(), purse=purse)
+
     async def ask(
         self,
         role: ModelRole,
@@ -172,9 +190,18 @@ class TurnScope:
             raise OutOfBudget(f"turn {self.turn} of {self.sample}: no {modality} call is left in its budget")
         self.purse.spend(modality)
         call = Call(history, modality, self.seed, sampling, yes_no)
-        answer = await self._broker(role).ask(call)
+        try:
+            answer = await self._broker(role).ask(call)
+        except BackboneError as error:
+            if role == "scorer":  # the turn has its answer; only its score is missing
+                raise JudgeError(f"the scorer failed: {error}") from error
+            raise
         self.ledger.charge(answer, call.prompt_id, role)
         return answer.candidate
 
     def _broker(self, role: ModelRole) -> Broker:
+        if role == "scorer" and role not in self.brokers:
+            raise NoScorer(
+                f"turn {self.turn} of {self.sample} is scored by a judge model; choose one: scorer=openai"
+            )
         return self.brokers.get(role) or self.brokers["generator"]

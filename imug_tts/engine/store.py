@@ -25,11 +25,14 @@ __all__ = ["RunStore", "Tally", "versions"]
 
 Record = dict[str, Any]
 
-_HEADING = ("run", "strategy", "oracle", "seed", "history", "benchmark")
+_HEADING = ("run", "strategy", "oracle", "seed", "history", "history_from", "benchmark")
 """Fields of the manifest that every record begins with."""
 
-_OWNER = ("identity", "backbone", "benchmark")
+_OWNER = ("identity", "backbone", "benchmark", "history_from")
 """Fields of the manifest that must be equal for a run to go on: configuration, weights and data."""
+
+_SETTLED = ("scored", "unscored")
+"""Outcomes that another start would not change: whether there is a scorer is a part of the configuration."""
 
 _PACKAGES = ("imug_tts", "torch", "transformers", "numpy", "pillow")
 
@@ -58,7 +61,7 @@ class Tally:
 class RunStore:
     """Writes records in planned order, whatever the order in which dialogues finish.
 
-    A dialogue that is wholly scored is kept from one start to the next; one with a failed turn is
+    A dialogue without a failed turn is kept from one start to the next; one with a failed turn is
     dropped when the run starts again, so that it is tried again.
     """
 
@@ -194,7 +197,7 @@ class RunStore:
                 dialogues.setdefault(index, []).append(record)
         for index, records in dialogues.items():
             expected = [question.number for question in self.samples[index].questions]
-            if expected == [record["turn"] for record in records if record["outcome"] == "scored"]:
+            if expected == [record["turn"] for record in records if record["outcome"] in _SETTLED]:
                 yield index, records
 
     def _read_records(self) -> Iterator[Record]:
@@ -202,7 +205,7 @@ class RunStore:
         if not path.exists():
             return
         complete, _, _torn = path.read_bytes().rpartition(b"\n")
-        for number, line in enumerate(complete.splitlines(), 1):
+        for number, line in enumerate(complete.split(b"\n") if complete else [], 1):
             try:
                 yield _checked(json.loads(line))
             except (ValueError, KeyError, TypeError):

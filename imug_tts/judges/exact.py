@@ -30,19 +30,16 @@ class ExactJudge:
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """Score `response` as the answer to `turn`, behind the answers that its history holds.
 
-        Asks no model, so `scope` is not used.
-
         Raises:
             JudgeError: the benchmark does not hold the turn, or its scorer failed.
         """
-        del scope
         sample = self._samples.get(turn.sample)
         if sample is None:
             raise JudgeError(f"the benchmark {self.benchmark.identity} has no sample {turn.sample!r}")
         outputs = (*_answers_before(turn), *(() if response.output is None else (response.output,)))
         if len(outputs) != turn.number:
             raise JudgeError(f"turn {turn.number} of {turn.sample} comes with {len(outputs)} answers")
-        score = await self.benchmark.score(sample, outputs)
+        score = await self.benchmark.score(sample, outputs, scope.as_scorer())
         return Verdict(status="ok", judge=self.name, score=score.value, failed=_failed_points(score.detail))
 
     @cached_property

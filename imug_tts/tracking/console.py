@@ -52,7 +52,7 @@ class ConsoleTracker:
         run = record["run"]
         self._current = run
         self._done[run] += 1
-        self._failed[run] += record["outcome"] != "scored"
+        self._failed[run] += record["outcome"] not in ("scored", "unscored")
         if not replayed:
             self._computed += 1
             self._show()
@@ -62,7 +62,8 @@ class ConsoleTracker:
         scores = ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
         failed = f", {summary.failed} failed" if summary.failed else ""
         work = f"{summary.seconds:.1f} s" if summary.seconds else "nothing left to do"
-        turns = f"{summary.scored}/{summary.planned} turns scored{failed}"
+        waiting = f", {summary.unscored} wait for a scorer" if summary.unscored else ""
+        turns = f"{summary.scored}/{summary.planned} turns scored{waiting}{failed}"
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
         self._print(f"{self._head(run)}  {turns}  {scores}  ({work})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -18,12 +17,14 @@ from imug_tts.benchmarks.pocket_world import PocketWorld
 from imug_tts.benchmarks.pocket_world.tasks import TASK_CLASSES
 from imug_tts.contracts import ConfigurationError, JudgeError
 from imug_tts.dialogue import Image, Part, Sample, Text
+from imug_tts.scoring import Scoring
+from tests.support import within
 
 WORLD = PocketWorld()
 
 
 def score(benchmark: PocketWorld, sample: Sample, outputs: Sequence[Part]) -> tuple[float, dict[str, Any]]:
-    scored = asyncio.run(benchmark.score(sample, outputs))
+    scored = within(lambda scope: benchmark.score(sample, outputs, scope))
     return scored.value, dict(scored.detail)
 
 
@@ -181,7 +182,7 @@ def test_a_copy_of_the_last_picture_keeps_everything_and_changes_nothing() -> No
 
 
 def test_the_scoring_rule_gives_the_value_and_both_are_in_the_detail() -> None:
-    official, corrected = PocketWorld(), PocketWorld(scoring="corrected")
+    official, corrected = PocketWorld(), PocketWorld(scoring=Scoring(mcq="corrected"))
     sample, question = next(
         (s, q) for s in official.samples() for q in s.questions if q.key.get("answer") == "<DYNAMIC>"
     )
@@ -199,7 +200,7 @@ def test_the_scoring_rule_gives_the_value_and_both_are_in_the_detail() -> None:
 @pytest.mark.parametrize("outputs", [[], [Text("A")], [None] * 9])
 def test_outputs_that_answer_other_turns_are_refused(outputs: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"turns|asks for image"):
-        asyncio.run(WORLD.score(WORLD.samples()[0], outputs))
+        score(WORLD, WORLD.samples()[0], outputs)
 
 
 def test_samples_of_elsewhere_are_refused() -> None:
@@ -210,7 +211,7 @@ def test_samples_of_elsewhere_are_refused() -> None:
 
 def test_bytes_that_are_no_image_are_a_judge_error() -> None:
     with pytest.raises(JudgeError, match="cannot be decoded"):
-        asyncio.run(WORLD.score(WORLD.samples()[0], [Image.from_bytes(b"no image")]))
+        score(WORLD, WORLD.samples()[0], [Image.from_bytes(b"no image")])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,6 @@ def test_bytes_that_are_no_image_are_a_judge_error() -> None:
     [
         ({"split": "dev"}, "train, validation, test"),
         ({"classes": ["hybird"]}, "static_spatial, temporal_causal, hybrid"),
-        ({"scoring": "strict"}, "official, corrected"),
         ({"seed": -1}, "0 or more"),
         ({"num_samples": 0}, "1 or more"),
         ({"classes": []}, "holds no sample"),

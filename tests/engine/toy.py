@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imug_tts.contracts import Backbone, Score, Strategy
-from imug_tts.dialogue import Image, Part, Question, Sample, Text
-from imug_tts.engine import Arm, Budget, History, Run, Summary, execute
+from imug_tts.contracts import Backbone, Sampling, Scope, Score, Strategy
+from imug_tts.dialogue import Image, Message, Part, Question, Sample, Text
+from imug_tts.engine import Arm, Budget, History, Run, Summary, Transcript, execute
 from imug_tts.tracking import PlannedRun
 from tests.support import ToyBackbone
 
@@ -23,6 +23,8 @@ class ToyBenchmark:
 
     num_samples: int = 6
     references: bool = True
+    judged: bool = False
+    """Images are scored by a model: by the length of what it says."""
     identity: str = "toy:1"
 
     def samples(self) -> Sequence[Sample]:
@@ -33,8 +35,14 @@ class ToyBenchmark:
             return None
         return GOLD_IMAGE if number % 2 else Text("A")
 
-    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         last = outputs[-1]
+        assert last is not None
+        if self.judged and isinstance(last, Image):
+            asked = (Message("user", (last, Text("score this"))),)
+            reply = await scope.ask("scorer", asked, "text", Sampling(temperature=0.1))
+            assert isinstance(reply.output, Text)
+            return Score(value=len(reply.output.text) % 101 / 100, detail={"reply": reply.output.text})
         content = last.sha256 if isinstance(last, Image) else last.text
         return Score(value=sum(map(ord, content)) % 101 / 100, detail={"outputs": len(outputs)})
 
@@ -70,6 +78,9 @@ def run(
     strategy: Strategy,
     backbone: Backbone | None = None,
     *,
+    scorer: Backbone | None = None,
+    transcript: Transcript | None = None,
+    score_candidates: bool = True,
     benchmark: ToyBenchmark | None = None,
     history: History = "own",
     seed: int = 0,
@@ -83,9 +94,12 @@ def run(
         backbone=backbone or ToyBackbone(),
         strategy=strategy,
         benchmark=benchmark or ToyBenchmark(),
+        roles={} if scorer is None else {"scorer": scorer},
         history=history,
+        transcript=transcript,
         seed=seed,
         budget=budget or Budget(),
+        score_candidates=score_candidates,
     )
     one = Run(
         arm=arm,

@@ -25,7 +25,7 @@ DRAWN = Response(strategy="direct", output=Image.from_bytes(b"a circle"))
 @dataclass
 class ToyBenchmark:
     identity: str = "toy@1"
-    scored: list[tuple[Part, ...]] = field(default_factory=list)
+    scored: list[tuple[Part | None, ...]] = field(default_factory=list)
     score_value: Score = field(default_factory=lambda: Score(value=0.75))
 
     def samples(self) -> Sequence[Sample]:
@@ -34,7 +34,7 @@ class ToyBenchmark:
     def reference(self, sample: Sample, number: int) -> Part | None:
         return None
 
-    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         self.scored.append(tuple(outputs))
         return self.score_value
 

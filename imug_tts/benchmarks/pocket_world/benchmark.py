@@ -13,9 +13,9 @@ from imug_tts.benchmarks.pocket_world import scoring, world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, Split, Turn, make_dialogue
 from imug_tts.benchmarks.pocket_world.tasks import TASK_CLASSES, TASKS, TaskClass
 from imug_tts.benchmarks.pocket_world.world import Scene
-from imug_tts.contracts import ConfigurationError, Score
+from imug_tts.contracts import ConfigurationError, JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
-from imug_tts.scoring import mcq
+from imug_tts.scoring import Scoring, mcq
 
 VERSION: Final = "1"
 DOMAINS: Final[Mapping[str, str]] = {
@@ -38,21 +38,20 @@ class PocketWorld:
     Sample i of a (split, seed) is always the same dialogue, and belongs to class i mod 3. `num_samples`
     counts indices over all three classes; `classes` then picks among them. So a run over one class answers
     the very samples of that class that a run over all classes answers: num_samples=300 with
-    classes=["hybrid"] gives the 100 hybrid ones of the 300. `scoring` is the rule behind the score of a
-    multiple-choice answer; its detail has both.
+    classes=["hybrid"] gives the 100 hybrid ones of the 300. `scoring.mcq` is the rule behind the score of
+    a multiple-choice answer; its detail has both.
     """
 
     split: Split = "test"
     seed: int = 0
     num_samples: int = 300
     classes: Sequence[TaskClass] = TASK_CLASSES
-    scoring: mcq.Rule = "official"
+    scoring: Scoring = Scoring()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         _require_known("split", [self.split], get_args(Split))
         _require_known("class", self.classes, TASK_CLASSES)
-        _require_known("scoring", [self.scoring], get_args(mcq.Rule))
         if self.seed < 0:
             raise ConfigurationError(f"seed is {self.seed}; it must be 0 or more")
         if self.num_samples < 1:
@@ -87,22 +86,25 @@ class PocketWorld:
         turn = self._dialogue(sample).turns[number - 1]
         return gold_image(turn.gold) if isinstance(turn, ImageTurn) else Text(turn.gold)
 
-    async def score(self, sample: Sample, outputs: Sequence[Part]) -> Score:
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         """Score the last of `outputs`, the answers to turns 1..len(outputs); see `scoring` for the rules.
+
+        Asks no model, so `scope` is not used.
 
         Raises:
             ValueError: outputs that are not answers to these turns.
             JudgeError: an image that cannot be decoded.
         """
+        del scope
         turns = self._dialogue(sample).turns
-        _require_answers(sample, turns, outputs)
-        turn, output = turns[len(outputs) - 1], outputs[-1]
+        answers = _answers(sample, turns, outputs)
+        turn, output = turns[len(answers) - 1], answers[-1]
         image_turns = [turn for turn in turns if isinstance(turn, ImageTurn)]
-        drawn = [scoring.read(output) for output in outputs if isinstance(output, Image)]
+        drawn = [scoring.read(answer) for answer in answers if isinstance(answer, Image)]
         if isinstance(turn, ImageTurn) or not isinstance(output, Text):
             return scoring.score_image(image_turns, drawn)
         expected = scoring.expected_letter(turn, image_turns, drawn)
-        return scoring.score_text(turn, expected, output.text, self.scoring)
+        return scoring.score_text(turn, expected, output.text, self.scoring.mcq)
 
     @cached_property
     def _dialogues(self) -> dict[str, Dialogue]:
@@ -186,10 +188,14 @@ def _require_known(what: str, values: Sequence[str], known: Sequence[str]) -> No
             raise ConfigurationError(f"no {what} {value!r}; choose from {', '.join(known)}")
 
 
-def _require_answers(sample: Sample, turns: Sequence[Turn], outputs: Sequence[Part]) -> None:
+def _answers(sample: Sample, turns: Sequence[Turn], outputs: Sequence[Part | None]) -> list[Part]:
+    """The outputs, if they are answers to these turns."""
     if not 1 <= len(outputs) <= len(turns):
         raise ValueError(f"{sample.name} has {len(turns)} turns; {len(outputs)} outputs cannot be scored")
     for number, (question, output) in enumerate(zip(sample.questions, outputs, strict=False), start=1):
+        if output is None:
+            raise JudgeError(f"{sample.name} cannot be scored behind turn {number}, which has no answer")
         if question.modality != output.modality:
             wanted, given = question.modality, output.modality
             raise ValueError(f"{sample.name} turn {number} asks for {wanted}, not for {given}")
+    return [output for output in outputs if output is not None]

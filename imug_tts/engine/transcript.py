@@ -1,0 +1,88 @@
+"""What another run answered: a history that turns can be answered on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import Image, Part, Text
+
+__all__ = ["Transcript", "read_records"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """The answers of one run, by sample name and turn number. Turns that were not answered are absent."""
+
+    run: str
+    strategy: str
+    benchmark: str | None
+    """Identity of the benchmark; None where the source does not say."""
+    answers: Mapping[tuple[str, int], Part]
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Transcript:
+        """Read the folder of a run.
+
+        Raises:
+            ConfigurationError: it is no run's folder, or its records are damaged.
+        """
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_bytes())
+            return cls(
+                run=manifest["run"],
+                strategy=manifest["strategy"],
+                benchmark=manifest["benchmark"],
+                answers=dict(_answers(folder)),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{folder} cannot be read as the folder of a run ({type(error).__name__}: {error}); name one "
+                "that experiments/run.py made, e.g. runs/STUDY/RUN"
+            ) from error
+
+    @cached_property
+    def identity(self) -> str:
+        """The run and a hash of what it answered."""
+        digest = hashlib.sha256()
+        for key, part in sorted(self.answers.items()):
+            digest.update(json.dumps([key, part.to_json()]).encode())
+        return f"{self.run}:{digest.hexdigest()[:16]}"
+
+
+def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
+    for record in read_records(folder / "turns.jsonl"):
+        output = None if record["response"] is None else record["response"]["output"]
+        if output is None:
+            continue
+        name = f"{record['domain']}/{record['task']}/{record['sample_id']}"
+        yield (name, record["turn"]), _part(output, folder / "images")
+
+
+def _part(stored: Mapping[str, Any], images: Path) -> Part:
+    if "text" in stored:
+        return Text(stored["text"])
+    return Image(stored["image"], images / f"{stored['image']}.png")
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a `turns.jsonl`, without a torn last line.
+
+    Raises:
+        ValueError: a line is damaged; says which.
+        OSError: the file cannot be read.
+    """
+    complete, _, _torn = path.read_bytes().rpartition(b"\n")
+    for number, line in enumerate(complete.split(b"\n"), 1):
+        if line:
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
