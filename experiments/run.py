@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from experiments.command import Config, complain, guarded
 from imug_tts import configuration
 from imug_tts.contracts import ConfigurationError
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from imug_tts.configuration import RunOptions
     from imug_tts.engine import Arm, Run
     from imug_tts.tracking import Tracker
-
-Config = dict[str, Any]
 
 
 class _Batch(NamedTuple):
@@ -41,25 +37,15 @@ class _Batch(NamedTuple):
 
 def main() -> int:
     """Compose, build and check every run before the first starts; then run them in turn."""
-    warnings.showwarning = _show_warning
-    try:
-        configs, is_study = _compose()
-        if not configs:  # --help, --cfg and their like
-            return 0
-        batches = _prepare(configs, is_study)
-        return _execute(batches, configuration.build_tracker(configs[0]["tracking"]))
-    except (HydraException, OmegaConfBaseException) as error:
-        return _complain(_teach(error), 2)
-    except ConfigurationError as error:
-        return _complain(str(error), 2)
-    except KeyboardInterrupt as interrupt:
-        return _complain(f"{interrupt}\nstart the same command again to go on".strip(), 130)
-    except RuntimeError as error:
-        from imug_tts.engine import StorageError
+    return guarded(_main)
 
-        if isinstance(error, StorageError):
-            return _complain(str(error), 1)
-        raise
+
+def _main() -> int:
+    configs, is_study = _compose()
+    if not configs:  # --help, --cfg and their like
+        return 0
+    batches = _prepare(configs, is_study)
+    return _execute(batches, configuration.build_tracker(configs[0]["tracking"]))
 
 
 def _compose() -> tuple[list[Config], bool]:
@@ -127,7 +113,7 @@ def _execute(batches: Sequence[_Batch], tracker: Tracker) -> int:
     print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
     missing = sum(summary.missing for summary in summaries)
     if missing:
-        return _complain(f"{missing} turns are missing; start the same command again to try them again", 1)
+        return complain(f"{missing} turns are missing; start the same command again to try them again", 1)
     return 0
 
 
@@ -158,46 +144,6 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _short(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _teach(error: Exception) -> str:
-    """Hydra's complaint in one message, with the nearest right name."""
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}: there is no {name!r}; {configuration.nearest(name, error.options)}"
-    nested = re.match(r"Could not override '(\w+)@([\w.]+)'", str(error))
-    if nested:
-        group, place = nested.groups()
-        return f"there is no {group} at {place} to replace; what is chosen above it has no such part"
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _teach_knob(cause)
-    return "\n".join(line for line in str(error).splitlines() if line.strip())
-
-
-def _teach_knob(error: OmegaConfBaseException) -> str:
-    """What to write in place of an unknown knob, or why a value cannot be set."""
-    parent, _, knob = str(error.full_key).rpartition(".")
-    node = error.parent_node
-    if not isinstance(node, DictConfig) or knob in node:
-        return f"{error.full_key}: {error.msg}"
-    try:
-        configuration.refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
-    except ConfigurationError as secret:
-        return str(secret)
-    owner = " ".join(filter(None, [parent or "the configuration", str(node.get("name") or "")]))
-    known = [str(key) for key in node if key not in ("hydra", "name")]
-    return f"{owner} has no knob {knob!r}; {configuration.nearest(knob, known)}"
-
-
-def _complain(message: str, status: int) -> int:
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{clear}{message}\n")
-    return status
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"warning: {message}\n")
 
 
 if __name__ == "__main__":
