@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["StorageError", "exclusive", "storage_errors", "write_atomically"]
+__all__ = ["StorageError", "exclusive", "plain_name", "storage_errors", "write_atomically"]
 
 
 class StorageError(RuntimeError):
@@ -29,6 +29,17 @@ def storage_errors(folder: Path) -> Iterator[None]:
         else:
             advice = "choose a folder that can be written with output=DIR"
         raise StorageError(f"cannot write to {folder}: {error.strerror or error}; {advice}") from error
+
+
+def plain_name(name: str) -> str:
+    """The name, if it can be that of one file or folder and of nothing outside.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
+        raise ConfigurationError(f"{name!r} cannot name a file or folder: it is empty or leads elsewhere")
+    return name
 
 
 def write_atomically(path: Path, data: bytes) -> None:

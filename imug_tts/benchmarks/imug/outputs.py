@@ -1,0 +1,207 @@
+"""Model outputs in the layout of the official IMUG-Bench client, read and written.
+
+A model's folder holds <domain>/<subdomain>/question_<sample_id>/result.json, the benchmark's record without
+its system prompt and with a `model_response` on each task, and beside it the pictures. A response is the
+text, the name of a picture, or "ERROR: " and why the turn failed. Such a turn is a failure here, never an
+answer; so is one whose picture is missing or damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from imug_tts.benchmarks.imug.jsonl import parse_object
+from imug_tts.benchmarks.imug.records import SampleName, SampleRecord, what_is_wrong
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.files import plain_name, write_atomically
+
+__all__ = ["Key", "Outputs", "read_outputs", "write_outputs"]
+
+Key = tuple[str, int]
+"""Names a turn: the sample's name, and the turn's number."""
+
+_ERROR: Final = "ERROR:"
+_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+_SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a model answered, turn by turn."""
+
+    answers: Mapping[Key, Part]
+    failures: Mapping[Key, str]
+    """Why a turn has no answer."""
+
+
+def read_outputs(folder: Path, samples: Iterable[Sample]) -> Outputs:
+    """Read what one model answered to `samples`. Every turn of theirs is an answer or a failure.
+
+    Pictures are decoded once, to see that they can be; after that they are read on demand. Outputs for
+    samples that are not among `samples` are passed over with a warning.
+
+    Raises:
+        ConfigurationError: `folder` holds no outputs for these samples, or a sample's name leads out of it.
+    """
+    root = folder.resolve()
+    places = {_place(root, SampleName(s.domain, s.task, s.sample_id)): s for s in samples}
+    present = {path.parent for path in root.glob("*/*/question_*/result.json")}
+    if not present & places.keys():
+        raise ConfigurationError(
+            f"{folder} holds no outputs for this benchmark; name the folder of one model, which holds "
+            "<domain>/<subdomain>/question_<sample_id>/result.json"
+        )
+    _warn_of_strangers(root, present - places.keys())
+    with ThreadPoolExecutor() as pool:
+        turns = [turn for found in pool.map(_read_sample, places, places.values()) for turn in found]
+    return Outputs(
+        answers={key: part for key, part in turns if not isinstance(part, str)},
+        failures={key: reason for key, reason in turns if isinstance(reason, str)},
+    )
+
+
+def _place(root: Path, name: SampleName) -> Path:
+    return (
+        root / plain_name(name.domain) / plain_name(name.subdomain) / plain_name(f"question_{name.sample_id}")
+    )
+
+
+def _warn_of_strangers(root: Path, strangers: Iterable[Path]) -> None:
+    names = sorted(path.relative_to(root).as_posix() for path in strangers)
+    if names:
+        more = ", ..." if len(names) > 3 else ""
+        warnings.warn(
+            f"{root}: {len(names)} samples are not of this benchmark and are left out: "
+            f"{', '.join(names[:3])}{more}",
+            stacklevel=3,
+        )
+
+
+def _read_sample(folder: Path, sample: Sample) -> list[tuple[Key, Part | str]]:
+    try:
+        responses = _responses(folder)
+    except (OSError, ValueError) as error:
+        return [((sample.name, q.number), f"result.json: {_reason(error)}") for q in sample.questions]
+    return [((sample.name, q.number), _answer(folder, q, responses)) for q in sample.questions]
+
+
+def _responses(folder: Path) -> dict[int, object]:
+    """Responses by turn number."""
+    tasks = parse_object(_read(folder, "result.json")).get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise ValueError("tasks must be a list of objects")
+    responses = {task["turn"]: task.get("model_response") for task in tasks if type(task.get("turn")) is int}
+    if len(responses) < len(tasks):
+        raise ValueError("every task must have a turn number of its own")
+    return responses
+
+
+def _answer(folder: Path, question: Question, responses: Mapping[int, object]) -> Part | str:
+    """The answer to a question, or why there is none."""
+    response = responses.get(question.number)
+    if not isinstance(response, str):
+        return "result.json has no model_response for this turn"
+    if response.startswith(_ERROR):
+        return response.removeprefix(_ERROR).removeprefix(" ")
+    if question.modality == "text":
+        return Text(response)
+    name = PurePosixPath(response).name
+    if Path(name).suffix.lower() not in _SUFFIXES:
+        return f"an image is due, the response is text: {response[:200]!r}"
+    try:
+        return _image(folder, name)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow calls a broken chunk a SyntaxError
+        return f"{name}: {_reason(error)}"
+
+
+def _image(folder: Path, name: str) -> Image:
+    encoded = _read(folder, name)
+    if not encoded.startswith(_SIGNATURES):
+        raise ValueError("neither PNG nor JPEG")
+    image = Image.from_bytes(encoded)
+    image.pixels()
+    return Image(image.sha256, folder / name)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if path.resolve().parent != folder:  # a link that leads out of the sample's folder
+        raise ValueError(f"a link to {path.resolve()}; copy the file instead")
+    return path.read_bytes()
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: Outputs) -> None:
+    """Write what one model answered, as the official client does.
+
+    `records` are the objects of benchmark.jsonl. Samples of which no turn was tried are not written; in the
+    others a turn that was not tried is written as failed. A text that begins with "ERROR:" is written as it
+    is, and reads as a failure.
+
+    Raises:
+        ConfigurationError: `folder` is not empty, a record is none or leads out of it, or a sample has none.
+        StorageError: a file could not be written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder} is not empty; name another folder, or remove it first")
+    named = {_name(record): record for record in records}
+    tried = {name for name, _ in (*outputs.answers, *outputs.failures)}
+    if unknown := tried - {str(name) for name in named}:
+        raise ConfigurationError(
+            f"benchmark.jsonl has no sample {min(unknown)}; name the data that the answers were given to"
+        )
+    for name, record in named.items():
+        if str(name) in tried:
+            _write_sample(_place(folder, name), str(name), record, outputs)
+
+
+def _name(record: Mapping[str, Any]) -> SampleName:
+    try:
+        return SampleRecord.model_validate(record).name
+    except ValidationError as error:
+        key, complaint = what_is_wrong(error)[0]
+        raise ConfigurationError(
+            f"sample {record.get('sample_id')!r} of benchmark.jsonl, {key}: {complaint}"
+        ) from None
+
+
+def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: Outputs) -> None:
+    """Pictures first: the official client takes a sample with a result.json for done."""
+    tasks = []
+    for task in record["tasks"]:
+        answer = outputs.answers.get((name, task["turn"]))
+        if isinstance(answer, Image):
+            write_atomically(folder / _image_name(task), answer.read())
+        failure = outputs.failures.get((name, task["turn"]), "not tried, because an earlier turn failed")
+        tasks.append({**task, "model_response": _response(task, answer, failure)})
+    result = {key: value for key, value in record.items() if key != "system_prompt"} | {"tasks": tasks}
+    write_atomically(folder / "result.json", _encoded(result))
+
+
+def _image_name(task: Mapping[str, Any]) -> str:
+    return f"turn_{task['turn']}_output.png"
+
+
+def _response(task: Mapping[str, Any], answer: Part | None, failure: str) -> str:
+    if answer is None:
+        return f"{_ERROR} {failure}"
+    return answer.text if isinstance(answer, Text) else _image_name(task)
+
+
+def _encoded(result: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(result, indent=2, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can hold
+        return json.dumps(result, indent=2).encode()
