@@ -1,0 +1,125 @@
+"""The data of the dialogue browser: an index that is read first, and the records of each dialogue."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from analysis.records import SampleKey, Study, run_folders
+from analysis.stored import Arm, StoredDialogue, image_bytes, stored_dialogues
+from analysis.webpage import EMBED_LIMIT, embedded_image, pack, packed_script
+
+__all__ = ["scripts"]
+
+_SNIPPET = 120
+"""Characters of a dialogue's first question that the list shows."""
+
+
+@dataclass
+class _Dialogue:
+    """One dialogue as all arms played it."""
+
+    modalities: dict[int, str] = field(default_factory=dict)
+    cells: dict[Arm, dict[int, float | str]] = field(default_factory=dict)
+    """By turn: the score, or the outcome of a turn that has none, or "missing"."""
+    question: str = ""
+    packed: list[str] = field(default_factory=list)
+    """The records, one text for each run."""
+
+
+def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
+    """Script elements: the index, then the packed records of each dialogue, then embedded images.
+
+    A dialogue's element holds one line for each run that played it, so that the page unpacks no more
+    than what is looked at.
+    """
+    dialogues = _planned(study)
+    arms = sorted({arm for d in dialogues.values() for arm in d.cells}, key=_arm_order(baseline))
+    folders = sorted(run_folders(study.folder))
+    for stored in stored_dialogues(study.folder):
+        dialogue = dialogues[stored.sample]
+        dialogue.packed.append(_packed(stored, arms.index(stored.arm), folders.index(stored.folder)))
+        dialogue.question = dialogue.question or _first_question(stored)
+    images = _few_images(folders)
+    yield packed_script(
+        "index",
+        {
+            "baseline": baseline,
+            "arms": [[*arm, arm.strategy in study.oracles] for arm in arms],
+            "folders": [_address(folder / "images", out) for folder in folders],
+            "embedded": images is not None,
+            "dialogues": [[*sample, *_row(dialogue, arms)] for sample, dialogue in dialogues.items()],
+        },
+    )
+    for position, dialogue in enumerate(dialogues.values()):
+        lines = "\n".join(dialogue.packed)
+        yield f'<script type="text/plain" id="dialogue-{position}">{lines}</script>\n'
+    for sha256, folder in (images or {}).items():
+        yield embedded_image(sha256, image_bytes(folder, sha256) or b"")
+
+
+def _planned(study: Study) -> dict[SampleKey, _Dialogue]:
+    dialogues: dict[SampleKey, _Dialogue] = {}
+    for key, modality in study.planned.items():
+        dialogue = dialogues.setdefault(key.sample, _Dialogue())
+        dialogue.modalities[key.turn] = modality
+        dialogue.cells.setdefault(Arm(key.strategy, key.history, key.seed), {})[key.turn] = "missing"
+    for record in study.records:
+        key = record.key
+        cell = record.outcome if record.score is None else round(record.score, 4)
+        dialogues[key.sample].cells[Arm(key.strategy, key.history, key.seed)][key.turn] = cell
+    return dialogues
+
+
+def _arm_order(baseline: str | None) -> Any:
+    """The baseline first, simpler strategies before nested ones, own history before others."""
+    return lambda arm: (
+        arm.strategy != baseline,
+        arm.strategy.count("+"),
+        arm.strategy,
+        arm.history != "own",
+        arm.history,
+        arm.seed,
+    )
+
+
+def _row(dialogue: _Dialogue, arms: list[Arm]) -> list[Any]:
+    turns = range(1, max(dialogue.modalities) + 1)
+    return [
+        dialogue.question,
+        "".join(dialogue.modalities.get(turn, "-")[0] for turn in turns),
+        [[arms.index(arm), [cells.get(t) for t in turns]] for arm, cells in dialogue.cells.items()],
+    ]
+
+
+def _packed(stored: StoredDialogue, arm: int, folder: int) -> str:
+    records = b",".join(turn.line for turn in stored.turns)
+    return pack(b'{"arm":%d,"folder":%d,"turns":[%b]}' % (arm, folder, records))
+
+
+def _first_question(stored: StoredDialogue) -> str:
+    parts = stored.turns[0].fields.get("input") or ()
+    return " ".join(part["text"] for part in parts if "text" in part)[:_SNIPPET]
+
+
+def _address(folder: Path, out: Path) -> str:
+    return quote(Path(os.path.relpath(folder, out)).as_posix())
+
+
+def _few_images(folders: list[Path]) -> dict[str, Path] | None:
+    """The run that holds each image; None when they are too many to stand inside the page."""
+    found: dict[str, Path] = {}
+    left = EMBED_LIMIT
+    for folder in folders:
+        for entry in os.scandir(folder / "images") if (folder / "images").is_dir() else ():
+            sha256 = entry.name.removesuffix(".png")
+            if sha256 not in found:
+                found[sha256] = folder
+                left -= entry.stat().st_size
+            if left < 0:
+                return None
+    return found

@@ -1,0 +1,65 @@
+"""Puts the page together: findings from the out folder, dialogues from the runs."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.records import Study
+from analysis.report.browser import scripts
+from analysis.report.findings import figures, sentences, tables
+from analysis.webpage import write_page
+
+__all__ = ["write"]
+
+
+def write(study: Study | None, out: Path) -> Path:
+    """Write `out/report.html` after `analysis.json`, `tables/*.md` and `figures/*.png` of `out`.
+
+    `study` has the dialogues to look at; None where the analysis began with a CSV, which has none.
+    Images stand inside the page while they are few (`EMBED_LIMIT`), else the page refers to those
+    of the runs by paths relative to `out`, so study and page move together.
+
+    Raises:
+        OSError: `out/analysis.json` is missing, or the page cannot be written.
+    """
+    numbers = json.loads((out / "analysis.json").read_bytes())
+    data = () if study is None else scripts(study, out, baseline=numbers.get("baseline"))
+    return write_page(
+        out / "report.html",
+        __package__,
+        title=_title(numbers),
+        slots={
+            "about": _about(numbers, study),
+            "sentences": sentences(numbers),
+            "tables": tables(out / "tables"),
+            "figures": figures(out / "figures"),
+            "kind": "table" if study is None else "study",
+        },
+        data=data,
+    )
+
+
+def _title(numbers: Mapping[str, Any]) -> str:
+    names = [str(numbers[key]).split(":")[0] for key in ("backbone", "benchmark") if numbers.get(key)]
+    return " on ".join(names) or "Test-time scaling"
+
+
+def _about(numbers: Mapping[str, Any], study: Study | None) -> str:
+    """What was measured on what, as a list of terms."""
+    facts = {key: numbers.get(key) for key in ("benchmark", "backbone", "baseline")}
+    facts["evidence tier"] = numbers.get("tier")
+    facts["samples"] = numbers.get("num_samples")
+    facts["runs"] = None if study is None else study.num_runs
+    facts["bootstrap resamples"] = numbers.get("resamples")
+    terms = (f"<div><dt>{k}</dt><dd>{html.escape(_said(v))}</dd></div>" for k, v in facts.items() if v)
+    warnings = () if study is None else study.warnings
+    notes = "".join(f'<p class="warning">{html.escape(warning)}</p>' for warning in warnings)
+    return f'<dl class="facts">{"".join(terms)}</dl>{notes}'
+
+
+def _said(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
