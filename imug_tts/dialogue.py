@@ -36,7 +36,7 @@ Modality = Literal["text", "image"]
 Role = Literal["system", "user", "assistant"]
 
 MAX_PIXELS: Final = 89_000_000
-"""The largest image that is decoded (Pillow warns above it): a small file can claim a size that fills the memory."""
+"""The largest image that is decoded: a small file can claim a size that fills the memory."""
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from imug_tts.contracts import ConfigurationError
 
 __all__ = ["numbered_lines", "parse_object", "read_objects"]
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -60,7 +63,17 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"not a JSON object but a {type(value).__name__}")
+    if _SURROGATE.search(encoded):
+        _refuse_half_surrogates(value)
     return value
+
+
+def _refuse_half_surrogates(value: dict[str, Any]) -> None:
+    """JSON can escape half of a surrogate pair, which is no text and could be written nowhere else."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a string has half of a surrogate pair (\\ud800 to \\udfff)") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""The files of a data folder, read with an eye on what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object
+from imug_tts.benchmarks.imug.records import OfSample, SampleName, what_is_wrong
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import Image
+
+__all__ = ["DataFiles", "Place"]
+
+Record = TypeVar("Record", bound=BaseModel)
+Named = TypeVar("Named", bound=OfSample)
+
+
+class Place(NamedTuple):
+    """A line of a data file."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}"
+
+
+class DataFiles:
+    """Reads files by their name below one folder, and nothing outside of it.
+
+    What is wrong is gathered, so that all of it can be said at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        self.sha256 = hashlib.sha256()
+        """Of all that `read` has read."""
+        self._boundary = _boundary(folder)
+        self._images: dict[str, Image | str] = {}
+
+    def say(self, place: Place, key: str, complaint: str) -> None:
+        """Note what is wrong."""
+        self.problems.append(f"{place}, {key}: {complaint}" if key else f"{place}: {complaint}")
+
+    def read(self, file: str, form: type[Record]) -> Iterator[tuple[Place, Record]]:
+        """The records of a JSONL file that are in order."""
+        lines = self._lines(file)
+        if lines and lines[0][1].lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
+            self.problems.append(f"{file} is one JSON array; it must have one object a line")
+            return
+        for number, line in lines:
+            place = Place(file, number)
+            try:
+                yield place, form.model_validate(parse_object(line))
+            except ValidationError as error:
+                for key, complaint in what_is_wrong(error):
+                    self.say(place, key, complaint)
+            except ValueError as error:
+                self.say(place, "", str(error))
+
+    def read_by_sample(self, file: str, form: type[Named]) -> dict[SampleName, tuple[Place, Named]]:
+        """The records of a JSONL file that has at most one for each sample."""
+        found: dict[SampleName, tuple[Place, Named]] = {}
+        for place, record in self.read(file, form):
+            if record.name in found:
+                self.say(place, "sample_id", f"{record.name} is in line {found[record.name][0].line} already")
+            else:
+                found[record.name] = (place, record)
+        return found
+
+    def image(self, name: str) -> Image | str:
+        """The image of that name, or why there is none. It is looked for once, and not opened."""
+        if name not in self._images:
+            file = self.folder / "images" / name
+            self._images[name] = self._why_not("images/", name) or Image(None, file)
+        return self._images[name]
+
+    def _lines(self, file: str) -> list[tuple[int, bytes]]:
+        if complaint := self._why_not("", file):
+            self.problems.append(f"{file}: {complaint}")
+            return []
+        try:
+            data = (self.folder / file).read_bytes()
+            self.sha256.update(f"{file} {len(data)}\n".encode() + data)
+            return list(numbered_lines(self.folder / file))
+        except (OSError, ConfigurationError) as error:
+            self.problems.append(f"{file}: it cannot be read ({error})")
+            return []
+
+    def _why_not(self, folder: str, name: str) -> str:
+        """Why a file cannot be read; empty if it can."""
+        if not name.isprintable() or os.path.isabs(name) or ".." in Path(name).parts:
+            return f"it must be the name of a file in {folder or self.folder}"
+        path = os.path.realpath(self.folder / folder / name)
+        if not os.path.isfile(path):
+            return f"there is no such file in {folder or self.folder}"
+        if os.path.commonpath([path, self._boundary]) != self._boundary:
+            return f"it is a link that leads out of {self._boundary}; put the file itself there"
+        return "" if os.path.getsize(path) else "the file is empty"
+
+
+def _boundary(folder: Path) -> str:
+    """The folder outside of which nothing is read. A hub snapshot is links to the blobs beside it."""
+    for parent in folder.absolute().parents:
+        if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
+            return os.path.realpath(parent.parent)
+    return os.path.realpath(folder)

@@ -1,0 +1,113 @@
+"""Reads the folder of official data files into samples, or says everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imug_tts.benchmarks.imug.datafiles import DataFiles, Place
+from imug_tts.benchmarks.imug.domains import class_of
+from imug_tts.benchmarks.imug.keys import AnswerKeys
+from imug_tts.benchmarks.imug.records import SampleRecord, Task
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import Part, Question, Sample, Text
+
+__all__ = ["Data", "DataError", "find_data", "read_data"]
+
+_SHOWN: Final = 20
+
+
+class DataError(ConfigurationError):
+    """The data folder is not in order. `problems` has a sentence for each thing that is wrong."""
+
+    def __init__(self, folder: Path, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        lines = "".join(f"\n  {line}" for line in [*problems[:_SHOWN], *more])
+        super().__init__(f"{folder} has {count}; mend the files or fetch the benchmark again:{lines}")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The samples of a data folder, and the SHA-256 of its JSONL files (its images are not opened)."""
+
+    folder: Path
+    samples: tuple[Sample, ...]
+    sha256: str
+
+
+def find_data(root: Path) -> Path:
+    """The folder of benchmark.jsonl: `root`/data, or `root` itself.
+
+    Raises:
+        ConfigurationError: it is in neither.
+    """
+    for folder in (root / "data", root):
+        if (folder / "benchmark.jsonl").is_file():
+            return folder
+    raise ConfigurationError(
+        f"there is no benchmark.jsonl in {root} or {root / 'data'}; name the folder of the IMUG-Bench data "
+        "with benchmark.root=DIR (or write a synthetic one: python experiments/write_imug.py --out DIR)"
+    )
+
+
+def read_data(folder: Path) -> Data:
+    """Read and check every file; images are looked for and not opened.
+
+    Raises:
+        DataError: something is wrong.
+    """
+    files = DataFiles(folder)
+    records = files.read_by_sample("benchmark.jsonl", SampleRecord)
+    for place, record in records.values():
+        _check_turns(files, place, record)
+    known = {name: record for name, (_, record) in records.items()}
+    keys = AnswerKeys.read(files, known, complete=not files.problems)
+    samples = tuple(_sample(files, place, record, keys) for place, record in records.values())
+    if not samples and not files.problems:
+        files.problems.append("benchmark.jsonl: it has no records")
+    if files.problems:
+        raise DataError(folder, files.problems)
+    return Data(folder, samples, files.sha256.hexdigest())
+
+
+def _check_turns(files: DataFiles, place: Place, record: SampleRecord) -> None:
+    for index, task in enumerate(record.tasks):
+        if task.turn != index + 1:
+            complaint = f"is {task.turn}; turns are numbered 1, 2, 3, ..., so it must be {index + 1}"
+            files.say(place, f"tasks[{index}].turn", complaint)
+
+
+def _sample(files: DataFiles, place: Place, record: SampleRecord, keys: AnswerKeys) -> Sample:
+    return Sample(
+        sample_id=record.sample_id,
+        sample_class=class_of(record.domain),
+        domain=record.domain,
+        task=record.subdomain,
+        system_prompt=record.system_prompt or None,
+        questions=tuple(
+            Question(
+                number=task.turn,
+                modality=task.modality,
+                parts=tuple(_parts(files, place, index, task)),
+                key=keys.of(record.name, task),
+            )
+            for index, task in enumerate(record.tasks)
+        ),
+    )
+
+
+def _parts(files: DataFiles, place: Place, index: int, task: Task) -> Iterator[Part]:
+    for number, part in enumerate(task.input):
+        for kind, value in part.items():
+            if kind == "text":
+                yield Text(value)
+                continue
+            image = files.image(value)
+            if isinstance(image, str):
+                files.say(place, f"tasks[{index}].input[{number}].image", f"is {value!r}; {image}")
+            else:
+                yield image

@@ -1,0 +1,174 @@
+"""The records of the official data files, and what is wrong with one that is none.
+
+The form is that of https://github.com/ccccEsion/IMUG-Bench. Keys that are not listed here are passed over
+where the official code passes over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from imug_tts.dialogue import Modality
+from imug_tts.files import plain_name
+from imug_tts.scoring.mcq import DYNAMIC
+
+__all__ = [
+    "Cell",
+    "DynamicReference",
+    "GridTruth",
+    "ImageReferences",
+    "OfSample",
+    "Reference",
+    "SampleName",
+    "SampleRecord",
+    "Task",
+    "what_is_wrong",
+]
+
+
+class SampleName(NamedTuple):
+    """Names a sample; ids repeat across subdomains."""
+
+    domain: str
+    subdomain: str
+    sample_id: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+
+def _answer(text: str) -> str:
+    if not set(text) & set("ABCDEFG") and DYNAMIC not in text:
+        raise ValueError(f"it must hold a letter A-G or {DYNAMIC}")
+    return text
+
+
+def _text_of_number(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+FileName = Annotated[str, AfterValidator(plain_name)]
+"""Folders and files are called by it, so it must not lead elsewhere."""
+SampleId = Annotated[FileName, BeforeValidator(_text_of_number)]
+Answer = Annotated[str, AfterValidator(_answer)]
+Number = Annotated[int, Field(ge=1)]
+"""Of a turn; the first is 1."""
+Cell = Literal["0", "1", "r", "g"]
+"""Empty, a blank cube, a red one, a green one."""
+Row = Annotated[list[Cell], Field(min_length=3, max_length=3)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class OfSample(_Record):
+    """A record about one sample."""
+
+    domain: FileName
+    subdomain: FileName = Field(validation_alias=AliasChoices("subdomain", "category"))
+    sample_id: SampleId
+
+    @property
+    def name(self) -> SampleName:
+        return SampleName(self.domain, self.subdomain, self.sample_id)
+
+
+class Output(_Record):
+    """What a turn is scored by."""
+
+    answer: Answer | None = None
+    evaluation_points: Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class Task(_Record):
+    """One turn."""
+
+    turn: Number
+    modality: Modality
+    input: Annotated[list[dict[Literal["text", "image"], str]], Field(min_length=1)]
+    """Ordered parts; one dict may hold both keys, in its own order."""
+    output: Output
+
+    @model_validator(mode="after")
+    def _complete(self) -> Task:
+        wanted = _SCORED_BY[self.modality]
+        if getattr(self.output, wanted) is None:
+            raise ValueError(f"output.{wanted} is missing; this turn is to be answered by {self.modality}")
+        if not any(text for part in self.input for text in part.values()):
+            raise ValueError("input has neither text nor image")
+        return self
+
+
+_SCORED_BY: Final[Mapping[Modality, str]] = {"text": "answer", "image": "evaluation_points"}
+
+
+class SampleRecord(OfSample):
+    """A line of benchmark.jsonl."""
+
+    system_prompt: str | None = None
+    tasks: Annotated[list[Task], Field(min_length=1)]
+
+
+class Reference(_Record):
+    """The image of a turn's input, or the model's own output of that turn."""
+
+    ref_turn: Number
+    ref_type: Literal["input", "output"]
+
+
+class _ReferenceLink(_Record):
+    turn_idx: Number
+    refs: list[Reference]
+
+
+class ImageReferences(OfSample):
+    """A line of image_references.jsonl: the images beside which each image turn is judged."""
+
+    reference_links: list[_ReferenceLink]
+
+
+class DynamicReference(OfSample):
+    """A line of dynamic_references.jsonl: the turns that decide the answer of a dynamic question."""
+
+    turn_idx: Number
+    ref_turn_idxs: Annotated[list[Number], Field(min_length=1)]
+
+
+class GridTruth(_Record):
+    """A line of a file of grid_gt/: the drawing that a turn asks for, row by row."""
+
+    turn: Number
+    grid: Annotated[list[Row], Field(min_length=3, max_length=3)]
+
+
+def what_is_wrong(error: ValidationError) -> list[tuple[str, str]]:
+    """Key and complaint of each thing that is wrong, e.g. ("tasks[1].turn", "is missing")."""
+    return [(_key(problem["loc"]), _complaint(problem)) for problem in error.errors(include_url=False)]
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place if step != "[key]"]
+    return "".join(steps).removeprefix(".")
+
+
+def _complaint(problem: Any) -> str:
+    if problem["type"] == "missing":
+        return "is missing"
+    message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(problem["input"], dict | BaseModel):
+        return message
+    shown = repr(problem["input"])
+    return f"is {shown if len(shown) <= 60 else shown[:57] + '...'}; {message}"
