@@ -118,6 +118,8 @@ class Image:
                 return np.asarray(opened.convert("RGB"))
         except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
+        except SyntaxError as error:  # what Pillow makes of a broken chunk of a PNG
+            raise OSError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
         return {"image": self.sha256}

@@ -55,3 +55,11 @@ def test_a_decompression_bomb_is_not_decoded(size: tuple[int, int]) -> None:
 def test_bytes_that_are_no_image_cannot_be_decoded() -> None:
     with pytest.raises(OSError, match="cannot identify"):
         Image.from_bytes(b"no image").pixels()
+
+
+def test_a_broken_chunk_is_an_image_that_cannot_be_decoded() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    encoded = bytearray(Image.from_pixels(noise).read())
+    encoded[encoded.rindex(b"IDAT")] = 0xFF  # not the first of them, which `open` reads
+    with pytest.raises(OSError, match="broken PNG"):
+        Image.from_bytes(bytes(encoded)).pixels()

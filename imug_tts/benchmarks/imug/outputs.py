@@ -119,7 +119,7 @@ def _answer(folder: Path, question: Question, responses: Mapping[int, object]) -
         return f"an image is due, the response is text: {response[:200]!r}"
     try:
         return _image(folder, name)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow calls a broken chunk a SyntaxError
+    except (OSError, ValueError) as error:
         return f"{name}: {_reason(error)}"
 
 
