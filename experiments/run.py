@@ -1,4 +1,4 @@
-"""Runs one arm, or with -m a study of many. `--help` lists choices and knobs.
+"""Runs one arm, or with -m a study of many. `--help` lists choices and knobs; `+dry_run=true` rehearses.
 
 Exit status: 0 when no planned turn is missing, 1 when some failed or the output cannot be
 written, 2 when it cannot work as configured, 130 when interrupted.
@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.command import Config, complain, guarded
 from imug_tts import configuration
-from imug_tts.contracts import ConfigurationError
+from imug_tts.contracts import ConfigurationError, Remote
 
 if TYPE_CHECKING:
     from imug_tts.configuration import RunOptions
@@ -44,7 +44,10 @@ def _main() -> int:
     configs, is_study = _compose()
     if not configs:  # --help, --cfg and their like
         return 0
+    rehearsals = [config.pop("dry_run", False) for config in configs]
     batches = _prepare(configs, is_study)
+    if any(rehearsals):
+        return _rehearse([run for batch in batches for run in batch.runs])
     return _execute(batches, configuration.build_tracker(configs[0]["tracking"]))
 
 
@@ -115,6 +118,32 @@ def _execute(batches: Sequence[_Batch], tracker: Tracker) -> int:
     if missing:
         return complain(f"{missing} turns are missing; start the same command again to try them again", 1)
     return 0
+
+
+def _rehearse(runs: Sequence[Run]) -> int:
+    """Say what the runs would ask of which models, and whether the models can be reached."""
+    from imug_tts.engine import rehearse
+
+    print("nothing is run; from the least to the most that the strategies may ask, before any journal")
+    for run in runs:
+        least, most = rehearse(run.arm)
+        asked = [
+            f"{role} {_range(least.calls[role], most.calls[role])}" for role in most.calls if most.calls[role]
+        ]
+        turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
+        images = _range(least.images, most.images)
+        print(f"{run.title}: {turns:,} turns; calls: {', '.join(asked)}; images: {images}")
+    models = {id(model): model for run in runs for model in run.arm.models.values()}
+    away = [
+        away for model in models.values() if isinstance(model, Remote) for away in model.unreachable().items()
+    ]
+    for server, reason in away:
+        complain(f"{server} does not answer: {reason}", 1)
+    return 1 if away else 0
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _titles(configs: Sequence[Config], arms: Sequence[Arm]) -> list[str]:

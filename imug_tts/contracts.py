@@ -27,6 +27,7 @@ __all__ = [
     "NoScorer",
     "OutOfBudget",
     "Outcome",
+    "Remote",
     "Request",
     "Sampling",
     "Scope",
@@ -191,6 +192,15 @@ class Backbone(Protocol):
         Raises:
             BackboneError: the batch failed as a whole; no candidate of it counts.
         """
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A backbone whose model runs on servers elsewhere."""
+
+    def unreachable(self) -> Mapping[str, str]:
+        """The servers that do not answer now, and why; asks each once, for no work."""
         ...
 
 

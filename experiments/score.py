@@ -1,0 +1,99 @@
+"""Score answers that were given elsewhere: by the official client, by a run, by anyone.
+
+    python experiments/score.py outputs=model_outputs/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
+    python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none
+
+The folder of the scores holds turns.jsonl and summary.json as every run does, and in official/ the score
+files and the summary of the official scorers, with ours beside it, which says what is missing. A judge's
+replies are kept as they come: the same command again goes on where it stopped.
+
+Exit status: 0 when every planned turn has its score, 1 when some have not or the output cannot be written,
+2 when it cannot work as configured, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.command import Config, complain, compose, guarded
+from imug_tts import configuration
+from imug_tts.contracts import ConfigurationError
+from imug_tts.files import plain_name
+
+if TYPE_CHECKING:
+    from imug_tts.benchmarks.imug.outputs import Outputs
+    from imug_tts.dialogue import Sample
+    from imug_tts.engine import Run
+
+
+def main() -> int:
+    return guarded(_main)
+
+
+def _main() -> int:
+    config = compose("score", __doc__ or "", sys.argv[1:])
+    return 0 if config is None else _score(config)
+
+
+def _score(config: Config) -> int:
+    from imug_tts.engine import execute
+
+    configuration.refuse_secrets(config)
+    model = plain_name(str(config["model"] or Path(config["outputs"]).resolve().name))
+    folder = Path(config["output"] or Path("runs", "scores", model))
+    run = _run(config, model, folder)
+    (summary,) = execute(
+        [run],
+        journal=folder / "journal",
+        tracker=configuration.build_tracker(config["tracking"]),
+        in_flight=config["in_flight"],
+    )
+    _write_official(folder, model, run.arm.benchmark.samples())
+    print(f"the scores are in {folder}")
+    left = summary.planned - summary.scored
+    if not left:
+        return 0
+    waiting = f"{summary.unscored} wait for a judge, " if summary.unscored else ""
+    return complain(f"{left} turns have no score: {waiting}{summary.missing} are missing", 1)
+
+
+def _run(config: Config, model: str, folder: Path) -> Run:
+    from imug_tts.engine import Arm, Run, Transcript
+    from imug_tts.recorded import AbsentModel, Recorded
+
+    benchmark = configuration.build_benchmark(config["benchmark"], config["scoring"])
+    scorer = configuration.build_scorer(config["judge"])
+    outputs = _outputs(Path(config["outputs"]), benchmark.samples())
+    transcript = Transcript(run=model, strategy=model, benchmark=None, answers=outputs.answers)
+    arm = Arm(
+        backbone=AbsentModel(identity=f"recorded:{transcript.identity}"),
+        strategy=Recorded(name=model, answers=outputs.answers, failures=outputs.failures),
+        benchmark=benchmark,
+        roles={} if scorer is None else {"scorer": scorer},
+        history="swap",
+        transcript=transcript,
+    )
+    identity = {key: config[key] for key in ("benchmark", "judge", "scoring")}
+    return Run(arm=arm, folder=folder, identity=identity, config=config)
+
+
+def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
+    """The answers of a run of ours, or of a folder in the official layout."""
+    from imug_tts.benchmarks.imug.outputs import read_outputs, read_run
+
+    if not folder.is_dir():
+        raise ConfigurationError(f"outputs: there is no folder {folder}")
+    return read_run(folder) if (folder / "manifest.json").exists() else read_outputs(folder, samples)
+
+
+def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:
+    from imug_tts.benchmarks.imug.official import write_official
+
+    write_official(folder, model, samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""A rehearsal says what a run asks for: never less than the least, never more than the most."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from imug_tts.contracts import Strategy
+from imug_tts.engine import Arm, rehearse
+from imug_tts.judges import BackboneJudge
+from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
+from tests.engine.toy import ToyBenchmark, run
+from tests.support import ToyBackbone
+
+JUDGE = BackboneJudge()
+STRATEGIES: list[Strategy] = [
+    Direct(),
+    ChainOfThought(inner=Direct()),
+    SelfVerification(inner=Direct(), judge=JUDGE),
+    BestOfN(inner=SelfVerification(inner=ChainOfThought(inner=Direct()), judge=JUDGE), judge=JUDGE, n=3),
+]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: str(strategy.name))
+def test_a_run_asks_within_the_plan(tmp_path: Path, strategy: Strategy) -> None:
+    model, scorer = ToyBackbone(), ToyBackbone(identity="judge")
+    benchmark = ToyBenchmark(judged=True)
+    arm = Arm(backbone=model, strategy=strategy, benchmark=benchmark, roles={"scorer": scorer})
+    least, most = rehearse(arm)
+    assert (model.asked, scorer.asked) == ([], [])
+    run(tmp_path, strategy, model, benchmark=benchmark, scorer=scorer)
+    assert least.images <= model.calls("image") <= most.images
+    asked = model.calls("image") + model.calls("text")
+    assert _of_the_model(least.calls) <= asked <= _of_the_model(most.calls)
+    assert least.calls["scorer"] <= scorer.calls("text") <= most.calls["scorer"]
+
+
+def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
+    strategy = ChainOfThought(inner=Direct())
+    least, most = rehearse(Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()))
+    assert least == most
+    assert Counter(least.calls) == Counter(generator=24, planner=24)
+    assert least.images == 12
+
+
+def test_answers_alone_are_fewer_to_score() -> None:
+    strategy = BestOfN(inner=Direct(), judge=JUDGE, n=4)
+    arms = [
+        Arm(
+            backbone=ToyBackbone(),
+            strategy=strategy,
+            benchmark=ToyBenchmark(judged=True),
+            roles={"scorer": ToyBackbone()},
+            score_candidates=score_candidates,
+        )
+        for score_candidates in (True, False)
+    ]
+    assert [rehearse(arm)[0].calls["scorer"] for arm in arms] == [48, 12]
+
+
+def _of_the_model(calls: object) -> int:
+    assert isinstance(calls, Counter)
+    return sum(count for role, count in calls.items() if role != "scorer")
