@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -44,6 +45,7 @@ class DataFiles:
         """Of all that `read` has read."""
         self._boundary = _boundary(folder)
         self._images: dict[str, Image | str] = {}
+        self._real_folders: dict[str, str] = {}
 
     def say(self, place: Place, key: str, complaint: str) -> None:
         """Note what is wrong."""
@@ -96,14 +98,28 @@ class DataFiles:
 
     def _why_not(self, folder: str, name: str) -> str:
         """Why a file cannot be read; empty if it can."""
-        if not name.isprintable() or os.path.isabs(name) or ".." in Path(name).parts:
+        if not name.isprintable() or os.path.isabs(name) or ".." in name.split("/"):
             return f"it must be the name of a file in {folder or self.folder}"
-        path = os.path.realpath(self.folder / folder / name)
-        if not os.path.isfile(path):
+        path = os.path.join(self.folder, folder, name)
+        try:
+            found = os.stat(path)
+        except OSError:
             return f"there is no such file in {folder or self.folder}"
-        if os.path.commonpath([path, self._boundary]) != self._boundary:
+        if not stat.S_ISREG(found.st_mode):
+            return "it is not a file"
+        if not self._inside(path):
             return f"it is a link that leads out of {self._boundary}; put the file itself there"
-        return "" if os.path.getsize(path) else "the file is empty"
+        return "" if found.st_size else "the file is empty"
+
+    def _inside(self, path: str) -> bool:
+        """Whether a file lies within the boundary, links followed."""
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._real_folders[folder], name)
+        if os.path.islink(real):
+            real = os.path.realpath(real)
+        return os.path.commonpath([real, self._boundary]) == self._boundary
 
 
 def _boundary(folder: Path) -> str:

@@ -22,7 +22,7 @@ _SHOWN: Final = 20
 class DataError(ConfigurationError):
     """The data folder is not in order. `problems` has a sentence for each thing that is wrong."""
 
-    def __init__(self, folder: Path, problems: Sequence[str]) -> None:
+    def __init__(self, folder: Path | str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []

@@ -1,0 +1,209 @@
+"""IMUG-Bench from its official files: samples, the references that it has, and its scorers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, get_args
+
+from imug_tts.benchmarks.imug.domains import UNASSIGNED
+from imug_tts.benchmarks.imug.reading import Data, find_data, read_data
+from imug_tts.benchmarks.imug.snapshot import download
+from imug_tts.contracts import ConfigurationError, JudgeError, Scope, Score
+from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.scoring import Scoring, mcq
+
+__all__ = ["Imug", "TaskClass"]
+
+TaskClass = Literal["static_spatial", "temporal_causal", "hybrid", "unassigned"]
+TASK_CLASSES: Final[tuple[TaskClass, ...]] = get_args(TaskClass)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imug:
+    """The benchmark of a folder of official files (arXiv 2606.09169), all of it or a part.
+
+    `root` is the folder that holds data/, or data/ itself; without one, `revision` of the data set `repo` is
+    taken from the Hugging Face hub or its local cache. An empty sequence of `domains`, `tasks` or `turns`
+    means all; `turns` are lengths of dialogues. Of the samples that are left, `num_samples` are taken, evenly
+    spread over the order of the files; those of 100 are among those of 200.
+    """
+
+    root: Path | None = None
+    repo: str = "ccccEsion/IMUG-Bench"
+    revision: str = "main"
+    classes: Sequence[TaskClass] = TASK_CLASSES
+    domains: Sequence[str] = ()
+    tasks: Sequence[str] = ()
+    turns: Sequence[int] = ()
+    num_samples: int | None = None
+    scoring: Scoring = field(default_factory=Scoring)
+
+    def __post_init__(self) -> None:
+        for knob in ("classes", "domains", "tasks", "turns"):
+            object.__setattr__(self, knob, tuple(getattr(self, knob)))
+        _require_known("class", self.classes, TASK_CLASSES)
+        if self.num_samples is not None and self.num_samples < 1:
+            raise ConfigurationError(
+                f"num_samples is {self.num_samples}; it must be 1 or more, or null for all"
+            )
+
+    @property
+    def name(self) -> str:
+        return "imug"
+
+    @property
+    def identity(self) -> str:
+        """Names the content of the JSONL files, of all samples."""
+        return f"{self.name}:{self.data.sha256[:16]}"
+
+    @cached_property
+    def data(self) -> Data:
+        """The whole benchmark, whatever the filters; read and checked once.
+
+        Raises:
+            ConfigurationError: there is no data, or something is wrong with it.
+        """
+        data = read_data(
+            find_data(self.root if self.root is not None else download(self.repo, self.revision))
+        )
+        unknown = {sample.domain for sample in data.samples if sample.sample_class == UNASSIGNED}
+        if unknown:
+            warnings.warn(
+                f"{data.folder}: domains that IMUG-Bench does not have are of class {UNASSIGNED}: "
+                f"{', '.join(sorted(unknown))}",
+                stacklevel=2,
+            )
+        return data
+
+    def samples(self) -> Sequence[Sample]:
+        """The chosen samples, in the order of the files.
+
+        Raises:
+            ConfigurationError: as `data`; or there is no such domain or task.
+        """
+        return self._samples
+
+    def reference(self, sample: Sample, number: int) -> Part | None:
+        """The right letters of a static question; the release has neither gold images nor other answers."""
+        answer = sample.questions[number - 1].key.get("answer")
+        return None if answer is None or mcq.DYNAMIC in answer else Text(answer)
+
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
+        """Score the last of `outputs`, the answers to turns 1..len(outputs), as the official code does.
+
+        A question by its letters (a judge finds those of a dynamic one), a drawing of cubes by rule, any
+        other image by a judge on the turn's evaluation points.
+
+        Raises:
+            ValueError: the last output is no answer to its turn.
+            NoScorer: a judge is needed, and the run has none.
+            JudgeError: the judge failed, or an earlier output that it must see is missing.
+        """
+        if not 1 <= len(outputs) <= len(sample.questions):
+            raise ValueError(f"{sample.name} has {len(sample.questions)} turns, not {len(outputs)}")
+        question, output = sample.questions[len(outputs) - 1], outputs[-1]
+        if isinstance(output, Image) and question.modality == "image":
+            return await self._score_image(sample, question, output, outputs, scope)
+        if isinstance(output, Text) and question.modality == "text":
+            return await self._score_text(sample, question, output, outputs, scope)
+        raise ValueError(f"turn {question.number} of {sample.name} asks for {question.modality}")
+
+    async def _score_image(
+        self, sample: Sample, question: Question, target: Image, outputs: Sequence[Part | None], scope: Scope
+    ) -> Score:
+        points = question.key["evaluation_points"]
+        if "grid" in question.key:
+            from imug_tts.scoring.grid import score_grid
+
+            return score_grid(target, question.key["grid"], len(points), self.scoring.grid)
+        from imug_tts.scoring.image import score_image
+
+        shown = [image for ref in question.key["references"] for image in _referenced(sample, outputs, ref)]
+        texts = [part.text for part in question.parts if isinstance(part, Text)]
+        # The official judge is told the first text of a turn; the data have one.
+        return await score_image(
+            scope, references=shown, target=target, instruction="".join(texts[:1]), points=points
+        )
+
+    async def _score_text(
+        self, sample: Sample, question: Question, response: Text, outputs: Sequence[Part | None], scope: Scope
+    ) -> Score:
+        expected: str = question.key["answer"]
+        detail: dict[str, Any] = {"dynamic": mcq.DYNAMIC in expected}
+        if detail["dynamic"]:
+            from imug_tts.scoring.dynamic import ReferencedTurn, resolve
+
+            turns = [
+                ReferencedTurn(number, sample.questions[number - 1].parts, _given(sample, outputs, number))
+                for number in question.key["ref_turns"]
+            ]
+            resolution = await resolve(
+                scope,
+                turns=turns,
+                question=question.parts,
+                fixed=frozenset(mcq.united(expected, "")),
+                multiple_choice=(sample.domain, sample.task) == ("Botany", "natural_growth"),
+            )
+            expected = "".join(sorted(resolution.letters))
+            detail["reply"] = resolution.reply
+        by_rule: dict[str, float] = {name: rule(response.text, expected) for name, rule in mcq.RULES.items()}
+        return Score(value=by_rule[self.scoring.mcq], detail={**by_rule, "expected": expected, **detail})
+
+    @cached_property
+    def _samples(self) -> tuple[Sample, ...]:
+        everything = self.data.samples
+        _require_known("domain", self.domains, {sample.domain for sample in everything})
+        _require_known("task", self.tasks, {sample.task for sample in everything})
+        chosen = [
+            sample
+            for sample in everything
+            if sample.sample_class in self.classes
+            and _is_chosen(sample.domain, self.domains)
+            and _is_chosen(sample.task, self.tasks)
+            and _is_chosen(len(sample.questions), self.turns)
+        ]
+        n = min(len(chosen), self.num_samples or len(chosen))
+        return tuple(chosen[index * len(chosen) // n] for index in range(n))
+
+
+def _is_chosen(value: T, choice: Sequence[T]) -> bool:
+    return not choice or value in choice
+
+
+def _given(sample: Sample, outputs: Sequence[Part | None], number: int) -> Part:
+    """What a judge is shown as the answer of an earlier turn: the model's image, or the right letters."""
+    question = sample.questions[number - 1]
+    if question.modality == "text":
+        return Text(question.key["answer"])
+    return _output_image(sample, outputs, number)
+
+
+def _referenced(
+    sample: Sample, outputs: Sequence[Part | None], ref: dict[str, Any]
+) -> list[tuple[str, Image]]:
+    """The images that a reference names, each with its label."""
+    number = ref["ref_turn"]
+    if ref["ref_type"] == "output":
+        return [(f"the model's image of turn {number}", _output_image(sample, outputs, number))]
+    parts = sample.questions[number - 1].parts
+    return [(f"the user's image of turn {number}", part) for part in parts if isinstance(part, Image)]
+
+
+def _output_image(sample: Sample, outputs: Sequence[Part | None], number: int) -> Image:
+    output = outputs[number - 1]
+    if not isinstance(output, Image):
+        judged = f"turn {len(outputs)} of {sample.name}"
+        raise JudgeError(f"{judged} is judged beside the image of turn {number}, which is missing")
+    return output
+
+
+def _require_known(what: str, values: Sequence[str], known: Iterable[str]) -> None:
+    for value in values:
+        if value not in known:
+            raise ConfigurationError(f"no {what} {value!r}; choose from {', '.join(sorted(known))}")
