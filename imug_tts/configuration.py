@@ -53,15 +53,22 @@ IDENTITY: Final = frozenset(
         *["history_from", "score_candidates", "scorer", "grid", "mcq"],
         *["planner", "verifier", "folder"],
         *["images", "texts"],
-        *["classes", "num_samples", "scoring", "split"],
+        *["classes", "domains", "num_samples", "repo", "revision", "scoring", "split", "tasks", "turns"],
         *["applies_to", "inner", "keep_plan", "max_rounds", "n", "refine", "threshold"],
         *["image_temperature", "max_tokens", "plan_temperature", "plan_tokens", "text_temperature"],
+        *["draws_from_images", "model", "outputs", "reads_images"],
         *["check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
     ]
 )
 """Keys that make a run another run, wherever in the configuration they stand."""
 
-RUNTIME: Final = frozenset(["in_flight", "interval_s", "output", "study", "tracking"])
+RUNTIME: Final = frozenset(
+    [
+        *["in_flight", "interval_s", "output", "study", "tracking"],
+        *["root"],
+        *["max_attempts", "patience_s", "per_server", "timeout_s", "urls"],
+    ]
+)
 """Keys that change how a run is done and never what comes out, wherever they stand."""
 
 _GROUPS: Final[Mapping[Any, str]] = {

@@ -1,0 +1,5 @@
+"""Any model behind the official /infer protocol, on one server or several."""
+
+from imug_tts.backbones.imug_server.backbone import ImugServerBackbone
+
+__all__ = ["ImugServerBackbone"]

@@ -1,0 +1,233 @@
+"""A backbone behind the official /infer protocol (see `imug_tts.infer_protocol`).
+
+Models that pin packages of their own run in a server of theirs, and this is the client. The engine
+calls `generate` from as many threads as calls may be in flight; the pool finds each one a server.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final, get_args
+from urllib.parse import urlsplit
+
+import httpx2
+
+from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
+from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    Capabilities,
+    ConfigurationError,
+    Cost,
+    Request,
+    TimedOut,
+)
+from imug_tts.dialogue import Modality, Part
+from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response, shortened
+
+__all__ = ["ImugServerBackbone"]
+
+_VERSION: Final = "1"
+_CONNECT_S: Final = 10.0
+_PROBE_S: Final = 5.0
+_MAX_RESPONSE_BYTES: Final = 256 << 20
+
+
+class _Unreachable(ServerFailure):
+    """The server was not reached, so that no call was made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImugServerBackbone:
+    """Any model that one server or several offer over /infer.
+
+    The protocol has no seed and no limit of tokens, and it does not say which model answers: `model`
+    names it and its version, as a part of every call's identity. Without it the URLs stand for it.
+    What the model can do (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
+    """
+
+    urls: Sequence[str] = ("http://127.0.0.1:8000",)
+    """Where the servers are, with or without /infer at the end. All offer the same model."""
+    model: str | None = None
+    outputs: Sequence[Modality] = ("text", "image")
+    reads_images: bool = True
+    draws_from_images: bool = True
+    per_server: int = 1
+    """Calls in flight on one server."""
+    timeout_s: float = 600.0
+    max_attempts: int = 3
+    patience_s: float = 60.0
+    """How long all servers may be failing before calls fail without being made."""
+
+    _pool: ServerPool = field(init=False, repr=False, compare=False)
+    _client: httpx2.Client = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        urls = tuple(_base(url) for url in self.urls)
+        self._check(urls)
+        object.__setattr__(self, "urls", urls)
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        client = _client(self.timeout_s)
+        weakref.finalize(self, client.close)
+        probe = partial(_out_of_order, client)
+        pool = ServerPool(urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
+        object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_pool", pool)
+
+    @property
+    def identity(self) -> str:
+        """Name and version of the model, or where it is served."""
+        return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset(self.outputs),
+            reads_images=self.reads_images,
+            draws_from_images=self.draws_from_images,
+            seeds="none",
+            logits=False,
+            max_batch=1,
+            concurrent_batches=self._pool.slots + self._pool.lookahead,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One call per seed, one after the other; calls in several threads go to several servers.
+
+        A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
+        status that speaks of the server, with `response.error` or with no whole answer. `Cost.calls`
+        counts the attempts that reached a server, and `Cost.seconds` is the time of the last.
+
+        Raises:
+            TimedOut: the last attempt took longer than `timeout_s`.
+            BackboneError: it failed, with the reason that the server gave.
+        """
+        return [[self._candidate(request) for _ in request.seeds] for request in requests]
+
+    def _candidate(self, request: Request) -> Candidate:
+        backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
+        answered = with_retries(partial(self._attempt, request), backoff)
+        cost = replace(answered.value.cost, calls=answered.attempts)
+        return replace(answered.value, cost=cost)
+
+    def _attempt(self, request: Request) -> Candidate:
+        """One attempt that reaches a server."""
+        while True:
+            try:
+                with self._pool.lend(request.modality) as server:
+                    return self._infer(server.url, request)
+            except _Unreachable:
+                continue  # the pool has set it aside, and says when there is no other
+
+    def _infer(self, url: str, request: Request) -> Candidate:
+        """One call to one server."""
+        started = time.perf_counter()
+        try:
+            output = read_response(self._post(url, request, started), request.modality)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            failure = BackboneError(f"{url} cannot be reached: {_said(error)}")
+            raise _Unreachable(failure, down=True) from error
+        except httpx2.TimeoutException as error:
+            late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
+            raise ServerFailure(late, down=True) from error
+        except httpx2.HTTPError as error:
+            raise ServerFailure(BackboneError(f"{url}: {_said(error)}")) from error
+        except ProtocolError as error:
+            raise Transient(BackboneError(f"{url}: {error}")) from error
+        except ResponseError as error:
+            raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
+        return _answered(output, time.perf_counter() - started)
+
+    def _post(self, url: str, request: Request, started: float) -> bytes:
+        """The body of a response with status 200."""
+        body = RequestBody(
+            history=request.history, modality=request.modality, temperature=request.sampling.temperature
+        )
+        # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
+        headers = {"content-type": "application/json", "content-length": str(len(body))}
+        with self._client.stream("POST", f"{url}/infer", content=body, headers=headers) as response:
+            received = bytearray()
+            for piece in response.iter_bytes():
+                received += piece
+                if len(received) > _MAX_RESPONSE_BYTES:
+                    raise ProtocolError(f"the response has more than {_MAX_RESPONSE_BYTES} bytes")
+                if time.perf_counter() - started > self.timeout_s:
+                    raise httpx2.ReadTimeout("the response does not end")
+        if response.status_code != 200:
+            raise self._refused(url, response, received.decode(errors="replace"))
+        return bytes(received)
+
+    def _refused(self, url: str, response: httpx2.Response, said: str) -> BackboneError | Transient:
+        failure = BackboneError(f"{url}: HTTP status {response.status_code}: {shortened(said)}")
+        if not is_retryable_status(response.status_code):
+            return failure
+        asked_s = retry_after_s(response.headers)
+        overloaded = response.status_code == 429 or asked_s is not None
+        return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
+
+    def _check(self, urls: Sequence[str]) -> None:
+        if not urls or len(set(urls)) < len(urls):
+            raise ConfigurationError(f"urls is {list(urls)}; name one server or more, each once")
+        if not self.outputs or not set(self.outputs) <= set(get_args(Modality)):
+            raise ConfigurationError(f"outputs is {list(self.outputs)}; name text, image or both")
+        if self.per_server < 1:
+            raise ConfigurationError(f"per_server is {self.per_server}; it must be 1 or more")
+        if self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be 1 or more")
+        for knob in ("timeout_s", "patience_s"):
+            if not getattr(self, knob) > 0:
+                raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
+
+
+def _out_of_order(client: httpx2.Client, url: str) -> str | None:
+    """Why the server is not in order; None when it answers GET /health, in whatever words."""
+    try:
+        response = client.get(f"{url}/health", timeout=_PROBE_S)
+    except httpx2.HTTPError as error:
+        return f"no answer to GET /health: {_said(error)}"
+    if is_retryable_status(response.status_code):
+        return f"GET /health: HTTP status {response.status_code}"
+    return None
+
+
+def _client(timeout_s: float) -> httpx2.Client:
+    """A client that keeps its connections, and asks no proxy of the environment: servers stand nearby."""
+    return httpx2.Client(
+        timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        trust_env=False,
+    )
+
+
+def _answered(output: Part, seconds: float) -> Candidate:
+    return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
+
+
+def _said(error: Exception) -> str:
+    return shortened(str(error) or type(error).__name__)
+
+
+def _base(url: str) -> str:
+    """The URL without its last slash and /infer.
+
+    Raises:
+        ConfigurationError: it is not the URL of a server; what it is is not repeated, as it may be secret.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ConfigurationError(f"urls: {url.rpartition('@')[2]!r} is no server; write http://HOST:PORT")
+    if parts.username or parts.password:
+        raise ConfigurationError(
+            "urls: a URL holds a password, and URLs are stored; let the server do without"
+        )
+    return re.sub(r"(/infer)?/*$", "", url)

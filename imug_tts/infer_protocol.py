@@ -1,0 +1,165 @@
+"""The official /infer protocol of IMUG-Bench, as both of its sides write and read it.
+
+    POST /infer {"history": [{"role", "content": [{"type": "text", "text"} | {"type": "image", "image"}]}],
+                 "output_mode": "text_only" | "image_only", "temperature": float}
+    -> {"response": {"text": str} | {"image": base64 of a PNG} | {"error": str}}
+
+The history ends with the user's message. There is no seed, no number of candidates and no usage: N
+candidates are N calls. Images may carry a `data:` prefix, as the official client and servers allow.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Text
+
+__all__ = [
+    "OUTPUT_MODES",
+    "ProtocolError",
+    "RequestBody",
+    "ResponseError",
+    "read_image",
+    "read_response",
+    "shortened",
+    "write_response",
+]
+
+OUTPUT_MODES: Final[Mapping[Modality, str]] = {"text": "text_only", "image": "image_only"}
+
+_MAX_REASON: Final = 500
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+"""A whole chunk; Pillow does not miss it."""
+
+
+class ProtocolError(ValueError):
+    """Bytes that are not what the protocol says. The message says what is wrong with them."""
+
+
+class ResponseError(RuntimeError):
+    """The server answered with `response.error`: its model failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestBody:
+    """The JSON of a request, made piece by piece: no more than one image of it is in memory at once."""
+
+    history: Sequence[Message]
+    modality: Modality
+    temperature: float
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces():
+            yield piece if isinstance(piece, bytes) else base64.b64encode(piece.read())
+
+    def __len__(self) -> int:
+        """The number of bytes; reads no image."""
+        return sum(len(p) if isinstance(p, bytes) else _base64_length(p) for p in self._pieces())
+
+    def _pieces(self) -> Iterator[bytes | Image]:
+        """Bytes of JSON, and the images that stand between them."""
+        rest = {"output_mode": OUTPUT_MODES[self.modality], "temperature": self.temperature}
+        yield _json(rest)[:-1] + b',"history":['
+        for index, message in enumerate(self.history):
+            yield b"," * (index > 0) + b'{"role":"%s","content":[' % message.role.encode()
+            for place, part in enumerate(message.parts):
+                yield b"," * (place > 0)
+                yield from _content(part)
+            yield b"]}"
+        yield b"]}"
+
+
+def read_response(body: bytes, modality: Modality) -> Part:
+    """The answer in a response.
+
+    Raises:
+        ResponseError: the server says that its model failed, and why.
+        ProtocolError: it is no such answer: not JSON, another modality, empty, or a broken PNG.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {shortened(body.decode(errors='replace'))!r}") from error
+    response = answer.get("response") if isinstance(answer, dict) else None
+    if not isinstance(response, dict):
+        raise ProtocolError("not an object with a `response` object")
+    if response.get("error"):
+        raise ResponseError(shortened(str(response["error"])))
+    value = response.get(modality)
+    if not isinstance(value, str) or not value:
+        raise ProtocolError(f"`response` has no {modality}; it has {sorted(response) or 'nothing'}")
+    return Text(value) if modality == "text" else read_image(value, formats=("PNG",))
+
+
+def write_response(part: Part) -> dict[str, Any]:
+    """The response that carries an answer, as plain JSON values."""
+    if isinstance(part, Text):
+        return {"response": {"text": part.text}}
+    return {"response": {"image": base64.b64encode(part.read()).decode()}}
+
+
+def read_image(
+    value: str, *, formats: tuple[str, ...] = ("PNG", "JPEG"), max_pixels: int = MAX_PIXELS
+) -> Image:
+    """The image in a base64 text, decoded in full to see that it is one.
+
+    Raises:
+        ProtocolError: it is not base64, not of these formats, too large, damaged or cut off.
+    """
+    try:
+        encoded = base64.b64decode(value.partition(",")[2] or value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ProtocolError(f"an image is not base64: {error}") from error
+    _check_image(encoded, formats, max_pixels)
+    return Image.from_bytes(encoded)
+
+
+def shortened(text: str, longest: int = _MAX_REASON) -> str:
+    """The text, or its beginning and how long it was."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def _check_image(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> None:
+    from PIL import Image as Pillow
+
+    what = " or ".join(formats)
+    try:
+        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
+            width, height = opened.size
+            if width * height > max_pixels:
+                raise ProtocolError(f"an image has {width}x{height} pixels; the most is {max_pixels} in all")
+            if opened.format == "PNG" and _PNG_END not in encoded:
+                raise ProtocolError("an image is not a whole PNG: it has no end")
+            opened.verify()  # the checksums of a PNG
+        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
+            opened.load()
+    except ProtocolError:
+        raise
+    except Exception as error:  # Pillow promises no closed set for bytes from outside
+        raise ProtocolError(f"an image is not a whole {what}: {error}") from error
+
+
+def _content(part: Part) -> Iterator[bytes | Image]:
+    if isinstance(part, Text):
+        yield _json({"type": "text", "text": part.text})
+        return
+    yield b'{"type":"image","image":"'
+    yield part
+    yield b'"}'
+
+
+def _base64_length(image: Image) -> int:
+    source = image.source
+    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    return 4 * ((size + 2) // 3)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,336 @@
+"""The /infer protocol's client against real servers on loopback that answer, fail, stall and vanish."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imug_tts.backbones.imug_server import ImugServerBackbone
+from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Sampling, TimedOut
+from imug_tts.dialogue import Image, Message, Modality, Text
+from imug_tts.infer_protocol import ProtocolError, RequestBody, read_image, read_response
+from tests.infer_servers import (
+    Asked,
+    Fault,
+    InferServer,
+    Reply,
+    by_content,
+    drawn,
+    faulty,
+    infer_server,
+    unused_url,
+)
+
+PICTURE = Image.from_bytes(drawn(7))
+
+
+def asking(text: str, modality: Modality = "image", *, seeds: Sequence[int] = (0,)) -> Request:
+    history = (Message("user", (Text(text),)),)
+    return Request(history=history, modality=modality, seeds=tuple(seeds), sampling=Sampling(temperature=0.7))
+
+
+def client(*servers: InferServer | str, **knobs: Any) -> ImugServerBackbone:
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    return ImugServerBackbone(
+        **{"urls": urls, "model": "toy-1", "timeout_s": 5.0, "patience_s": 1.0, **knobs}
+    )
+
+
+def ask_all(backbone: ImugServerBackbone, requests: Sequence[Request]) -> list[Candidate | BackboneError]:
+    """As the engine does: one request a call, from as many threads as are declared."""
+
+    def ask(request: Request) -> Candidate | BackboneError:
+        try:
+            return backbone.generate([request])[0][0]
+        except BackboneError as error:
+            return error
+
+    with ThreadPoolExecutor(backbone.capabilities.concurrent_batches) as threads:
+        return list(threads.map(ask, requests))
+
+
+def calls_of(*servers: InferServer) -> int:
+    return sum(server.calls.total() for server in servers)
+
+
+def test_a_request_is_what_the_protocol_says(tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    file.write_bytes(drawn(3))
+    history = (
+        Message("system", (Text('Say "ä", please.\n'),)),
+        Message("user", (Text("draw"), PICTURE, Text("like this"))),
+        Message("assistant", (Image(None, file),)),
+        Message("user", (Text("and now?"),)),
+    )
+    with infer_server() as server:
+        request = Request(history=history, modality="text", seeds=(4,), sampling=Sampling(temperature=0.7))
+        [[candidate]] = client(f"{server.url}/infer/").generate([request])
+    assert isinstance(candidate.output, Text)
+    assert (candidate.cost.calls, candidate.cost.images, candidate.p_yes) == (1, 0, None)
+    assert json.loads(server.last) == {
+        "output_mode": "text_only",
+        "temperature": 0.7,
+        "history": [
+            {"role": "system", "content": [{"type": "text", "text": 'Say "ä", please.\n'}]},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "draw"},
+                    {"type": "image", "image": base64.b64encode(drawn(7)).decode()},
+                    {"type": "text", "text": "like this"},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [{"type": "image", "image": base64.b64encode(drawn(3)).decode()}],
+            },
+            {"role": "user", "content": [{"type": "text", "text": "and now?"}]},
+        ],
+    }
+
+
+@given(
+    st.lists(st.text() | st.binary().map(Image.from_bytes), min_size=1, max_size=4),
+    st.sampled_from(["text", "image"]),
+)
+def test_the_length_of_a_body_is_known_before_it_is_made(
+    parts: list[str | Image], modality: Modality
+) -> None:
+    message = Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+    body = RequestBody(history=[message, message], modality=modality, temperature=1.0)
+    whole = b"".join(body)
+    assert len(whole) == len(body)
+    assert len(json.loads(whole)["history"][1]["content"]) == len(parts)
+
+
+def test_n_candidates_are_n_calls() -> None:
+    with infer_server() as server:
+        [candidates] = client(server).generate([asking("a star", seeds=(1, 2, 3))])
+    assert len(candidates) == calls_of(server) == 3
+    assert all(isinstance(candidate.output, Image) for candidate in candidates)
+
+
+def test_work_goes_to_every_server_and_a_slow_one_gets_less() -> None:
+    with ExitStack() as stack:
+        fast = [stack.enter_context(infer_server(by_content(0.01))) for _ in range(3)]
+        slow = stack.enter_context(infer_server(by_content(0.06)))
+        answers = ask_all(client(*fast, slow), [asking(str(n)) for n in range(200)])
+    assert all(isinstance(answer, Candidate) for answer in answers)
+    assert calls_of(*fast, slow) == 200
+    assert all(calls_of(server) > 40 for server in fast)
+    assert 0 < calls_of(slow) < 30
+    assert {server.most_at_once for server in [*fast, slow]} == {1}
+
+
+def test_the_last_call_waits_for_a_fast_server_rather_than_for_a_slow_one() -> None:
+    with infer_server(by_content(0.02)) as fast, infer_server(by_content(0.4)) as slow:
+        backbone = client(fast, slow)
+        ask_all(backbone, [asking(f"first {n}") for n in range(40)])
+        before = calls_of(slow)
+        assert before
+        for n in range(4):
+            with ThreadPoolExecutor(2) as two:  # one may think that both servers are needed
+                list(two.map(backbone.generate, [[asking(f"{n}a")], [asking(f"{n}b")]]))
+        assert calls_of(slow) == before
+
+
+def test_a_server_takes_as_many_calls_at_once_as_it_is_said_to() -> None:
+    with infer_server(by_content(0.02), slots=3) as server:
+        ask_all(client(server, per_server=3), [asking(str(n)) for n in range(30)])
+    assert server.most_at_once == 3
+
+
+@pytest.mark.parametrize("fault", ["error", "status", "truncated", "garbage", "hang_up", "empty"])
+def test_what_fails_once_is_asked_again(fault: Fault) -> None:
+    with infer_server(faulty(by_content(), fault, one_in=5, times=1)) as server:
+        answers = ask_all(client(server), [asking(str(n)) for n in range(30)])
+    candidates = [answer for answer in answers if isinstance(answer, Candidate)]
+    failed = sum(times > 1 for times in server.calls.values())
+    assert len(candidates) == 30
+    assert failed > 1
+    assert sum(candidate.cost.calls for candidate in candidates) == calls_of(server) == 30 + failed
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("error", "the model failed: CUDA out of memory"),
+        ("status", "HTTP status 500: .*Inference failed"),
+        ("truncated", "not a whole PNG"),
+        ("garbage", "not JSON: '<html>Bad gateway"),
+        ("hang_up", "disconnected"),
+        ("empty", "`response` has no image"),
+    ],
+)
+def test_what_fails_for_ever_fails_alone_with_its_reason(fault: Fault, reason: str) -> None:
+    with infer_server(faulty(by_content(), fault, one_in=10)) as server:
+        answers = ask_all(client(server, patience_s=30), [asking(str(n)) for n in range(30)])
+    failures = [answer for answer in answers if isinstance(answer, BackboneError)]
+    assert 0 < len(failures) < 10
+    for failure in failures:
+        assert len(str(failure)) < 700
+        with pytest.raises(BackboneError, match=reason):
+            raise failure
+    assert calls_of(server) == 30 + 2 * len(failures)
+
+
+def test_the_wrong_of_the_request_is_not_asked_again() -> None:
+    with infer_server(lambda asked: Reply(status=422, body=b'{"detail":"history is empty"}')) as server:
+        with pytest.raises(BackboneError, match=r"422.*history is empty"):
+            client(server).generate([asking("a star")])
+        assert calls_of(server) == 1
+
+
+def test_a_server_that_asks_for_time_is_given_it() -> None:
+    def answer(asked: Asked) -> Reply:
+        busy = Reply(status=429, headers="retry-after: 1\r\n")
+        return busy if asked.times == 0 else by_content()(asked)
+
+    with infer_server(answer) as server:
+        started = time.monotonic()
+        [[candidate]] = client(server, patience_s=30).generate([asking("a star")])
+    assert candidate.cost.calls == 2
+    assert 1 <= time.monotonic() - started < 3
+
+
+def test_one_dead_server_of_two_costs_no_call() -> None:
+    with infer_server() as server:
+        answers = ask_all(client(unused_url(), server), [asking(str(n)) for n in range(40)])
+    assert all(isinstance(answer, Candidate) and answer.cost.calls == 1 for answer in answers)
+    assert calls_of(server) == 40
+
+
+def test_a_server_that_comes_back_is_probed_and_used_again() -> None:
+    with infer_server() as steady, infer_server() as shaky:
+        backbone = client(steady, shaky)
+        working = shaky.answer
+        shaky.answer, shaky.healthy = faulty(working, "status"), False
+        ask_all(backbone, [asking(f"before {n}") for n in range(20)])
+        sick = calls_of(shaky)
+        assert sick <= 4
+        shaky.answer, shaky.healthy = working, True
+        deadline = time.monotonic() + 10
+        while calls_of(shaky) == sick and time.monotonic() < deadline:
+            ask_all(backbone, [asking(f"after {time.monotonic()} {n}") for n in range(8)])
+        assert calls_of(shaky) > sick
+        assert shaky.probes > 0
+
+
+def test_when_every_server_is_down_calls_fail_within_a_bounded_time() -> None:
+    backbone = client(unused_url(), unused_url(), patience_s=0.5)
+    started = time.monotonic()
+    answers = ask_all(backbone, [asking(str(n)) for n in range(200)])
+    assert time.monotonic() - started < 5
+    for answer in answers:
+        assert isinstance(answer, BackboneError)
+        assert "every server has been failing for more than 0.5 s" in str(answer)
+        assert all(url in str(answer) for url in backbone.urls)
+
+
+def test_a_call_that_takes_too_long_has_timed_out() -> None:
+    with infer_server(by_content(latency_s=1.0)) as server:
+        with pytest.raises(TimedOut, match=r"longer than 0\.2 s"):
+            client(server, timeout_s=0.2, max_attempts=2).generate([asking("a star")])
+        assert calls_of(server) == 2
+
+
+def test_a_response_that_trickles_has_timed_out_too() -> None:
+    import socket
+    import threading
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+            try:
+                for _ in range(100):
+                    connection.sendall(b" ")
+                    time.sleep(0.05)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        backbone = client(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.3, max_attempts=1)
+        with pytest.raises(TimedOut):
+            backbone.generate([asking("a star")])
+        thread.join()
+
+
+@given(cut=st.integers(1, len(drawn(7)) - 1))
+def test_every_truncated_picture_is_refused(cut: int) -> None:
+    with pytest.raises(ProtocolError, match="not a whole PNG"):
+        read_image(base64.b64encode(drawn(7)[:cut]).decode(), formats=("PNG",))
+
+
+@given(place=st.integers(0, len(drawn(7)) - 1), flip=st.integers(1, 255))
+def test_every_damaged_picture_is_refused(place: int, flip: int) -> None:
+    damaged = bytearray(drawn(7))
+    damaged[place] ^= flip
+    with pytest.raises(ProtocolError):
+        read_image(base64.b64encode(damaged).decode(), formats=("PNG",))
+
+
+def test_a_picture_may_carry_a_data_prefix_and_not_too_many_pixels() -> None:
+    encoded = base64.b64encode(drawn(7)).decode()
+    assert read_image(f"data:image/png;base64,{encoded}") == PICTURE
+    with pytest.raises(ProtocolError, match="64x64 pixels; the most is 4000"):
+        read_image(encoded, max_pixels=4000)
+    with pytest.raises(ProtocolError, match="not base64"):
+        read_image("!" + encoded)
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda x: (
+            st.lists(x) | st.dictionaries(st.sampled_from(["response", "text", "image"]) | st.text(), x)
+        ),
+    ).map(lambda x: json.dumps(x).encode())
+)
+def test_whatever_comes_back_is_an_answer_or_a_protocol_error(body: bytes) -> None:
+    with suppress(ProtocolError):
+        assert read_response(body, "text").modality == "text"
+
+
+def test_the_model_or_else_its_servers_are_a_part_of_the_identity() -> None:
+    one, other = "http://a:1", "http://b:1"
+    assert client(one).identity == client(other).identity
+    assert client(one, model="toy-2").identity != client(one).identity
+    assert client(one, model=None).identity != client(other, model=None).identity
+    assert client(one, other, model=None).identity == client(other, one, model=None).identity
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"urls": []}, "one server or more"),
+        ({"urls": ["http://a:1", "http://a:1/infer"]}, "each once"),
+        ({"urls": ["ftp://a"]}, "write http://HOST:PORT"),
+        ({"urls": ["a:8000"]}, "write http://HOST:PORT"),
+        ({"urls": ["http://a:none"]}, "write http://HOST:PORT"),
+        ({"urls": ["http://me:hush@a:1"]}, "holds a password"),
+        ({"outputs": ["sound"]}, "text, image or both"),
+        ({"per_server": 0}, "per_server is 0"),
+        ({"max_attempts": 0}, "max_attempts is 0"),
+        ({"timeout_s": 0}, "timeout_s is 0"),
+        ({"patience_s": -1}, "patience_s is -1"),
+    ],
+)
+def test_knobs_out_of_range_are_refused(knobs: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words) as error:
+        ImugServerBackbone(**knobs)
+    assert "hush" not in str(error.value)
