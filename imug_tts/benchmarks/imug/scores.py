@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from imug_tts.benchmarks.imug.jsonl import read_objects
 from imug_tts.contracts import ConfigurationError
-from imug_tts.files import write_atomically
+from imug_tts.files import plain_name, write_atomically
 
 __all__ = ["MAX_POINT", "Place", "Record", "place_of", "read_scores", "write_scores"]
 
@@ -39,6 +39,9 @@ class Place(NamedTuple):
     task: str
     sample_id: str
     turn: int
+
+    def __str__(self) -> str:
+        return f"turn {self.turn} of {self.domain}/{self.task}/{self.sample_id}"
 
 
 class _Kind(NamedTuple):
@@ -63,8 +66,10 @@ def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
     The score of a text turn is the one by which its run was scored (`scoring.mcq`).
 
     Raises:
+        ConfigurationError: an image has no points in its `score_detail`, or `model` cannot name a file.
         StorageError: the files could not be written.
     """
+    plain_name(model)
     scored = [record for record in records if record["outcome"] == "scored"]
     texts = [record for record in scored if record["modality"] == "text"]
     images = [record for record in scored if record["modality"] == "image"]
@@ -80,8 +85,12 @@ def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
 
 
 def _image_entry(record: Record) -> Entry:
+    if "points" not in record["score_detail"]:
+        raise ConfigurationError(
+            f"{place_of(record)} is not scored by points of 0-5, so there is no official form of its score"
+        )
     points = enumerate(record["score_detail"]["points"], 1)
-    scores = [{"point_id": number, "score": points} for number, points in points]
+    scores = [{"point_id": number, "score": score} for number, score in points]
     return {**_names(record), "turn": record["turn"], "scores": scores}
 
 
@@ -195,17 +204,13 @@ def _number(value: object) -> int | float:
 def _warn_of_oddities(model: str, records: Iterable[Record]) -> None:
     counts = Counter((place_of(record), record["modality"]) for record in records)
     oddities = {
-        "scored twice; the official summary counts both": [
-            place for (place, _), n in counts.items() if n > 1
-        ],
+        "scored twice; the official summary counts both": [p for (p, _), n in counts.items() if n > 1],
         "off the scale; the official summary counts it": [place_of(r) for r in records if _off_scale(r)],
     }
     for what, places in oddities.items():
         if places:
-            domain, task, sample_id, turn = places[0]
-            first = f"turn {turn} of {domain}/{task}/{sample_id}"
             more = f" ({len(places)} such turns)" if len(places) > 1 else ""
-            warnings.warn(f"scores of {model}: {first} is {what}{more}", stacklevel=3)
+            warnings.warn(f"scores of {model}: {places[0]} is {what}{more}", stacklevel=3)
 
 
 def _off_scale(record: Record) -> bool:

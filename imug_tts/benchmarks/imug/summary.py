@@ -100,10 +100,9 @@ def _with_missing(model: str, records: Iterable[Record], planned: Iterable[_Turn
         else:
             strange.append(turn.place)
     if strange:
-        domain, task, sample_id, number = strange[0]
         warnings.warn(
             f"scores of {model}: {len(strange)} are of no turn of this benchmark and are left out, "
-            f"the first of turn {number} of {domain}/{task}/{sample_id}",
+            f"the first of {strange[0]}",
             stacklevel=4,
         )
     return [*scored.values(), *missing.values()]
