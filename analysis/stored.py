@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from analysis.records import SampleKey, run_folders
 
-__all__ = ["Arm", "StoredDialogue", "StoredTurn", "image_bytes", "stored_dialogues"]
+__all__ = ["Arm", "StoredDialogue", "StoredTurn", "image_path", "stored_dialogues"]
 
 
 class Arm(NamedTuple):
@@ -48,10 +48,9 @@ def stored_dialogues(study: Path) -> Iterator[StoredDialogue]:
                 yield StoredDialogue(folder, arm, sample, list(turns))
 
 
-def image_bytes(folder: Path, sha256: str) -> bytes | None:
-    """An image of the run in `folder`; None where its file is gone."""
-    path = folder / "images" / f"{sha256}.png"
-    return path.read_bytes() if path.is_file() else None
+def image_path(folder: Path, sha256: str) -> Path:
+    """Where the run in `folder` keeps an image, which may be gone."""
+    return folder / "images" / f"{sha256}.png"
 
 
 def _turns(folder: Path) -> Iterator[StoredTurn]:

@@ -21,10 +21,8 @@ EMBED_LIMIT = 16 * 1024 * 1024
 """Bytes of images that a page carries inside; with more, it refers to the files beside it."""
 
 
-def write_page(
-    path: Path, package: str, *, title: str, slots: dict[str, str], data: Iterable[str]
-) -> Path:
-    """Write `page.html` of `package` with its `page.css` and `page.js` behind those that all pages share, then `data`.
+def write_page(path: Path, package: str, *, title: str, slots: dict[str, str], data: Iterable[str]) -> Path:
+    """Write `page.html` of `package` with its style and script, behind those of all pages, and `data`.
 
     The policy in the page's head admits this one script and this one style by their hashes, and no
     request to anywhere but files beside the page. `slots` are HTML, escaped by whoever made it;

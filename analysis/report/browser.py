@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from analysis.records import SampleKey, Study, run_folders
-from analysis.stored import Arm, StoredDialogue, image_bytes, stored_dialogues
+from analysis.stored import Arm, StoredDialogue, image_path, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, pack, packed_script
 
 __all__ = ["scripts"]
@@ -59,7 +59,7 @@ def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
         lines = "\n".join(dialogue.packed)
         yield f'<script type="text/plain" id="dialogue-{position}">{lines}</script>\n'
     for sha256, folder in (images or {}).items():
-        yield embedded_image(sha256, image_bytes(folder, sha256) or b"")
+        yield embedded_image(sha256, image_path(folder, sha256).read_bytes())
 
 
 def _planned(study: Study) -> dict[SampleKey, _Dialogue]:

@@ -41,12 +41,9 @@ def _rendered(text: str) -> str:
 
 def figures(folder: Path) -> str:
     """Every PNG of `folder`, inside the page."""
-    return "".join(
-        f'<figure><img src="{data_uri(path)}" alt="{_caption(path)}"><figcaption>{_caption(path)}</figcaption>'
-        "</figure>"
-        for path in sorted(folder.glob("*.png"))
-    )
+    return "".join(_figure(path) for path in sorted(folder.glob("*.png")))
 
 
-def _caption(path: Path) -> str:
-    return html.escape(path.stem.replace("_", " ").capitalize())
+def _figure(path: Path) -> str:
+    caption = html.escape(path.stem.replace("_", " ").capitalize())
+    return f'<figure><img src="{data_uri(path)}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

@@ -109,6 +109,7 @@ const outcomesOf = (cells) =>
 /* ---- the list ---- */
 
 const percent = (score) => (score === undefined ? "–" : String(Math.round(100 * score)));
+const rounded = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3))));
 const words = (name) => String(name).replaceAll("_", " ");
 
 function gainMark(gain) {
@@ -279,6 +280,12 @@ const outcomeMark = (cell) =>
     : typeof cell === "number" ? scoreMark(cell)
     : h("span", { class: "outcome" }, words(cell));
 
+/** The name of an arm, which may break behind the joints of a nesting. */
+function armName(arm) {
+  const pieces = arm.strategy.split(/(?<=[+_])/).flatMap((piece) => [piece, h("wbr")]);
+  return [pieces, h("small", null, arm.label.slice(arm.strategy.length).replace(" · ", ""))];
+}
+
 /** All turns at a glance: what was asked, and what each shown arm answered. */
 function filmstrip(dialogue, arms, current) {
   const turns = [...dialogue.modalities].map((_, position) => position + 1);
@@ -287,7 +294,7 @@ function filmstrip(dialogue, arms, current) {
     h("button", { type: "button", "aria-pressed": String(turn === current), click: () => go({ turn: String(turn) }) },
       `Turn ${turn}`, h("small", null, dialogue.modalities[turn - 1] === "i" ? "image" : "text"))));
   const row = (name, content) => h("tr", null, h("th", { scope: "row" }, name), turns.map((turn) => cell(turn, content(turn))));
-  const answers = arms.map((arm) => row(arm.label, (turn) => {
+  const answers = arms.map((arm) => row(armName(arm), (turn) => {
     const there = record(arm, turn);
     const value = there?.response?.output;
     return [value && part(value, there.images, `${arm.strategy}, turn ${turn}`), outcomeMark(dialogue.cells.get(arm.number)?.[turn - 1])];
@@ -326,7 +333,7 @@ function answer(dialogue, arm, turn) {
 
 /** What the model saw before this turn's question: earlier questions, and the answers that its history holds. */
 function seen(arm, turn) {
-  const told = { own: "its own earlier answers", gold: "reference answers", swap: "the answers of another run" }[arm.history];
+  const told = { own: "its own earlier answers", gold: "reference answers" }[arm.history] ?? "the answers of another run";
   const messages = [];
   for (let earlier = 1; earlier < turn; earlier += 1) {
     const asked = anyRecord(earlier);
@@ -344,9 +351,10 @@ function remembered(arm, turn, source) {
     const gold = anyRecord(turn);
     return part(gold?.reference, gold?.images, alt);
   }
-  if (arm.history === "swap") {
-    const origin = [...opened.records.values()].map((turns) => turns.get(turn)).find((r) => r && r.run === source);
-    return origin ? part(origin.response?.output, origin.images, alt) : h("p", { class: "muted" }, `from ${source ?? "a run"} that is not in this study`);
+  if (arm.history !== "own") {
+    const run = source?.split(":")[0];
+    const origin = [...opened.records.values()].map((turns) => turns.get(turn)).find((there) => there && there.run === run);
+    return origin ? part(origin.response?.output, origin.images, alt) : h("p", { class: "muted" }, `an answer of ${run ?? "a run"}, which is not in this study`);
   }
   const plan = arm.strategy.includes("keep_plan") && there?.response?.plan;
   return [plan && h("p", { class: "text plan" }, plan), part(there?.response?.output, there?.images, alt)];
@@ -365,8 +373,8 @@ function node(response, there, parent) {
       response.thought && labelled("Thought", h("p", { class: "text" }, response.thought)),
       verdict && verdictLine(verdict),
       detailOf(response)),
-    candidates.length > 0 && h("div", { class: "candidates" },
-      h("p", { class: "why" }, whyChosen(response)),
+    candidates.length > 0 && h("details", { class: "candidates", open: !parent },
+      h("summary", { class: "why" }, whyChosen(response)),
       h("ol", { start: "0" }, candidates.map((candidate, number) => candidateItem(candidate, number, number === chosen, there, response)))));
 }
 
@@ -398,6 +406,8 @@ function verdictLine(verdict) {
     verdict.detail && h("details", null, h("summary", null, "what the judge said"), h("p", { class: "text" }, verdict.detail)));
 }
 
+const plainText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
 /** How the scorer graded: its points with their texts, or whatever fields it left. */
 function detailOf({ score, score_detail: detail }) {
   if (score == null) return null;
@@ -405,7 +415,7 @@ function detailOf({ score, score_detail: detail }) {
   const graded = Array.isArray(points) && h("ol", { class: "graded" }, points.map((point, position) =>
     h("li", null, h("b", null, String(point)), " ", texts?.[position] ?? `point ${position + 1}`)));
   const others = Object.entries(rest).map(([name, value]) =>
-    h("div", null, h("dt", null, words(name)), h("dd", null, typeof value === "object" ? JSON.stringify(value) : String(value))));
+    h("div", null, h("dt", null, words(name)), h("dd", null, typeof value === "number" ? rounded(value) : plainText(value))));
   return h("details", { class: "scored" }, h("summary", null, `Scorer: ${percent(score)} of 100`), graded, others.length > 0 && h("dl", null, others));
 }
 
@@ -414,11 +424,10 @@ function costTable({ cost = {} }) {
     new_tokens: "new tokens", seconds: "seconds", dollars: "dollars" };
   const payers = Object.entries(cost);
   const used = Object.keys(columns).filter((column) => payers.some(([, spent]) => spent[column]));
-  const number = (value) => (Number.isInteger(value) ? value.toLocaleString("en") : Number(value).toPrecision(3));
   return h("details", { class: "cost" }, h("summary", null, "Cost"), h("table", null,
     h("thead", null, h("tr", null, h("td"), used.map((column) => h("th", { scope: "col" }, columns[column])))),
     h("tbody", null, payers.map(([payer, spent]) =>
-      h("tr", null, h("th", { scope: "row" }, payer), used.map((column) => h("td", null, number(spent[column] ?? 0))))))));
+      h("tr", null, h("th", { scope: "row" }, payer), used.map((column) => h("td", null, rounded(spent[column] ?? 0))))))));
 }
 
 /** The scores of every arm at every turn; a row opens its arm. */

@@ -1,0 +1,1 @@
+"""Labels by humans: a blind random sample of image turns, a page to label it on, and the way back."""

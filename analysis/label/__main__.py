@@ -1,0 +1,79 @@
+"""`python -m analysis.label STUDY --out labels`: draw image turns to label by hand, blind to the strategy.
+
+Send the labellers `label.html` (and `images/`, if there is one) and keep `key.csv`. What they export comes
+back with `python -m analysis.label STUDY --merge labels.csv --key labels/key.csv --out runs_with_human.csv`,
+and `python -m analysis runs_with_human.csv --out DIR` analyses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.label.draw import draw, write_labelling
+from analysis.label.merge import merge
+from analysis.records import StudyError, load_study
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw or merge; returns 0, or 2 when the study or the labels cannot be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.merge is None:
+            _draw(options)
+        else:
+            merged = merge(options.study, options.merge, options.key or options.merge.with_name("key.csv"))
+            merged.write(options.out)
+            print(f"{merged.num_labelled} labelled turns; written: {options.out}")
+    except (StudyError, OSError) as error:
+        print(f"analysis.label: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _draw(options: argparse.Namespace) -> None:
+    study = load_study(options.study)
+    strategies = options.strategies.split(",") if options.strategies else None
+    items = draw(study, num_turns=options.n, seed=options.seed, strategies=strategies)
+    page, key = write_labelling(items, options.out)
+    print(
+        f"{len(items)} images to label: {page}",
+        f"which strategy drew which (keep it to yourself): {key}",
+        sep="\n",
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.label",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to draw into, or the CSV to merge into"
+    )
+    parser.add_argument(
+        "--n",
+        type=_positive,
+        default=100,
+        help="turns to draw, each labelled for every strategy (default: 100)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
+    parser.add_argument("--strategies", help="names to draw from, with commas between (default: all)")
+    parser.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
+    parser.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too few; give at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Joining what humans said of images with the records of a study, as one long CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.label.draw import KEY_COLUMNS
+from analysis.records import Key, SampleKey, StudyError, load_study
+from analysis.stored import stored_dialogues
+
+__all__ = ["Merged", "merge"]
+
+COLUMNS = (
+    "run", "strategy", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns", "modality",
+    "history", "history_from", "outcome", "score", "nfe", "new_tokens", "seconds", "num_candidates",
+    "benchmark", "human_score",
+)  # fmt: skip
+LABEL_COLUMNS = ("item", "point", "score")
+FULL_MARKS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """The turns of a study, with the human score of those that have one."""
+
+    rows: list[dict[str, Any]]
+    num_labelled: int
+
+    def write(self, path: Path) -> None:
+        """Write the long CSV that `python -m analysis` reads; `human_score` is blank where unlabelled."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def merge(study: Path, labels: Path, key: Path) -> Merged:
+    """Join labels (mean over an item's points, of 5, in [0, 1]) with the records of `study`.
+
+    Raises:
+        StudyError: the study cannot be read, a file lacks columns, a grade is not 0 to 5, or labels and
+            key or key and study do not belong together.
+    """
+    load_study(study)
+    scores = _human_scores(labels)
+    keyed = {k: scores[item] for item, k in _read_key(key, labels, scores) if item in scores}
+    rows = []
+    for stored in stored_dialogues(study):
+        for turn in stored.turns:
+            human = keyed.pop(Key(*stored.arm, stored.sample, turn.fields["turn"]), "")
+            rows.append({**turn.fields, "human_score": human})
+    if keyed:
+        raise StudyError(
+            f"{key}: {next(iter(keyed))} is not in {study}; merge into the study it was drawn from"
+        )
+    return Merged(rows=rows, num_labelled=sum(row["human_score"] != "" for row in rows))
+
+
+def _human_scores(path: Path) -> dict[str, float]:
+    grades: dict[str, dict[str, float]] = defaultdict(dict)
+    for place, row in _rows(path, LABEL_COLUMNS):
+        if row["point"] in grades[row["item"]]:
+            raise StudyError(
+                f"{place}: item {row['item']}, point {row['point']} is graded twice; keep one line"
+            )
+        grades[row["item"]][row["point"]] = _grade(place, row["score"])
+    return {item: sum(points.values()) / len(points) / FULL_MARKS for item, points in grades.items()}
+
+
+def _grade(place: str, text: str) -> float:
+    try:
+        grade = float(text)
+    except ValueError:
+        grade = -1.0
+    if not 0 <= grade <= FULL_MARKS:
+        raise StudyError(f"{place}: score is {text!r}; grades go from 0 to {FULL_MARKS}")
+    return grade
+
+
+def _read_key(path: Path, labels: Path, scores: Mapping[str, float]) -> Iterator[tuple[str, Key]]:
+    if not path.is_file():
+        raise StudyError(
+            f"{path}: no such file; name the key.csv that was written with the page: --key labels/key.csv"
+        )
+    rows = [row for _, row in _rows(path, KEY_COLUMNS)]
+    unknown = sorted(scores.keys() - {row["item"] for row in rows})
+    if unknown:
+        raise StudyError(f"{labels}: item {unknown[0]!r} is not in {path}; the two are of different drawings")
+    for row in rows:
+        sample = SampleKey(row["class"], row["domain"], row["task"], row["sample_id"])
+        yield row["item"], Key(row["strategy"], row["history"], int(row["seed"]), sample, int(row["turn"]))
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise StudyError(f"{path}: no column {missing[0]!r}; needed are {', '.join(columns)}")
+        for row in reader:
+            yield f"{path}, line {reader.line_num}", row
