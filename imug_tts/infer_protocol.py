@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Text
+from imug_tts.images import BrokenImage, check_image
 
 __all__ = [
     "OUTPUT_MODES",
@@ -35,8 +35,6 @@ __all__ = [
 OUTPUT_MODES: Final[Mapping[Modality, str]] = {"text": "text_only", "image": "image_only"}
 
 _MAX_REASON: Final = 500
-_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
-"""A whole chunk; Pillow does not miss it."""
 
 
 class ProtocolError(ValueError):
@@ -117,33 +115,16 @@ def read_image(
         encoded = base64.b64decode(value.partition(",")[2] or value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ProtocolError(f"an image is not base64: {error}") from error
-    _check_image(encoded, formats, max_pixels)
+    try:
+        check_image(encoded, formats=formats, max_pixels=max_pixels)
+    except BrokenImage as error:
+        raise ProtocolError(f"an image {error}") from error
     return Image.from_bytes(encoded)
 
 
 def shortened(text: str, longest: int = _MAX_REASON) -> str:
     """The text, or its beginning and how long it was."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
-
-
-def _check_image(encoded: bytes, formats: tuple[str, ...], max_pixels: int) -> None:
-    from PIL import Image as Pillow
-
-    what = " or ".join(formats)
-    try:
-        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
-            width, height = opened.size
-            if width * height > max_pixels:
-                raise ProtocolError(f"an image has {width}x{height} pixels; the most is {max_pixels} in all")
-            if opened.format == "PNG" and _PNG_END not in encoded:
-                raise ProtocolError("an image is not a whole PNG: it has no end")
-            opened.verify()  # the checksums of a PNG
-        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
-            opened.load()
-    except ProtocolError:
-        raise
-    except Exception as error:  # Pillow promises no closed set for bytes from outside
-        raise ProtocolError(f"an image is not a whole {what}: {error}") from error
 
 
 def _content(part: Part) -> Iterator[bytes | Image]:

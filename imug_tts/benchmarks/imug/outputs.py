@@ -23,6 +23,7 @@ from imug_tts.benchmarks.imug.records import SampleName, SampleRecord, what_is_w
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.files import plain_name, write_atomically
+from imug_tts.images import BrokenImage, check_image
 
 __all__ = ["Key", "Outputs", "read_outputs", "write_outputs"]
 
@@ -31,7 +32,6 @@ Key = tuple[str, int]
 
 _ERROR: Final = "ERROR:"
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
-_SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,17 +119,16 @@ def _answer(folder: Path, question: Question, responses: Mapping[int, object]) -
         return f"an image is due, the response is text: {response[:200]!r}"
     try:
         return _image(folder, name)
+    except BrokenImage as error:
+        return f"{name} {error}"
     except (OSError, ValueError) as error:
         return f"{name}: {_reason(error)}"
 
 
 def _image(folder: Path, name: str) -> Image:
     encoded = _read(folder, name)
-    if not encoded.startswith(_SIGNATURES):
-        raise ValueError("neither PNG nor JPEG")
-    image = Image.from_bytes(encoded)
-    image.pixels()
-    return Image(image.sha256, folder / name)
+    check_image(encoded)
+    return Image(Image.from_bytes(encoded).sha256, folder / name)
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -148,7 +147,7 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
 
     `records` are the objects of benchmark.jsonl. Samples of which no turn was tried are not written; in the
     others a turn that was not tried is written as failed. A text that begins with "ERROR:" is written as it
-    is, and reads as a failure.
+    is, and reads as a failure. Half a surrogate pair, which no file can hold, becomes a question mark.
 
     Raises:
         ConfigurationError: `folder` is not empty, a record is none or leads out of it, or a sample has none.
@@ -187,7 +186,8 @@ def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: O
         failure = outputs.failures.get((name, task["turn"]), "not tried, because an earlier turn failed")
         tasks.append({**task, "model_response": _response(task, answer, failure)})
     result = {key: value for key, value in record.items() if key != "system_prompt"} | {"tasks": tasks}
-    write_atomically(folder / "result.json", _encoded(result))
+    encoded = json.dumps(result, indent=2, ensure_ascii=False).encode(errors="replace")
+    write_atomically(folder / "result.json", encoded)
 
 
 def _image_name(task: Mapping[str, Any]) -> str:
@@ -198,10 +198,3 @@ def _response(task: Mapping[str, Any], answer: Part | None, failure: str) -> str
     if answer is None:
         return f"{_ERROR} {failure}"
     return answer.text if isinstance(answer, Text) else _image_name(task)
-
-
-def _encoded(result: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(result, indent=2, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can hold
-        return json.dumps(result, indent=2).encode()

@@ -1,0 +1,44 @@
+"""Whether bytes from outside are a whole image."""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+from imug_tts.dialogue import MAX_PIXELS
+
+__all__ = ["BrokenImage", "check_image"]
+
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+"""A whole chunk; Pillow does not miss it."""
+
+
+class BrokenImage(ValueError):
+    """Bytes that are no whole image. The message begins with a verb: "is not ...", "has ..."."""
+
+
+def check_image(
+    encoded: bytes, *, formats: tuple[str, ...] = ("PNG", "JPEG"), max_pixels: int = MAX_PIXELS
+) -> None:
+    """Decode in full, with the checksums of a PNG.
+
+    Raises:
+        BrokenImage: it is of none of these formats, too large, damaged or cut off.
+    """
+    from PIL import Image as Pillow
+
+    what = " or ".join(formats)
+    try:
+        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
+            width, height = opened.size
+            if width * height > max_pixels:
+                raise BrokenImage(f"has {width}x{height} pixels; the most is {max_pixels} in all")
+            if opened.format == "PNG" and _PNG_END not in encoded:
+                raise BrokenImage("is not a whole PNG: it has no end")
+            opened.verify()  # the checksums of a PNG
+        with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
+            opened.load()
+    except BrokenImage:
+        raise
+    except Exception as error:  # Pillow promises no closed set for bytes from outside
+        raise BrokenImage(f"is not a whole {what}: {error}") from error
