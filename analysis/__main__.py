@@ -1,28 +1,38 @@
-"""`python -m analysis runs/demo`: the ablation table, the figure and every number of a study."""
+"""`python -m analysis STUDY`: the tables, figures and every number of a study or a long CSV."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from analysis.ablation import Ablation, ablation, to_json
-from analysis.figures import draw_scores_over_turns
-from analysis.records import StudyError, load_study
-from analysis.tables import to_markdown, to_terminal
+from analysis.ablation import Ablation, ablation
+from analysis.figures import draw_figures
+from analysis.layout import to_latex, to_markdown
+from analysis.long_csv import load_csv
+from analysis.numbers import to_json
+from analysis.records import Study, StudyError, load_study
+from analysis.tables import caption, tables
+from analysis.terminal import to_terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Analyse a study; returns 0, or 2 when its records cannot be used."""
     options = _parser().parse_args(arguments)
-    out = options.out or options.study / "analysis"
+    out = options.out or _default_out(options.study)
     try:
-        study = load_study(options.study)
-        result = ablation(study, baseline=options.baseline, resamples=options.resamples, seed=options.seed)
+        study = load_csv(options.study) if options.study.is_file() else load_study(options.study)
+        result = ablation(
+            study,
+            baseline=options.baseline,
+            resamples=options.resamples,
+            seed=options.seed,
+            cluster=options.cluster,
+        )
         print(to_terminal(result))
-        paths = _write(result, out)
+        paths = list(_write(study, result, out))
     except (StudyError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
@@ -30,23 +40,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(result: Ablation, out: Path) -> list[Path]:
-    out.mkdir(parents=True, exist_ok=True)
-    table, numbers = out / "table.md", out / "analysis.json"
-    table.write_text(to_markdown(result), encoding="utf-8")
+def _default_out(study: Path) -> Path:
+    return study.parent / f"{study.stem}_analysis" if study.is_file() else study / "analysis"
+
+
+def _write(study: Study, result: Ablation, out: Path) -> Iterator[Path]:
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    (out / "figures").mkdir(exist_ok=True)
+    numbers = out / "analysis.json"
     numbers.write_text(json.dumps(to_json(result), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return [table, numbers, *draw_scores_over_turns(result, out)]
+    yield numbers
+    words = caption(result)
+    for table in tables(result):
+        path = out / "tables" / table.name
+        path.with_suffix(".md").write_text(to_markdown(table, words), encoding="utf-8")
+        path.with_suffix(".tex").write_text(to_latex(table, words), encoding="utf-8")
+    yield out / "tables"
+    draw_figures(result, out / "figures")
+    yield out / "figures"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
-    parser.add_argument("--out", type=Path, help="where to write (default: STUDY/analysis)")
+    parser.add_argument("study", type=Path, help="folder with the runs of one study, or a CSV of turns")
+    parser.add_argument("--out", type=Path, help="where to write (default: STUDY/analysis, or beside the CSV)")
     parser.add_argument("--baseline", help='strategy that gains are measured against (default: "direct")')
     parser.add_argument(
         "--resamples", type=_positive, default=10_000, help="bootstrap resamples (default: 10000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--cluster", choices=("sample", "task"), default="sample", help="unit that is independent (default: sample)"
+    )
     return parser
 
 

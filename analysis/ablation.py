@@ -1,45 +1,52 @@
-"""Every number of the ablation table, from the stored records of one study."""
+"""Every number of an analysis, from the turns of one study."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
-from analysis.bootstrap import Bootstrap, Estimate, Floats
-from analysis.exposure_bias import ExposureBias, exposure_bias
+from analysis.agreement import Agreement, agreement
+from analysis.bootstrap import Bootstrap, Floats
+from analysis.compute import Efficiency, costs, efficiency, pareto_front
+from analysis.estimands import estimates, gap
+from analysis.groups import Group, groups
+from analysis.inference import FEW_SAMPLES, Estimate, Inference
 from analysis.panel import Panel, Quantity, is_part_of
-from analysis.records import Cost, Study, StudyError
+from analysis.propagation import Propagation, propagation
+from analysis.records import Study, StudyError
 from analysis.responses import layers
+from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
+from analysis.sensitivity import Check, checks
+from analysis.statistic import mean
+from analysis.wording import Finding, Tier, finding
 
-__all__ = ["Ablation", "Arm", "Nesting", "ablation", "to_json"]
+__all__ = ["Ablation", "Arm", "Cluster", "Nesting", "Synergy", "ablation"]
 
-Finding = Literal["gain", "none", "loss"]
-FEW_SAMPLES = 200
+Cluster = Literal["sample", "task"]
+Verdict = Literal["gain", "none", "loss"]
+FEW_CLUSTERS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """What the table says of one strategy. Scores and differences lie in [0, 1] and [-1, 1]."""
+    """What is known of one strategy. Scores and differences lie in [0, 1] and [-1, 1]."""
 
     strategy: str
     oracle: bool
     num_samples: int
-    image: Estimate
     num_scored: int
     """Image turns with a score behind own history, one per seed."""
     num_planned: int
     bounds: tuple[float, float]
     """Image score if every missing turn scored 0, and if every one scored 1."""
-    gain: Estimate | None
-    """Image score less the baseline's on the same cells; None for the baseline itself."""
-    gain_by_class: Mapping[str, Estimate]
+    estimates: Mapping[str, Estimate]
+    """By estimand; those that do not apply are undefined and say why."""
     step: Estimate
     text: Estimate
     static: Estimate
@@ -49,10 +56,16 @@ class Arm:
     own: tuple[Estimate, ...]
     """Image score at turns 1, 2, ... behind own history."""
     gold: tuple[Estimate, ...]
-    """The same behind reference history; undefined at turn 1, which has no history."""
-    exposure_bias: ExposureBias | None
+    """The same behind gold history; undefined at turn 1, which has no history."""
+    gaps: tuple[Estimate, ...]
+    """Gold less own, paired, at turns 1, 2, ..."""
+    by_length: Mapping[int, tuple[tuple[Estimate, ...], tuple[Estimate, ...]]]
+    """(own, gold) over turns, for dialogues whose last image turn is the key."""
     cost: Mapping[str, float]
     """Means per image turn behind own history."""
+    efficiency: Efficiency | None
+    """None for the baseline, and without one."""
+    finding: Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +76,17 @@ class Nesting:
     part: str
     oracle: bool
     difference: Estimate
-    finding: Finding
+    finding: Verdict
     """"gain" or "loss" when the 95 % interval excludes 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synergy:
+    """What two layers give together beyond the sum of what each gives alone."""
+
+    strategy: str
+    parts: tuple[str, str]
+    difference: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +96,49 @@ class Ablation:
     benchmark: str
     backbone: str
     baseline: str | None
-    tier: Literal["A", "D"]
-    """A: gold replay, so "exposure bias" may be said; D: own history only, so only "decay"."""
+    tier: Tier
+    """The best evidence that any strategy has."""
     num_runs: int
     num_samples: int
     samples_by_class: Mapping[str, int]
     seeds: tuple[int, ...]
+    cluster: Cluster
     resamples: int
     bootstrap_seed: int
     arms: tuple[Arm, ...]
     nestings: tuple[Nesting, ...]
+    synergies: tuple[Synergy, ...]
+    groups: tuple[Group, ...]
+    propagation: tuple[Propagation, ...]
+    ladders: tuple[Ladder, ...]
+    curves: tuple[Curve, ...]
+    pareto_front: tuple[str, ...]
+    """Strategies that none beats in image score at the same NFE or less; oracle arms aside."""
     verifiers: tuple[Verifier, ...]
     selections: tuple[Selection, ...]
+    agreement: Agreement | None
+    checks: tuple[Check, ...]
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Setting:
+    """What every part of the analysis looks at."""
+
+    study: Study
+    panel: Panel
+    inference: Inference
+    baseline: str | None
+    costs: Mapping[str, Mapping[str, float]] = field(repr=False)
+
+
 def ablation(
-    study: Study, *, baseline: str | None = None, resamples: int = 10_000, seed: int = 0
+    study: Study,
+    *,
+    baseline: str | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    cluster: Cluster = "sample",
 ) -> Ablation:
     """Analyse a study against `baseline` (None: "direct" where the study has it).
 
@@ -98,38 +146,40 @@ def ablation(
         StudyError: the study has no strategy of the baseline's name.
     """
     panel = Panel.of(study)
-    bootstrap = Bootstrap(strata=panel.classes, resamples=resamples, seed=seed)
     reference = _baseline(panel, baseline)
-    biases = exposure_bias(panel, bootstrap, reference)
+    inference = panel.inference(cluster, resamples, seed)
+    setting = _Setting(
+        study=study, panel=panel, inference=inference, baseline=reference, costs=costs(study)
+    )
+    arms = tuple(_arms(setting))
     sizes = Counter(panel.classes)
+    scores = {a.strategy: (a.cost["nfe"], a.estimates["mean"].value) for a in arms if a.cost and not a.oracle}
     return Ablation(
         benchmark=study.benchmark,
         backbone=study.backbone,
         baseline=reference,
-        tier="A" if biases else "D",
+        tier=min((arm.finding.tier for arm in arms), default="D"),
         num_runs=study.num_runs,
         num_samples=len(panel.samples),
         samples_by_class=dict(sorted(sizes.items())),
         seeds=tuple(sorted({key.seed for key in study.planned})),
+        cluster=cluster,
         resamples=resamples,
         bootstrap_seed=seed,
-        arms=tuple(_arm(study, panel, bootstrap, s, reference, biases.get(s)) for s in panel.strategies),
-        nestings=tuple(_nestings(panel, bootstrap)),
-        verifiers=verifiers(study, panel, bootstrap),
-        selections=selections(study, panel, bootstrap),
-        warnings=(*study.warnings, *_warnings(sizes, len(panel.samples), reference)),
+        arms=arms,
+        nestings=tuple(_nestings(panel, inference)),
+        synergies=tuple(_synergies(panel, inference, reference)),
+        groups=groups(panel, inference, reference),
+        propagation=propagation(panel, inference),
+        ladders=ladders(study, panel, inference),
+        curves=curves(study, panel, inference),
+        pareto_front=pareto_front(scores),
+        verifiers=verifiers(study, panel, inference),
+        selections=selections(study, panel, inference),
+        agreement=agreement(panel, inference),
+        checks=checks(panel, reference),
+        warnings=(*study.warnings, *_warnings(setting, sizes)),
     )
-
-
-def to_json(value: Any) -> Any:
-    """Plain JSON values of a result; numbers that are undefined become null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _baseline(panel: Panel, wanted: str | None) -> str | None:
@@ -140,99 +190,105 @@ def _baseline(panel: Panel, wanted: str | None) -> str | None:
     return wanted
 
 
-def _arm(
-    study: Study,
-    panel: Panel,
-    bootstrap: Bootstrap,
-    strategy: str,
-    baseline: str | None,
-    bias: ExposureBias | None,
-) -> Arm:
+def _arms(setting: _Setting) -> Iterator[Arm]:
+    found = estimates(setting.panel, setting.inference, setting.baseline)
+    for strategy in setting.panel.strategies:
+        yield _arm(setting, strategy, found[strategy])
+
+
+def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm:
+    panel, inference = setting.panel, setting.inference
     images, texts = panel.tally(strategy, "own", "image"), panel.tally(strategy, "own", "text")
-    names: tuple[Quantity, ...] = ("image", "step", "text", "static", "dynamic")
-    means = bootstrap.means([panel.scores(strategy, "own", name) for name in names])
-    image, step, text, static, dynamic = (mean.estimate() for mean in means)
-    difference = None if baseline in (None, strategy) else _difference(panel, strategy, str(baseline))
+    names: tuple[Quantity, ...] = ("step", "text", "static", "dynamic")
+    own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
+    others = None if setting.baseline in (None, strategy) else str(setting.baseline)
+    cost = setting.costs.get(strategy, {})
     return Arm(
         strategy=strategy,
         oracle=strategy in panel.oracles,
         num_samples=int(np.count_nonzero(images.planned.sum(axis=1) + texts.planned.sum(axis=1))),
-        image=image,
         num_scored=int(images.counts.sum()),
         num_planned=int(images.planned.sum()),
         bounds=images.bounds,
-        gain=None if difference is None else bootstrap.means([difference])[0].estimate(),
-        gain_by_class={} if difference is None else _by_class(panel, bootstrap, difference),
-        step=step,
-        text=text,
-        static=static,
-        dynamic=dynamic,
+        estimates=found,
         num_text_scored=int(texts.counts.sum()),
         num_text_planned=int(texts.planned.sum()),
-        own=_per_turn(bootstrap, panel.scores(strategy, "own")),
-        gold=_per_turn(bootstrap, _behind_gold(panel, strategy)),
-        exposure_bias=bias,
-        cost=_cost(study, strategy),
+        own=_per_turn(inference, own),
+        gold=_per_turn(inference, gold),
+        gaps=_per_turn(inference, gap(panel, strategy)),
+        by_length=_by_length(panel, inference, own, gold),
+        cost=cost,
+        efficiency=_efficiency(setting, found["mean_gain"], cost) if others else None,
+        finding=finding(found, others),
+        **{name: inference.closed_form(mean(panel.scores(strategy, "own", name))) for name in names},
     )
 
 
-def _difference(panel: Panel, strategy: str, other: str) -> Floats:
-    return panel.scores(strategy) - panel.scores(other)
+def _efficiency(setting: _Setting, gain: Estimate, cost: Mapping[str, float]) -> Efficiency | None:
+    reference = setting.costs.get(str(setting.baseline))
+    return efficiency(gain, cost, reference) if cost and reference else None
 
 
-def _by_class(panel: Panel, bootstrap: Bootstrap, cells: Floats) -> dict[str, Estimate]:
-    classes = np.array(panel.classes)
-    names = sorted(set(panel.classes))
-    grids = [np.where((classes == name)[:, None], cells, np.nan) for name in names]
-    return {n: mean.estimate() for n, mean in zip(names, bootstrap.means(grids), strict=True)}
+def _per_turn(inference: Inference, cells: Floats) -> tuple[Estimate, ...]:
+    columns = (cells[:, turn : turn + 1] for turn in range(cells.shape[1]))
+    return tuple(inference.closed_form(mean(column)) for column in columns)
 
 
-def _per_turn(bootstrap: Bootstrap, cells: Floats) -> tuple[Estimate, ...]:
-    columns = [cells[:, turn : turn + 1] for turn in range(cells.shape[1])]
-    return tuple(mean.estimate() for mean in bootstrap.means(columns))
+def _by_length(
+    panel: Panel, inference: Inference, own: Floats, gold: Floats
+) -> dict[int, tuple[tuple[Estimate, ...], tuple[Estimate, ...]]]:
+    lengths = panel.num_image_turns
+    found = {}
+    for length in sorted(set(lengths.tolist()) - {0}):
+        rows = (lengths == length)[:, None]
+        curves = (_per_turn(inference, np.where(rows, grid, np.nan)) for grid in (own, gold))
+        found[length] = (next(curves), next(curves))
+    return found
 
 
-def _behind_gold(panel: Panel, strategy: str) -> Floats:
-    cells = panel.scores(strategy, "gold")
-    cells[:, 0] = np.nan
-    return cells
-
-
-def _nestings(panel: Panel, bootstrap: Bootstrap) -> Iterator[Nesting]:
+def _nestings(panel: Panel, inference: Inference) -> Iterator[Nesting]:
     for whole in panel.strategies:
         for part in (s for s in panel.strategies if len(layers(whole)) > 1 and is_part_of(s, whole)):
-            difference = bootstrap.means([_difference(panel, whole, part)])[0].estimate()
-            is_oracle = whole in panel.oracles
+            difference = inference.closed_form(mean(panel.scores(whole) - panel.scores(part)))
             yield Nesting(
                 strategy=whole,
                 part=part,
-                oracle=is_oracle,
+                oracle=whole in panel.oracles,
                 difference=difference,
                 finding=_finding(difference),
             )
 
 
-def _finding(difference: Estimate) -> Finding:
+def _synergies(panel: Panel, inference: Inference, baseline: str | None) -> Iterator[Synergy]:
+    """For a strategy that is one part on top of another: whole - part - part + baseline."""
+    for whole in panel.strategies if baseline else ():
+        for first, second in combinations((s for s in panel.strategies if is_part_of(s, whole)), 2):
+            if sorted((*layers(first), *layers(second))) == sorted(layers(whole)):
+                alone = panel.scores(first) + panel.scores(second)
+                together = panel.scores(whole) + panel.scores(str(baseline))
+                difference = inference.closed_form(mean(together - alone))
+                yield Synergy(strategy=whole, parts=(first, second), difference=difference)
+
+
+def _finding(difference: Estimate) -> Verdict:
     if difference.low > 0:
         return "gain"
     return "loss" if difference.high < 0 else "none"
 
 
-def _cost(study: Study, strategy: str) -> dict[str, float]:
-    records = (r for r in study.records if r.modality == "image" and r.key.history == "own")
-    costs = [record.cost for record in records if record.key.strategy == strategy]
-    means = np.mean(costs, axis=0) if costs else np.full(len(Cost._fields), np.nan)
-    return dict(zip(Cost._fields, means.tolist(), strict=True))
-
-
-def _warnings(sizes: Mapping[str, int], num_samples: int, baseline: str | None) -> Iterator[str]:
+def _warnings(setting: _Setting, sizes: Mapping[str, int]) -> Iterator[str]:
+    num_samples, num_clusters = len(setting.panel.samples), len(setting.inference.bootstrap.strata)
     for name in sorted(sizes):
         if sizes[name] == 1:
             yield f"class {name} has one sample: the bootstrap holds it fixed; its own gain has no interval"
-    if num_samples < FEW_SAMPLES:
+    if num_clusters < FEW_CLUSTERS:
         yield (
-            f"{num_samples} samples: percentile intervals are a little too narrow below {FEW_SAMPLES}; "
-            "run more samples before you claim anything"
+            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors and p-values are unreliable; "
+            "claim nothing from them"
         )
-    if baseline is None:
+    elif num_samples < FEW_SAMPLES:
+        yield f"{num_samples} samples: bootstrap intervals are studentised below {FEW_SAMPLES}"
+    if len(setting.panel.strategies) == 1:
+        yield "one strategy only: nothing to compare it with"
+    elif setting.baseline is None:
         yield 'the study has no strategy "direct": no gains are shown; choose one with --baseline NAME'

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from analysis.bootstrap import Floats
+from analysis.bootstrap import Bootstrap, Floats
+from analysis.inference import Inference
 from analysis.records import Key, Record, SampleKey, Study
 from analysis.responses import layers
 
 __all__ = ["Panel", "Quantity", "Tally", "is_part_of"]
 
-Quantity = Literal["image", "step", "text", "static", "dynamic"]
-"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic."""
+Quantity = Literal["image", "step", "text", "static", "dynamic", "human", "second"]
+"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score by
+a human; image score by a second pass of the scorer."""
 
 _FAMILIES = ("direct", "cot", "self_verify", "best_of", "majority_of")
 
@@ -75,6 +78,19 @@ class Panel:
         """The class of each sample."""
         return tuple(sample.sample_class for sample in self.samples)
 
+    def inference(self, cluster: str, resamples: int, seed: int) -> Inference:
+        """Inference with samples, or all samples of a task, as clusters; strata are classes."""
+        keys = [(*sample[:3], sample.sample_id if cluster == "sample" else "") for sample in self.samples]
+        names = {key: number for number, key in enumerate(sorted(set(keys)))}
+        bootstrap = Bootstrap(strata=tuple(key[0] for key in names), resamples=resamples, seed=seed)
+        return Inference(clusters=np.array([names[key] for key in keys]), bootstrap=bootstrap)
+
+    @property
+    def num_image_turns(self) -> npt.NDArray[np.int64]:
+        """The last image turn of each sample; 0 where it has none."""
+        cells = self._design(("own",))
+        return np.max(cells * np.arange(1, self.num_turns + 1), axis=1, initial=0)
+
     def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
         """The cells of an arm; all empty where the study has no such arm."""
         empty = np.zeros((len(self.samples), self.num_turns))
@@ -83,6 +99,31 @@ class Panel:
     def scores(self, strategy: str, history: str = "own", quantity: Quantity = "image") -> Floats:
         """The mean score over seeds in every cell, shape (samples, turns), NaN where there is none."""
         return self.tally(strategy, history, quantity).mean
+
+    def behind(self, strategy: str, history: str) -> Floats:
+        """Image scores behind the history of others: from turn 2 on, since turn 1 has no history."""
+        cells = self.scores(strategy, history)
+        cells[:, 0] = np.nan
+        return cells
+
+    def num_missing(self, known: Floats, *histories: str) -> int:
+        """Cells of the design without a value in `known`, shape (samples, turns).
+
+        The design: image turns that any strategy planned behind each of the histories.
+        """
+        return int(np.count_nonzero(self._design(histories) & ~np.isfinite(known)))
+
+    def _design(self, histories: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        cells = np.ones((len(self.samples), self.num_turns), dtype=bool)
+        for history in histories:
+            arms = (tally for (_, h, quantity), tally in self.tallies.items() if (h, quantity) == (history, "image"))
+            planned = np.zeros_like(cells)
+            for tally in arms:
+                planned |= tally.planned > 0
+            if history != "own":
+                planned[:, 0] = False
+            cells &= planned
+        return cells
 
     def _fill(self, study: Study) -> None:
         row = {sample: index for index, sample in enumerate(self.samples)}
@@ -117,6 +158,10 @@ def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
         yield "dynamic" if record.dynamic else "static", record.score
         return
     yield "image", record.score
+    if record.human is not None:
+        yield "human", record.human
+    if record.second is not None:
+        yield "second", record.second
     if record.step_score is not None:
         yield "step", record.step_score
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.responses import Judged, Pool, judged_images, pools
 
-__all__ = ["Cost", "Key", "Record", "SampleKey", "Study", "StudyError", "load_study", "run_folders"]
+__all__ = ["HISTORIES", "OUTCOMES", "Cost", "Key", "Record", "SampleKey", "Study", "StudyError", "check_no_duplicates", "load_study", "run_folders", "swapped"]
 
-OUTCOMES = ("scored", "model_error", "judge_error", "refused", "timed_out")
+OUTCOMES = ("scored", "unscored", "model_error", "judge_error", "refused", "timed_out")
 HISTORIES = ("own", "gold", "swap")
 _NOT_RUNS = {"images", "journal", "analysis"}
 
@@ -63,6 +63,10 @@ class Record:
     score: float | None
     """In [0, 1]; None unless the outcome is "scored"."""
     step_score: float | None
+    human: float | None
+    """The score that a human gave, in [0, 1]; None where nobody did."""
+    second: float | None
+    """The score of a second, independent pass of the scorer."""
     dynamic: bool
     cost: Cost
     judged: tuple[Judged, ...]
@@ -81,6 +85,8 @@ class Study:
     records: tuple[Record, ...]
     planned: Mapping[Key, str]
     """The modality of every planned turn."""
+    num_candidates: Mapping[str, int]
+    """N of each strategy that is a rung of a ladder over N, where the records state it."""
     oracles: frozenset[str]
     """Labels of the strategies that select by the scorer itself."""
     num_runs: int
@@ -90,9 +96,12 @@ class Study:
 @dataclass(frozen=True, kw_only=True)
 class _Run:
     folder: Path
+    name: str
     strategy: str
     oracle: bool
     history: str
+    history_from: str
+    """The run whose outputs stand in the history, when it is "swap"."""
     seed: int
     benchmark: str
     backbone: str
@@ -108,7 +117,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    runs = [_read_manifest(run) for run in sorted(run_folders(folder))]
+    runs = _named_swaps([_read_manifest(run) for run in sorted(run_folders(folder))])
     if not runs:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -117,17 +126,23 @@ def load_study(folder: Path) -> Study:
     _check_one_study(runs)
     warnings: list[str] = []
     records = tuple(record for run in runs for record in _read_turns(run, warnings))
-    _check_no_duplicates(records)
+    check_no_duplicates(records)
     return Study(
         folder=folder,
         benchmark=runs[0].benchmark,
         backbone=runs[0].backbone,
         records=records,
         planned={key: modality for run in runs for key, modality in run.planned.items()},
+        num_candidates={},
         oracles=frozenset(run.strategy for run in runs if run.oracle),
         num_runs=len(runs),
         warnings=tuple(warnings),
     )
+
+
+def swapped(strategy: str) -> str:
+    """The name of the history that `strategy` produced and another arm answers on."""
+    return f"swap:{strategy}"
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
@@ -145,9 +160,11 @@ def _read_manifest(folder: Path) -> _Run:
         planned = {key: m for s in manifest["planned"] for key, m in _planned_turns(manifest, s)}
         return _Run(
             folder=folder,
+            name=str(manifest["run"]),
             strategy=str(manifest["strategy"]),
             oracle=bool(manifest["oracle"]),
             history=_one_of(HISTORIES, manifest["history"], "history"),
+            history_from=str(manifest.get("history_from") or ""),
             seed=int(manifest["seed"]),
             benchmark=_text(manifest["benchmark"]),
             backbone=_text(manifest["backbone"]),
@@ -163,6 +180,23 @@ def _read_manifest(folder: Path) -> _Run:
             f"{path}: damaged ({_reason(error)}); start the run again to write it anew "
             f"(its calls are in the journal), or move {folder} out of the study"
         ) from None
+
+
+def _named_swaps(runs: list[_Run]) -> list[_Run]:
+    """The runs, in which a swapped history bears the name of the strategy that produced it."""
+    strategies = {run.name: run.strategy for run in runs}
+    return [_named_swap(run, strategies) if run.history == "swap" else run for run in runs]
+
+
+def _named_swap(run: _Run, strategies: Mapping[str, str]) -> _Run:
+    source = Path(run.history_from).name
+    history = swapped(strategies.get(source, source))
+    planned = {key._replace(history=history): modality for key, modality in run.planned.items()}
+    return replace(run, history=history, planned=planned)
+
+
+def _as_planned(run: _Run, history: str) -> str:
+    return run.history if history == run.history.partition(":")[0] else history
 
 
 def _planned_turns(manifest: Mapping[str, Any], sample: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
@@ -211,15 +245,17 @@ def _record(run: _Run, row: Mapping[str, Any], place: str) -> Record:
     outcome = _one_of(OUTCOMES, row["outcome"], "outcome")
     detail = row["score_detail"] or {}
     response = row["response"] or {}
-    # judges and picks are measured behind own history alone
-    has_tree = row["modality"] == "image" and row["history"] == "own"
+    # swapped histories measure damage, not judges and picks
+    has_tree = row["modality"] == "image" and row["history"] in ("own", "gold")
     return Record(
-        key=Key(row["strategy"], row["history"], row["seed"], _sample_key(row), row["turn"]),
+        key=Key(row["strategy"], _as_planned(run, row["history"]), row["seed"], _sample_key(row), row["turn"]),
         oracle=run.oracle,
         modality=row["modality"],
         outcome=outcome,
         score=_score(row["score"], outcome),
         step_score=detail.get("step_score"),
+        human=None,
+        second=None,
         dynamic=bool(detail.get("dynamic", False)),
         cost=_cost(row),
         judged=tuple(judged_images(response)) if response and has_tree else (),
@@ -261,14 +297,15 @@ def _check_one_study(runs: Iterable[_Run]) -> None:
                 )
 
 
-def _check_no_duplicates(records: Iterable[Record]) -> None:
+def check_no_duplicates(records: Iterable[Record]) -> None:
+    """Raises StudyError where two records hold the same turn of the same arm."""
     seen: dict[Key, str] = {}
     for record in records:
         there = seen.setdefault(record.key, record.place)
         if there is not record.place:
             raise StudyError(
                 f"{record.place}: {_describe(record.key)} stands in {there} already; keep one of "
-                "the two runs in the study and move the other away"
+                "the two and move the other away"
             )
 
 

@@ -27,6 +27,8 @@ class Pool:
 
     layer: str
     grades: tuple[float, ...]
+    verdicts: tuple[float | None, ...]
+    """None where a candidate has no verdict, or one that could not be parsed."""
     chosen: int
 
 
@@ -64,7 +66,7 @@ def pools(response: Node) -> Iterator[Pool]:
     if len(candidates) > 1 and chosen is not None and layer.removeprefix("oracle_").startswith("best_of"):
         grades = tuple(g for c in candidates if _is_image(c) and (g := _grade(c)) is not None)
         if len(grades) == len(candidates):
-            yield Pool(layer, grades, chosen)
+            yield Pool(layer, grades, tuple(_verdict(c) for c in candidates), chosen)
     for candidate in candidates:
         if "candidates" in candidate:
             yield from pools(candidate)
@@ -73,6 +75,11 @@ def pools(response: Node) -> Iterator[Pool]:
 def _chosen(node: Node) -> Node | None:
     candidates, chosen = node.get("candidates", ()), node.get("chosen")
     return candidates[chosen] if candidates and chosen is not None else None
+
+
+def _verdict(node: Node) -> float | None:
+    verdict = node.get("verdict") or {}
+    return verdict.get("score") if verdict.get("status") == "ok" else None
 
 
 def _grade(node: Node) -> float | None:

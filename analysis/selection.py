@@ -9,18 +9,30 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.bootstrap import Bootstrap, Estimate, Floats, Statistic, is_well_above_zero, ratio_of
+from analysis.bootstrap import Floats
+from analysis.inference import Estimate, Inference
 from analysis.panel import Panel
 from analysis.records import Record, SampleKey, Study
+from analysis.statistic import ratio
 
-__all__ = ["Selection", "Verifier", "selections", "verifiers"]
+__all__ = ["Bin", "Selection", "Verifier", "selections", "verifiers"]
 
 DEFAULT_THRESHOLD = 0.5
+NUM_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Candidates with verdicts of one height: a calibrated judge's mean verdict is their mean grade."""
+
+    verdict: float
+    grade: float
+    count: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +46,17 @@ class Verifier:
     true_negative_rate: Estimate
     auc: Estimate
     """P(verdict of a perfect candidate > verdict of another), ties counted half."""
+    calibration: tuple[Bin, ...]
+    """Candidates by the height of their verdict."""
     num_positive: int
     num_negative: int
     num_unparsable: int
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: |mean verdict - mean grade|, averaged over the candidates."""
+        sizes = [b.count for b in self.calibration]
+        return float(np.average([abs(b.verdict - b.grade) for b in self.calibration], weights=sizes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,26 +75,26 @@ class Selection:
     """Mean score of the best candidate: what a perfect selector would get."""
     regret: Estimate
     """best - arm."""
-    share: Estimate | None
-    """(arm - random) / (best - random); None where there is too little to gain to divide by it."""
+    share: Estimate
+    """(arm - random) / (best - random); undefined where there is too little to gain to divide by it."""
 
 
-def verifiers(study: Study, panel: Panel, bootstrap: Bootstrap) -> tuple[Verifier, ...]:
+def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifier, ...]:
     """One per strategy whose judge gave a verdict on an image, oracle arms (always right) aside."""
     own = _own_records(study)
     return tuple(
-        _verifier(strategy, own[strategy], panel, bootstrap)
+        _verifier(strategy, own[strategy], panel, inference)
         for strategy in panel.strategies
         if strategy not in panel.oracles
         and any(j.verdict is not None for r in own[strategy] for j in r.judged)
     )
 
 
-def selections(study: Study, panel: Panel, bootstrap: Bootstrap) -> tuple[Selection, ...]:
+def selections(study: Study, panel: Panel, inference: Inference) -> tuple[Selection, ...]:
     """One per strategy and layer of Best-of-N that picked among graded images."""
     own = _own_records(study)
     return tuple(
-        _selection(strategy, layer, own[strategy], panel, bootstrap)
+        _selection(strategy, layer, own[strategy], panel, inference)
         for strategy in panel.strategies
         for layer in sorted({pool.layer for r in own[strategy] for pool in r.pools})
     )
@@ -88,7 +108,7 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
     return own
 
 
-def _verifier(strategy: str, records: Sequence[Record], panel: Panel, bootstrap: Bootstrap) -> Verifier:
+def _verifier(strategy: str, records: Sequence[Record], panel: Panel, inference: Inference) -> Verifier:
     rows = _rows(panel)
     judged = [(rows[r.key.sample], j) for r in records for j in r.judged]
     known = [(row, j.verdict, j.grade) for row, j in judged if j.verdict is not None]
@@ -97,41 +117,63 @@ def _verifier(strategy: str, records: Sequence[Record], panel: Panel, bootstrap:
     positive = np.array([grade == 1 for _, _, grade in known])
     threshold = _threshold(strategy)
     accepted = verdict >= threshold
-    true_positive, true_negative = bootstrap.ratios(
-        _per_sample(panel, cluster, [accepted & positive, ~accepted & ~positive]),
-        _per_sample(panel, cluster, [positive, ~positive]),
-    )
+    right = _per_sample(panel, cluster, [accepted & positive, ~accepted & ~positive])
+    sizes = _per_sample(panel, cluster, [positive, ~positive])
+    rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("positive", "negative"))}
+    found = inference.estimates(rates)
+    auc = _Auc(_wins(len(panel.samples), cluster, verdict, positive), sizes)
     return Verifier(
         strategy=strategy,
         threshold=threshold,
-        true_positive_rate=true_positive.estimate(),
-        true_negative_rate=true_negative.estimate(),
-        auc=_auc(panel, bootstrap, cluster, verdict, positive).estimate(),
+        true_positive_rate=found["positive"],
+        true_negative_rate=found["negative"],
+        auc=inference.resampled(auc),
+        calibration=_calibration(verdict, np.array([grade for _, _, grade in known])),
         num_positive=int(positive.sum()),
         num_negative=int((~positive).sum()),
         num_unparsable=len(judged) - len(known),
     )
 
 
-def _auc(
-    panel: Panel,
-    bootstrap: Bootstrap,
-    cluster: npt.NDArray[np.int64],
-    verdict: Floats,
-    positive: npt.NDArray[np.bool_],
-) -> Statistic:
-    """Wins of positives over negatives are a quadratic form of the samples' weights."""
-    wins = _wins(len(panel.samples), cluster, verdict, positive)
-    sizes = _per_sample(panel, cluster, [positive, ~positive])
-    pairs = float(sizes.sum(axis=0).prod())
-    with np.errstate(invalid="ignore", divide="ignore"):
-        draws = bootstrap.quadratic(wins) / bootstrap.totals(sizes).prod(axis=1)
-    return Statistic(
-        value=float(wins.sum()) / pairs if pairs else float("nan"),
-        draws=draws,
-        num_samples=int(np.count_nonzero(sizes.any(axis=1))),
-        num_units=len(verdict),
+def _calibration(verdict: Floats, grade: Floats) -> tuple[Bin, ...]:
+    edges = np.clip((verdict * NUM_BINS).astype(int), 0, NUM_BINS - 1)
+    members = (edges == index for index in range(NUM_BINS))
+    return tuple(
+        Bin(verdict=float(verdict[m].mean()), grade=float(grade[m].mean()), count=int(m.sum()))
+        for m in members
+        if m.any()
     )
+
+
+@dataclass(frozen=True)
+class _Auc:
+    """Wins of positives over negatives, a quadratic form of the samples' weights, over all pairs."""
+
+    wins: Floats
+    """Shape (samples, samples)."""
+    sizes: Floats
+    """Positives and negatives of each sample, shape (samples, 2)."""
+
+    @property
+    def value(self) -> float:
+        pairs = float(self.sizes.sum(axis=0).prod())
+        return float(self.wins.sum()) / pairs if pairs else float("nan")
+
+    @property
+    def influence(self) -> Floats:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            won = (self.wins.sum(axis=0) + self.wins.sum(axis=1)) / self.sizes.sum(axis=0).prod()
+            return np.asarray(won - self.value * (self.sizes / self.sizes.sum(axis=0)).sum(axis=1))
+
+    @property
+    def units(self) -> Floats:
+        return np.asarray(self.sizes.sum(axis=1))
+
+    def draws(self, inference: Inference) -> Floats:
+        form = inference.by_cluster(inference.by_cluster(self.wins).T).T
+        sizes = inference.bootstrap.totals(inference.by_cluster(self.sizes))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(inference.bootstrap.quadratic(form) / sizes.prod(axis=1))
 
 
 def _wins(
@@ -148,7 +190,7 @@ def _wins(
 
 
 def _selection(
-    strategy: str, layer: str, records: Sequence[Record], panel: Panel, bootstrap: Bootstrap
+    strategy: str, layer: str, records: Sequence[Record], panel: Panel, inference: Inference
 ) -> Selection:
     rows = _rows(panel)
     pools = [(rows[r.key.sample], p) for r in records for p in r.pools if p.layer == layer]
@@ -156,22 +198,21 @@ def _selection(
     chosen = np.array([p.grades[p.chosen] for _, p in pools])
     best = np.array([max(p.grades) for _, p in pools])
     random = np.array([np.mean(p.grades) for _, p in pools])
-    columns = [random, chosen, best, best - chosen, chosen - random, best - random]
-    sums = _per_sample(panel, cluster, columns)
-    sizes = _per_sample(panel, cluster, [np.ones(len(pools))] * len(columns))
-    *shown, gained, possible = bootstrap.ratios(sums, sizes)
-    means = [statistic.estimate() for statistic in shown]
+    names = {"random": random, "arm": chosen, "best": best, "regret": best - chosen}
+    names |= {"gained": chosen - random, "possible": best - random}
+    sums = dict(zip(names, _per_sample(panel, cluster, list(names.values())).T, strict=True))
+    (size,) = _per_sample(panel, cluster, [np.ones(len(pools))]).T
+    possible = ratio(sums["possible"], size)
+    share = ratio(sums["gained"], sums["possible"])
+    share = replace(share, units=size, is_ratio=True, must_exceed_zero=possible)
+    shown = {name: ratio(sums[name], size) for name in ("random", "arm", "best", "regret")}
     return Selection(
         strategy=strategy,
         oracle=layer.startswith("oracle_"),
         layer=layer,
         num_pools=len(pools),
         candidates_per_pool=float(np.mean([len(p.grades) for _, p in pools])),
-        random=means[0],
-        arm=means[1],
-        best=means[2],
-        regret=means[3],
-        share=ratio_of(gained, possible).estimate() if is_well_above_zero(possible) else None,
+        **inference.estimates(shown | {"share": share}),
     )
 
 

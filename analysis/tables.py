@@ -1,30 +1,18 @@
-"""The ablation table in words and numbers: small stacked tables, as text for a terminal and as Markdown."""
+"""The tables of a paper, T1 to T8, from the numbers of an analysis."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from analysis.ablation import Ablation, Arm
-from analysis.bootstrap import Estimate
+from analysis.cells import count_range, difference, fixed, number, percent, points, score, starred
+from analysis.inference import Estimate
+from analysis.layout import Table
+from analysis.sensitivity import MODELS
+from analysis.wording import TIERS
 
-__all__ = ["Table", "caption", "display_name", "short_name", "tables", "to_markdown", "to_terminal"]
-
-WIDTH = 120
-_LABEL_WIDTH = 36
-_GAP = "  "
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """One small table. The first column names the row, the others are numbers."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+__all__ = ["caption", "display_name", "short_name", "tables"]
 
 
 def display_name(strategy: str, is_oracle: bool) -> str:
@@ -32,194 +20,280 @@ def display_name(strategy: str, is_oracle: bool) -> str:
     return f"{strategy} (oracle)" if is_oracle else strategy
 
 
-def caption(result: Ablation) -> str:
-    """What stands above the tables: what was measured on what, and how the intervals come about."""
-    classes = ", ".join(f"{count} {name}" for name, count in result.samples_by_class.items())
-    tier = (
-        "Evidence tier A: own history against replayed gold history, on the same turns."
-        if result.tier == "A"
-        else "Evidence tier D: own history only, so the fall over turns is decay, whatever causes it."
-    )
-    return (
-        f"Benchmark {result.benchmark}; backbone {result.backbone}. "
-        f"n = {result.num_samples} samples ({classes}), {_plural(result.seeds)}, {result.num_runs} runs. "
-        f"Scores are x 100. Seeds are averaged within (sample, turn), and each turn has equal weight. "
-        f"In brackets: 95 % percentile intervals of a paired bootstrap (cluster = sample, stratified by "
-        f"class, B = {result.resamples:,}, seed {result.bootstrap_seed}), not adjusted for many comparisons. "
-        f"{tier}"
-    )
-
-
-def tables(result: Ablation) -> tuple[Table, ...]:
-    """The tables of a study, in reading order; those with nothing to show are left out."""
-    candidates = (
-        _image(result),
-        _by_turn(result),
-        _exposure_bias(result),
-        _nestings(result),
-        _by_class(result),
-        _text(result),
-        _cost(result),
-        _verifiers(result),
-        _selections(result),
-    )
-    return tuple(table for table in candidates if table.rows)
-
-
-def to_markdown(result: Ablation) -> str:
-    """The whole report as Markdown."""
-    lines = [f"# {_headline(result)}", "", caption(result), ""]
-    lines += [line for warning in result.warnings for line in (f"> **Note:** {warning}", "")]
-    for table in tables(result):
-        lines += [
-            f"## {table.title}",
-            "",
-            _row(table.header),
-            _row(["---"] + ["---:"] * (len(table.header) - 1)),
-        ]
-        lines += [_row(row) for row in table.rows]
-        lines += ["", *(line for note in table.notes for line in (note, ""))]
-    return "\n".join(lines)
-
-
-def to_terminal(result: Ablation) -> str:
-    """The whole report as plain text of at most 120 columns; wider tables are continued below."""
-    head = _headline(result)
-    lines = [head, "=" * min(len(head), WIDTH), *textwrap.wrap(caption(result), WIDTH)]
-    lines += [line for warning in result.warnings for line in textwrap.wrap(f"Note: {warning}", WIDTH)]
-    for table in tables(result):
-        lines += ["", table.title, *_text_table(table)]
-        lines += [line for note in table.notes for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join(lines)
-
-
 def short_name(identity: str) -> str:
     """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
     return identity.partition(":")[0]
 
 
-def _headline(result: Ablation) -> str:
-    return f"Ablation: {short_name(result.backbone)} on {short_name(result.benchmark)}"
+def caption(result: Ablation) -> str:
+    """What was measured on what, and how the intervals come about."""
+    classes = ", ".join(f"{count} {name}" for name, count in result.samples_by_class.items())
+    seeds = f"seed{'s' if len(result.seeds) > 1 else ''} {', '.join(map(str, result.seeds))}"
+    return (
+        f"Benchmark {result.benchmark}; backbone {result.backbone}. "
+        f"n = {result.num_samples} samples ({classes}), {seeds}, {result.num_runs} runs. "
+        f"Scores are x 100. Seeds are averaged within (sample, turn), and each turn has equal weight. "
+        f"In brackets: 95 % intervals, CR1 t by cluster (cluster = {result.cluster}); of ratios, percentiles of a "
+        f"paired bootstrap stratified by class (B = {result.resamples:,}, seed {result.bootstrap_seed}). "
+        f"Evidence tier {result.tier}: {TIERS[result.tier]}."
+    )
 
 
-def _image(result: Ablation) -> Table:
+def tables(result: Ablation) -> tuple[Table, ...]:
+    """The tables of a study, in reading order; those with nothing to show are left out."""
+    makers: tuple[Callable[[Ablation], Table], ...] = (
+        _main, _text, _by_turn, _gap_by_turn, _nestings, _synergies, _robustness, _propagation, _verifiers,
+        _selections, _curves, _agreement, _rated, _by_class, _by_domain, _by_task, _compute, _efficiency,
+    )  # fmt: skip
+    return tuple(table for maker in makers if (table := maker(result)).rows)
+
+
+def _main(result: Ablation) -> Table:
+    has_gold = result.tier == "A"
+    is_exposure = ["slope gold", "EB", "EB reduction", "EB %"] if has_gold else []
     against = f"gain over {result.baseline}" if result.baseline else "gain"
-    rows = tuple(
-        (
-            _name(arm),
-            str(arm.num_samples),
-            f"{arm.num_scored}/{arm.num_planned}",
-            _score(arm.image),
-            _difference(arm.gain),
-            _score(arm.step),
+    header = ("strategy", "n", "missing", "mean", against, "step", "slope own", *is_exposure, "NFE", "s per sample")
+    notes = [
+        "Image turns, own history unless stated. Stars: p < .05, .01, .001 after Holm's adjustment. "
+        "Missing: image turns of the design without a score. Step: score relative to the model's own previous "
+        "image. Slopes: points per turn within dialogues.",
+        *_bounds(result),
+    ]
+    if has_gold:
+        notes.append(
+            "EB, exposure bias: gold less own history, paired by turn, turns 2 and later. EB %: the reduction's "
+            "share of the baseline's EB, where that exceeds three standard errors, else n/a."
         )
-        for arm in result.arms
+    rows = tuple(_main_row(arm, has_gold) for arm in result.arms)
+    return Table(
+        name="T1_main", title="Image score, gain and exposure bias" if has_gold else "Image score, gain and decay",
+        header=header, rows=rows, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _main_row(arm: Arm, has_gold: bool) -> tuple[str, ...]:
+    e = arm.estimates
+    exposure = (
+        difference(e["within_slope_gold"], 2), difference(e["eb"]), starred(e["eb_reduction"]),
+        percent(e["eb_reduction_ratio"]),
+    )  # fmt: skip
+    return (
+        _name(arm),
+        str(arm.num_samples),
+        str(e["mean"].num_missing),
+        score(e["mean"]),
+        starred(e["mean_gain"]),
+        points(arm.step),
+        difference(e["within_slope"], 2),
+        *(exposure if has_gold else ()),
+        number(arm.cost.get("nfe", math.nan), 0),
+        number(_seconds_per_sample(arm), 2),
     )
-    missing = _missing(
-        "Missing image turns, and the score if all of them were 0 or all 100",
-        [
-            f"{_name(arm)} {arm.num_planned - arm.num_scored} "
-            f"({100 * arm.bounds[0]:.1f} to {100 * arm.bounds[1]:.1f})"
-            for arm in result.arms
-            if arm.num_scored < arm.num_planned
-        ],
+
+
+def _bounds(result: Ablation) -> list[str]:
+    cases = [
+        f"{_name(a)} {a.num_planned - a.num_scored} ({100 * a.bounds[0]:.1f} to {100 * a.bounds[1]:.1f})"
+        for a in result.arms
+        if a.num_scored < a.num_planned
+    ]
+    what = "Image turns planned and not scored, and the mean if all of them were 0 or all 100"
+    return [f"{what}: {'; '.join(cases)}."] if cases else []
+
+
+def _text(result: Ablation) -> Table:
+    rows = tuple(
+        (_name(a), f"{a.num_text_scored}/{a.num_text_planned}", score(a.text), score(a.static), score(a.dynamic))
+        for a in result.arms
+        if a.num_text_planned
     )
-    note = (
-        "Per-step skill: the score relative to the model's own previous image (inherited damage set aside)."
-    )
-    header = ("strategy", "n", "turns scored", "image score", against, "per-step skill")
-    return Table(title="Image score, own history", header=header, rows=rows, notes=(note, *missing))
+    note = "Dynamic MCQ: asks for what the model itself chose to draw."
+    header = ("strategy", "turns scored", "text score", "static MCQ", "dynamic MCQ")
+    shown = rows if any(a.text.is_defined for a in result.arms) else ()
+    return Table(name="T1b_text", title="Text score, own history", header=header, rows=shown, notes=(note,))
 
 
 def _by_turn(result: Ablation) -> Table:
-    turns = range(max((len(arm.own) for arm in result.arms), default=0))
-    shown = [t for t in turns if any(math.isfinite(arm.own[t].value) for arm in result.arms)]
+    shown = _turns(result)
     both = result.tier == "A"
-    counts = tuple(_count_range([arm.own[t].num_samples for arm in result.arms]) for t in shown)
-    rows = tuple((_name(arm), *(_own_and_gold(arm, t, both) for t in shown)) for arm in result.arms)
+    rows = tuple((_name(a), *(_own_and_gold(a, t, both) for t in shown)) for a in result.arms)
+    counts = tuple(count_range([a.own[t].num_samples for a in result.arms]) for t in shown)
     title = "Image score by turn: own / gold history" if both else "Image score by turn, own history (decay)"
-    return Table(
-        title=title,
-        header=("strategy", *(f"turn {t + 1}" for t in shown)),
-        rows=(*rows, ("samples with an image", *counts)),
-    )
+    header = ("strategy", *(f"turn {t + 1}" for t in shown))
+    return Table(name="T2_by_turn", title=title, header=header, rows=(*rows, ("samples", *counts)))
 
 
-def _exposure_bias(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            _name(arm),
-            _score(bias.mean),
-            _difference(bias.reduction),
-            "-" if bias.reduction is None else _percent(bias.reduction_share),
-            *(_points(gap) for gap in bias.per_turn[1:]),
-        )
-        for arm in result.arms
-        if (bias := arm.exposure_bias)
-    )
-    turns = max((len(arm.own) for arm in result.arms), default=0)
-    note = (
-        "EB: gold less own history, paired by turn, over turns 2 and later. Reduction: EB of "
-        f"{result.baseline} less EB of the strategy; in percent only where the former exceeds three of "
-        "its standard errors, else n/a."
-    )
-    header = ("strategy", "EB", "EB reduction", "in %", *(f"EB({t})" for t in range(2, turns + 1)))
-    missing = _missing(
-        "Missing pairs (a turn without a score behind own or gold history)",
-        [
-            f"{_name(arm)} {bias.num_missing} of {bias.mean.num_units + bias.num_missing}"
-            for arm in result.arms
-            if (bias := arm.exposure_bias) and bias.num_missing
-        ],
-    )
-    return Table(title="Exposure bias", header=header, rows=rows, notes=(note, *missing))
+def _gap_by_turn(result: Ablation) -> Table:
+    shown = [t for t in _turns(result) if any(a.gaps[t].is_defined for a in result.arms)]
+    arms = [a for a in result.arms if a.estimates["eb"].is_defined]
+    rows = [(_name(a), *(difference(a.gaps[t]) for t in shown)) for a in arms]
+    counts = ("samples", *(count_range([a.gaps[t].num_samples for a in arms]) for t in shown))
+    header = ("strategy", *(f"EB({t + 1})" for t in shown))
+    title = "Exposure bias by turn: gold less own history"
+    return Table(name="T2b_gap_by_turn", title=title, header=header, rows=(*rows, counts) if rows else ())
 
 
 def _nestings(result: Ablation) -> Table:
     words = {"gain": "gain", "none": "none shown", "loss": "LOSS"}
     rows = tuple(
-        (
-            display_name(n.strategy, n.oracle),
-            n.part,
-            _difference(n.difference),
-            words[n.finding],
-        )
+        (display_name(n.strategy, n.oracle), n.part, difference(n.difference), words[n.finding])
         for n in result.nestings
     )
-    note = "Gain or loss: the interval of the paired difference excludes 0."
+    note = "What the layers add to the part. Gain or loss: the interval of the paired difference excludes 0."
     header = ("nesting", "against its part", "difference in image score", "finding")
-    return Table(title="Nestings against each part alone", header=header, rows=rows, notes=(note,))
+    title = "Nestings against each part alone (additive and leave-one-out)"
+    return Table(name="T3_nestings", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _synergies(result: Ablation) -> Table:
+    rows = tuple((s.strategy, " and ".join(s.parts), difference(s.difference)) for s in result.synergies)
+    note = "Synergy: whole less both parts, plus the baseline; 0 when gains add up."
+    header = ("nesting", "parts", "synergy in image score")
+    return Table(name="T3b_synergy", title="Synergy of two layers", header=header, rows=rows, notes=(note,))
+
+
+def _robustness(result: Ablation) -> Table:
+    strategies = [a for a in result.arms if any(c.strategy == a.strategy for c in result.checks)]
+    found = {(c.strategy, c.estimand, c.model): c.estimate for c in result.checks}
+    rows = []
+    for arm in strategies:
+        for model, words in MODELS.items():
+            pair = [found.get((arm.strategy, e, model)) for e in ("slope_change", "eb_reduction")]
+            if any(pair):
+                rows.append((_name(arm), words, *(difference(e, 2) if e else "-" for e in pair)))
+    icc = next((c.estimate.value for c in result.checks if c.model == "icc"), math.nan)
+    notes = ["All in points; the fractional logit as average marginal effects."]
+    if math.isfinite(icc):
+        notes.append(f"Intraclass correlation of {result.baseline}'s scores within samples: {icc:.2f}.")
+    header = ("strategy", "model", "slope change", "EB reduction")
+    return Table(
+        name="T4_robustness", title="Robustness to the estimator", header=header, rows=tuple(rows),
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _propagation(result: Ablation) -> Table:
+    rows = tuple(
+        (p.strategy, "second scorer pass" if p.is_instrumented else "none (attenuated)", _slope(p.slope))
+        for p in result.propagation
+        if p.slope.is_defined
+    )
+    note = (
+        "Points by which the gap at the next image turn grows per point of error at this one. Without a second "
+        "pass of the scorer as instrument, its noise pulls the slope to 0: a lower bound."
+    )
+    header = ("strategy", "instrument", "slope")
+    return Table(name="T5_propagation", title="Propagation of errors", header=header, rows=rows, notes=(note,))
+
+
+def _verifiers(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            v.strategy, f"{v.num_positive}/{v.num_positive + v.num_negative}", str(v.num_unparsable),
+            score(v.true_positive_rate), score(v.true_negative_rate), score(v.auc),
+            number(100 * v.calibration_error, 1),
+        )
+        for v in result.verifiers
+    )  # fmt: skip
+    thresholds = " or ".join(f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers}))
+    note = (
+        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
+        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others that it "
+        "rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: their judge "
+        "is the scorer."
+    )
+    header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
+    return Table(name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,))
+
+
+def _selections(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            display_name(s.strategy, s.oracle), s.layer.removeprefix("oracle_"), str(s.num_pools),
+            points(s.random), points(s.arm), points(s.best), score(s.regret), percent(s.share),
+        )
+        for s in result.selections
+    )  # fmt: skip
+    note = (
+        "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
+        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
+    )
+    header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
+    title = "Selection among N candidates"
+    return Table(name="T6b_selection", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _curves(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            c.strategy, c.layer.removeprefix("oracle_"), c.where, str(c.num_pools), str(rung.num_candidates),
+            points(rung.random), points(rung.arm), points(rung.best),
+        )
+        for c in result.curves
+        for rung in c.rungs
+    )  # fmt: skip
+    note = (
+        "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
+        "choice: turn 1, and gold history. Later turns of own history do not allow it."
+    )
+    header = ("strategy", "layer", "where", "pools", "n", "random", "arm", "best (oracle)")
+    title = "Image score over the number of candidates"
+    return Table(name="T6c_scaling", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _agreement(result: Ablation) -> Table:
+    found = result.agreement
+    name, title = "T6d_agreement", "The scorer against human raters"
+    if found is None:
+        return Table(name=name, title=title, header=("measure",), rows=())
+    measures = {
+        "Pearson's r": found.pearson,
+        "ICC(2,1)": found.icc,
+        "Krippendorff's alpha (ordinal)": found.alpha,
+    }
+    rows = [(words, str(e.num_units), _slope(e)) for words, e in measures.items()]
+    rows.append(("scorer less human (points)", str(found.bias.num_units), difference(found.bias)))
+    return Table(name=name, title=title, header=("measure", "labelled turns", "value"), rows=tuple(rows))
+
+
+def _rated(result: Ablation) -> Table:
+    rows = tuple(
+        (_name(a), str(e["human_mean"].num_units), score(e["human_mean"]), starred(e["human_gain"]))
+        for a in result.arms
+        if (e := a.estimates)["human_mean"].is_defined
+    )
+    note = "PPI++: the labelled turns, made precise by the scorer's scores of all turns."
+    header = ("strategy", "labelled turns", "human mean", "human gain")
+    title = "Image score of human raters"
+    return Table(name="T6e_human", title=title, header=header, rows=rows, notes=(note,))
 
 
 def _by_class(result: Ablation) -> Table:
-    names = tuple(result.samples_by_class)
+    return _groups(result, "class", "T7_by_class")
+
+
+def _by_domain(result: Ablation) -> Table:
+    return _groups(result, "domain", "T7b_by_domain")
+
+
+def _by_task(result: Ablation) -> Table:
+    return _groups(result, "task", "T7c_by_task")
+
+
+def _groups(result: Ablation, level: str, name: str) -> Table:
+    found = [g for g in result.groups if g.level == level]
+    has_gold = any(g.reduction.is_defined for g in found)
     rows = tuple(
-        (_name(arm), *(_difference(arm.gain_by_class.get(name)) for name in names))
-        for arm in result.arms
-        if arm.gain
+        (g.strategy, g.name, str(g.gain.num_samples), starred(g.gain), *((starred(g.reduction),) if has_gold else ()))
+        for g in found
     )
-    title = f"Gain in image score over {result.baseline}, by class"
-    return Table(title=title, header=("strategy", *names), rows=rows if len(names) > 1 else ())
+    note = "Exploratory: stars after Benjamini and Hochberg's adjustment over the whole table."
+    header = ("strategy", level, "n", f"gain over {result.baseline}", *(("EB reduction",) if has_gold else ()))
+    title = f"Gain by {level} (exploratory)"
+    return Table(name=name, title=title, header=header, rows=rows, notes=(note,))
 
 
-def _text(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            _name(arm),
-            f"{arm.num_text_scored}/{arm.num_text_planned}",
-            _score(arm.text),
-            _score(arm.static),
-            _score(arm.dynamic),
-        )
-        for arm in result.arms
-        if arm.num_text_planned
-    )
-    header = ("strategy", "turns scored", "text score", "static MCQ", "dynamic MCQ")
-    note = "Dynamic MCQ: asks for what the model itself chose to draw."
-    return Table(title="Text score, own history", header=header, rows=rows, notes=(note,))
-
-
-def _cost(result: Ablation) -> Table:
+def _compute(result: Ablation) -> Table:
     columns = {
         "images": ("images", 2),
         "NFE": ("nfe", 1),
@@ -228,169 +302,71 @@ def _cost(result: Ablation) -> Table:
         "seconds": ("generator_seconds", 4),
         "judge seconds": ("judge_seconds", 4),
     }
+    known = {
+        head: (field, digits)
+        for head, (field, digits) in columns.items()
+        if any(math.isfinite(a.cost.get(field, math.nan)) for a in result.arms)
+    }
     rows = tuple(
-        (_name(arm), *(_number(arm.cost[field], digits) for field, digits in columns.values()))
-        for arm in result.arms
+        (_name(a), *(number(a.cost.get(f, math.nan), digits) for f, digits in known.values()), _on_front(result, a))
+        for a in result.arms
     )
     note = (
         "What an image turn asked for, whether or not a journal served it; seconds are time in the model. "
-        "The generator's and the judge's stand apart; images and NFE are the sum of both."
+        "The generator's and the judge's stand apart; images and NFE are the sum of both. Pareto: no strategy "
+        "scores as high at the same NFE or less."
     )
-    return Table(title="Cost per image turn", header=("strategy", *columns), rows=rows, notes=(note,))
+    header = ("strategy", *known, "Pareto")
+    shown = rows if known else ()
+    return Table(name="T8_compute", title="Cost per image turn", header=header, rows=shown, notes=(note,))
 
 
-def _verifiers(result: Ablation) -> Table:
+def _efficiency(result: Ablation) -> Table:
     rows = tuple(
-        (
-            v.strategy,
-            f"{v.num_positive}/{v.num_positive + v.num_negative}",
-            str(v.num_unparsable),
-            _score(v.true_positive_rate),
-            _score(v.true_negative_rate),
-            _score(v.auc),
-        )
-        for v in result.verifiers
+        (_name(a), _gain_per(e.per_nfe, 100), _gain_per(e.per_token, 1000), _gain_per(e.per_second, 1))
+        for a in result.arms
+        if (e := a.efficiency) and (e.per_nfe.is_defined or e.per_second.is_defined)
     )
-    thresholds = sorted({v.threshold for v in result.verifiers})
-    accept = " or ".join(f"{threshold:g}" for threshold in thresholds)
-    note = (
-        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
-        f"full marks. TPR: perfect images that it accepts (verdict of {accept} or more); TNR: others that it "
-        "rejects. Oracle arms are left out: their judge is the scorer."
-    )
-    header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC")
-    return Table(title="Verification accuracy", header=header, rows=rows, notes=(note,))
+    doublings = [f"{x.family} {difference(x.gain_per_doubling)}" for x in result.ladders]
+    notes = ["Points gained per unit of cost beyond the baseline's."]
+    if doublings:
+        notes.append(f"Points per doubling of N: {'; '.join(doublings)}.")
+    header = ("strategy", "per 100 NFE", "per 1,000 tokens", "per second")
+    rows = rows or (tuple(("(ladder)", "-", "-", "-") for _ in doublings[:1]))
+    title = "Gain per unit of cost"
+    return Table(name="T8b_efficiency", title=title, header=header, rows=rows, notes=tuple(notes))
 
 
-def _selections(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            display_name(s.strategy, s.oracle),
-            s.layer.removeprefix("oracle_"),
-            str(s.num_pools),
-            _points(s.random),
-            _points(s.arm),
-            _points(s.best),
-            _score(s.regret),
-            _percent(s.share),
-        )
-        for s in result.selections
-    )
-    note = (
-        "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
-        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
-    )
-    header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
-    return Table(title="Selection among N candidates", header=header, rows=rows, notes=(note,))
+def _gain_per(estimate: Estimate, units: float) -> str:
+    return number(100 * units * estimate.value, 2)
 
 
-def _missing(what: str, cases: Sequence[str]) -> tuple[str, ...]:
-    return (f"{what}: {'; '.join(cases)}.",) if cases else ()
+def _on_front(result: Ablation, arm: Arm) -> str:
+    return "yes" if arm.strategy in result.pareto_front else "-"
+
+
+def _slope(estimate: Estimate) -> str:
+    interval = f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    return f"{number(estimate.value, 2)}{interval}"
+
+
+def _seconds_per_sample(arm: Arm) -> float:
+    parts = [arm.cost.get(f"{who}_seconds", math.nan) for who in ("generator", "judge")]
+    known = [part for part in parts if math.isfinite(part)]
+    if not known or not arm.num_samples:
+        return math.nan
+    return sum(known) * arm.num_scored / arm.num_samples
+
+
+def _turns(result: Ablation) -> list[int]:
+    last = max((len(a.own) for a in result.arms), default=0)
+    return [t for t in range(last) if any(a.own[t].is_defined for a in result.arms)]
+
+
+def _own_and_gold(arm: Arm, turn: int, both: bool) -> str:
+    own = points(arm.own[turn])
+    return f"{own} / {points(arm.gold[turn])}" if both and turn > 0 else own
 
 
 def _name(arm: Arm) -> str:
     return display_name(arm.strategy, arm.oracle)
-
-
-def _score(estimate: Estimate) -> str:
-    """ "82.1 [80.0, 84.2]", in points."""
-    if not math.isfinite(estimate.value):
-        return "n/a" if estimate.num_units else "-"
-    return f"{_points(estimate)} {_interval(estimate)}"
-
-
-def _difference(estimate: Estimate | None) -> str:
-    """ "+3.0 [1.2, 4.8]", in points; "-" where there is nothing to compare."""
-    if estimate is None or not math.isfinite(estimate.value):
-        return "-"
-    return f"{_fixed(100 * estimate.value, 1, sign=True)} {_interval(estimate)}"
-
-
-def _percent(share: Estimate | None) -> str:
-    if share is None or not math.isfinite(share.value):
-        return "n/a"
-    return f"{_fixed(100 * share.value, 0)} {_interval(share, 0)}"
-
-
-def _interval(estimate: Estimate, digits: int = 1) -> str:
-    if not math.isfinite(estimate.low):
-        return "[n/a]"
-    ends = (_end(100 * end, digits) for end in (estimate.low, estimate.high))
-    return f"[{', '.join(ends)}]"
-
-
-def _end(value: float, digits: int) -> str:
-    """An end of an interval, with one more digit where it would else look like an exact 0."""
-    shown = _fixed(value, digits)
-    return _fixed(value, digits + 1) if float(shown) == 0 and abs(value) > 1e-9 else shown
-
-
-def _points(estimate: Estimate) -> str:
-    return _number(100 * estimate.value, 1)
-
-
-def _number(value: float, digits: int) -> str:
-    return _fixed(value, digits) if math.isfinite(value) else "-"
-
-
-def _fixed(value: float, digits: int, *, sign: bool = False) -> str:
-    """Fixed-point, and never "-0.0"."""
-    rounded = round(value, digits) + 0.0
-    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
-
-
-def _own_and_gold(arm: Arm, turn: int, both: bool) -> str:
-    own = _points(arm.own[turn])
-    return f"{own} / {_points(arm.gold[turn])}" if both and turn > 0 else own
-
-
-def _count_range(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _plural(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _text_table(table: Table) -> Iterator[str]:
-    labels = [textwrap.wrap(_breakable(row[0]), _LABEL_WIDTH) for row in table.rows]
-    label_width = max(len(line) for label in (*labels, [table.header[0]]) for line in label)
-    for columns in _pieces(table, WIDTH - label_width):
-        widths = [max(len(row[c]) for row in (table.header, *table.rows)) for c in columns]
-        yield from _line([table.header[0]], table.header, columns, widths, label_width)
-        yield "-" * (label_width + sum(widths) + len(_GAP) * len(widths))
-        for label, row in zip(labels, table.rows, strict=True):
-            yield from _line(label, row, columns, widths, label_width)
-
-
-def _line(
-    label: Sequence[str], row: Sequence[str], columns: Sequence[int], widths: Sequence[int], label_width: int
-) -> Iterator[str]:
-    cells = (row[c].rjust(width) for c, width in zip(columns, widths, strict=True))
-    *above, last = (line.replace("+ ", "+").replace(", ", ",") for line in label)
-    yield from above
-    yield _GAP.join([last.ljust(label_width), *cells])
-
-
-def _breakable(label: str) -> str:
-    """A label that may be wrapped between its layers and knobs."""
-    return label if len(label) <= _LABEL_WIDTH else label.replace("+", "+ ").replace(",", ", ")
-
-
-def _pieces(table: Table, width: int) -> Iterator[list[int]]:
-    """Indices of the columns that fit beside the labels, piece by piece."""
-    piece: list[int] = []
-    used = 0
-    for column in range(1, len(table.header)):
-        size = len(_GAP) + max(len(row[column]) for row in (table.header, *table.rows))
-        if piece and used + size > width:
-            yield piece
-            piece, used = [], 0
-        piece.append(column)
-        used += size
-    yield piece

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from analysis.ablation import Ablation, Arm
-from analysis.bootstrap import Estimate
+from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
+from analysis.inference import Estimate
 from analysis.responses import layers
 from analysis.tables import display_name, short_name
 
@@ -17,45 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_scores_over_turns"]
+__all__ = ["scores_over_turns"]
 
-# Okabe and Ito: apart for every form of color vision, and in grey print by marker and line
-OWN, GOLD, GOLD_INK, REFERENCE, INK, QUIET = "#0072B2", "#E69F00", "#9A6700", "#999999", "#222222", "#666666"
 _TITLE_WIDTH = 22
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 13,
-    "text.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "pdf.fonttype": 42,
-}
 
 
-def draw_scores_over_turns(result: Ablation, folder: Path) -> list[Path]:
-    """Draw the figure as PNG and PDF; returns their paths, none where nothing is scored yet."""
-    arms = [arm for arm in result.arms if math.isfinite(arm.image.value)]
-    if not arms:
-        return []
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(result, arms)
-        if engine := figure.get_layout_engine():
-            engine.execute(figure)
-        figure.set_layout_engine("none")  # laid out once is enough for both files
-        paths = [folder / f"scores_over_turns.{ending}" for ending in ("png", "pdf")]
-        for path in paths:
-            # without a date the same study gives the same file
-            metadata = {"CreationDate": None} if path.suffix == ".pdf" else None
-            figure.savefig(path, dpi=150, metadata=metadata)
-    return paths
+def scores_over_turns(result: Ablation) -> Figure | None:
+    """Image score over turns, own against gold history, one panel per strategy; None where nothing is scored."""
+    arms = [arm for arm in result.arms if arm.estimates["mean"].is_defined]
+    return _figure(result, arms) if arms else None
 
 
 def _figure(result: Ablation, arms: Sequence[Arm]) -> Figure:
@@ -80,7 +50,7 @@ def _panel(panel: Axes, arm: Arm, reference: Arm | None) -> None:
     if reference is not None and reference is not arm:
         turns, values = _known(reference.own)
         panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
-    if arm.exposure_bias:
+    if arm.estimates["eb"].is_defined:
         _curve(panel, arm.gold, GOLD, "s")
     _curve(panel, arm.own, OWN, "o")
     title = _title(arm)
@@ -96,7 +66,7 @@ def _panel(panel: Axes, arm: Arm, reference: Arm | None) -> None:
 def _curve(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) -> None:
     turns, values = _known(estimates)
     low = [100 * estimates[t - 1].low for t in turns]
-    high = [100 * estimates[t - 1].high for t in turns]
+    high = [100 * min(1.0, estimates[t - 1].high) for t in turns]
     panel.fill_between(turns, low, high, color=color, alpha=0.2, linewidth=0)
     panel.plot(turns, values, color=color, marker=marker, markersize=5.5, linewidth=2.4)
 
@@ -114,10 +84,9 @@ def _title(arm: Arm) -> str:
 
 
 def _numbers(arm: Arm) -> str:
-    mean = f"mean {_points(arm.image)}"
-    if arm.exposure_bias is None:
+    mean, gap = f"mean {_points(arm.estimates['mean'])}", arm.estimates["eb"]
+    if not gap.is_defined:
         return mean
-    gap = arm.exposure_bias.mean
     interval = f" [{100 * gap.low:.1f}, {100 * gap.high:.1f}]" if math.isfinite(gap.low) else ""
     return f"{mean}\ngap {_points(gap)}{interval}"
 
@@ -192,7 +161,7 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
     width = int(11 * figure.get_figwidth())
     figure.supxlabel(textwrap.fill("; ".join(footer), width), fontsize=11.5, color=QUIET)
     _label(panels[0], *_end(arms[0].own, "low"), "own history", OWN, below=True)
-    if arms[0].exposure_bias:
+    if arms[0].estimates["eb"].is_defined:
         _label(panels[0], *_end(arms[0].gold, "high"), "gold history", GOLD_INK, below=False)
 
 

@@ -1,0 +1,74 @@
+"""How numbers look in the cells of tables: points (x 100), intervals, stars, and what stands for no value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis.inference import Estimate
+
+__all__ = ["count_range", "difference", "fixed", "number", "percent", "points", "score", "starred"]
+
+_STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+
+
+def score(estimate: Estimate) -> str:
+    """ "82.1 [80.0, 84.2]", in points."""
+    if not estimate.is_defined:
+        return "n/a" if estimate.num_units else "-"
+    return f"{points(estimate)}{_interval(estimate)}"
+
+
+def difference(estimate: Estimate, digits: int = 1) -> str:
+    """ "+3.0 [1.2, 4.8]", in points; "-" where there is nothing to compare."""
+    if not estimate.is_defined:
+        return "-"
+    return f"{fixed(100 * estimate.value, digits, sign=True)}{_interval(estimate, digits)}"
+
+
+def starred(estimate: Estimate) -> str:
+    """A difference with stars for its adjusted p-value."""
+    stars = next((stars for level, stars in _STARS if estimate.p_adjusted < level), "")
+    return f"{difference(estimate)}{stars}"
+
+
+def percent(share: Estimate) -> str:
+    """ "50 [40, 60]"; "-" where it does not apply, "n/a" where the ratio guard forbids it."""
+    if share.is_defined:
+        return f"{fixed(100 * share.value, 0)}{_interval(share, 0)}"
+    return "n/a" if share.num_units else "-"
+
+
+def points(estimate: Estimate) -> str:
+    """ "82.1"."""
+    return number(100 * estimate.value, 1)
+
+
+def number(value: float, digits: int) -> str:
+    """Fixed-point, "-" where undefined."""
+    return fixed(value, digits) if math.isfinite(value) else "-"
+
+
+def fixed(value: float, digits: int, *, sign: bool = False) -> str:
+    """Fixed-point, and never "-0.0"."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def count_range(counts: Sequence[int]) -> str:
+    """ "300", or "290 to 300"."""
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _interval(estimate: Estimate, digits: int = 1) -> str:
+    if not math.isfinite(estimate.low):
+        return ""
+    ends = (_end(100 * end, digits) for end in (estimate.low, estimate.high))
+    return f" [{', '.join(ends)}]"
+
+
+def _end(value: float, digits: int) -> str:
+    """An end of an interval, with one more digit where it would else look like an exact 0."""
+    shown = fixed(value, digits)
+    return fixed(value, digits + 1) if float(shown) == 0 and abs(value) > 1e-9 else shown

@@ -1,0 +1,39 @@
+"""Draws every figure that the numbers allow, and writes it as PDF and PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.ablation import Ablation
+
+__all__ = ["draw_figures"]
+
+
+def draw_figures(result: Ablation, folder: Path) -> list[Path]:
+    """Write the figures into `folder`; returns their paths. The same numbers give the same files."""
+    import matplotlib
+
+    from analysis.figures.agreement import judge_against_human
+    from analysis.figures.curves import scores_over_turns
+    from analysis.figures.effects import gap_over_turns, reductions, scores_by_length
+    from analysis.figures.scaling import gain_against_cost, score_over_candidates
+    from analysis.figures.style import STYLE
+
+    makers = (
+        scores_over_turns, gap_over_turns, reductions, scores_by_length, gain_against_cost,
+        score_over_candidates, judge_against_human,
+    )  # fmt: skip
+    paths = []
+    with matplotlib.rc_context(STYLE):
+        for maker in makers:
+            if (figure := maker(result)) is None:
+                continue
+            if engine := figure.get_layout_engine():
+                engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once is enough for both files
+            for ending in ("png", "pdf"):
+                path = folder / f"{maker.__name__}.{ending}"
+                # without a date the same study gives the same file
+                figure.savefig(path, dpi=150, metadata={"CreationDate": None} if ending == "pdf" else None)
+                paths.append(path)
+    return paths

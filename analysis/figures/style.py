@@ -1,0 +1,32 @@
+"""One look for all figures: colors of Okabe and Ito, apart for every form of color vision and in grey print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["GOLD", "GOLD_INK", "GRID", "INK", "OWN", "QUIET", "REFERENCE", "STYLE", "label"]
+
+OWN, GOLD, GOLD_INK, REFERENCE = "#0072B2", "#E69F00", "#9A6700", "#999999"
+INK, QUIET, GRID = "#222222", "#666666", "#E5E5E5"
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 13,
+    "text.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "pdf.fonttype": 42,
+}
+
+
+def label(strategy: str) -> str:
+    """A strategy's name, which may be broken between its layers."""
+    return strategy if len(strategy) <= 20 else strategy.replace("+", " +\n", 1)

@@ -1,0 +1,289 @@
+"""From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, and what they can detect.
+
+CR1 by cluster with t(G-1) is the primary inference (Cameron and Miller 2015); the bootstrap is its check, and
+the only interval of ratios. A result from one cluster is undefined, never exact.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.bootstrap import Bootstrap, Floats
+from analysis.statistic import Statistic
+
+__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "holm", "undefined"]
+
+MARGIN = 0.02
+"""Scores that differ by less are equivalent: the margin of TOST, in score units."""
+FEW_SAMPLES = 200
+_ZERO = 1e-9
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval, standard error and tests; NaN where undefined."""
+
+    value: float
+    standard_error: float = _NAN
+    low: float = _NAN
+    high: float = _NAN
+    bootstrap_low: float = _NAN
+    bootstrap_high: float = _NAN
+    p: float = _NAN
+    """Two-sided, against 0."""
+    p_adjusted: float = _NAN
+    """Holm, over the strategies of the same estimand."""
+    p_equivalence: float = _NAN
+    """TOST: small when the value lies within +- MARGIN."""
+    detectable: float = _NAN
+    """Minimum detectable effect: what a two-sided 5 % test finds with 80 % power."""
+    num_samples: int = 0
+    """Samples that contribute."""
+    num_units: int = 0
+    """Cells (sample, turn), or candidates, that contribute."""
+    num_missing: int = 0
+    reason: str = ""
+    """Why there is no value."""
+
+    @property
+    def is_defined(self) -> bool:
+        return math.isfinite(self.value)
+
+    def to_json(self) -> dict[str, float | int | str | list[float] | None]:
+        """The form of analysis.json; undefined numbers are null."""
+        has_interval, has_draws = math.isfinite(self.low), math.isfinite(self.bootstrap_low)
+        return {
+            "est": _known(self.value),
+            "se": _known(self.standard_error),
+            "ci": [self.low, self.high] if has_interval else None,
+            "ci_bootstrap": [self.bootstrap_low, self.bootstrap_high] if has_draws else None,
+            "p": _known(self.p),
+            "p_adjusted": _known(self.p_adjusted),
+            "p_equivalence": _known(self.p_equivalence),
+            "mde": _known(self.detectable),
+            "n_samples": self.num_samples,
+            "n_units": self.num_units,
+            "n_missing": self.num_missing,
+        } | ({"reason": self.reason} if self.reason else {})
+
+
+class Resampled(Protocol):
+    """A statistic that is no function of sums, and knows its own draws."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def influence(self) -> Floats: ...
+    @property
+    def units(self) -> Floats: ...
+    def draws(self, inference: Inference) -> Floats: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """Makes estimates on one set of clusters. `clusters` numbers the cluster of each sample from 0."""
+
+    clusters: npt.NDArray[np.int64] = field(repr=False)
+    bootstrap: Bootstrap
+
+    def estimates(self, statistics: Mapping[str, Statistic]) -> dict[str, Estimate]:
+        """One estimate per statistic, with one pass over the resamples for all of them."""
+        if not statistics:
+            return {}
+        sums = {name: self.by_cluster(s.columns) for name, s in statistics.items()}
+        blocks = [np.hstack([sums[n], self._products(s, sums[n])]) for n, s in statistics.items()]
+        totals = self.bootstrap.totals(np.hstack(blocks))
+        ends = np.cumsum([block.shape[1] for block in blocks])[:-1]
+        pieces = np.split(totals, ends, axis=1)
+        return {
+            name: self._estimate(statistic, piece)
+            for (name, statistic), piece in zip(statistics.items(), pieces, strict=True)
+        }
+
+    def closed_form(self, statistic: Statistic) -> Estimate:
+        """The estimate without a bootstrap interval."""
+        error, degrees = self.standard_error(statistic)
+        counts = {"num_samples": statistic.num_samples, "num_units": statistic.num_units}
+        if not math.isfinite(statistic.value):
+            missing = {"num_missing": statistic.num_missing}
+            return Estimate(value=_NAN, reason="no cells, or nothing varies, to compute it from", **counts, **missing)
+        if not self._may_divide(statistic):
+            why = "what it divides by is not above three of its standard errors"
+            return Estimate(value=_NAN, num_missing=statistic.num_missing, reason=why, **counts)
+        known = Estimate(
+            value=statistic.value, standard_error=error, num_missing=statistic.num_missing, **counts
+        )
+        return known if statistic.is_ratio else _with_tests(known, degrees)
+
+    def resampled(self, statistic: Resampled) -> Estimate:
+        """The estimate of a statistic that draws its own resamples; percentile interval."""
+        error = self._cluster_error(statistic.influence, statistic.units, 1)
+        low, high = _percentiles(statistic.draws(self)) if math.isfinite(error) else (_NAN, _NAN)
+        units = statistic.units
+        return Estimate(
+            value=statistic.value,
+            standard_error=error,
+            low=low,
+            high=high,
+            bootstrap_low=low,
+            bootstrap_high=high,
+            num_samples=int(np.count_nonzero(units)),
+            num_units=int(units.sum()),
+        )
+
+    def standard_error(self, statistic: Statistic) -> tuple[float, int]:
+        """CR1 standard error and its degrees of freedom, clusters less one."""
+        error = self._cluster_error(statistic.influence, statistic.units, statistic.num_parameters)
+        return error, int(np.count_nonzero(self.by_cluster(statistic.units))) - 1
+
+    def by_cluster(self, columns: Floats) -> Floats:
+        """Sums over the samples of each cluster; the first axis turns from samples to clusters."""
+        if self._is_one_to_one:
+            return columns
+        sums = np.zeros((len(self.bootstrap.strata), *columns.shape[1:]))
+        np.add.at(sums, self.clusters, columns)
+        return sums
+
+    @cached_property
+    def _is_one_to_one(self) -> bool:
+        return np.array_equal(self.clusters, np.arange(len(self.bootstrap.strata)))
+
+    def _may_divide(self, statistic: Statistic) -> bool:
+        below = statistic.must_exceed_zero
+        if below is None:
+            return True
+        error, _ = self.standard_error(below)
+        # the floor keeps rounding noise around an exact 0 from passing with a standard error of 0
+        return below.value > max(_ZERO, 3 * error)
+
+    def _cluster_error(self, influence: Floats, units: Floats, num_parameters: int) -> float:
+        num_clusters = np.count_nonzero(self.by_cluster(units))
+        if num_clusters < 2 or not np.isfinite(influence).all():
+            return _NAN
+        total = float(np.sum(self.by_cluster(influence) ** 2)) * num_clusters / (num_clusters - 1)
+        num_units = units.sum()
+        if num_parameters > 1:
+            total *= (num_units - 1) / (num_units - num_parameters)
+        error = math.sqrt(total)
+        return error if error > _ZERO else 0.0
+
+    def _is_studentised(self, statistic: Statistic) -> bool:
+        return not statistic.is_ratio and len(self.bootstrap.strata) < FEW_SAMPLES
+
+    def _products(self, statistic: Statistic, sums: Floats) -> Floats:
+        """Products of columns, whose totals give each resample's own standard error."""
+        if not self._is_studentised(statistic):
+            return np.empty((len(sums), 0))
+        return (sums[:, :, None] * sums[:, None, :]).reshape(len(sums), -1)
+
+    def _estimate(self, statistic: Statistic, totals: Floats) -> Estimate:
+        estimate = self.closed_form(statistic)
+        num_clusters = np.count_nonzero(self.by_cluster(statistic.units))
+        if not math.isfinite(estimate.standard_error) or not self._is_drawn(statistic):
+            return estimate
+        size = statistic.columns.shape[1]
+        low, high = _percentiles(statistic.at(totals[:, :size]))
+        if self._is_studentised(statistic) and estimate.standard_error > 0:
+            products = totals[:, size:].reshape(-1, size, size)
+            correction = math.sqrt(num_clusters / (num_clusters - 1))
+            studentised = _studentised(estimate, statistic, totals[:, :size], products, correction)
+            low, high = studentised or (low, high)
+        drawn = replace(estimate, bootstrap_low=low, bootstrap_high=high)
+        return replace(drawn, low=low, high=high) if statistic.is_ratio else drawn
+
+    def _is_drawn(self, statistic: Statistic) -> bool:
+        """Whether two clusters that contribute are free to vary: one says nothing of the spread between them."""
+        return np.count_nonzero(self.by_cluster(statistic.units)[self._is_free]) > 1
+
+    @cached_property
+    def _is_free(self) -> npt.NDArray[np.bool_]:
+        """Which clusters are not the only one of their stratum."""
+        sizes = Counter(self.bootstrap.strata)
+        return np.array([sizes[stratum] > 1 for stratum in self.bootstrap.strata])
+
+
+def undefined(reason: str, num_missing: int = 0) -> Estimate:
+    """An estimate without a value, and why."""
+    return Estimate(value=_NAN, reason=reason, num_missing=num_missing)
+
+
+def holm(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """The estimates with p-values adjusted for their number (Holm 1979); undefined ones do not count."""
+    order = _by_p(estimates)
+    factors = range(len(order), 0, -1)
+    raw = [min(1.0, factor * estimates[i].p) for factor, i in zip(factors, order, strict=True)]
+    return _adjusted(estimates, order, np.maximum.accumulate(raw) if raw else raw)
+
+
+def benjamini_hochberg(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """The estimates with p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995)."""
+    order = _by_p(estimates)
+    raw = [min(1.0, estimates[i].p * len(order) / rank) for rank, i in enumerate(order, 1)]
+    return _adjusted(estimates, order, np.minimum.accumulate(raw[::-1])[::-1] if raw else raw)
+
+
+def _with_tests(estimate: Estimate, degrees: int) -> Estimate:
+    error, value = estimate.standard_error, estimate.value
+    if not math.isfinite(error):
+        return estimate
+    if error == 0:
+        # exact data: the interval is the value, and 0/0 is no evidence
+        return replace(estimate, low=value, high=value)
+    from scipy.special import stdtr, stdtrit
+
+    reach = float(stdtrit(degrees, 0.975))
+    return replace(
+        estimate,
+        low=value - reach * error,
+        high=value + reach * error,
+        p=max(2 * float(stdtr(degrees, -abs(value) / error)), sys.float_info.min),
+        p_equivalence=float(stdtr(degrees, (abs(value) - MARGIN) / error)),
+        detectable=(reach + float(stdtrit(degrees, 0.8))) * error,
+    )
+
+
+def _percentiles(draws: Floats) -> tuple[float, float]:
+    known = draws[np.isfinite(draws)]
+    if known.size < 2:
+        return _NAN, _NAN
+    low, high = np.percentile(known, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _studentised(
+    estimate: Estimate, statistic: Statistic, totals: Floats, products: Floats, correction: float
+) -> tuple[float, float] | None:
+    """Bootstrap-t interval; None where half of the resamples have no spread of their own."""
+    slopes = statistic.gradient(totals)
+    with np.errstate(invalid="ignore"):
+        errors = correction * np.sqrt(np.einsum("bi,bij,bj->b", slopes, products, slopes).clip(0))
+    usable = errors > _ZERO
+    if usable.mean() <= 0.5:
+        return None
+    low, high = _percentiles((statistic.at(totals)[usable] - estimate.value) / errors[usable])
+    return estimate.value - high * estimate.standard_error, estimate.value - low * estimate.standard_error
+
+
+def _by_p(estimates: Sequence[Estimate]) -> list[int]:
+    return sorted((i for i, e in enumerate(estimates) if math.isfinite(e.p)), key=lambda i: estimates[i].p)
+
+
+def _adjusted(estimates: Sequence[Estimate], order: Iterable[int], p: Iterable[float]) -> list[Estimate]:
+    adjusted = list(estimates)
+    for index, value in zip(order, p, strict=True):
+        adjusted[index] = replace(adjusted[index], p_adjusted=float(value))
+    return adjusted
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,145 @@
+"""What more candidates buy: gain per doubling of N between arms, and curves over N from one pool.
+
+A curve from one pool is the exact expectation over all subsets of n of its N candidates. It is taken only
+where the candidates answer the same history whichever of them is chosen: at turn 1, and behind gold history.
+Later turns of own history are refused, since there the pool depends on what was chosen before.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.inference import Estimate, Inference
+from analysis.panel import Panel
+from analysis.records import Record, Study
+from analysis.responses import Pool
+from analysis.statistic import Statistic, mean, ratio
+
+__all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Strategies that differ in the number of candidates alone."""
+
+    family: str
+    rungs: Mapping[str, int]
+    """N of each strategy, rising."""
+    gain_per_doubling: Estimate
+    """OLS of the image score on log2 N with cell fixed effects, on cells that every rung has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """Mean scores with n candidates."""
+
+    num_candidates: int
+    random: Estimate
+    arm: Estimate
+    best: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Scores over n = 1, 2, 4, ... from the pools of one strategy."""
+
+    strategy: str
+    layer: str
+    where: str
+    """The turns that it is taken from."""
+    num_pools: int
+    rungs: tuple[Rung, ...]
+
+
+def ladders(study: Study, panel: Panel, inference: Inference) -> tuple[Ladder, ...]:
+    """Every set of strategies with different N, oracle arms apart from others."""
+    families = _families(study.num_candidates, panel.strategies)
+    grids = {family: _slope_grid(panel, rungs) for family, rungs in families.items()}
+    found = inference.estimates(grids)
+    return tuple(
+        Ladder(family=family, rungs=rungs, gain_per_doubling=found[family])
+        for family, rungs in families.items()
+    )
+
+
+def curves(study: Study, panel: Panel, inference: Inference) -> tuple[Curve, ...]:
+    """One per strategy, layer of Best-of-N and kind of history that allows it."""
+    rows = {sample: row for row, sample in enumerate(panel.samples)}
+    pools: dict[tuple[str, str, str], list[tuple[int, Pool]]] = defaultdict(list)
+    for record in study.records:
+        if where := _where(record):
+            for pool in record.pools:
+                pools[record.key.strategy, pool.layer, where].append((rows[record.key.sample], pool))
+    return tuple(
+        Curve(
+            strategy=strategy,
+            layer=layer,
+            where=where,
+            num_pools=len(found),
+            rungs=tuple(_rungs(found, len(panel.samples), inference)),
+        )
+        for (strategy, layer, where), found in sorted(pools.items())
+    )
+
+
+def _where(record: Record) -> str | None:
+    if record.key.turn == 1:
+        return "turn 1" if record.key.history == "own" else None
+    return "gold history" if record.key.history == "gold" else None
+
+
+def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str, dict[str, int]]:
+    """family -> strategy -> N. A stated N makes one ladder; where an N would stand twice, names tell families."""
+    whole = {s: stated[s] for s in strategies if s in stated}
+    if len(set(whole.values())) == len(whole) > 1:
+        return {"N": _rising(whole)}
+    families: dict[str, dict[str, int]] = defaultdict(dict)
+    for strategy in strategies:
+        if match := re.fullmatch(r"(.*?)(\d+)", strategy):
+            size = stated.get(strategy, int(match[2]))
+            if size > 0:
+                families[match[1].rstrip("_-@= ")][strategy] = size
+    return {name: _rising(rungs) for name, rungs in families.items() if len(set(rungs.values())) > 1}
+
+
+def _rising(rungs: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(rungs.items(), key=lambda item: item[1]))
+
+
+def _slope_grid(panel: Panel, rungs: Mapping[str, int]) -> Statistic:
+    doublings = np.log2(list(rungs.values()))
+    offsets = doublings - doublings.mean()
+    weights = offsets / np.sum(offsets**2)
+    grid = np.sum([w * panel.scores(s) for w, s in zip(weights, rungs, strict=True)], axis=0)
+    return mean(grid, panel.num_missing(grid, "own"))
+
+
+def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Inference) -> Iterable[Rung]:
+    smallest = min(len(pool.grades) for _, pool in pools)
+    cluster = np.array([row for row, _ in pools])
+    sizes = np.bincount(cluster, minlength=num_samples).astype(np.float64)
+    for doubling in range(int(math.log2(smallest)) + 1):
+        num = 2**doubling
+        kinds = {
+            "random": [float(np.mean(pool.grades)) for _, pool in pools],
+            "arm": [_expected(pool, num, pool.verdicts) for _, pool in pools],
+            "best": [_expected(pool, num, pool.grades) for _, pool in pools],
+        }
+        sums = {k: np.bincount(cluster, np.array(v), minlength=num_samples) for k, v in kinds.items()}
+        found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
+        yield Rung(num_candidates=num, **found)
+
+
+def _expected(pool: Pool, num: int, marks: Sequence[float | None]) -> float:
+    """Mean grade of the candidate with the highest mark, over all subsets of `num`; ties go to the first."""
+    total = len(pool.grades)
+    ranked = sorted(range(total), key=lambda i: (-(-1.0 if marks[i] is None else float(marks[i] or 0)), i))
+    subsets = math.comb(total, num)
+    chances = (math.comb(total - 1 - rank, num - 1) / subsets for rank in range(total))
+    return sum(chance * pool.grades[i] for chance, i in zip(chances, ranked, strict=True))

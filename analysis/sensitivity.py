@@ -1,0 +1,215 @@
+"""Do the two headline comparisons depend on the estimator? The same question put to other models.
+
+The primary estimates stay the closed forms. Other weights and clusters are closed forms too; statsmodels fits
+the fractional logit with Mundlak terms (Papke and Wooldridge 2008), GEE with bias-reduced covariance (Mancl and
+DeRouen 2001) and the mixed model, which serves for the intraclass correlation only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.bootstrap import Floats
+from analysis.estimands import gap
+from analysis.inference import Estimate, undefined
+from analysis.panel import Panel
+from analysis.statistic import Statistic, mean, within_slope
+
+__all__ = ["Check", "checks"]
+
+MODELS = {
+    "primary": "primary (cell weights, CR1 by sample)",
+    "task": "clustered by task",
+    "sample": "each sample has equal weight",
+    "length": "within dialogues of equal length",
+    "logit": "fractional logit, Mundlak terms x strategy",
+    "gee": "GEE, exchangeable, bias-reduced covariance",
+    "icc": "mixed model: intraclass correlation of the score",
+}
+MIN_SAMPLES = 20
+"""Regressions are left out below this many samples."""
+
+Cells = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One estimand of one strategy under one model."""
+
+    strategy: str
+    estimand: str
+    model: str
+    estimate: Estimate
+
+
+def checks(panel: Panel, baseline: str | None) -> tuple[Check, ...]:
+    """Every model for slope change and EB reduction of each strategy; none without a baseline."""
+    if baseline is None:
+        return ()
+    found = [
+        Check(strategy=strategy, estimand=estimand, model=model, estimate=estimate)
+        for strategy in panel.strategies
+        if strategy != baseline
+        for estimand in ("slope_change", "eb_reduction")
+        for model, estimate in _models(panel, strategy, baseline, estimand)
+    ]
+    if len(panel.samples) >= MIN_SAMPLES:
+        icc = _fitted(lambda: _intraclass_correlation(panel.scores(baseline)))
+        found.append(Check(strategy=baseline, estimand="mean", model="icc", estimate=icc))
+    return tuple(check for check in found if check.estimate.is_defined)
+
+
+def _models(panel: Panel, strategy: str, baseline: str, estimand: str) -> Iterator[tuple[str, Estimate]]:
+    if estimand == "slope_change":
+        grid, statistic = panel.scores(strategy) - panel.scores(baseline), within_slope
+    else:
+        grid, statistic = gap(panel, baseline) - gap(panel, strategy), mean
+    if not np.isfinite(grid).any():
+        return
+    inference = panel.inference("sample", 1, 0)
+    primary = statistic(grid)
+    yield "primary", inference.closed_form(primary)
+    yield "task", panel.inference("task", 1, 0).closed_form(primary)
+    yield "sample", inference.closed_form(_sample_weighted(primary))
+    yield "length", inference.closed_form(_by_length(primary, panel.num_image_turns))
+    if np.count_nonzero(primary.units) >= MIN_SAMPLES:
+        yield "logit", _fitted(lambda: _fractional_logit(panel, strategy, baseline, estimand))
+        yield "gee", _fitted(lambda: _gee(grid, estimand))
+
+
+def _sample_weighted(statistic: Statistic) -> Statistic:
+    """The plain mean of every sample's own ratio."""
+    above, below = statistic.columns.T
+    known = below > 0
+    own = np.divide(above, below, out=np.zeros_like(above), where=known)
+    columns = np.stack([own, known.astype(np.float64)], axis=1)
+    return Statistic(columns=columns, formula=statistic.formula, units=statistic.units)
+
+
+def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statistic:
+    """The mean of the estimates within each length, weighted by their samples."""
+    known = statistic.columns[:, 1] > 0
+    strata = sorted(set(lengths[known].tolist()))
+    weights = np.array([np.count_nonzero(known & (lengths == length)) for length in strata]) / max(known.sum(), 1)
+    columns = [np.where((lengths == length)[:, None], statistic.columns, 0.0) for length in strata]
+    return Statistic(
+        columns=np.hstack(columns) if columns else statistic.columns,
+        formula=lambda s: (s[..., 0::2] / s[..., 1::2]) @ weights,
+        units=statistic.units,
+    )
+
+
+def _fitted(fit: Callable[[], Estimate]) -> Estimate:
+    """A model that does not converge, or separates perfectly, has no estimate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return fit()
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError, Warning) as error:
+            return undefined(f"the model cannot be fitted: {error}")
+
+
+def _fractional_logit(panel: Panel, strategy: str, baseline: str, estimand: str) -> Estimate:
+    """Average marginal effect: per turn for the slope, of gold history for the gap; difference of the arms."""
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    histories = (False,) if estimand == "slope_change" else (False, True)
+    arms = {
+        (is_k, gold): panel.behind(s, "gold") if gold else panel.scores(s)
+        for is_k, s in ((False, baseline), (True, strategy))
+        for gold in histories
+    }
+    known = np.isfinite(np.stack(list(arms.values()))).all(axis=0)
+    rows, turns = np.nonzero(known)
+    blocks = [_design(known, rows, turns + 1.0, is_k, gold) for is_k, gold in arms]
+    design = np.vstack(blocks)[:, _columns(estimand)]
+    scores = np.concatenate([grid[known] for grid in arms.values()])
+    groups = np.tile(rows, len(arms))
+    model = GLM(scores, design, family=Binomial())
+    fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
+    is_k = np.repeat([is_k for is_k, _ in arms], len(rows))
+    effect = _slope_effect if estimand == "slope_change" else _gap_effect
+    return _delta(fit.params, fit.cov_params(), lambda b: effect(b, design, is_k))
+
+
+def _design(known: Cells, rows: npt.NDArray[np.int64], turns: Floats, is_k: bool, gold: bool) -> Floats:
+    """Constant, turn, the sample's mean turn (the Mundlak term), gold; and all of them x strategy."""
+    center = (known * np.arange(1.0, known.shape[1] + 1)).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    one = np.ones(len(rows))
+    base = np.stack([one, turns, center[rows], gold * one], axis=1)
+    return np.hstack([base, is_k * base])
+
+
+def _columns(estimand: str) -> list[int]:
+    """Without gold history its two columns are constant."""
+    return [0, 1, 2, 4, 5, 6] if estimand == "slope_change" else list(range(8))
+
+
+def _slope_effect(b: npt.NDArray[Any], design: Floats, is_k: Cells) -> Any:
+    chance = 1 / (1 + np.exp(-(design @ b)))
+    slope = chance * (1 - chance) * (b[1] + is_k * b[4])
+    return slope[is_k].mean() - slope[~is_k].mean()
+
+
+def _gap_effect(b: npt.NDArray[Any], design: Floats, is_k: Cells) -> Any:
+    chances = []
+    for gold in (0.0, 1.0):
+        at = design.copy()
+        at[:, 3], at[:, 7] = gold, gold * is_k
+        chances.append(1 / (1 + np.exp(-(at @ b))))
+    apart = chances[1] - chances[0]
+    return apart[~is_k].mean() - apart[is_k].mean()
+
+
+def _delta(params: Floats, covariance: Floats, effect: Callable[[npt.NDArray[Any]], Any]) -> Estimate:
+    """The effect with its standard error by the delta method; gradients by a complex step."""
+    steps = params.astype(np.complex128) + 1e-30j * np.eye(len(params))
+    slopes = np.array([np.imag(effect(step)) / 1e-30 for step in steps])
+    return _normal(float(effect(params)), float(np.sqrt(slopes @ covariance @ slopes)))
+
+
+def _gee(grid: Floats, estimand: str) -> Estimate:
+    """GEE on the paired differences: their mean, or their slope within samples beside a Mundlak term."""
+    from statsmodels.genmod.cov_struct import Exchangeable
+    from statsmodels.genmod.generalized_estimating_equations import GEE
+
+    known = np.isfinite(grid)
+    rows, turns = np.nonzero(known)
+    if estimand == "slope_change":
+        center = (known * np.arange(grid.shape[1])).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        design = np.stack([turns - center[rows], np.ones(len(rows)), center[rows]], axis=1)
+    else:
+        design = np.ones((len(rows), 1))
+    model = GEE(grid[known], design, groups=rows, cov_struct=Exchangeable())
+    fit = model.fit(cov_type="bias_reduced")
+    return _normal(float(fit.params[0]), float(fit.bse[0]))
+
+
+def _intraclass_correlation(grid: Floats) -> Estimate:
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    known = np.isfinite(grid)
+    rows, turns = np.nonzero(known)
+    design = np.stack([np.ones(len(rows)), turns], axis=1)
+    fit = MixedLM(grid[known], design, groups=rows).fit()
+    between = float(fit.cov_re[0, 0])
+    return Estimate(
+        value=between / (between + float(fit.scale)),
+        num_samples=int(known.any(axis=1).sum()),
+        num_units=int(known.sum()),
+    )
+
+
+def _normal(value: float, error: float) -> Estimate:
+    from scipy.stats import norm
+
+    low, high = norm.interval(0.95, value, error)
+    p = float(2 * norm.sf(abs(value) / error))
+    return Estimate(value=value, standard_error=error, low=float(low), high=float(high), p=p)

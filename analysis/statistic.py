@@ -1,0 +1,204 @@
+"""Statistics as smooth functions of sums over samples.
+
+A statistic is a set of columns (one row per sample) and a formula of the columns' totals. From that pair come
+its value, its bootstrap draws (the formula at resampled totals) and its linearised standard error: with the
+gradient g of the formula at the totals, sample i's influence is g . columns[i], and the sum of squared
+influences over clusters is the CR1 sandwich of the corresponding regression. Gradients are taken by a
+complex step (Squire and Trapp 1998), exact to rounding.
+
+Grids have shape (samples, turns) and hold NaN where there is no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.bootstrap import Floats
+
+__all__ = [
+    "Formula",
+    "Statistic",
+    "attributable_fraction",
+    "logit_reduction",
+    "mean",
+    "pooled_slope",
+    "ratio",
+    "relative_reduction",
+    "within_slope",
+]
+
+Formula = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+"""From totals, shape (..., columns), to values, shape (...). Analytic, and unchanged when all are scaled."""
+
+_STEP = 1e-30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """Columns of shape (samples, columns) and a formula of their totals."""
+
+    columns: Floats
+    formula: Formula
+    units: Floats
+    """Cells (sample, turn), or candidates, that each sample contributes; shape (samples,)."""
+    num_missing: int = 0
+    """Cells of the design that lack a score which the statistic needs."""
+    num_parameters: int = 1
+    """Parameters of the regression that it belongs to, absorbed fixed effects aside."""
+    is_ratio: bool = False
+    """Whether its interval is always the bootstrap's percentile interval."""
+    must_exceed_zero: Statistic | None = None
+    """What it divides by: the value is undefined unless this exceeds three of its standard errors."""
+
+    @property
+    def value(self) -> float:
+        return float(self.at(self.columns.sum(axis=0)))
+
+    @property
+    def influence(self) -> Floats:
+        """The effect of each sample on the value, to first order; shape (samples,)."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.columns @ self.gradient(self.columns.sum(axis=0)))
+
+    @property
+    def num_samples(self) -> int:
+        return int(np.count_nonzero(self.units))
+
+    @property
+    def num_units(self) -> int:
+        return int(self.units.sum())
+
+    def at(self, totals: Floats) -> Floats:
+        """The formula at totals of shape (..., columns); NaN or infinite where it is undefined."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.formula(totals))
+
+    def gradient(self, totals: Floats) -> Floats:
+        """The derivative by each total; the shape of `totals`."""
+        parts = []
+        for column in range(totals.shape[-1]):
+            stepped = totals.astype(np.complex128)
+            stepped[..., column] += 1j * _STEP
+            with np.errstate(all="ignore"):
+                parts.append(np.imag(self.formula(stepped)) / _STEP)
+        return np.stack(parts, axis=-1)
+
+
+def ratio(sums: Floats, sizes: Floats, num_missing: int = 0) -> Statistic:
+    """The total of `sums` over the total of `sizes`; both of shape (samples,)."""
+    return Statistic(
+        columns=np.stack([sums, sizes], axis=1), formula=_quotient, units=sizes, num_missing=num_missing
+    )
+
+
+def mean(grid: Floats, num_missing: int = 0) -> Statistic:
+    """The mean over cells; every cell has equal weight."""
+    return ratio(np.nansum(grid, axis=1), _count(grid), num_missing)
+
+
+def within_slope(grid: Floats, num_missing: int = 0) -> Statistic:
+    """OLS of the scores on the turn with sample fixed effects, as the ratio of per-sample sums.
+
+    Of a difference of two grids it is the difference of their slopes under sample x arm fixed effects.
+    """
+    sxy, sxx = _centered_sums(grid)
+    units = np.where(sxx > 0, _count(grid), 0.0)
+    return Statistic(
+        columns=np.stack([sxy, sxx], axis=1), formula=_quotient, units=units, num_missing=num_missing
+    )
+
+
+def pooled_slope(grid: Floats, num_missing: int = 0) -> Statistic:
+    """OLS of the scores on the turn with one intercept. Confounded when long dialogues differ from short."""
+    known = np.isfinite(grid)
+    turn = np.where(known, _turns(grid), 0.0)
+    sums = [_count(grid), turn.sum(axis=1), np.nansum(grid, axis=1)]
+    sums += [(turn**2).sum(axis=1), np.nansum(turn * grid, axis=1)]
+    return Statistic(
+        columns=np.stack(sums, axis=1),
+        formula=_pooled,
+        units=_count(grid),
+        num_missing=num_missing,
+        num_parameters=2,
+    )
+
+
+def relative_reduction(gap: Floats, reference: Floats, num_missing: int = 0) -> Statistic:
+    """1 - mean(gap) / mean(reference), on the cells that both have."""
+    both = np.isfinite(gap) & np.isfinite(reference)
+    below = mean(np.where(both, reference, np.nan))
+    above = np.nansum(np.where(both, gap, np.nan), axis=1)
+    return Statistic(
+        columns=np.stack([above, below.columns[:, 0]], axis=1),
+        formula=lambda s: 1 - s[..., 0] / s[..., 1],
+        units=below.units,
+        num_missing=num_missing,
+        is_ratio=True,
+        must_exceed_zero=below,
+    )
+
+
+def attributable_fraction(gold: Floats, own: Floats, num_missing: int = 0) -> Statistic:
+    """1 - slope behind gold history / slope behind own history: the share of the decay due to own history."""
+    slopes = within_slope(gold), within_slope(own)
+    return Statistic(
+        columns=np.hstack([slope.columns for slope in slopes]),
+        formula=lambda s: 1 - (s[..., 0] / s[..., 1]) / (s[..., 2] / s[..., 3]),
+        units=np.where(slopes[0].units > 0, slopes[1].units, 0.0),
+        num_missing=num_missing,
+        is_ratio=True,
+        must_exceed_zero=within_slope(-own),
+    )
+
+
+def logit_reduction(grids: Sequence[Floats], num_missing: int = 0) -> Statistic:
+    """The reduction of the gap on the logit scale, from grids (gold, own) of the baseline, then the strategy's.
+
+    A saturated fractional logit (Papke and Wooldridge 1996), so its coefficients are logits of means.
+    """
+    known = np.isfinite(np.stack(grids)).all(axis=0)
+    sums = [np.where(known, grid, 0.0).sum(axis=1) for grid in grids]
+    units = known.sum(axis=1).astype(np.float64)
+    return Statistic(
+        columns=np.stack([*sums, units], axis=1),
+        formula=_logit_reduction,
+        units=units,
+        num_missing=num_missing,
+    )
+
+
+def _quotient(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(s[..., 0] / s[..., 1])
+
+
+def _pooled(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    size, turn, score, squares, products = np.moveaxis(s, -1, 0)
+    return np.asarray((size * products - turn * score) / (size * squares - turn * turn))
+
+
+def _logit_reduction(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    means = s[..., :4] / s[..., 4:]
+    logits = np.log(means) - np.log(1 - means)
+    return np.asarray((logits[..., 0] - logits[..., 1]) - (logits[..., 2] - logits[..., 3]))
+
+
+def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
+    """Sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean."""
+    known = np.isfinite(grid)
+    turns = _turns(grid)
+    center = np.divide((known * turns).sum(axis=1), known.sum(axis=1), where=known.any(axis=1), out=np.zeros(len(grid)))  # fmt: skip
+    offset = np.where(known, turns - center[:, None], 0.0)
+    return (offset * np.where(known, grid, 0.0)).sum(axis=1), (offset**2).sum(axis=1)
+
+
+def _turns(grid: Floats) -> Floats:
+    return np.arange(1.0, grid.shape[1] + 1)[None, :]
+
+
+def _count(grid: Floats) -> Floats:
+    return np.isfinite(grid).sum(axis=1).astype(np.float64)

@@ -1,0 +1,28 @@
+"""The report of `python -m analysis` as plain text of at most 120 columns."""
+
+from __future__ import annotations
+
+import textwrap
+
+from analysis.ablation import Ablation
+from analysis.layout import WIDTH, to_text
+from analysis.tables import caption, short_name, tables
+
+__all__ = ["to_terminal"]
+
+_FILES_ONLY = ("T2b", "T4", "T7b", "T7c")
+"""Tables too long for a screen; they stand in the folder of tables."""
+
+
+def to_terminal(result: Ablation) -> str:
+    """Headline, caption, notes, tables and the sentence of each strategy."""
+    head = f"Ablation: {short_name(result.backbone)} on {short_name(result.benchmark)}"
+    lines = [head, "=" * min(len(head), WIDTH), *textwrap.wrap(caption(result), WIDTH)]
+    lines += [line for warning in result.warnings for line in textwrap.wrap(f"Note: {warning}", WIDTH)]
+    for table in tables(result):
+        if not table.name.startswith(_FILES_ONLY):
+            lines += ["", to_text(table)]
+    lines += ["", "Findings"]
+    for arm in result.arms:
+        lines += textwrap.wrap(f"{arm.strategy}: {arm.finding.sentence}", WIDTH, subsequent_indent="  ")
+    return "\n".join(lines)
