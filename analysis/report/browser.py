@@ -115,11 +115,10 @@ def _few_images(folders: list[Path]) -> dict[str, Path] | None:
     found: dict[str, Path] = {}
     left = EMBED_LIMIT
     for folder in folders:
-        for entry in os.scandir(folder / "images") if (folder / "images").is_dir() else ():
-            sha256 = entry.name.removesuffix(".png")
-            if sha256 not in found:
-                found[sha256] = folder
-                left -= entry.stat().st_size
+        for path in (folder / "images").glob("*.png"):
+            if path.stem not in found:
+                found[path.stem] = folder
+                left -= path.stat().st_size
             if left < 0:
                 return None
     return found
