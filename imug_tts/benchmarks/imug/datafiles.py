@@ -109,7 +109,7 @@ class DataFiles:
             return "it is not a file"
         if not self._inside(path):
             return f"it is a link that leads out of {self._boundary}; put the file itself there"
-        return "" if found.st_size else "the file is empty"
+        return "" if found.st_size or not folder else "the file is empty"
 
     def _inside(self, path: str) -> bool:
         """Whether a file lies within the boundary, links followed."""
