@@ -1,0 +1,107 @@
+"""Scores of Geometric_Coloring drawings: a 3x3 grid of cells, read by rule and compared with the truth.
+
+A matrix holds what a drawing shows, row by row: "0" no cell, "1" a blank cell, "r" red, "g" green.
+`official` reads drawings exactly as the IMUG-Bench scorer does, for comparison with published scores;
+`robust` reads them as a person would. The points that a matrix earns are the same under both.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from imug_tts.contracts import JudgeError, Score
+from imug_tts.dialogue import Image
+from imug_tts.scoring.grid import official, robust
+
+__all__ = ["MAX_PIXELS", "Analysis", "Matrix", "Rule", "analyse", "decode", "points", "score_grid"]
+
+Rule = Literal["official", "robust"]
+Matrix = Sequence[Sequence[str]]
+
+MAX_PIXELS: Final = 2**26
+"""Larger drawings are not decoded: a few kilobytes of PNG can hold gigabytes of white."""
+
+_RULES: Final[dict[Rule, ModuleType]] = {"official": official, "robust": robust}
+_FULL_POINT: Final = 5
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a drawing shows; `matrix` is None where no grid could be read, and `message` says why."""
+
+    matrix: list[list[str]] | None
+    message: str
+
+
+def decode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
+    """RGB pixels of shape (h, w, 3), as the official scorer sees them; None where they can't be read.
+
+    Unlike `Image.pixels` this is OpenCV's decoder: it turns photographs by their EXIF tag and scales
+    16-bit values to 8 bits. Transparency is dropped.
+
+    Raises:
+        JudgeError: the image has more than `MAX_PIXELS` pixels.
+    """
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(io.BytesIO(encoded)) as header:
+            width, height = header.size
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
+        raise JudgeError(f"the drawing is too large to decode: {error}") from error
+    except OSError:
+        return None
+    if width * height > MAX_PIXELS:
+        raise JudgeError(f"the drawing has {width}x{height} pixels; at most {MAX_PIXELS} are decoded")
+    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    return None if bgr is None else np.ascontiguousarray(bgr[..., ::-1], np.uint8)
+
+
+def analyse(pixels: npt.NDArray[np.uint8] | None, rule: Rule) -> Analysis:
+    """Read a drawing from its RGB pixels of shape (h, w, 3), or None where they could not be decoded."""
+    if pixels is None:
+        return Analysis(None, "Image read failed")
+    matrix = _RULES[rule].read(pixels)
+    return Analysis(matrix, "Grid not found" if matrix is None else "OK")
+
+
+def points(detected: Matrix | None, truth: Matrix, num_points: int) -> list[int]:
+    """0 or 5 for each evaluation point of a turn: grid found, cells in place, red cells, green cells.
+
+    Official to the letter: a misplaced cell costs the colours too, every point after the fourth is 0,
+    and a readable drawing earns its first two points even where the turn has fewer.
+    """
+    if detected is None:
+        return [0] * num_points
+    in_place = _where(detected, _is_cell) == _where(truth, _is_cell)
+    red, green = (in_place and _where(detected, c.__eq__) == _where(truth, c.__eq__) for c in "rg")
+    earned = [_FULL_POINT * passed for passed in (True, in_place, red, green)] + [0] * num_points
+    return earned[: max(num_points, 1 + in_place)]
+
+
+def score_grid(image: Image, truth: Matrix, num_points: int, rule: Rule) -> Score:
+    """Score a drawing; the value is the mean of its points on a scale of 0 to 1.
+
+    Raises:
+        JudgeError: the image is too large to decode.
+    """
+    analysis = analyse(decode(image.read()), rule)
+    earned = points(analysis.matrix, truth, num_points)
+    detail = {"points": earned, "matrix": analysis.matrix, "message": analysis.message, "rule": rule}
+    return Score(value=sum(earned) / len(earned) / _FULL_POINT, detail=detail)
+
+
+def _where(matrix: Matrix, test: Callable[[str], bool]) -> list[list[bool]]:
+    return [[test(cell) for cell in row] for row in matrix]
+
+
+def _is_cell(cell: str) -> bool:
+    return cell != "0"

@@ -1,0 +1,254 @@
+"""A reading of 3x3 grids that finds the cells first and the grid from them.
+
+A cell is a four-sided region of one colour, of the size most common in the drawing, that a line or its
+own colour sets off from the page. So line weight, gaps between cells, rotation and captions do not
+matter. The rows and columns follow from where the cells are; cells that leave a row or column empty
+are placed by the frame around them or, without one, by taking the grid to be in the picture's middle.
+
+Not promised: a hole the size of a cell, closed on all sides by other cells or a frame, reads as a
+blank cell, unless its outline is much fainter than that of others; rotation by 45 degrees or more;
+grids on photographs or in white on black.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["read"]
+
+Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Mat = cv2.typing.MatLike
+Vector = npt.NDArray[np.float64]
+
+_MAX_SIDE: Final = 1024
+"""Larger pictures are scaled down."""
+_RED_BELOW, _GREEN, _RED_ABOVE = 10, (35, 95), 160
+"""Hues of the official rule, in OpenCV's half degrees."""
+_MIN_SATURATION: Final = 60
+_BLACK: Final = 50
+_DARKER: Final = 45
+"""How much darker than the page, or than what is beside it, a line is, of 255."""
+_MIN_COLOURED: Final = 0.15
+_FAINTER: Final = 0.4
+"""Blank squares whose lightest side weighs less than this share of a cell's are guides to draw on.
+
+Less than half, because the sides that two cells share are often drawn twice."""
+_SAME_SIZE: Final = 1.3
+_INSET: Final = 0.45
+_MARK: Final = 0.2
+"""What is inside a square: smaller than a mark, a cell of it, or larger than an inset: its filling."""
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A connected region, by its least rectangle: centre, width and height along the rectangle's sides."""
+
+    outline: Mat
+    x: float
+    y: float
+    width: float
+    height: float
+    degrees: float
+    """In [-45, 45], clockwise."""
+
+    @property
+    def side(self) -> float:
+        return math.sqrt(self.width * self.height)
+
+    @property
+    def four_sided(self) -> bool:
+        fill = cv2.contourArea(self.outline) / max(self.width * self.height, 1)
+        return fill > 0.92 and 0.6 < self.width / max(self.height, 1) < 1.67
+
+    def holds(self, other: _Region) -> bool:
+        middle = (other.x, other.y)
+        return other.side < self.side and cv2.pointPolygonTest(self.outline, middle, measureDist=False) > 0
+
+    def fills(self, other: _Region) -> bool:
+        """Whether it can be no cell of `other`, but a mark or filling in it."""
+        return not _MARK < self.side / other.side < _INSET
+
+    def alike(self, other: _Region) -> bool:
+        pairs = ((self.width, other.width), (self.height, other.height))
+        return all(max(pair) < _SAME_SIZE * min(pair) for pair in pairs)
+
+
+def read(pixels: Pixels) -> list[list[str]] | None:
+    """The cells of an RGB image of shape (h, w, 3), row by row.
+
+    None where nothing is drawn or what is drawn has more than three rows or columns.
+    """
+    picture = cv2.bilateralFilter(_shrunk(pixels), d=5, sigmaColor=30, sigmaSpace=2)
+    colours = _colours(picture)
+    regions = list(_regions(colours))
+    squares = [region for region in regions if region.four_sided]
+    half = min(picture.shape[:2]) / 2
+    cells = _cells([square for square in squares if half / 8 < square.side < half])
+    if not cells:
+        return [["0"] * 3 for _ in range(3)] if any(square.side >= half for square in squares) else None
+    rows, columns = _rows_and_columns(cells, regions, picture.shape)
+    if rows is None or columns is None:
+        return None
+    weights = [_weight(cell, colours["ink"], picture) for cell in cells]
+    matrix = [["0"] * 3 for _ in range(3)]
+    for cell, row, column, weight in zip(cells, rows, columns, weights, strict=True):
+        filling = _filling(cell, colours)
+        guide = filling == "1" and weight < _FAINTER * max(weights)
+        matrix[row][column] = "0" if guide else filling
+    return matrix
+
+
+def _shrunk(pixels: Pixels) -> Mat:
+    scale = _MAX_SIDE / max(pixels.shape[:2])
+    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+
+
+def _colours(picture: Mat) -> dict[str, Mask]:
+    """Masks that part the picture into red, green, blank, other colours and the ink of lines."""
+    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    hue, saturation, value = (channel.astype(int) for channel in channels)
+    coloured = saturation >= _MIN_SATURATION
+    page = np.median(np.concatenate([value[0], value[-1], value[:, 0], value[:, -1]]))
+    dark = (value < _BLACK) | (~coloured & (value < page - _DARKER)) | _furrows(picture)
+    ink = _mended(dark, picture)
+    red = ~ink & coloured & ((hue <= _RED_BELOW) | (hue >= _RED_ABOVE))
+    green = ~ink & coloured & (hue >= _GREEN[0]) & (hue <= _GREEN[1])
+    blank = ~ink & ~coloured
+    return {"ink": ink, "r": red, "g": green, "1": blank, "other": ~(ink | red | green | blank)}
+
+
+def _furrows(picture: Mat) -> Mask:
+    """Thin lines darker than both their sides, e.g. between two red cells."""
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    filled = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _square(picture, 64))
+    return np.subtract(filled, gray, dtype=np.int32) > np.clip(0.35 * filled, 15, _DARKER)
+
+
+def _mended(ink: Mask, picture: Mat) -> Mask:
+    """Lines without their smallest breaks."""
+    return cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, _square(picture, 80)) > 0
+
+
+def _square(picture: Mat, share: int) -> Mat:
+    """A kernel whose side is odd and the given share of the picture's."""
+    side = max(picture.shape[:2]) // share | 1
+    return np.ones((max(3, side), max(3, side)), np.uint8)
+
+
+def _regions(colours: dict[str, Mask]) -> Iterator[_Region]:
+    """Every connected region, but for the page, which reaches the picture's border."""
+    for colour in ("r", "g", "1", "other"):
+        mask = colours[colour]
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+        height, width = mask.shape
+        for label, (left, top, w, h, area) in enumerate(stats[1:], start=1):
+            inside = left > 0 and top > 0 and left + w < width and top + h < height
+            if area >= 16 and (inside or colour in "rg"):
+                yield _region(labels[top : top + h, left : left + w] == label, left, top)
+
+
+def _region(mask: Mask, left: int, top: int) -> _Region:
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top)
+    )
+    outline = max(outlines, key=cv2.contourArea)
+    (x, y), (width, height), degrees = cv2.minAreaRect(outline)
+    quarters = round(degrees / 90)
+    if quarters % 2:
+        width, height = height, width
+    return _Region(outline, x, y, width, height, degrees - 90 * quarters)
+
+
+def _cells(squares: Sequence[_Region]) -> list[_Region]:
+    """Of all four-sided regions, those of the size that covers most, neither frames nor fillings."""
+    squares = [b for b in squares if not any(a.holds(b) and b.fills(a) for a in squares)]
+    squares = [a for a in squares if not any(a.holds(b) for b in squares)]
+    groups = [[b for b in squares if a.alike(b)] for a in squares]
+    return max(groups, key=lambda group: sum(square.side for square in group), default=[])
+
+
+def _rows_and_columns(
+    cells: Sequence[_Region], regions: Sequence[_Region], shape: Sequence[int]
+) -> tuple[list[int] | None, list[int] | None]:
+    upright = cv2.getRotationMatrix2D((0, 0), median(cell.degrees for cell in cells), 1)[:, :2]
+    side = median(cell.side for cell in cells)
+    centres = np.array([(cell.x, cell.y) for cell in cells]) @ upright.T
+    drawn = np.concatenate([r.outline[:, 0] for r in regions if r.side > side / 2]) @ upright.T
+    low, high = drawn.min(axis=0), drawn.max(axis=0)
+    framed = any(region.side > _SAME_SIZE * side for region in regions)
+    middle = np.where(
+        framed & (high - low > 2.9 * side), (low + high) / 2, upright @ (shape[1] / 2, shape[0] / 2)
+    )
+    columns = _places(centres[:, 0].tolist(), middle[0], median(cell.width for cell in cells))
+    rows = _places(centres[:, 1].tolist(), middle[1], median(cell.height for cell in cells))
+    return rows, columns
+
+
+def _places(centres: Sequence[float], middle: float, side: float) -> list[int] | None:
+    """For each centre its place 0, 1 or 2 along one axis; None where there are more."""
+    levels: list[list[float]] = []
+    for centre in sorted(centres):
+        if not levels or centre - levels[-1][0] > side / 2:
+            levels.append([])
+        levels[-1].append(centre)
+    means = [fmean(level) for level in levels]
+    if len(means) > 3:
+        return None
+    slots = _slots(means, middle, side)
+    nearest = [min(range(len(means)), key=lambda i: abs(means[i] - centre)) for centre in centres]
+    return [slots[i] for i in nearest]
+
+
+def _slots(levels: Sequence[float], middle: float, side: float) -> Sequence[int]:
+    if len(levels) == 3:
+        return (0, 1, 2)
+    if len(levels) == 1:
+        return (min(2, max(0, 1 + round((levels[0] - middle) / (1.1 * side)))),)
+    distance, off_centre = levels[1] - levels[0], fmean(levels) - middle
+    if distance > 1.7 * side and abs(off_centre) < distance / 4:
+        return (0, 2)
+    return (1, 2) if off_centre > side / 4 else (0, 1)
+
+
+def _filling(cell: _Region, colours: dict[str, Mask]) -> str:
+    inside = np.zeros(colours["1"].shape, np.uint8)
+    cv2.drawContours(inside, [cell.outline], -1, 1, cv2.FILLED)
+    share, colour = max((colours[c][inside > 0].mean(), c) for c in "rg")
+    return colour if share > _MIN_COLOURED else "1"
+
+
+def _weight(cell: _Region, ink: Mask, picture: Mat) -> float:
+    """How heavily the lightest of a cell's four sides is drawn: its thickness in pixels of black."""
+    darkness = np.where(ink, 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
+    angle = math.radians(cell.degrees)
+    right = np.array((math.cos(angle), math.sin(angle))) * cell.width / 2
+    down = np.array((-math.sin(angle), math.cos(angle))) * cell.height / 2
+    return min(_side_weight(darkness, cell, out, along) for out, along in _sides(right, down))
+
+
+def _sides(right: Vector, down: Vector) -> Iterator[tuple[Vector, Vector]]:
+    for out, along in ((right, down), (down, right)):
+        yield out, along
+        yield -out, along
+
+
+def _side_weight(darkness: Mat, cell: _Region, out: Vector, along: Vector) -> float:
+    """Median, over lines that leave the cell through one side, of the first ink that they cross."""
+    outward = np.linspace(0.9, 1.6, math.ceil(0.7 * np.hypot(*out)) + 1)
+    sideways = np.linspace(-0.6, 0.6, 15)
+    points = np.array((cell.x, cell.y)) + outward[:, None] * out + sideways[:, None, None] * along
+    columns, rows = np.rint(np.moveaxis(points, -1, 0)).astype(int)
+    height, width = darkness.shape
+    crossed = darkness[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    begun = np.cumsum(crossed > 0, axis=1) > 0
+    ended = np.cumsum(begun & (crossed == 0), axis=1) > 0
+    return float(np.median(np.where(ended, 0, crossed).sum(axis=1)))
