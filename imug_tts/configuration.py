@@ -25,6 +25,7 @@ from imug_tts.scoring import Scoring
 
 if TYPE_CHECKING:
     from imug_tts.engine import Arm, Transcript
+    from imug_tts.serving import Service
     from imug_tts.tracking import Tracker
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "build_benchmark",
     "build_options",
     "build_scorer",
+    "build_service",
     "build_tracker",
     "component",
     "component_names",
@@ -177,6 +179,35 @@ def build_scorer(node: object) -> Backbone | None:
     return cast("Backbone | None", model)
 
 
+def build_service(config: Node) -> Service:
+    """Build what a whole configuration in the form of `conf/serve.yaml` serves. Raises ConfigurationError."""
+    from imug_tts.engine import Budget
+
+    try:
+        from imug_tts.serving import Limits, Served, Service
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing; run: pip install 'imug_tts[serve]'") from error
+    own = [f.name for f in fields(Service) if f.name != "served"]
+    _refuse_unknown(config, (*_SERVED, *own), "the configuration", "knob")
+    refuse_secrets(config)
+    run = _Run(judge=_build_judge(config["judge"], "judge", None))
+    strategy = cast(Strategy, _build("strategies", config["strategy"], "strategy", run))
+    shared: dict[str, Any] = {}
+    served = Served(
+        backbone=_shared(shared, "backbones", config, "backbone"),
+        strategy=strategy,
+        roles=_roles(shared, {**config, "scorer": None}, strategy),
+        budget=_construct(Budget, config["budget"], "budget", run),
+        seed=_value(config["seed"], int, "seed", run),
+    )
+    options = {name: config[name] for name in own if name != "limits"}
+    limits = _construct(Limits, config["limits"], "limits", run)
+    checked = {
+        name: _value(value, get_type_hints(Service)[name], name, run) for name, value in options.items()
+    }
+    return Service(served=served, limits=limits, **checked)
+
+
 def build_tracker(node: Node) -> Tracker:
     """Build a tracker. Raises ConfigurationError."""
     return cast("Tracker", _build("tracking", node, "tracking", _Run()))
@@ -272,6 +303,9 @@ _TOP_LEVEL: Final = (
     *(f.name for f in fields(RunOptions)),
     "tracking",
 )
+
+
+_SERVED: Final = ("backbone", "roles", "strategy", "judge", "seed", "budget")
 
 
 @cache

@@ -1,0 +1,42 @@
+"""Serve a backbone and a strategy over the official /infer protocol.
+
+    python experiments/serve.py backbone=pocket strategy=self_verify port=8000
+
+The official client drives it unchanged, and so does backbone=imug_server. Requests of all clients are
+batched together. Seeds follow from the history, so that the same request gets the same answer. The
+temperature that a client sends is that of text answers, as on official servers; images keep the strategy's.
+
+SIGINT or SIGTERM: new requests get status 503, those in hand are finished, and the exit status is 0.
+Exit status 2: it cannot work as configured.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from experiments.command import compose, guarded
+from imug_tts import configuration
+
+
+def main() -> int:
+    return guarded(_main)
+
+
+def _main() -> int:
+    config = compose("serve", __doc__ or "", sys.argv[1:])
+    if config is None:
+        return 0
+    service = configuration.build_service(config)
+
+    from imug_tts.serving import serve
+    from imug_tts.strategies import label
+
+    def ready(url: str) -> None:
+        print(f"{label(service.served.strategy)} of {config['backbone']['name']}: {url}/infer", flush=True)
+
+    serve(service, ready)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

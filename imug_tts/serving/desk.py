@@ -1,0 +1,123 @@
+"""Where requests of all clients meet: one strategy, one broker for each model, one journal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from imug_tts.contracts import (
+    MODEL_ROLES,
+    Backbone,
+    BackboneError,
+    JudgeError,
+    ModelRole,
+    OutOfBudget,
+    Strategy,
+)
+from imug_tts.dialogue import Response, Turn
+from imug_tts.engine.broker import Broker
+from imug_tts.engine.journal import Journal
+from imug_tts.engine.scope import Budget, TurnScope
+from imug_tts.infer_protocol import shortened, write_response
+from imug_tts.serving.reading import Asked
+from imug_tts.strategies import check_composition, label
+
+__all__ = ["Desk", "Served"]
+
+S = TypeVar("S", bound=Strategy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What answers: a strategy on a model, or on several by role."""
+
+    backbone: Backbone
+    strategy: Strategy
+    roles: Mapping[ModelRole, Backbone] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+
+    @property
+    def models(self) -> dict[ModelRole, Backbone]:
+        return {**dict.fromkeys(MODEL_ROLES, self.backbone), **self.roles}
+
+    def check(self) -> None:
+        """Raises ConfigurationError when the strategy cannot work with the models."""
+        capabilities = {role: model.capabilities for role, model in self.models.items()}
+        check_composition(self.strategy, capabilities, self.backbone.capabilities.outputs)
+
+
+class Desk:
+    """Answers what is asked. Calls of all who ask at the same time share the models' batches.
+
+    Seeds follow from the history alone, so that the same request gets the same answer: from a
+    client that tries again, from two clients, and, if the journal is kept, from the next server.
+    """
+
+    def __init__(self, served: Served, journal: Journal) -> None:
+        """Raises ConfigurationError when the strategy cannot work with the models."""
+        served.check()
+        self._served = served
+        brokers = {id(model): Broker(model, journal) for model in served.models.values()}
+        self._brokers = {role: brokers[id(model)] for role, model in served.models.items()}
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What answers here, in words."""
+        return {"model": self._served.backbone.identity, "strategy": label(self._served.strategy)}
+
+    async def answer(self, asked: Asked) -> dict[str, Any]:
+        """The response in the protocol's form; a turn that fails is a response with its reason.
+
+        Raises:
+            ConfigurationError: the strategy cannot work at the temperature asked for.
+        """
+        try:
+            response = await self._respond(asked)
+        except (BackboneError, JudgeError, OutOfBudget) as failure:
+            return _failed(f"{type(failure).__name__}: {failure}")
+        if response.output is None:
+            return _failed("the model refused")
+        return write_response(response.output)
+
+    async def stop(self) -> None:
+        """Let the batches in flight end."""
+        for broker in set(self._brokers.values()):
+            await broker.stop()
+
+    async def _respond(self, asked: Asked) -> Response:
+        served = self._served
+        if asked.temperature is not None and asked.modality == "text":
+            served = replace(served, strategy=_at_temperature(served.strategy, asked.temperature))
+            served.check()
+        digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
+        number = sum(message.role == "user" for message in asked.history)
+        turn = Turn(f"infer/{digest}", number, asked.modality, asked.history)
+        scope = TurnScope.root(
+            brokers=self._brokers,
+            run_seed=served.seed,
+            sample=turn.sample,
+            turn=turn.number,
+            modality=turn.modality,
+            budget=served.budget,
+        )
+        return await served.strategy.respond(turn, scope)
+
+
+def _at_temperature(strategy: S, temperature: float) -> S:
+    """The nesting with the temperature of its text answers replaced, where its leaf has one.
+
+    As official servers do it: the protocol's temperature is that of text; images keep their own.
+    """
+    layer: Any = strategy
+    if hasattr(layer, "inner"):
+        return replace(layer, inner=_at_temperature(layer.inner, temperature))  # type: ignore[no-any-return]
+    if hasattr(layer, "text_temperature"):
+        return replace(layer, text_temperature=temperature)  # type: ignore[no-any-return]
+    return strategy
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"response": {"error": shortened(reason)}}

@@ -1,0 +1,129 @@
+"""From the body of a request to a turn, or to the reason why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Role, Text
+from imug_tts.infer_protocol import OUTPUT_MODES, ProtocolError, read_image
+
+__all__ = ["Asked", "Limits", "read_request"]
+
+_MODALITIES = {mode: modality for modality, mode in OUTPUT_MODES.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one request may bring, and how many may be in hand."""
+
+    requests: int = 64
+    """In hand at a time, waiting ones included; more are told to come back."""
+    megabytes: int = 128
+    """Of a request's body."""
+    messages: int = 100
+    characters: int = 200_000
+    """Of all texts of the history."""
+    images: int = 64
+    pixels: int = MAX_PIXELS
+    """Width times height of one image."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            if getattr(self, limit.name) < 1:
+                raise ConfigurationError(f"{limit.name} is {getattr(self, limit.name)}; it must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a request asks: the answer to the last message of `history`."""
+
+    history: tuple[Message, ...]
+    modality: Modality
+    temperature: float | None
+    """None when the request leaves it to the server."""
+
+
+class _Content(BaseModel):
+    type: Literal["text", "image"]
+    text: str | None = None
+    image: str | None = None
+
+
+class _Message(BaseModel):
+    role: Role
+    content: list[_Content] = Field(min_length=1)
+
+
+class _Request(BaseModel):
+    history: list[_Message] = Field(min_length=1)
+    output_mode: Literal["text_only", "image_only"] = "image_only"
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+def read_request(body: bytes, limits: Limits) -> Asked:
+    """Check and read a request; its images are decoded to see that they are whole.
+
+    Raises:
+        ProtocolError: with the place in the request and what is wrong there.
+    """
+    try:
+        request = _Request.model_validate_json(body)
+    except ValidationError as error:
+        raise ProtocolError("; ".join(_problems(error))) from error
+    _check_roles([message.role for message in request.history])
+    _check_sizes(request.history, limits)
+    return Asked(
+        history=tuple(_message(message, f"history.{n}", limits) for n, message in enumerate(request.history)),
+        modality=_MODALITIES[request.output_mode],
+        temperature=request.temperature,
+    )
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """The first few, without the input, which may be megabytes."""
+    for problem in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+        place = ".".join(map(str, problem["loc"]))
+        yield f"{place}: {problem['msg']}" if place else problem["msg"]
+
+
+def _check_roles(roles: Sequence[Role]) -> None:
+    if roles[-1] != "user":
+        raise ProtocolError(f"history ends with a message of the {roles[-1]}; it must end with the user's")
+    if "system" in roles[1:]:
+        raise ProtocolError("history: a system message may only be the first")
+
+
+def _check_sizes(history: Sequence[_Message], limits: Limits) -> None:
+    items = [item for message in history for item in message.content]
+    sizes = {
+        "messages": len(history),
+        "images": sum(item.type == "image" for item in items),
+        "characters": sum(len(item.text or "") for item in items if item.type == "text"),
+    }
+    for name, size in sizes.items():
+        if size > getattr(limits, name):
+            raise ProtocolError(f"history has {size} {name}; the most is {getattr(limits, name)}")
+
+
+def _message(message: _Message, place: str, limits: Limits) -> Message:
+    parts = (_part(item, f"{place}.content.{n}", limits) for n, item in enumerate(message.content))
+    return Message(message.role, tuple(parts))
+
+
+def _part(item: _Content, place: str, limits: Limits) -> Part:
+    value = item.text if item.type == "text" else item.image
+    if value is None:
+        raise ProtocolError(f"{place} is of type {item.type} and has no {item.type}")
+    return Text(value) if item.type == "text" else _image(value, place, limits)
+
+
+def _image(value: str, place: str, limits: Limits) -> Image:
+    try:
+        return read_image(value, max_pixels=limits.pixels)
+    except ProtocolError as error:
+        raise ProtocolError(f"{place}: {error}") from error

@@ -1,0 +1,100 @@
+"""Requests of many clients meet in one broker; the same one gets the same answer; failures have words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy
+from imug_tts.dialogue import Message, Modality, Text
+from imug_tts.engine import Budget, Journal
+from imug_tts.judges import BackboneJudge
+from imug_tts.serving import Desk, Served
+from imug_tts.serving.reading import Asked
+from imug_tts.strategies import BestOfN, Direct, MajorityVote, SelfVerification
+from tests.support import ToyBackbone
+
+
+@dataclass
+class Batching(ToyBackbone):
+    """Also counts its batches, and fails when told to."""
+
+    batches: list[int] = field(default_factory=list)
+    broken: bool = False
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        self.batches.append(len(requests))
+        if self.broken:
+            raise BackboneError("out of paint " * 1000)
+        return super().generate(requests)
+
+
+def asking(text: str, modality: Modality = "image", temperature: float | None = None) -> Asked:
+    return Asked(history=(Message("user", (Text(text),)),), modality=modality, temperature=temperature)
+
+
+def answers(backbone: ToyBackbone, *asked: Asked, strategy: Strategy | None = None, **more: Any) -> list[Any]:
+    async def main() -> list[Any]:
+        desk = Desk(Served(backbone=backbone, strategy=strategy or Direct(), **more), Journal())
+        try:
+            return list(await asyncio.gather(*(desk.answer(one) for one in asked)))
+        finally:
+            await desk.stop()
+
+    return asyncio.run(main())
+
+
+def test_requests_of_many_clients_go_together() -> None:
+    backbone = Batching()
+    answered = answers(backbone, *(asking(str(n)) for n in range(16)))
+    assert backbone.batches == [16]
+    assert len({answer["response"]["image"] for answer in answered}) == 16
+
+
+@pytest.mark.parametrize("strategy", [Direct(), BestOfN(n=3, judge=BackboneJudge(), inner=Direct())])
+def test_the_same_request_gets_the_same_answer(strategy: Strategy) -> None:
+    [first, again] = answers(ToyBackbone(), asking("a star"), asking("a star"), strategy=strategy)
+    [from_another_server] = answers(ToyBackbone(), asking("a star"), strategy=strategy)
+    [of_another_seed] = answers(ToyBackbone(), asking("a star"), strategy=strategy, seed=1)
+    assert first == again == from_another_server != of_another_seed
+
+
+def test_the_temperature_asked_for_is_that_of_text_answers() -> None:
+    strategy = SelfVerification(
+        judge=BackboneJudge(), inner=Direct(image_temperature=0.9, text_temperature=0.1)
+    )
+    backbone = ToyBackbone()
+    answers(
+        backbone, asking("a", "text", 0.7), asking("b", "text"), asking("c", "image", 0.3), strategy=strategy
+    )
+    own = {"a": 0.7, "b": 0.1, "c": 0.9}
+    for text, temperature in own.items():
+        first = next(r for r in backbone.asked if r.history[0].parts == (Text(text),) and len(r.history) == 1)
+        assert first.sampling.temperature == temperature
+
+
+def test_a_temperature_at_which_the_strategy_cannot_work_is_refused() -> None:
+    vote = MajorityVote(n=3, inner=Direct(text_temperature=0.7))
+    with pytest.raises(ConfigurationError, match="3 identical answers"):
+        answers(ToyBackbone(), asking("a", "text", 0.0), strategy=vote)
+
+
+def test_failures_are_responses_with_a_short_reason() -> None:
+    [failed] = answers(Batching(broken=True), asking("a star"))
+    assert failed["response"]["error"].startswith("BackboneError: out of paint")
+    assert len(failed["response"]["error"]) < 600
+    [refused] = answers(ToyBackbone(refusal_rate=1.0), asking("a star"))
+    assert refused == {"response": {"error": "the model refused"}}
+    [poor] = answers(ToyBackbone(), asking("a", "text"), strategy=Direct(), budget=Budget(texts=1))
+    assert "text" in poor["response"]
+
+
+def test_a_strategy_that_cannot_work_is_not_served() -> None:
+    with pytest.raises(ConfigurationError, match="identical answers"):
+        answers(
+            ToyBackbone(), strategy=BestOfN(n=2, judge=BackboneJudge(), inner=Direct(image_temperature=0))
+        )
