@@ -62,22 +62,17 @@ def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
     from imug_tts.benchmarks.imug.jsonl import read_objects
     from imug_tts.benchmarks.imug.outputs import write_outputs
     from imug_tts.benchmarks.imug.reading import find_data
+    from imug_tts.benchmarks.imug.scores import write_scores
+    from imug_tts.benchmarks.imug.summary import official_summary
 
     turns = _turns(run)
     outputs = _outputs(run, turns)
     benchmark = (record for _, record in read_objects(find_data(root) / "benchmark.jsonl"))
     write_outputs(folder, benchmark, outputs)
-    _write_scores(folder, [turn for turn in turns if turn["outcome"] == "scored"])
+    if any(turn["outcome"] == "scored" for turn in turns):
+        write_scores(folder.parent, folder.name, turns)
+        official_summary({folder.name: turns}).write(folder / "summary")
     return len(turns), len(outputs.answers)
-
-
-def _write_scores(folder: Path, scored: Sequence[Record]) -> None:
-    from imug_tts.benchmarks.imug.scores import read_scores, write_scores
-    from imug_tts.benchmarks.imug.summary import official_summary
-
-    if scored:
-        write_scores(folder.parent, folder.name, scored)
-        official_summary(read_scores(folder)).write(folder / "summary")
 
 
 def _turns(run: Path) -> list[Record]:

@@ -173,6 +173,17 @@ def test_turns_scored_twice_or_off_the_scale_are_kept_and_said(tmp_path: Path) -
         assert len(read_scores(tmp_path)["m"]) == 3
 
 
+def test_turns_of_a_run_are_summarised_like_their_score_files(tmp_path: Path) -> None:
+    failed = {**text(4, 0.0), "outcome": "timed_out", "score": None, "score_detail": None}
+    turns = [text(1, 0.3333), image(2, 3, 4, 4), text(3, 0.6667), failed, image(5, 1, 2, 2)]
+    write_scores(tmp_path, "m", turns)
+    assert official_summary({"m": turns}) == official_summary(read_scores(tmp_path))
+    missing = summary_with_missing({"m": turns}, [sample("text", "image", "text", "text", "image")])
+    assert "# m" in missing.markdown
+    assert missing.content["models"]["m"]["overall"]["text"]["planned"] == 3
+    assert missing.content["models"]["m"]["overall"]["text"]["count"] == 2
+
+
 def test_ours_says_what_is_missing_and_what_it_could_be() -> None:
     samples = [sample("text", "image", "image"), sample("text", domain="Cooking", sample_id="8")]
     summary = summary_with_missing({"m": [text(1, 0.5), image(3, 4)]}, samples)
@@ -195,7 +206,7 @@ def test_ours_says_what_is_missing_and_what_it_could_be() -> None:
 
 def test_a_score_of_a_turn_that_is_not_planned_is_left_out_and_said() -> None:
     records = [text(1, 1.0), text(2, 1.0), image(1, 5)]
-    with pytest.warns(UserWarning, match=r"2 are of no turn of this benchmark .* turn 2 of Botany/growth/7"):
+    with pytest.warns(UserWarning, match=r"2 are of no turn of this benchmark .* turn 1 of Botany/growth/7"):
         summary = summary_with_missing({"m": records}, [sample("text")])
     assert summary.content["models"]["m"]["overall"]["all"]["count"] == 1
     assert "| Overall | 100.00 1/1 | 100.00 1/1 | - |" in summary.markdown

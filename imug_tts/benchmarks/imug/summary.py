@@ -58,11 +58,8 @@ class _Turn(NamedTuple):
 
 
 def official_summary(scores: Mapping[str, Sequence[Record]]) -> Summary:
-    """Summarise scored turns by model, as the official summary does for the same score files.
-
-    Means depend on the order of the turns in their last bit: images come first, then texts.
-    """
-    turns = {model: [_scored(record) for record in scores[model]] for model in sorted(scores)}
+    """Summarise the scored ones of each model's turns, as the official summary does for their score files."""
+    turns = {model: _scored(scores[model]) for model in sorted(scores)}
     return _summary(turns, _mean_and_count, _two_places)
 
 
@@ -81,19 +78,29 @@ def summary_with_missing(scores: Mapping[str, Sequence[Record]], samples: Iterab
     return _summary(turns, _mean_and_bounds, _mean_in_bounds)
 
 
-def _scored(record: Record) -> _Turn:
-    # Not from the record's score: the last bit of a mean decides how it is rounded.
-    if record["modality"] == "image":
-        points = [float(point) for point in record["score_detail"]["points"]]
-        return _Turn(place_of(record), "image", sum(points) / len(points) * (100 // MAX_POINT))
-    return _Turn(place_of(record), "text", float(record["score"]) * 100)
+def _scored(records: Iterable[Record]) -> list[_Turn]:
+    """Images first, as the official summary reads them: the last bit of a sum depends on the order."""
+    turns = [
+        _Turn(place_of(record), record["modality"], _percent(record))
+        for record in records
+        if record["outcome"] == "scored"
+    ]
+    return sorted(turns, key=lambda turn: turn.modality != "image")
+
+
+def _percent(record: Record) -> float:
+    """From the points of an image and not from its score, so that the last bit is the official one."""
+    if record["modality"] == "text":
+        return float(record["score"]) * 100
+    points = [float(point) for point in record["score_detail"]["points"]]
+    return sum(points) / len(points) * (100 // MAX_POINT)
 
 
 def _with_missing(model: str, records: Iterable[Record], planned: Iterable[_Turn]) -> list[_Turn]:
     """The scored turns in their order, then the planned ones that have no score."""
     missing = {(turn.place, turn.modality): turn for turn in planned}
     scored, strange = {}, []
-    for turn in map(_scored, records):
+    for turn in _scored(records):
         key = turn.place, turn.modality
         if missing.pop(key, None) or key in scored:
             scored[key] = turn
