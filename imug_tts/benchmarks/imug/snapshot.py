@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from imug_tts.contracts import ConfigurationError
 
 __all__ = ["download"]
+
+_WANTED: Final = ["*.jsonl", "*images/*"]
+"""Patterns of the data files, whether or not they lie in data/."""
 
 
 def download(repo: str, revision: str) -> Path:
@@ -19,7 +23,7 @@ def download(repo: str, revision: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns="data/*"))
+        return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=_WANTED))
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigurationError(
