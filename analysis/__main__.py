@@ -1,4 +1,4 @@
-"""`python -m analysis STUDY`: the tables, figures and every number of a study or a long CSV."""
+"""`python -m analysis STUDY`: tables, figures, every number and a report of a study or a long CSV."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from analysis.layout import to_latex, to_markdown
 from analysis.long_csv import load_csv
 from analysis.numbers import to_json
 from analysis.records import Study, StudyError, load_study
+from analysis.report import write as write_report
 from analysis.tables import caption, tables
 from analysis.terminal import to_terminal
 
@@ -58,6 +59,7 @@ def _write(study: Study, result: Ablation, out: Path) -> Iterator[Path]:
     yield out / "tables"
     draw_figures(result, out / "figures")
     yield out / "figures"
+    yield write_report(study, out)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -55,6 +55,7 @@ def load_csv(path: Path) -> Study:
         num_candidates=_num_candidates(rows),
         oracles=frozenset(r.key.strategy for r in records if r.oracle),
         num_runs=len({row.get("run") or _arm(row) for _, row in rows}),
+        arms={},
         warnings=tuple(_warnings(path, records)),
     )
 

@@ -11,7 +11,20 @@ from typing import Any, NamedTuple
 
 from analysis.responses import Judged, Pool, judged_images, pools
 
-__all__ = ["HISTORIES", "OUTCOMES", "Cost", "Key", "Record", "SampleKey", "Study", "StudyError", "check_no_duplicates", "load_study", "run_folders", "swapped"]
+__all__ = [
+    "HISTORIES",
+    "OUTCOMES",
+    "Arm",
+    "Cost",
+    "Key",
+    "Record",
+    "SampleKey",
+    "Study",
+    "StudyError",
+    "check_no_duplicates",
+    "load_study",
+    "swapped",
+]
 
 OUTCOMES = ("scored", "unscored", "model_error", "judge_error", "refused", "timed_out")
 HISTORIES = ("own", "gold", "swap")
@@ -29,6 +42,14 @@ class SampleKey(NamedTuple):
     domain: str
     task: str
     sample_id: str
+
+
+class Arm(NamedTuple):
+    """What is compared: a strategy, behind a history, with a seed."""
+
+    strategy: str
+    history: str
+    seed: int
 
 
 class Key(NamedTuple):
@@ -90,6 +111,8 @@ class Study:
     oracles: frozenset[str]
     """Labels of the strategies that select by the scorer itself."""
     num_runs: int
+    arms: Mapping[Path, Arm]
+    """The arm of each run, by its folder; none for a CSV."""
     warnings: tuple[str, ...]
 
 
@@ -117,7 +140,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    runs = _named_swaps([_read_manifest(run) for run in sorted(run_folders(folder))])
+    runs = _named_swaps([_read_manifest(run) for run in sorted(_run_folders(folder))])
     if not runs:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -136,6 +159,7 @@ def load_study(folder: Path) -> Study:
         num_candidates={},
         oracles=frozenset(run.strategy for run in runs if run.oracle),
         num_runs=len(runs),
+        arms={run.folder: Arm(run.strategy, run.history, run.seed) for run in runs},
         warnings=tuple(warnings),
     )
 
@@ -145,8 +169,7 @@ def swapped(strategy: str) -> str:
     return f"swap:{strategy}"
 
 
-def run_folders(folder: Path) -> Iterator[Path]:
-    """Folders of runs at or below `folder`, in no order."""
+def _run_folders(folder: Path) -> Iterator[Path]:
     for path, folders, files in os.walk(folder):
         if "turns.jsonl" in files or "manifest.json" in files:
             yield Path(path)
@@ -189,7 +212,8 @@ def _named_swaps(runs: list[_Run]) -> list[_Run]:
 
 
 def _named_swap(run: _Run, strategies: Mapping[str, str]) -> _Run:
-    source = Path(run.history_from).name
+    # an identity names the run, and behind a colon what the run answered
+    source = Path(run.history_from.partition(":")[0]).name
     history = swapped(strategies.get(source, source))
     planned = {key._replace(history=history): modality for key, modality in run.planned.items()}
     return replace(run, history=history, planned=planned)
@@ -248,7 +272,9 @@ def _record(run: _Run, row: Mapping[str, Any], place: str) -> Record:
     # swapped histories measure damage, not judges and picks
     has_tree = row["modality"] == "image" and row["history"] in ("own", "gold")
     return Record(
-        key=Key(row["strategy"], _as_planned(run, row["history"]), row["seed"], _sample_key(row), row["turn"]),
+        key=Key(
+            row["strategy"], _as_planned(run, row["history"]), row["seed"], _sample_key(row), row["turn"]
+        ),
         oracle=run.oracle,
         modality=row["modality"],
         outcome=outcome,

@@ -8,17 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.records import SampleKey, run_folders
+from analysis.records import Arm, SampleKey, Study
 
-__all__ = ["Arm", "StoredDialogue", "StoredTurn", "image_path", "stored_dialogues"]
-
-
-class Arm(NamedTuple):
-    """What is compared: a strategy, behind a history, with a seed."""
-
-    strategy: str
-    history: str
-    seed: int
+__all__ = ["StoredDialogue", "StoredTurn", "image_path", "stored_dialogues"]
 
 
 class StoredTurn(NamedTuple):
@@ -37,14 +29,14 @@ class StoredDialogue(NamedTuple):
     turns: list[StoredTurn]
 
 
-def stored_dialogues(study: Path) -> Iterator[StoredDialogue]:
-    """Every dialogue of every run at or below `study`, one at a time.
+def stored_dialogues(study: Study) -> Iterator[StoredDialogue]:
+    """Every dialogue of every run of `study`, one at a time.
 
-    For a study that `load_study` has checked; a torn last line, of which it warns, is passed over.
+    A torn last line, of which reading the study has warned, is passed over.
     """
-    for folder in sorted(run_folders(study)):
+    for folder, arm in study.arms.items():
         if (folder / "turns.jsonl").exists():
-            for (arm, sample), turns in groupby(_turns(folder), key=_names):
+            for sample, turns in groupby(_turns(folder), key=_sample):
                 yield StoredDialogue(folder, arm, sample, list(turns))
 
 
@@ -62,7 +54,6 @@ def _turns(folder: Path) -> Iterator[StoredTurn]:
                 return
 
 
-def _names(turn: StoredTurn) -> tuple[Arm, SampleKey]:
+def _sample(turn: StoredTurn) -> SampleKey:
     row = turn.fields
-    sample = SampleKey(row["class"], row["domain"], row["task"], str(row["sample_id"]))
-    return Arm(row["strategy"], row["history"], row["seed"]), sample
+    return SampleKey(row["class"], row["domain"], row["task"], str(row["sample_id"]))

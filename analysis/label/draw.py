@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.records import Key, SampleKey, Study, StudyError
-from analysis.stored import Arm, StoredDialogue, image_path, stored_dialogues
+from analysis.records import Arm, Key, SampleKey, Study, StudyError
+from analysis.stored import StoredDialogue, image_path, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, packed_script, write_page
 
 __all__ = ["KEY_COLUMNS", "Item", "draw", "write_labelling"]
@@ -118,7 +118,7 @@ def _items(study: Study, chosen: Iterable[_Cell], names: Sequence[str]) -> list[
         for name in names:
             turns[Arm(name, "own", cell.seed), cell.sample].append(cell.turn)
     items: dict[str, Item] = {}
-    for stored in stored_dialogues(study.folder):
+    for stored in stored_dialogues(study):
         for turn in turns.get((stored.arm, stored.sample), ()):
             content = _content(stored, turn)
             item = items.setdefault(json.dumps([stored.sample, content]), Item(content, stored.folder))

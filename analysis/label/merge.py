@@ -47,14 +47,16 @@ def merge(study: Path, labels: Path, key: Path) -> Merged:
         StudyError: the study cannot be read, a file lacks columns, a grade is not 0 to 5, or labels and
             key or key and study do not belong together.
     """
-    load_study(study)
+    records = load_study(study)
     scores = _human_scores(labels)
     keyed = {k: scores[item] for item, k in _read_key(key, labels, scores) if item in scores}
     rows = []
-    for stored in stored_dialogues(study):
+    for stored in stored_dialogues(records):
         for turn in stored.turns:
             human = keyed.pop(Key(*stored.arm, stored.sample, turn.fields["turn"]), "")
-            rows.append({**turn.fields, "human_score": human})
+            history, _, source = stored.arm.history.partition(":")
+            told = {"history": history, "history_from": source, "human_score": human}
+            rows.append({**turn.fields, **told})
     if keyed:
         raise StudyError(
             f"{key}: {next(iter(keyed))} is not in {study}; merge into the study it was drawn from"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from analysis.records import SampleKey, Study, run_folders
-from analysis.stored import Arm, StoredDialogue, image_path, stored_dialogues
+from analysis.records import Arm, SampleKey, Study
+from analysis.stored import StoredDialogue, image_path, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, pack, packed_script
 
 __all__ = ["scripts"]
@@ -39,8 +39,8 @@ def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
     """
     dialogues = _planned(study)
     arms = sorted({arm for d in dialogues.values() for arm in d.cells}, key=_arm_order(baseline))
-    folders = sorted(run_folders(study.folder))
-    for stored in stored_dialogues(study.folder):
+    folders = list(study.arms)
+    for stored in stored_dialogues(study):
         dialogue = dialogues[stored.sample]
         dialogue.packed.append(_packed(stored, arms.index(stored.arm), folders.index(stored.folder)))
         dialogue.question = dialogue.question or _first_question(stored)

@@ -16,18 +16,18 @@ from analysis.webpage import write_page
 __all__ = ["write"]
 
 
-def write(study: Study | None, out: Path) -> Path:
+def write(study: Study, out: Path) -> Path:
     """Write `out/report.html` after `analysis.json`, `tables/*.md` and `figures/*.png` of `out`.
 
-    `study` has the dialogues to look at; None where the analysis began with a CSV, which has none.
-    Images stand inside the page while they are few (`EMBED_LIMIT`), else the page refers to those
-    of the runs by paths relative to `out`, so study and page move together.
+    The page has the dialogues of the study's runs to look at; a CSV has none. Images stand inside the
+    page while they are few (`EMBED_LIMIT`), else the page refers to those of the runs by paths
+    relative to `out`, so that study and page move together.
 
     Raises:
         OSError: `out/analysis.json` is missing, or the page cannot be written.
     """
     numbers = json.loads((out / "analysis.json").read_bytes())
-    data = () if study is None else scripts(study, out, baseline=numbers.get("baseline"))
+    data = scripts(study, out, baseline=numbers.get("baseline")) if study.arms else ()
     return write_page(
         out / "report.html",
         __package__,
@@ -37,7 +37,7 @@ def write(study: Study | None, out: Path) -> Path:
             "sentences": sentences(numbers),
             "tables": tables(out / "tables"),
             "figures": figures(out / "figures"),
-            "kind": "table" if study is None else "study",
+            "kind": "study" if study.arms else "table",
         },
         data=data,
     )
@@ -48,16 +48,15 @@ def _title(numbers: Mapping[str, Any]) -> str:
     return " on ".join(names) or "Test-time scaling"
 
 
-def _about(numbers: Mapping[str, Any], study: Study | None) -> str:
+def _about(numbers: Mapping[str, Any], study: Study) -> str:
     """What was measured on what, as a list of terms."""
     facts = {key: numbers.get(key) for key in ("benchmark", "backbone", "baseline")}
     facts["evidence tier"] = numbers.get("tier")
     facts["samples"] = numbers.get("num_samples")
-    facts["runs"] = None if study is None else study.num_runs
+    facts["runs"] = study.num_runs
     facts["bootstrap resamples"] = numbers.get("resamples")
     terms = (f"<div><dt>{k}</dt><dd>{html.escape(_said(v))}</dd></div>" for k, v in facts.items() if v)
-    warnings = () if study is None else study.warnings
-    notes = "".join(f'<p class="warning">{html.escape(warning)}</p>' for warning in warnings)
+    notes = "".join(f'<p class="warning">{html.escape(warning)}</p>' for warning in study.warnings)
     return f'<dl class="facts">{"".join(terms)}</dl>{notes}'
 
 

@@ -16,7 +16,7 @@ __all__ = ["HOSTILE", "SCORES", "colour", "write_gallery"]
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\"> & <b>bold</b> ${title}"
 """What a model may write; a page shows it to the letter."""
 
-SCORES = {
+SCORES: dict[str, dict[str, tuple[float | None, float | None]]] = {
     "direct": {"lamp": (0.6, 0.2), "moss": (0.8, 0.8), "rain": (0.4, 0.4), "salt": (0.2, None)},
     "best_of_2": {"lamp": (0.8, 0.8), "moss": (0.6, 0.6), "rain": (0.4, 0.6), "salt": (0.6, 0.6)},
 }
@@ -50,7 +50,7 @@ def _write_run(folder: Path, strategy: str, history: str) -> None:
         "run": folder.name, "strategy": strategy, "oracle": False, "seed": 0, "history": history,
         "benchmark": "gallery:1",
     }  # fmt: skip
-    samples = [
+    samples: list[Json] = [
         {"sample_id": f"{number}", "class": sample_class, "domain": "Things", "task": name}
         | {"modalities": ["image", "image"]}
         for number, (name, sample_class) in enumerate(CLASS_OF.items())
@@ -71,7 +71,7 @@ def _turn(manifest: Json, sample: Json, turn: int, score: float | None, images: 
     name = sample["task"]
     reference, png = colour("gold", name, turn)
     images[reference] = png
-    asked = {
+    asked: Json = {
         "input": [{"text": f"draw the {name}, part {turn} {HOSTILE}"}],
         "reference": {"image": reference},
     }
