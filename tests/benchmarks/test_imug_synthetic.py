@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -91,10 +90,9 @@ def test_command(tmp_path: Path) -> None:
     assert "another folder" in again.stderr
 
 
-def test_the_full_size_is_read_fast_and_in_little_memory(tmp_path: Path) -> None:
-    """Bounds with room for a slow machine; the figures themselves are below 2 s and 100 MB."""
+def test_the_full_size_is_read_fast(tmp_path: Path) -> None:
+    """A bound with room for a slow machine that does other work; the figure itself is about 1 s."""
     data = write_data(tmp_path, synthetic_samples(FULL_SIZE, image_size=8))
     start = time.process_time()
-    read_data(data)
+    assert len(read_data(data).samples) == FULL_SIZE
     assert time.process_time() - start < 6
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2_000_000

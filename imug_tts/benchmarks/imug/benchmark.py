@@ -149,6 +149,7 @@ class Imug:
                 question=question.parts,
                 fixed=frozenset(mcq.united(expected, "")),
                 multiple_choice=(sample.domain, sample.task) == ("Botany", "natural_growth"),
+                rule=self.scoring.mcq,
             )
             expected = "".join(sorted(resolution.letters))
             detail["reply"] = resolution.reply
@@ -190,9 +191,9 @@ def _referenced(
     """The images that a reference names, each with its label."""
     number = ref["ref_turn"]
     if ref["ref_type"] == "output":
-        return [(f"the model's image of turn {number}", _output_image(sample, outputs, number))]
+        return [(f"The model's image of turn {number}", _output_image(sample, outputs, number))]
     parts = sample.questions[number - 1].parts
-    return [(f"the user's image of turn {number}", part) for part in parts if isinstance(part, Image)]
+    return [(f"The user's image of turn {number}", part) for part in parts if isinstance(part, Image)]
 
 
 def _output_image(sample: Sample, outputs: Sequence[Part | None], number: int) -> Image:
