@@ -38,7 +38,7 @@ _BLACK: Final = 50
 _DARKER: Final = 45
 """How much darker than the page, or than what is beside it, a line is, of 255."""
 _MIN_COLOURED: Final = 0.15
-_FAINTER: Final = 0.4
+_FAINTER: Final = 0.42
 """Blank squares whose lightest side weighs less than this share of a cell's are guides to draw on.
 
 Less than half, because the sides that two cells share are often drawn twice."""
@@ -67,7 +67,7 @@ class _Region:
     @property
     def four_sided(self) -> bool:
         fill = cv2.contourArea(self.outline) / max(self.width * self.height, 1)
-        return fill > 0.92 and 0.6 < self.width / max(self.height, 1) < 1.67
+        return fill > 0.92 - 1 / max(self.side, 1) and 0.6 < self.width / max(self.height, 1) < 1.67
 
     def holds(self, other: _Region) -> bool:
         middle = (other.x, other.y)
@@ -130,7 +130,8 @@ def _furrows(picture: Mat) -> Mask:
     """Thin lines darker than both their sides, e.g. between two red cells."""
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     filled = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _square(picture, 64))
-    return np.subtract(filled, gray, dtype=np.int32) > np.clip(0.35 * filled, 15, _DARKER)
+    depth = np.subtract(filled, gray, dtype=np.float64)
+    return np.asarray(depth > np.clip(0.35 * filled, 15, _DARKER))
 
 
 def _mended(ink: Mask, picture: Mat) -> Mask:
