@@ -60,6 +60,7 @@ IDENTITY: Final = frozenset(
         *["image_temperature", "max_tokens", "plan_temperature", "plan_tokens", "text_temperature"],
         *["draws_from_images", "model", "outputs", "reads_images"],
         *["check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
+        *["compare_tokens", "send_seed"],
     ]
 )
 """Keys that make a run another run, wherever in the configuration they stand."""
@@ -69,6 +70,7 @@ RUNTIME: Final = frozenset(
         *["in_flight", "interval_s", "output", "study", "tracking"],
         *["root"],
         *["max_attempts", "patience_s", "per_server", "timeout_s", "urls"],
+        *["api_key_env", "base_url", "concurrency"],
     ]
 )
 """Keys that change how a run is done and never what comes out, wherever they stand."""

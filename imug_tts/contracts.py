@@ -27,6 +27,7 @@ __all__ = [
     "NoScorer",
     "OutOfBudget",
     "Outcome",
+    "Ranker",
     "Remote",
     "Request",
     "Sampling",
@@ -279,6 +280,20 @@ class Judge(Protocol):
         Raises:
             JudgeError: the judge could not be reached or failed.
             OutOfBudget: the turn's budget allows no further text call.
+        """
+        ...
+
+
+@runtime_checkable
+class Ranker(Judge, Protocol):
+    """A judge that compares candidates, and has nothing to say of one alone: a selector only."""
+
+    async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
+        """One verdict for each of two responses or more, in their order.
+
+        Raises:
+            JudgeError: the judge could not be reached or failed.
+            OutOfBudget: the turn's budget does not allow all comparisons.
         """
         ...
 

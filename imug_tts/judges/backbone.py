@@ -8,34 +8,27 @@ has logits (VQAScore, Lin et al. 2024, arXiv 2404.01291).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
-    ConfigurationError,
     JudgeError,
-    ModelRole,
     OutOfBudget,
-    Sampling,
     Scope,
     TimedOut,
 )
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
+from imug_tts.judges._verifier import VerifierJudge
 
 __all__ = ["BackboneJudge"]
 
 _MARKER: Final = re.compile(r"^(?:\s|[-*•]|\[[ xX]?\]|\(?\d+[.):])+")
 _YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
-
-
-class _Attempt(NamedTuple):
-    scope: Scope
-    sampling: Sampling
 
 
 class _Answer(NamedTuple):
@@ -54,7 +47,7 @@ class _Answer(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneJudge:
+class BackboneJudge(VerifierJudge):
     """Score a candidate by the mean P(yes) over a checklist that the verifier writes.
 
     The checklist is asked greedily on the turn's history alone, so that all candidates of a turn
@@ -64,32 +57,17 @@ class BackboneJudge:
     """
 
     max_questions: int = 8
-    max_reasks: int = 2
-    reask_temperature: float = 0.7
     checklist_tokens: int = 256
     check_tokens: int = 64
 
-    role: ClassVar[ModelRole] = "verifier"
-
     def __post_init__(self) -> None:
-        least = {"max_questions": 1, "max_reasks": 0, "checklist_tokens": 1, "check_tokens": 1}
-        for knob, lowest in least.items():
-            if getattr(self, knob) < lowest:
-                value = getattr(self, knob)
-                raise ConfigurationError(f"judge backbone: {knob} is {value}; set it to {lowest} or more")
-        if not self.reask_temperature > 0:
-            raise ConfigurationError(
-                f"judge backbone: reask_temperature is {self.reask_temperature}; set it above 0, "
-                "because a greedy model would only repeat what could not be read"
-            )
+        super().__post_init__()
+        for knob in ("max_questions", "checklist_tokens", "check_tokens"):
+            self._at_least(knob, 1)
 
     @property
     def name(self) -> str:
         return "backbone"
-
-    @property
-    def oracle(self) -> bool:
-        return False
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """Ask for the checklist, then put each question about the response's output.
@@ -113,7 +91,7 @@ class BackboneJudge:
     async def _checklist(self, turn: Turn, scope: Scope) -> list[str]:
         """Questions, at least one; none when no attempt gave any."""
         history = replace(turn, notes=()).prompt(scope.prompts(self.role)["checklist"])
-        for attempt in self._attempts(scope, self.checklist_tokens):
+        for attempt in self.attempts(scope, self.checklist_tokens):
             written = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
             if questions := _questions(written.output):
                 return questions[: self.max_questions]
@@ -133,18 +111,12 @@ class BackboneJudge:
     async def _answer(self, turn: Turn, output: Part, question: str, scope: Scope) -> _Answer:
         check = scope.prompts(self.role)["check"].format(question=question)
         history = (*turn.history, Message("assistant", (output,)), Message("user", (Text(check),)))
-        for attempt in self._attempts(scope, self.check_tokens):
+        for attempt in self.attempts(scope, self.check_tokens):
             reply = await attempt.scope.ask(self.role, history, "text", attempt.sampling, yes_no=True)
             answer = _read(question, reply)
             if answer.p_yes is not None:
                 return answer
         return _Answer(question, None)
-
-    def _attempts(self, scope: Scope, max_tokens: int) -> Iterator[_Attempt]:
-        yield _Attempt(scope, Sampling(temperature=0.0, max_tokens=max_tokens))
-        for index in range(1, self.max_reasks + 1):
-            again = Sampling(temperature=self.reask_temperature, max_tokens=max_tokens)
-            yield _Attempt(scope.child(index), again)
 
     def _verdict(self, answers: Sequence[_Answer]) -> Verdict:
         read = [answer.p_yes for answer in answers if answer.p_yes is not None]

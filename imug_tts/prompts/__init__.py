@@ -9,6 +9,12 @@ check          puts one of them, as `{question}`, about the answer just given
 feedback       asks for another attempt, with the points that failed as `{failed}`; an empty text
                says that the set has no words for it
 
+compare        asks which of two answers is better, the first or the second
+score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
+resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
+unreadable     asks the scorer again, with the `{problem}` of its reply
+
+A set may leave out the last four, and has the words of the default set for them.
 A prompt is a part of every call's identity: changing its text makes new calls, never stale answers.
 """
 
@@ -24,8 +30,13 @@ from imug_tts.contracts import ConfigurationError
 
 __all__ = ["NAMES", "available", "load"]
 
-NAMES: Final = ("plan", "follow_plan", "reason", "follow_reason", "checklist", "check", "feedback")
+NAMES: Final = (
+    *("plan", "follow_plan", "reason", "follow_reason", "checklist", "check", "feedback"),
+    *("compare", "score_image", "resolve", "unreadable"),
+)
 """The prompts that every set has."""
+
+_DEFAULT: Final = "default"
 
 
 def available() -> tuple[str, ...]:
@@ -44,6 +55,11 @@ def load(set_name: str) -> Mapping[str, str]:
     if set_name not in available():
         known = ", ".join(available())
         raise ConfigurationError(f"prompt set {set_name!r} does not exist; the backbone may declare {known}")
-    folder = files(__package__) / set_name
-    texts = {name: (folder / f"{name}.txt").read_text(encoding="utf-8").strip() for name in NAMES}
-    return MappingProxyType(texts)
+    return MappingProxyType({name: _read(set_name, name) for name in NAMES})
+
+
+def _read(set_name: str, name: str) -> str:
+    file = files(__package__) / set_name / f"{name}.txt"
+    if not file.is_file():
+        file = files(__package__) / _DEFAULT / f"{name}.txt"
+    return file.read_text(encoding="utf-8").strip()

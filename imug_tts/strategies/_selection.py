@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from imug_tts.contracts import Judge, Scope
+from imug_tts.contracts import Judge, Ranker, Scope
 from imug_tts.dialogue import Response, Turn
 
-__all__ = ["adopt", "best_of", "judged", "refused", "score_of"]
+__all__ = ["adopt", "best_of", "judged", "ranked", "refused", "score_of"]
 
 
 def score_of(response: Response) -> float | None:
@@ -22,6 +22,16 @@ async def judged(judge: Judge, turn: Turn, response: Response, scope: Scope) -> 
     if response.output is None:
         return response
     return replace(response, verdict=await judge.judge(turn, response, scope))
+
+
+async def ranked(judge: Ranker, turn: Turn, candidates: Sequence[Response], scope: Scope) -> list[Response]:
+    """`candidates` with their verdicts; refusals are compared with nothing, nor is one alone."""
+    eligible = [index for index, candidate in enumerate(candidates) if candidate.output is not None]
+    if len(eligible) < 2:
+        return list(candidates)
+    verdicts = await judge.rank(turn, [candidates[index] for index in eligible], scope)
+    by_index = dict(zip(eligible, verdicts, strict=True))
+    return [replace(candidate, verdict=by_index.get(index)) for index, candidate in enumerate(candidates)]
 
 
 def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -> Response:

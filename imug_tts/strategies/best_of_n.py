@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import Judge, OutOfBudget, Scope, Strategy
+from imug_tts.contracts import Judge, OutOfBudget, Ranker, Scope, Strategy
 from imug_tts.dialogue import Modality, Response, Turn
 from imug_tts.strategies._knobs import at_least, layer_name, need_judge, need_modalities
-from imug_tts.strategies._selection import best_of, judged
+from imug_tts.strategies._selection import best_of, judged, ranked
 
 __all__ = ["BestOfN"]
 
@@ -48,12 +48,24 @@ class BestOfN:
         candidates = [one for one in drawn if not isinstance(one, OutOfBudget)]
         if not candidates:
             raise OutOfBudget(f"{self.name}: the budget allows no candidate")
+        if isinstance(self.judge, Ranker):
+            candidates = await self._compared(self.judge, turn, candidates, scope)
         short = f"the budget allowed {len(candidates)} of {self.n} candidates"
         return best_of(self.name, candidates, short if len(candidates) < self.n else "")
 
     async def _candidate(self, turn: Turn, branch: Scope) -> Response:
         candidate = await self.inner.respond(turn, branch)
+        if isinstance(self.judge, Ranker):
+            return candidate  # to be compared when all are drawn
         try:
             return await judged(self.judge, turn, candidate, branch)
         except OutOfBudget:
             return candidate  # drawn and paid for: it stays, unranked
+
+    async def _compared(
+        self, judge: Ranker, turn: Turn, candidates: list[Response], scope: Scope
+    ) -> list[Response]:
+        try:
+            return await ranked(judge, turn, candidates, scope)
+        except OutOfBudget:
+            return candidates

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Final
 
-from imug_tts.contracts import Capabilities, ConfigurationError, ModelRole, Strategy
+from imug_tts.configuration import RUNTIME
+from imug_tts.contracts import Capabilities, ConfigurationError, ModelRole, Ranker, Strategy
 from imug_tts.dialogue import Modality
 from imug_tts.prompts import load
 from imug_tts.strategies.chain_of_thought import ChainOfThought
@@ -85,10 +86,10 @@ def _judge_knobs(layer: Strategy) -> list[str]:
 
 
 def _changed_knobs(owner: object) -> list[str]:
-    """Knobs that differ from their defaults; `n` is in the layer's name already."""
+    """Knobs of the run's identity that differ from their defaults; `n` is in the layer's name already."""
     if not is_dataclass(owner):
         return []
-    knobs = [f for f in fields(owner) if f.default is not MISSING and f.name != "n"]
+    knobs = [f for f in fields(owner) if f.default is not MISSING and f.name not in RUNTIME | {"n"}]
     changed = [f for f in knobs if getattr(owner, f.name) != f.default]
     return [f"{f.name}={_plain(getattr(owner, f.name))}" for f in changed]
 
@@ -118,8 +119,14 @@ def _need_output(
 def _check_judge(
     layer: Strategy, acts_on: Sequence[Modality], capabilities: Mapping[ModelRole, Capabilities]
 ) -> None:
+    judge = getattr(layer, "judge", None)
+    if isinstance(judge, Ranker) and isinstance(layer, SelfVerification):
+        raise ConfigurationError(
+            f"{layer.name} checks one answer at a time, and judge={judge.name} only compares several; "
+            "set judge@strategy.judge=backbone on that layer"
+        )
     # A judge that asks one of the run's models says which by a `role`; others bring their own eyes.
-    role: ModelRole | None = getattr(getattr(layer, "judge", None), "role", None)
+    role: ModelRole | None = getattr(judge, "role", None)
     if role is None or not acts_on:
         return
     _need_output(capabilities, role, "text", f"the judge of {layer.name} asks the {role} questions")

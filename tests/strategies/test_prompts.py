@@ -14,6 +14,9 @@ PLACEHOLDERS = {
     "follow_reason": {"plan"},
     "check": {"question"},
     "feedback": {"failed"},
+    "score_image": {"instruction", "points"},
+    "resolve": {"kind"},
+    "unreadable": {"problem"},
 }
 
 

@@ -1,0 +1,236 @@
+"""A model behind an OpenAI-compatible chat endpoint (vLLM, SGLang, Gemini's, OpenAI's) that writes text.
+
+As a backbone it is journaled, bounded and counted by the engine like any other, so that a paid reply
+of a judge is never lost or bought twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    Capabilities,
+    ConfigurationError,
+    Cost,
+    Finish,
+    Request,
+    TimedOut,
+)
+from imug_tts.dialogue import Image, Message, Part, Text
+from imug_tts.infer_protocol import shortened
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+
+__all__ = ["Endpoint", "OpenAIChat"]
+
+_VERSION: Final = "1"
+_SIGNATURES: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
+"""Codes by which endpoints say, with an HTTP error, that they will not answer."""
+_SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
+_ASSISTANTS: Final = "The assistant's image in the message before:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a model is served, and how it is called.
+
+    The key is read from the environment variable `api_key_env` and kept nowhere; a local server
+    needs none. `base_url` is not a part of a call's identity, `model` is: two endpoints that serve
+    different weights must serve them under different names.
+    """
+
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
+    concurrency: int = 8
+    """Calls in flight."""
+    timeout_s: float = 120.0
+    max_attempts: int = 5
+    send_seed: bool = True
+    """False for endpoints that refuse a seed."""
+    api_key_env: str = "OPENAI_API_KEY"
+
+    def __post_init__(self) -> None:
+        if not self.base_url.startswith(("http://", "https://")):
+            raise ConfigurationError(f"base_url is {self.base_url!r}; it must begin with http:// or https://")
+        if not self.model:
+            raise ConfigurationError("model is empty; set it to the name under which the endpoint serves it")
+        for knob in ("concurrency", "max_attempts"):
+            if getattr(self, knob) < 1:
+                raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be 1 or more")
+        if not self.timeout_s > 0:
+            raise ConfigurationError(f"timeout_s is {self.timeout_s}; it must be above 0")
+
+    @property
+    def api_key(self) -> str:
+        """The key, or a word in its place for servers that need none."""
+        return os.environ.get(self.api_key_env, "").strip() or "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAIChat(Endpoint):
+    """A model that reads text and images and writes text, called through the official client."""
+
+    _opened: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    _opening: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+
+    @property
+    def identity(self) -> str:
+        return f"openai_chat:{_VERSION}:{self.model}{'' if self.send_seed else ':unseeded'}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset({"text"}),
+            reads_images=True,
+            draws_from_images=False,
+            seeds="best_effort" if self.send_seed else "none",
+            logits=False,
+            max_batch=1,
+            concurrent_batches=self.concurrency,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One call per seed, one after the other. Any number of threads may call at once.
+
+        Failures that may pass (no connection, a timeout, HTTP 408, 409, 425, 429 and 5xx, a body that is
+        no completion) are attempted again, and `Cost.calls` counts the attempts; a refusal is a candidate.
+
+        Raises:
+            TimedOut: the last attempt took longer than `timeout_s`.
+            BackboneError: it failed, with what the endpoint said.
+        """
+        return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]
+
+    def _candidate(self, request: Request, seed: int) -> Candidate:
+        if request.modality != "text":
+            raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
+        started = time.perf_counter()
+        attempt = partial(self._attempt, self._body(request, seed))
+        answered = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
+        if answered.value is None:
+            return Candidate(output=None, finish="refused", cost=Cost(calls=answered.attempts))
+        return _read(answered.value, answered.attempts, time.perf_counter() - started)
+
+    def _body(self, request: Request, seed: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": list(_messages(request.history)),
+            "temperature": request.sampling.temperature,
+            "max_completion_tokens": request.sampling.max_tokens,
+        }
+        # Some servers keep seeds in 32 bits.
+        return {**body, "seed": seed % 2**31} if self.send_seed else body
+
+    def _attempt(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The completion; None for a refusal that came as an error.
+
+        The errors of the client are not chained: they hold the request with its headers.
+        """
+        import httpx2
+        import openai
+
+        try:
+            # Typed results of the client would double what a call costs in processor time.
+            response = self._client().post("/chat/completions", body=body, cast_to=httpx2.Response)
+        except openai.APITimeoutError:
+            raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
+        except openai.APIConnectionError as error:
+            raise Transient(self._failure(f"no connection: {error.__cause__ or error}")) from None
+        except openai.APIStatusError as error:
+            if error.code in _REFUSALS:
+                return None
+            raise self._status_failure(error) from None
+        return self._completion(response)
+
+    def _completion(self, response: Any) -> dict[str, Any]:
+        """The body, if it has the form of a completion with one choice."""
+        try:
+            completion = response.json()
+            if isinstance(completion["choices"][0]["message"], dict):
+                return dict(completion)
+        except (ValueError, KeyError, IndexError, TypeError):
+            pass
+        raise Transient(self._failure(f"the reply is no chat completion: {response.text}"))
+
+    def _status_failure(self, error: APIStatusError) -> BackboneError | Transient:
+        status = error.status_code
+        advice = f" (the key is read from ${self.api_key_env})" if status in (401, 403) else ""
+        failure = self._failure(f"HTTP status {status}{advice}: {error.message}")
+        if not is_retryable_status(status):
+            return failure
+        return Transient(failure, retry_after_s=retry_after_s(error.response.headers))
+
+    def _failure(self, what: str) -> BackboneError:
+        """A failure without the key, whatever an endpoint echoes."""
+        return BackboneError(f"{self.base_url}: {shortened(what.replace(self.api_key, '[key]'))}")
+
+    def _client(self) -> Any:
+        """One `openai.OpenAI` for all threads. Its own retries are off: ours are counted."""
+        from openai import OpenAI
+
+        with self._opening:
+            if not self._opened:
+                options: dict[str, Any] = {"timeout": self.timeout_s, "max_retries": 0}
+                self._opened.append(OpenAI(base_url=self.base_url, api_key=self.api_key, **options))
+            return self._opened[0]
+
+
+def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images.
+
+    An image of the assistant is moved into the user's next message, and labelled.
+    """
+    moved: list[dict[str, Any]] = []
+    for message in history:
+        texts = [part.text for part in message.parts if isinstance(part, Text)]
+        if message.role == "user":
+            yield {"role": "user", "content": [*moved, *map(_content, message.parts)]}
+            moved = []
+            continue
+        images = [_content(part) for part in message.parts if isinstance(part, Image)]
+        if images:
+            texts.append(_SHOWN_BELOW)
+            moved += [_content(Text(_ASSISTANTS)), *images]
+        yield {"role": message.role, "content": "\n".join(texts)}
+
+
+def _content(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    encoded = part.read()
+    mime = next((mime for start, mime in _SIGNATURES.items() if encoded.startswith(start)), None)
+    if mime is None:
+        raise BackboneError(f"image {part.sha256[:12]} is neither PNG nor JPEG")
+    url = f"data:{mime};base64,{base64.b64encode(encoded).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _read(completion: dict[str, Any], attempts: int, seconds: float) -> Candidate:
+    choice = completion["choices"][0]
+    message = choice["message"]
+    finish: Finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
+        finish = "refused"
+    output = None if finish == "refused" else Text(str(message.get("content") or ""))
+    usage = completion.get("usage") or {}
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    cost = Cost(
+        calls=attempts,
+        prompt_tokens=(usage.get("prompt_tokens") or 0) - cached,
+        cached_tokens=cached,
+        new_tokens=usage.get("completion_tokens") or 0,
+        seconds=seconds,
+    )
+    return Candidate(output=output, finish=finish, cost=cost)

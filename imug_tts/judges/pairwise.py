@@ -1,0 +1,112 @@
+"""Candidates compared two by two, each pair in both orders: a tournament of all against all.
+
+A model prefers one place to the other (Zheng et al. 2023, arXiv 2306.05685, position bias); a pair in
+which its choice follows the place is a tie.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Final, NamedTuple
+
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import BackboneError, JudgeError, OutOfBudget, Scope, TimedOut
+from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
+from imug_tts.judges._verifier import Attempt, VerifierJudge
+
+__all__ = ["PairwiseJudge"]
+
+_PLACE: Final = re.compile(r"\W*(?:answer\W+)?(?:the\s+)?(first|second)\b", re.IGNORECASE)
+
+
+class _Match(NamedTuple):
+    one: int
+    other: int
+    share: float | None
+    """What `one` wins: 1, 0, or 0.5 for a tie; None when a reply could not be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairwiseJudge(VerifierJudge):
+    """Score a candidate by its share of wins over the pairs that could be read; a tie is half a win.
+
+    N candidates take N(N-1) calls to the verifier. A candidate with no readable pair is unranked.
+    """
+
+    compare_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("compare_tokens", 1)
+
+    @property
+    def name(self) -> str:
+        return "pairwise"
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        """There is no judging of one. Raises JudgeError."""
+        raise JudgeError("judge pairwise compares candidates, and there is one; use it in best_of_n")
+
+    async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
+        """Compare each of `responses` with each other, in both orders.
+
+        Raises:
+            JudgeError: a call to the verifier failed, or a response is a refusal.
+            TimedOut: a call to the verifier took too long.
+            OutOfBudget: the budget does not allow all comparisons.
+        """
+        outputs = [response.output for response in responses if response.output is not None]
+        if len(outputs) < len(responses):
+            raise JudgeError("a refused response has no output to compare")
+        matches: list[_Match] = []
+        pairs = combinations(range(len(outputs)), 2)
+        for result in await gather_all(self._match(turn, outputs, one, other, scope) for one, other in pairs):
+            if isinstance(result, OutOfBudget):
+                raise result
+            matches.append(result)
+        return [self._verdict(index, matches) for index in range(len(outputs))]
+
+    async def _match(self, turn: Turn, outputs: Sequence[Part], one: int, other: int, scope: Scope) -> _Match:
+        first = await self._wins(turn, outputs[one], outputs[other], scope)
+        second = await self._wins(turn, outputs[other], outputs[one], scope)
+        if first is None or second is None:
+            return _Match(one, other, None)
+        return _Match(one, other, (first + 1 - second) / 2)
+
+    async def _wins(self, turn: Turn, first: Part, second: Part, scope: Scope) -> float | None:
+        """1 if the verifier prefers what it is shown first, 0 if not, None if no reply could be read."""
+        shown = (Text("First answer:"), first, Text("Second answer:"), second)
+        request = turn.history[-1]
+        question = Text(scope.prompts(self.role)["compare"])
+        history = (*turn.history[:-1], Message(request.role, (*request.parts, *shown, question)))
+        for attempt in self.attempts(scope, self.compare_tokens):
+            reply = await self._ask(history, attempt)
+            if found := _PLACE.match(reply):
+                return float(found[1].lower() == "first")
+        return None
+
+    async def _ask(self, history: tuple[Message, ...], attempt: Attempt) -> str:
+        try:
+            candidate = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
+        except TimedOut:
+            raise
+        except BackboneError as error:
+            raise JudgeError(f"the verifier failed: {error}") from error
+        return candidate.output.text if isinstance(candidate.output, Text) else ""
+
+    def _verdict(self, index: int, matches: Sequence[_Match]) -> Verdict:
+        shares = {match.other: match.share for match in matches if match.one == index}
+        shares |= {
+            match.one: None if match.share is None else 1 - match.share
+            for match in matches
+            if match.other == index
+        }
+        read = {opponent: share for opponent, share in sorted(shares.items()) if share is not None}
+        if not read:
+            return Verdict(status="unparsable", judge=self.name, detail="no comparison could be read")
+        detail = ", ".join(f"{share:g} against {opponent}" for opponent, share in read.items())
+        return Verdict(status="ok", judge=self.name, score=fmean(read.values()), detail=detail)

@@ -1,0 +1,92 @@
+"""Asking the scorer model, and reading its replies strictly: a score is never made up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from imug_tts.contracts import BackboneError, JudgeError, Sampling, Scope
+from imug_tts.dialogue import Message, Part, Text
+
+__all__ = ["UnreadableReply", "ask_until_read", "json_object"]
+
+T = TypeVar("T")
+
+MAX_REASKS: Final = 2
+SAMPLING: Final = Sampling(temperature=0.1, max_tokens=4096)
+"""The temperature is the official scorer's; the tokens leave room for a judge that thinks first."""
+_LONGEST_SHOWN: Final = 500
+
+
+class UnreadableReply(ValueError):
+    """A judge's reply does not have the form that was asked for; says what is wrong with it."""
+
+
+async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callable[[str], T]) -> T:
+    """What `read` makes of the scorer's reply to `question`.
+
+    A reply that `read` refuses with `UnreadableReply` is shown to the scorer again with what is wrong
+    with it, at most twice, each time with another seed; a refusal to answer is asked again as it was.
+
+    Raises:
+        NoScorer: the run has no scorer.
+        JudgeError: a call failed, or no reply could be read; shows the last one.
+    """
+    asked: tuple[Message, ...] = (Message("user", question),)
+    history = asked
+    for attempt in range(1 + MAX_REASKS):
+        reply = await _reply(scope.child(attempt), history)
+        try:
+            return read(reply)
+        except UnreadableReply as error:
+            problem = str(error)
+        if reply.strip():
+            again = scope.prompts("scorer")["unreadable"].format(problem=problem)
+            history = (*asked, Message("assistant", (Text(reply),)), Message("user", (Text(again),)))
+    shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}..."
+    raise JudgeError(
+        f"{1 + MAX_REASKS} replies of the scorer could not be read: {problem}; the last: {shown!r}"
+    )
+
+
+async def _reply(scope: Scope, history: tuple[Message, ...]) -> str:
+    """The scorer's words; none when it refuses."""
+    try:
+        candidate = await scope.ask("scorer", history, "text", SAMPLING)
+    except BackboneError as error:
+        raise JudgeError(f"the scorer failed: {error}") from error
+    return candidate.output.text if isinstance(candidate.output, Text) else ""
+
+
+def json_object(text: str, key: str) -> dict[str, Any]:
+    """The one JSON object with `key` in a text that may say other things around it, or fence it.
+
+    Raises:
+        UnreadableReply: there is none, or more than one.
+    """
+    found = [value for value in _objects(text) if key in value]
+    if len(found) == 1:
+        return found[0]
+    count = "no JSON object" if not found else f"{len(found)} JSON objects"
+    raise UnreadableReply(f'there must be one JSON object with "{key}", and there is {count}')
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Every JSON object that is not inside another."""
+    decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates)
+    start = text.find("{")
+    while start >= 0:
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield value
+        start = text.find("{", end)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise UnreadableReply("a JSON object has a key twice")
+    return dict(pairs)

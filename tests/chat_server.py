@@ -1,0 +1,137 @@
+"""A chat-completions endpoint on 127.0.0.1 that replies as it is told, and counts what it is asked.
+
+As a program it prints its address and replies the same to every call, after a fixed delay:
+
+    python tests/chat_server.py DELAY_S REPLY
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ChatServer", "Reply", "chat_server", "completion"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One HTTP reply; a dictionary is sent as JSON. `hang_up` closes the connection without one."""
+
+    body: Mapping[str, Any] | bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    hang_up: bool = False
+
+
+def completion(text: str | None, *, finish: str = "stop", delay_s: float = 0.0, **message: Any) -> Reply:
+    """A reply with one choice; `message` adds fields to its message, e.g. a refusal."""
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": text, **message},
+    }
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 7,
+        "total_tokens": 107,
+        "prompt_tokens_details": {"cached_tokens": 60},
+    }
+    return Reply(body={"object": "chat.completion", "choices": [choice], "usage": usage}, delay_s=delay_s)
+
+
+@dataclass
+class ChatServer:
+    """What a running server was asked, in order of arrival, and how it replies to call number n (from 0)."""
+
+    reply: Callable[[int, dict[str, Any]], Reply]
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+    base_url: str = ""
+    most_at_once: int = 0
+    _at_once: int = 0
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._converse, "127.0.0.1", 0, limit=1 << 20)
+        self.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        return server
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                length = next(
+                    int(line[15:])
+                    for line in head.lower().split("\r\n")
+                    if line.startswith("content-length:")
+                )
+                if not await self._answer(head, json.loads(await reader.readexactly(length)), writer):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client has gone
+        finally:
+            writer.close()
+
+    async def _answer(self, head: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection stays open."""
+        number = len(self.bodies)
+        self.bodies.append(body)
+        self.headers.append(head)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        reply = self.reply(number, body)
+        await asyncio.sleep(reply.delay_s)
+        self._at_once -= 1
+        if reply.hang_up:
+            return False
+        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        lines = [
+            f"HTTP/1.1 {reply.status} X",
+            f"Content-Length: {len(content)}",
+            "Content-Type: application/json",
+        ]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + content)
+        await writer.drain()
+        return True
+
+
+@contextmanager
+def chat_server(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatServer]:
+    """A server that runs in a thread of its own until the block ends."""
+    server = ChatServer(reply)
+    started, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with await server.start():
+            started.set()
+            await stop.wait()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+async def _serve_for_ever(delay_s: float, text: str) -> None:
+    server = ChatServer(lambda number, body: completion(text, delay_s=delay_s))
+    async with await server.start() as running:
+        print(server.base_url, flush=True)
+        await running.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_for_ever(float(sys.argv[1]), sys.argv[2]))
