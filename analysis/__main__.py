@@ -52,14 +52,16 @@ def _write(study: Study, result: Ablation, out: Path) -> Iterator[Path]:
     numbers.write_text(json.dumps(to_json(result), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     yield numbers
     words = caption(result)
+    texts = []
     for table in tables(result):
+        texts.append(to_markdown(table, words))
         path = out / "tables" / table.name
-        path.with_suffix(".md").write_text(to_markdown(table, words), encoding="utf-8")
+        path.with_suffix(".md").write_text(texts[-1], encoding="utf-8")
         path.with_suffix(".tex").write_text(to_latex(table, words), encoding="utf-8")
     yield out / "tables"
-    draw_figures(result, out / "figures")
+    figures = draw_figures(result, out / "figures")
     yield out / "figures"
-    yield write_report(study, out)
+    yield write_report(study, out, tables=texts, figures=figures)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.webpage import data_uri
 
-__all__ = ["figures", "sentences", "tables"]
+__all__ = ["figure", "sentences", "table"]
 
 
 def sentences(numbers: Mapping[str, Any]) -> str:
@@ -21,29 +21,26 @@ def sentences(numbers: Mapping[str, Any]) -> str:
     return "".join(items) or "<li>The analysis states no sentences.</li>"
 
 
-def tables(folder: Path) -> str:
-    """Every Markdown file of `folder`; HTML inside them is shown, not obeyed."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md")))
-    return "".join(f'<section class="table" tabindex="0">{_rendered(text)}</section>' for text in texts)
-
-
-def _rendered(text: str) -> str:
+def table(text: str, *, is_open: bool) -> str:
+    """A table in Markdown below its heading; HTML inside it is shown, not obeyed."""
     from markdown_it import MarkdownIt
 
+    heading, _, rest = text.lstrip().partition("\n")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(text)
+    tokens = markdown.parse(rest)
     for token in tokens:
         # the page's policy allows no style on elements
         if token.attrs.pop("style", None) == "text-align:right":
             token.attrs["class"] = "right"
-    return str(markdown.renderer.render(tokens, markdown.options, {}))
+    body = markdown.renderer.render(tokens, markdown.options, {})
+    title = markdown.renderInline(heading.lstrip("# "))
+    return (
+        f'<details class="table"{" open" if is_open else ""}><summary><h3>{title}</h3></summary>'
+        f'<div class="wide" tabindex="0">{body}</div></details>'
+    )
 
 
-def figures(folder: Path) -> str:
-    """Every PNG of `folder`, inside the page."""
-    return "".join(_figure(path) for path in sorted(folder.glob("*.png")))
-
-
-def _figure(path: Path) -> str:
+def figure(path: Path) -> str:
+    """A PNG, inside the page."""
     caption = html.escape(path.stem.replace("_", " ").capitalize())
     return f'<figure><img src="{data_uri(path)}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'

@@ -8,6 +8,7 @@ const ORDERS = {
   plan: "as planned", gain: "largest gain", loss: "largest loss", low: "lowest score", high: "highest score",
 };
 const LIST_FIELDS = ["strategy", "history", "seed", "class", "task", "outcome", "order", "find"];
+const ROWS_AT_ONCE = 200;
 let state = { ...DEFAULTS };
 let index = null;
 let shown = [];
@@ -141,13 +142,34 @@ function listRow({ dialogue, score, gain }, arm) {
     bars(dialogue.cells.get(arm.number))));
 }
 
+/** Rows of the list are made as one scrolls to them. */
+function extendList() {
+  const list = byId("list");
+  const next = shown.slice(list.childElementCount, list.childElementCount + ROWS_AT_ONCE);
+  list.append(...next.map((row) => listRow(row, mainArm())));
+  return next.length > 0;
+}
+
+function listButton(dialogue) {
+  const find = () => byId("list").querySelector(`[data-position="${dialogue.position}"]`);
+  if (!shown.some((row) => row.dialogue === dialogue)) return null;
+  while (!find() && extendList());
+  return find();
+}
+
+function onScroll({ target }) {
+  if (target.scrollTop + 2 * target.clientHeight > target.scrollHeight) extendList();
+}
+
 function renderList() {
   const arm = mainArm();
   const key = LIST_FIELDS.map((name) => state[name]).join("\n");
   if (key !== listKey) {
     listKey = key;
     shown = selectDialogues(arm);
-    byId("list").replaceChildren(...shown.map((row) => listRow(row, arm)));
+    byId("list").replaceChildren();
+    byId("list").scrollTop = 0;
+    extendList();
     const gains = index.baseline && arm.strategy !== index.baseline ? `; ▲▼ against ${index.baseline}` : "";
     byId("count").textContent =
       `${shown.length.toLocaleString("en")} of ${index.dialogues.length.toLocaleString("en")} dialogues, scores × 100${gains}`;
@@ -155,7 +177,7 @@ function renderList() {
   const before = byId("list").querySelector("[aria-current]");
   before?.removeAttribute("aria-current");
   const dialogue = index.byName.get(state.dialogue);
-  const button = dialogue && byId("list").querySelector(`[data-position="${dialogue.position}"]`);
+  const button = dialogue && listButton(dialogue);
   button?.setAttribute("aria-current", "true");
   if (button !== before) button?.scrollIntoView({ block: "nearest" });
 }
@@ -500,6 +522,7 @@ async function begin() {
       go({ view });
     });
   }
+  byId("list").addEventListener("scroll", onScroll);
   document.addEventListener("keydown", onKey);
   render();
 }

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.records import Study
 from analysis.report.browser import scripts
-from analysis.report.findings import figures, sentences, tables
+from analysis.report.findings import figure, sentences, table
 from analysis.webpage import write_page
 
 __all__ = ["write"]
 
+OPEN_TABLES = 2
+"""Tables that stand open; the others open by a click."""
 
-def write(study: Study, out: Path) -> Path:
-    """Write `out/report.html` after `analysis.json`, `tables/*.md` and `figures/*.png` of `out`.
+
+def write(study: Study, out: Path, *, tables: Sequence[str], figures: Sequence[Path]) -> Path:
+    """Write `out/report.html` from `out/analysis.json`, tables in Markdown, and the PNG among `figures`.
 
     The page has the dialogues of the study's runs to look at; a CSV has none. Images stand inside the
     page while they are few (`EMBED_LIMIT`), else the page refers to those of the runs by paths
@@ -35,8 +38,8 @@ def write(study: Study, out: Path) -> Path:
         slots={
             "about": _about(numbers, study),
             "sentences": sentences(numbers),
-            "tables": tables(out / "tables"),
-            "figures": figures(out / "figures"),
+            "tables": "".join(table(text, is_open=i < OPEN_TABLES) for i, text in enumerate(tables)),
+            "figures": "".join(figure(path) for path in figures if path.suffix == ".png"),
             "kind": "study" if study.arms else "table",
         },
         data=data,

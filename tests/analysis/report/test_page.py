@@ -28,13 +28,10 @@ def browser() -> Iterator[Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = write_gallery(tmp_path_factory.mktemp("gallery"))
     out = write_numbers(study / "analysis", sentences={"direct": f"Nothing is claimed {HOSTILE}."})
-    (out / "tables").mkdir()
-    (out / "tables" / "main.md").write_text(
-        f"# Main\n\n| strategy | mean |\n| --- | ---: |\n| {HOSTILE} | 0.5 |\n"
-    )
-    (out / "figures").mkdir()
-    (out / "figures" / "gain_by_turn.png").write_bytes(colour("figure")[1])
-    return write(load_study(study), out)
+    table = f"## Main {HOSTILE}\n\n| strategy | mean |\n| --- | ---: |\n| {HOSTILE} | 0.5 |\n"
+    figure = out / "gain_by_turn.png"
+    figure.write_bytes(colour("figure")[1])
+    return write(load_study(study), out, tables=[table], figures=[figure, figure.with_suffix(".pdf")])
 
 
 def listed(page: Page) -> list[str]:
@@ -55,8 +52,9 @@ def visible_images(page: Page, inside: str) -> int:
 def test_results_show_sentences_tables_and_figures_as_text(browser: Browser, report: Path) -> None:
     with opened(browser, report) as page:
         assert f"Nothing is claimed {HOSTILE}." in page.inner_text(".sentences")
-        assert page.inner_text("section.table td >> nth=0") == HOSTILE
-        assert page.locator("section.table td.right").inner_text() == "0.5"
+        assert page.inner_text(".table summary") == f"Main {HOSTILE}"
+        assert page.inner_text(".table td >> nth=0") == HOSTILE
+        assert page.locator(".table td.right").inner_text() == "0.5"
         assert visible_images(page, ".figures") == 1
         assert page.inner_text("figcaption") == "Gain by turn"
         assert page.title() == "pocket on gallery"
@@ -147,7 +145,7 @@ def test_study_and_report_move_together_and_missing_images_are_said(
 ) -> None:
     monkeypatch.setattr(browser_data, "EMBED_LIMIT", 0)
     study = write_gallery(tmp_path / "a b+c")
-    write(load_study(study), write_numbers(study / "analysis"))
+    write(load_study(study), write_numbers(study / "analysis"), tables=(), figures=())
     moved = Path(shutil.move(study, tmp_path / "moved"))
     address = "#view=dialogues&strategy=best_of_2&dialogue=static_spatial/Things/lamp/0"
     with opened(browser, moved / "analysis" / "report.html", address) as page:
@@ -165,20 +163,24 @@ def test_study_and_report_move_together_and_missing_images_are_said(
 def test_three_thousand_dialogues_open(browser: Browser, tmp_path: Path) -> None:
     study = StudyWriter(
         folder=tmp_path / "many",
-        strategies=("direct", "best_of_4"),
+        strategies=("direct", "cot"),
         histories=("own",),
         samples_per_class=1000,
     ).write()
-    report = write(load_study(study), write_numbers(study / "analysis"))
+    report = write(load_study(study), write_numbers(study / "analysis"), tables=(), figures=())
     context = browser.new_context()
     page = context.new_page()
     began = time.perf_counter()
     page.goto(report.as_uri() + "#view=dialogues&strategy=cot&order=gain", wait_until="commit")
-    page.wait_for_selector("#list li:nth-child(3000)")
+    expect(page.locator("#count")).to_contain_text("3,000 of 3,000 dialogues", timeout=60_000)
     seconds = time.perf_counter() - began
     size = report.stat().st_size / 1e6
     print(f"3,000 dialogues, two strategies, {size:.1f} MB: listed after {seconds:.2f} s")
     page.click("#list button >> nth=0")
     page.wait_for_selector(".turn")
+    last = page.evaluate("shown.at(-1).dialogue.name")
+    page.evaluate("name => go({ dialogue: name })", last)
+    expect(page.locator("#list button[aria-current]")).to_be_visible()
+    assert page.locator("#list button").count() == 3000
     context.close()
     assert seconds < 20, "generous: the machine of a test is shared; 3 s is the aim"
