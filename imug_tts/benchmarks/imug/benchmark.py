@@ -15,6 +15,8 @@ from imug_tts.benchmarks.imug.snapshot import download
 from imug_tts.contracts import ConfigurationError, JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.scoring import Scoring, mcq
+from imug_tts.scoring.dynamic import ReferencedTurn, resolve
+from imug_tts.scoring.image import score_image
 
 __all__ = ["Imug", "TaskClass"]
 
@@ -122,8 +124,6 @@ class Imug:
             from imug_tts.scoring.grid import score_grid
 
             return score_grid(target, question.key["grid"], len(points), self.scoring.grid)
-        from imug_tts.scoring.image import score_image
-
         shown = [image for ref in question.key["references"] for image in _referenced(sample, outputs, ref)]
         texts = [part.text for part in question.parts if isinstance(part, Text)]
         # The official judge is told the first text of a turn; the data have one.
@@ -137,8 +137,6 @@ class Imug:
         expected: str = question.key["answer"]
         detail: dict[str, Any] = {"dynamic": mcq.DYNAMIC in expected}
         if detail["dynamic"]:
-            from imug_tts.scoring.dynamic import ReferencedTurn, resolve
-
             turns = [
                 ReferencedTurn(number, sample.questions[number - 1].parts, _given(sample, outputs, number))
                 for number in question.key["ref_turns"]
