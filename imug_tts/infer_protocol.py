@@ -15,6 +15,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,9 @@ __all__ = [
 OUTPUT_MODES: Final[Mapping[Modality, str]] = {"text": "text_only", "image": "image_only"}
 
 _MAX_REASON: Final = 500
+_MARK: Final = "\0"
+_MARKED: Final = b'"image":"\\u0000"'
+"""A marked image in JSON. No text looks like it, because quotation marks in texts are escaped."""
 
 
 class ProtocolError(ValueError):
@@ -62,16 +66,19 @@ class RequestBody:
         return sum(len(p) if isinstance(p, bytes) else _base64_length(p) for p in self._pieces())
 
     def _pieces(self) -> Iterator[bytes | Image]:
-        """Bytes of JSON, and the images that stand between them."""
-        rest = {"output_mode": OUTPUT_MODES[self.modality], "temperature": self.temperature}
-        yield _json(rest)[:-1] + b',"history":['
-        for index, message in enumerate(self.history):
-            yield b"," * (index > 0) + b'{"role":"%s","content":[' % message.role.encode()
-            for place, part in enumerate(message.parts):
-                yield b"," * (place > 0)
-                yield from _content(part)
-            yield b"]}"
-        yield b"]}"
+        """The images, and the bytes of JSON between them."""
+        images = [part for message in self.history for part in message.parts if isinstance(part, Image)]
+        frame = {
+            "output_mode": OUTPUT_MODES[self.modality],
+            "temperature": self.temperature,
+            "history": [_framed(message) for message in self.history],
+        }
+        text = json.dumps(frame, separators=(",", ":")).encode()
+        between = text.replace(_MARKED, b'"image":"\0"').split(b"\0")
+        for piece, image in zip_longest(between, images):
+            yield piece
+            if image is not None:
+                yield image
 
 
 def read_response(body: bytes, modality: Modality) -> Part:
@@ -127,20 +134,16 @@ def shortened(text: str, longest: int = _MAX_REASON) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
-def _content(part: Part) -> Iterator[bytes | Image]:
-    if isinstance(part, Text):
-        yield _json({"type": "text", "text": part.text})
-        return
-    yield b'{"type":"image","image":"'
-    yield part
-    yield b'"}'
+def _framed(message: Message) -> dict[str, Any]:
+    """The message with a mark in the place of every image."""
+    content = [
+        {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image", "image": _MARK}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": content}
 
 
 def _base64_length(image: Image) -> int:
     source = image.source
     size = source.stat().st_size if isinstance(source, Path) else len(source)
     return 4 * ((size + 2) // 3)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

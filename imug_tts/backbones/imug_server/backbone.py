@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 import httpx2
@@ -28,7 +28,7 @@ from imug_tts.contracts import (
     Request,
     TimedOut,
 )
-from imug_tts.dialogue import Modality, Part
+from imug_tts.dialogue import Modality
 from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response, shortened
 
 __all__ = ["ImugServerBackbone"]
@@ -41,6 +41,14 @@ _MAX_RESPONSE_BYTES: Final = 256 << 20
 
 class _Unreachable(ServerFailure):
     """The server was not reached, so that no call was made."""
+
+
+class _Reply(NamedTuple):
+    """The body of a response, and what it took."""
+
+    url: str
+    body: bytes
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +126,17 @@ class ImugServerBackbone:
 
     def _attempt(self, request: Request) -> Candidate:
         """One attempt that reaches a server."""
+        url, body, seconds = self._ask_a_server(request)
+        # The next call is on its way to the server while this answer is read.
+        try:
+            output = read_response(body, request.modality)
+        except ProtocolError as error:
+            raise Transient(BackboneError(f"{url}: {error}")) from error
+        except ResponseError as error:
+            raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
+        return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
+
+    def _ask_a_server(self, request: Request) -> _Reply:
         while True:
             try:
                 with self._pool.lend(request.modality) as server:
@@ -125,11 +144,11 @@ class ImugServerBackbone:
             except _Unreachable:
                 continue  # the pool has set it aside, and says when there is no other
 
-    def _infer(self, url: str, request: Request) -> Candidate:
+    def _infer(self, url: str, request: Request) -> _Reply:
         """One call to one server."""
         started = time.perf_counter()
         try:
-            output = read_response(self._post(url, request, started), request.modality)
+            body = self._post(url, request, started)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             failure = BackboneError(f"{url} cannot be reached: {_said(error)}")
             raise _Unreachable(failure, down=True) from error
@@ -138,11 +157,7 @@ class ImugServerBackbone:
             raise ServerFailure(late, down=True) from error
         except httpx2.HTTPError as error:
             raise ServerFailure(BackboneError(f"{url}: {_said(error)}")) from error
-        except ProtocolError as error:
-            raise Transient(BackboneError(f"{url}: {error}")) from error
-        except ResponseError as error:
-            raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
-        return _answered(output, time.perf_counter() - started)
+        return _Reply(url, body, time.perf_counter() - started)
 
     def _post(self, url: str, request: Request, started: float) -> bytes:
         """The body of a response with status 200."""
@@ -156,7 +171,7 @@ class ImugServerBackbone:
             for piece in response.iter_bytes():
                 received += piece
                 if len(received) > _MAX_RESPONSE_BYTES:
-                    raise ProtocolError(f"the response has more than {_MAX_RESPONSE_BYTES} bytes")
+                    raise BackboneError(f"{url}: the response has more than {_MAX_RESPONSE_BYTES} bytes")
                 if time.perf_counter() - started > self.timeout_s:
                     raise httpx2.ReadTimeout("the response does not end")
         if response.status_code != 200:
@@ -203,10 +218,6 @@ def _client(timeout_s: float) -> httpx2.Client:
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
         trust_env=False,
     )
-
-
-def _answered(output: Part, seconds: float) -> Candidate:
-    return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
 
 
 def _said(error: Exception) -> str:
