@@ -38,7 +38,10 @@ def colour(*key: object) -> tuple[str, bytes]:
 
 
 def write_gallery(folder: Path, histories: Sequence[str] = ("own", "gold")) -> Path:
-    """Write the runs of every strategy in `SCORES` behind each history, with all their images."""
+    """Write the runs of every strategy in `SCORES` behind each history, with all their images.
+
+    A swapped history holds the answers of best_of_2.
+    """
     for strategy in SCORES:
         for history in histories:
             _write_run(folder / f"{strategy}-{history}", strategy, history)
@@ -48,7 +51,7 @@ def write_gallery(folder: Path, histories: Sequence[str] = ("own", "gold")) -> P
 def _write_run(folder: Path, strategy: str, history: str) -> None:
     manifest = {
         "run": folder.name, "strategy": strategy, "oracle": False, "seed": 0, "history": history,
-        "benchmark": "gallery:1",
+        "history_from": "best_of_2-own:0123abcd" if history == "swap" else None, "benchmark": "gallery:1",
     }  # fmt: skip
     samples: list[Json] = [
         {"sample_id": f"{number}", "class": sample_class, "domain": "Things", "task": name}
@@ -74,6 +77,7 @@ def _turn(manifest: Json, sample: Json, turn: int, score: float | None, images: 
     asked: Json = {
         "input": [{"text": f"draw the {name}, part {turn} {HOSTILE}"}],
         "reference": {"image": reference},
+        "history_from": manifest["history_from"],
     }
     if score is None:
         error = f"BackboneError: out of memory {HOSTILE}"

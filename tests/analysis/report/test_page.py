@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import time
 from collections.abc import Iterator
@@ -114,6 +115,20 @@ def test_gold_history_shows_references(browser: Browser, report: Path) -> None:
         page.click("text=What the model saw: gold history")
         reference = page.locator(".strip tbody tr:last-child img >> nth=0").get_attribute("src")
         assert page.locator(".chat .assistant img").get_attribute("src") == reference
+
+
+def test_swapped_history_shows_the_answers_of_the_other_run(browser: Browser, tmp_path: Path) -> None:
+    study = write_gallery(tmp_path, histories=("own", "swap"))
+    report = write(load_study(study), write_numbers(study / "analysis"), tables=(), figures=())
+    address = "#view=dialogues&history=swap:best_of_2&beside=1&dialogue=static_spatial/Things/lamp/0&turn=2"
+    with opened(browser, report, address) as page:
+        expect(page.locator(".answer h4")).to_contain_text(["direct · swap:best_of_2 history", "direct"])
+        page.click(".answer >> nth=0 >> text=What the model saw: swap:best_of_2 history")
+        encoded = base64.b64encode(colour("best_of_2", "lamp", 1, 1)[1]).decode()
+        assert (
+            page.locator(".chat .assistant img").first.get_attribute("src")
+            == f"data:image/png;base64,{encoded}"
+        )
 
 
 def test_a_failed_turn_says_why_and_keys_move_between_dialogues(browser: Browser, report: Path) -> None:
