@@ -5,9 +5,11 @@ own colour sets off from the page. So line weight, gaps between cells, rotation 
 matter. The rows and columns follow from where the cells are; cells that leave a row or column empty
 are placed by the frame around them or, without one, by taking the grid to be in the picture's middle.
 
-Not promised: a hole the size of a cell, closed on all sides by other cells or a frame, reads as a
-blank cell, unless its outline is much fainter than that of others; rotation by 45 degrees or more;
-grids on photographs or in white on black.
+A blank square whose outline is much fainter than that of others is a place to draw on and not a cell.
+
+Not promised: a hole the size of a cell, closed on all sides by cells or a frame, reads as a blank cell;
+a caption moves the picture's middle, and with it a grid that has an empty outer row or column and no
+frame. Nothing is promised for rotation by 45 degrees or more, photographs, and white lines on black.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ _BLACK: Final = 50
 _DARKER: Final = 45
 """How much darker than the page, or than what is beside it, a line is, of 255."""
 _MIN_COLOURED: Final = 0.15
+"""Least share of a red or green cell that has the colour."""
 _FAINTER: Final = 0.42
 """Blank squares whose lightest side weighs less than this share of a cell's are guides to draw on.
 
@@ -98,7 +101,8 @@ def read(pixels: Pixels) -> list[list[str]] | None:
     rows, columns = _rows_and_columns(cells, regions, picture.shape)
     if rows is None or columns is None:
         return None
-    weights = [_weight(cell, colours["ink"], picture) for cell in cells]
+    darkness = np.where(colours["ink"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
+    weights = [_weight(cell, darkness) for cell in cells]
     matrix = [["0"] * 3 for _ in range(3)]
     for cell, row, column, weight in zip(cells, rows, columns, weights, strict=True):
         filling = _filling(cell, colours)
@@ -108,8 +112,12 @@ def read(pixels: Pixels) -> list[list[str]] | None:
 
 
 def _shrunk(pixels: Pixels) -> Mat:
-    scale = _MAX_SIDE / max(pixels.shape[:2])
-    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+    height, width = pixels.shape[:2]
+    scale = _MAX_SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _colours(picture: Mat) -> dict[str, Mask]:
@@ -227,9 +235,8 @@ def _filling(cell: _Region, colours: dict[str, Mask]) -> str:
     return colour if share > _MIN_COLOURED else "1"
 
 
-def _weight(cell: _Region, ink: Mask, picture: Mat) -> float:
+def _weight(cell: _Region, darkness: Mat) -> float:
     """How heavily the lightest of a cell's four sides is drawn: its thickness in pixels of black."""
-    darkness = np.where(ink, 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
     angle = math.radians(cell.degrees)
     right = np.array((math.cos(angle), math.sin(angle))) * cell.width / 2
     down = np.array((-math.sin(angle), math.cos(angle))) * cell.height / 2
