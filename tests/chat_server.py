@@ -23,7 +23,7 @@ __all__ = ["ChatServer", "Reply", "chat_server", "completion"]
 class Reply:
     """One HTTP reply; a dictionary is sent as JSON. `hang_up` closes the connection without one."""
 
-    body: Mapping[str, Any] | bytes = b""
+    body: Any = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
@@ -112,8 +112,11 @@ def chat_server(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatS
         async with await server.start():
             started.set()
             await stop.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
+            conversations = asyncio.all_tasks() - {asyncio.current_task()}
+            for conversation in conversations:
+                conversation.cancel()
+            await asyncio.gather(*conversations, return_exceptions=True)
+            await asyncio.sleep(0)  # their connections are closed in the loop's next turn
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()

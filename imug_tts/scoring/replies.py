@@ -79,8 +79,12 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
+        except UnreadableReply:
+            raise
+        except ValueError:
             end = start + 1
+        except RecursionError:
+            raise UnreadableReply("its JSON is nested too deeply") from None
         else:
             yield value
         start = text.find("{", end)
