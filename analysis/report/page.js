@@ -433,9 +433,10 @@ const plainText = (value) => (typeof value === "string" ? value : JSON.stringify
 /** How the scorer graded: its points with their texts, or whatever fields it left. */
 function detailOf({ score, score_detail: detail }) {
   if (score == null) return null;
-  const { points, point_texts: texts, ...rest } = detail ?? {};
+  const { points, point_texts: texts, reasons, ...rest } = detail ?? {};
   const graded = Array.isArray(points) && h("ol", { class: "graded" }, points.map((point, position) =>
-    h("li", null, h("b", null, String(point)), " ", texts?.[position] ?? `point ${position + 1}`)));
+    h("li", null, h("b", null, String(point)), " ", texts?.[position] ?? `point ${position + 1}`,
+      reasons?.[position] && h("p", { class: "muted text" }, reasons[position]))));
   const others = Object.entries(rest).map(([name, value]) =>
     h("div", null, h("dt", null, words(name)), h("dd", null, typeof value === "number" ? rounded(value) : plainText(value))));
   return h("details", { class: "scored" }, h("summary", null, `Scorer: ${percent(score)} of 100`), graded, others.length > 0 && h("dl", null, others));

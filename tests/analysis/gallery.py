@@ -83,7 +83,11 @@ def _turn(manifest: Json, sample: Json, turn: int, score: float | None, images: 
         error = f"BackboneError: out of memory {HOSTILE}"
         return turn_record(manifest, sample, turn, "image", "model_error", error=error, **asked)
     tree = _tree(manifest["strategy"], name, turn, score, images)
-    detail = {"points": [5, round(10 * score - 5)], "point_texts": ["it is there", HOSTILE]}
+    detail = {
+        "points": [5, round(10 * score - 5)],
+        "point_texts": ["it is there", HOSTILE],
+        "reasons": ["", "too pale"],
+    }
     cost = {"generator": {"calls": 2, "images": 2, "nfe": 32, "new_tokens": 32, "seconds": 0.25}}
     graded = tree | {"score": score, "score_detail": detail}
     return turn_record(

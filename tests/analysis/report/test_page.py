@@ -98,6 +98,9 @@ def test_a_dialogue_is_told_turn_by_turn(browser: Browser, report: Path) -> None
         assert page.locator("li.chosen .number").inner_text().startswith("#1")
         assert visible_images(page, ".answer .candidates") == 2
         assert visible_images(page, ".strip") == 4
+        page.click("summary:text-is('Scorer: 80 of 100') >> nth=0")
+        assert f"3 {HOSTILE}" in page.inner_text(".graded >> nth=0")
+        assert "too pale" in page.inner_text(".graded >> nth=0")
         page.click("text=What the model saw")
         assert "Nothing: this is the first turn." in page.inner_text(".answer")
         page.keyboard.press("ArrowRight")
