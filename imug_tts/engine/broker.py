@@ -200,7 +200,7 @@ class Broker:
             self._fail(batch.calls, error)  # whoever waits raises it
             return
         for call_id, candidate in finished.items():
-            self._futures.pop(call_id).set_result(candidate)
+            self._futures.pop(call_id).set_result(self._journal.unburdened(candidate))
 
     def _generate(self, requests: Sequence[Request]) -> _Generated:
         started = time.perf_counter()

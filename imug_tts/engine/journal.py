@@ -20,14 +20,18 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imug_tts.contracts import Candidate, Cost
 from imug_tts.dialogue import Image, Part, Text
 from imug_tts.files import StorageError, storage_errors, write_atomically
 
 __all__ = ["Journal", "JournalWarning"]
+
+_LARGE_BYTES: Final = 1 << 16
+"""Smaller images stay in memory as long as their dialogue does, and are not read again."""
 
 
 class JournalWarning(UserWarning):
@@ -92,6 +96,13 @@ class Journal:
         if self.folder is not None and lines:
             self._write(self.folder, b"".join(lines))
         self._lines.update(bodies)
+
+    def unburdened(self, candidate: Candidate) -> Candidate:
+        """An appended candidate; a large image of it is left to the journal's file and not held in memory."""
+        image = candidate.output
+        if self.folder is None or not isinstance(image, Image) or not _is_burden(image.source):
+            return candidate
+        return replace(candidate, output=Image(image.sha256, self.image_path(image.sha256)))
 
     def put_image(self, image: Image) -> None:
         """Keep an image by its content."""
@@ -159,6 +170,10 @@ class Journal:
                 JournalWarning,
                 stacklevel=2,
             )
+
+
+def _is_burden(source: bytes | Path) -> bool:
+    return isinstance(source, bytes) and len(source) >= _LARGE_BYTES
 
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:

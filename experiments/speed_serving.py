@@ -1,0 +1,120 @@
+"""Figures of the /infer client: servers of fixed latency on this machine, a whole run through the engine.
+
+Each server takes one call at a time. `time over ideal` is the time from the first dialogue to the last,
+over the calls that were made divided by the sum of the servers' rates. `experiments/speed.py` holds them
+to their targets; this file alone measures them with more detail:
+
+    python experiments/speed_serving.py
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.infer_servers import process, stats, unused_url
+
+__all__ = [
+    "client_peak_mb",
+    "four_servers_over_ideal",
+    "one_dead_of_four_over_ideal",
+    "one_server_over_ideal",
+    "one_slow_of_four_over_ideal",
+]
+
+SAMPLES = 200
+LATENCY_S = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A run that ended. `calls` are those that reached the servers."""
+
+    planned: int
+    scored: int
+    calls: Sequence[int]
+    seconds: float
+    peak_mb: float
+
+
+def one_server_over_ideal() -> float:
+    """Time over ideal with one server of 20 ms."""
+    return _time_over_ideal([LATENCY_S])
+
+
+def four_servers_over_ideal() -> float:
+    """Time over ideal with four servers of 20 ms."""
+    return _time_over_ideal([LATENCY_S] * 4)
+
+
+def one_slow_of_four_over_ideal() -> float:
+    """Time over the ideal of the mix, with three servers of 20 ms and one of 100 ms."""
+    return _time_over_ideal([LATENCY_S] * 3 + [5 * LATENCY_S])
+
+
+def one_dead_of_four_over_ideal() -> float:
+    """Time over the ideal of the three servers that are left, with nobody at the fourth address."""
+    return _time_over_ideal([LATENCY_S] * 3, dead=1)
+
+
+def client_peak_mb() -> float:
+    """Peak resident memory of the run's process in MB: pictures of 1.6 MB, 200 dialogues in flight."""
+    with process(LATENCY_S, 1.6) as first, process(LATENCY_S, 1.6) as second:
+        return _play([first, second]).peak_mb
+
+
+def _time_over_ideal(latencies_s: Sequence[float], dead: int = 0) -> float:
+    with ExitStack() as stack:
+        urls = [stack.enter_context(process(latency_s)) for latency_s in latencies_s]
+        played = _play([*urls, *(unused_url() for _ in range(dead))], counted=urls)
+        print(f"  {played}", file=sys.stderr)
+    if played.scored < played.planned:
+        raise RuntimeError(f"{played.planned - played.scored} turns were lost")
+    return played.seconds * sum(1 / latency_s for latency_s in latencies_s) / sum(played.calls)
+
+
+def _play(urls: Sequence[str], counted: Sequence[str] = ()) -> Played:
+    """A run of the pocket world's dialogues in a process of its own."""
+    command = [sys.executable, __file__, "play", *urls]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Played(**json.loads(done.stdout), calls=[stats(url).total() for url in counted])
+
+
+def _play_here(urls: Sequence[str]) -> None:
+    """Play and print what `Played` has of the client."""
+    from imug_tts import Direct, PocketWorld
+    from imug_tts.backbones.imug_server import ImugServerBackbone
+    from imug_tts.engine import Arm, Run, execute
+    from imug_tts.tracking.none import NoTracker
+
+    arm = Arm(
+        backbone=ImugServerBackbone(urls=urls, model="fake"),
+        strategy=Direct(),
+        benchmark=PocketWorld(num_samples=SAMPLES),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(arm=arm, folder=Path(folder, "run"), identity={}, config={})
+        journal = Path(folder, "journal")
+        [summary] = execute([run], journal=journal, tracker=NoTracker(), in_flight=SAMPLES)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    client = {"planned": summary.planned, "scored": summary.scored, "seconds": summary.seconds}
+    print(json.dumps({**client, "peak_mb": peak_mb}))
+
+
+def main() -> None:
+    for name in __all__:
+        print(f"{name:30} {globals()[name]():8.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["play"]:
+        _play_here(sys.argv[2:])
+    else:
+        main()
