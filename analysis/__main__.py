@@ -67,14 +67,19 @@ def _write(study: Study, result: Ablation, out: Path) -> Iterator[Path]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("study", type=Path, help="folder with the runs of one study, or a CSV of turns")
-    parser.add_argument("--out", type=Path, help="where to write (default: STUDY/analysis, or beside the CSV)")
+    parser.add_argument(
+        "--out", type=Path, help="where to write (default: STUDY/analysis, or beside the CSV)"
+    )
     parser.add_argument("--baseline", help='strategy that gains are measured against (default: "direct")')
     parser.add_argument(
         "--resamples", type=_positive, default=10_000, help="bootstrap resamples (default: 10000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
     parser.add_argument(
-        "--cluster", choices=("sample", "task"), default="sample", help="unit that is independent (default: sample)"
+        "--cluster",
+        choices=("sample", "task"),
+        default="sample",
+        help="unit that is independent (default: sample)",
     )
     return parser
 

@@ -148,9 +148,7 @@ def ablation(
     panel = Panel.of(study)
     reference = _baseline(panel, baseline)
     inference = panel.inference(cluster, resamples, seed)
-    setting = _Setting(
-        study=study, panel=panel, inference=inference, baseline=reference, costs=costs(study)
-    )
+    setting = _Setting(study=study, panel=panel, inference=inference, baseline=reference, costs=costs(study))
     arms = tuple(_arms(setting))
     sizes = Counter(panel.classes)
     scores = {a.strategy: (a.cost["nfe"], a.estimates["mean"].value) for a in arms if a.cost and not a.oracle}

@@ -96,7 +96,9 @@ def _of_moments(human: Floats, scorer: Floats, formula: Callable[[Sums], Sums]) 
     x, y = np.nan_to_num(human), np.nan_to_num(scorer)
     terms = [known, x, y, x * x, y * y, x * y]
     return Statistic(
-        columns=np.stack([term.sum(axis=1) for term in terms], axis=1), formula=formula, units=known.sum(axis=1)
+        columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
+        formula=formula,
+        units=known.sum(axis=1),
     )
 
 

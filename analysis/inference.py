@@ -116,7 +116,9 @@ class Inference:
         counts = {"num_samples": statistic.num_samples, "num_units": statistic.num_units}
         if not math.isfinite(statistic.value):
             missing = {"num_missing": statistic.num_missing}
-            return Estimate(value=_NAN, reason="no cells, or nothing varies, to compute it from", **counts, **missing)
+            return Estimate(
+                value=_NAN, reason="no cells, or nothing varies, to compute it from", **counts, **missing
+            )
         if not self._may_divide(statistic):
             why = "what it divides by is not above three of its standard errors"
             return Estimate(value=_NAN, num_missing=statistic.num_missing, reason=why, **counts)

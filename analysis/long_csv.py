@@ -13,7 +13,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from analysis.records import HISTORIES, OUTCOMES, Cost, Key, Record, SampleKey, Study, StudyError, check_no_duplicates, swapped
+from analysis.records import (
+    HISTORIES,
+    OUTCOMES,
+    Cost,
+    Key,
+    Record,
+    SampleKey,
+    Study,
+    StudyError,
+    check_no_duplicates,
+    swapped,
+)
 
 __all__ = ["load_csv"]
 
@@ -80,7 +91,7 @@ def _read(place: str, row: Row) -> Record:
 
 
 def _record(place: str, row: Row) -> Record:
-    if None in row or any(row[name] is None for name in REQUIRED):
+    if None in row or None in row.values():
         raise ValueError("has more or fewer values than the header has columns")
     score = _unit(row, "score")
     outcome = _one_of(OUTCOMES, row, "outcome") if row.get("outcome") else "scored"

@@ -37,7 +37,11 @@ def to_json(result: Ablation) -> dict[str, Any]:
 
 def _spanning(result: Ablation) -> dict[str, Estimate]:
     plain = [ladder for ladder in result.ladders if not ladder.family.startswith("oracle")]
-    why = "no strategies that differ in the number of candidates" if not plain else "several ladders: see ladders"
+    why = (
+        "no strategies that differ in the number of candidates"
+        if not plain
+        else "several ladders: see ladders"
+    )
     doubling = plain[0].gain_per_doubling if len(plain) == 1 else undefined(why)
     found = result.agreement
     if found is None:

@@ -116,7 +116,11 @@ class Panel:
     def _design(self, histories: tuple[str, ...]) -> npt.NDArray[np.bool_]:
         cells = np.ones((len(self.samples), self.num_turns), dtype=bool)
         for history in histories:
-            arms = (tally for (_, h, quantity), tally in self.tallies.items() if (h, quantity) == (history, "image"))
+            arms = (
+                tally
+                for (_, h, quantity), tally in self.tallies.items()
+                if (h, quantity) == (history, "image")
+            )
             planned = np.zeros_like(cells)
             for tally in arms:
                 planned |= tally.planned > 0

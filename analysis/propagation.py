@@ -42,9 +42,7 @@ def _propagation(panel: Panel, inference: Inference, strategy: str) -> Propagati
     error = _previous(1 - panel.scores(strategy))
     instrument = _previous(1 - second) if is_instrumented else error
     slope = _slope(gap(panel, strategy), error, instrument)
-    return Propagation(
-        strategy=strategy, slope=inference.closed_form(slope), is_instrumented=is_instrumented
-    )
+    return Propagation(strategy=strategy, slope=inference.closed_form(slope), is_instrumented=is_instrumented)
 
 
 def _previous(grid: Floats) -> Floats:
@@ -64,8 +62,9 @@ def _slope(gaps: Floats, error: Floats, instrument: Floats) -> Statistic:
     terms = [known.astype(np.float64), y, x, z, y * z, x * z]
     return Statistic(
         columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
-        formula=lambda s: (s[..., 0] * s[..., 4] - s[..., 1] * s[..., 3])
-        / (s[..., 0] * s[..., 5] - s[..., 2] * s[..., 3]),
+        formula=lambda s: (
+            (s[..., 0] * s[..., 4] - s[..., 1] * s[..., 3]) / (s[..., 0] * s[..., 5] - s[..., 2] * s[..., 3])
+        ),
         units=known.sum(axis=1).astype(np.float64),
         num_parameters=2,
     )

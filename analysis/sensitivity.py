@@ -34,6 +34,7 @@ MODELS = {
 }
 MIN_SAMPLES = 20
 """Regressions are left out below this many samples."""
+MIXED_SAMPLES = 500
 
 Cells = npt.NDArray[np.bool_]
 
@@ -77,10 +78,12 @@ def _models(panel: Panel, strategy: str, baseline: str, estimand: str) -> Iterat
     yield "primary", inference.closed_form(primary)
     yield "task", panel.inference("task", 1, 0).closed_form(primary)
     yield "sample", inference.closed_form(_sample_weighted(primary))
-    yield "length", inference.closed_form(_by_length(primary, panel.num_image_turns))
+    if primary.num_samples:
+        yield "length", inference.closed_form(_by_length(primary, panel.num_image_turns))
     if np.count_nonzero(primary.units) >= MIN_SAMPLES:
         yield "logit", _fitted(lambda: _fractional_logit(panel, strategy, baseline, estimand))
-        yield "gee", _fitted(lambda: _gee(grid, estimand))
+        if estimand == "eb_reduction":  # of a slope beside its Mundlak term it is the primary estimate again
+            yield "gee", _fitted(lambda: _gee(grid))
 
 
 def _sample_weighted(statistic: Statistic) -> Statistic:
@@ -96,10 +99,10 @@ def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statisti
     """The mean of the estimates within each length, weighted by their samples."""
     known = statistic.columns[:, 1] > 0
     strata = sorted(set(lengths[known].tolist()))
-    weights = np.array([np.count_nonzero(known & (lengths == length)) for length in strata]) / max(known.sum(), 1)
+    weights = np.array([np.count_nonzero(known & (lengths == length)) for length in strata]) / known.sum()
     columns = [np.where((lengths == length)[:, None], statistic.columns, 0.0) for length in strata]
     return Statistic(
-        columns=np.hstack(columns) if columns else statistic.columns,
+        columns=np.hstack(columns),
         formula=lambda s: (s[..., 0::2] / s[..., 1::2]) @ weights,
         units=statistic.units,
     )
@@ -175,26 +178,23 @@ def _delta(params: Floats, covariance: Floats, effect: Callable[[npt.NDArray[Any
     return _normal(float(effect(params)), float(np.sqrt(slopes @ covariance @ slopes)))
 
 
-def _gee(grid: Floats, estimand: str) -> Estimate:
-    """GEE on the paired differences: their mean, or their slope within samples beside a Mundlak term."""
+def _gee(grid: Floats) -> Estimate:
+    """GEE on the paired differences: their mean, with weights that allow for correlation within samples."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.generalized_estimating_equations import GEE
 
     known = np.isfinite(grid)
-    rows, turns = np.nonzero(known)
-    if estimand == "slope_change":
-        center = (known * np.arange(grid.shape[1])).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        design = np.stack([turns - center[rows], np.ones(len(rows)), center[rows]], axis=1)
-    else:
-        design = np.ones((len(rows), 1))
-    model = GEE(grid[known], design, groups=rows, cov_struct=Exchangeable())
+    rows, _ = np.nonzero(known)
+    model = GEE(grid[known], np.ones((len(rows), 1)), groups=rows, cov_struct=Exchangeable())
     fit = model.fit(cov_type="bias_reduced")
     return _normal(float(fit.params[0]), float(fit.bse[0]))
 
 
-def _intraclass_correlation(grid: Floats) -> Estimate:
+def _intraclass_correlation(whole: Floats) -> Estimate:
+    """Of at most `MIXED_SAMPLES` samples, evenly spaced: the model takes long, and its figure is descriptive."""
     from statsmodels.regression.mixed_linear_model import MixedLM
 
+    grid = whole[:: -(-len(whole) // MIXED_SAMPLES)]
     known = np.isfinite(grid)
     rows, turns = np.nonzero(known)
     design = np.stack([np.ones(len(rows)), turns], axis=1)

@@ -43,7 +43,7 @@ def tables(result: Ablation) -> tuple[Table, ...]:
     """The tables of a study, in reading order; those with nothing to show are left out."""
     makers: tuple[Callable[[Ablation], Table], ...] = (
         _main, _text, _by_turn, _gap_by_turn, _nestings, _synergies, _robustness, _propagation, _verifiers,
-        _selections, _curves, _agreement, _rated, _by_class, _by_domain, _by_task, _compute, _efficiency,
+        _selections, _curves, _agreement, _rated, _by_class, _by_domain, _by_task, _compute, _efficiency, _ladders,
     )  # fmt: skip
     return tuple(table for maker in makers if (table := maker(result)).rows)
 
@@ -52,7 +52,18 @@ def _main(result: Ablation) -> Table:
     has_gold = result.tier == "A"
     is_exposure = ["slope gold", "EB", "EB reduction", "EB %"] if has_gold else []
     against = f"gain over {result.baseline}" if result.baseline else "gain"
-    header = ("strategy", "n", "missing", "mean", against, "step", "slope own", *is_exposure, "NFE", "s per sample")
+    header = (
+        "strategy",
+        "n",
+        "missing",
+        "mean",
+        against,
+        "step",
+        "slope own",
+        *is_exposure,
+        "NFE",
+        "s per sample",
+    )
     notes = [
         "Image turns, own history unless stated. Stars: p < .05, .01, .001 after Holm's adjustment. "
         "Missing: image turns of the design without a score. Step: score relative to the model's own previous "
@@ -103,7 +114,13 @@ def _bounds(result: Ablation) -> list[str]:
 
 def _text(result: Ablation) -> Table:
     rows = tuple(
-        (_name(a), f"{a.num_text_scored}/{a.num_text_planned}", score(a.text), score(a.static), score(a.dynamic))
+        (
+            _name(a),
+            f"{a.num_text_scored}/{a.num_text_planned}",
+            score(a.text),
+            score(a.static),
+            score(a.dynamic),
+        )
         for a in result.arms
         if a.num_text_planned
     )
@@ -146,7 +163,10 @@ def _nestings(result: Ablation) -> Table:
 
 
 def _synergies(result: Ablation) -> Table:
-    rows = tuple((s.strategy, " and ".join(s.parts), difference(s.difference)) for s in result.synergies)
+    rows = tuple(
+        (_named(result, s.strategy), " and ".join(s.parts), difference(s.difference))
+        for s in result.synergies
+    )
     note = "Synergy: whole less both parts, plus the baseline; 0 when gains add up."
     header = ("nesting", "parts", "synergy in image score")
     return Table(name="T3b_synergy", title="Synergy of two layers", header=header, rows=rows, notes=(note,))
@@ -174,7 +194,11 @@ def _robustness(result: Ablation) -> Table:
 
 def _propagation(result: Ablation) -> Table:
     rows = tuple(
-        (p.strategy, "second scorer pass" if p.is_instrumented else "none (attenuated)", _slope(p.slope))
+        (
+            _named(result, p.strategy),
+            "second scorer pass" if p.is_instrumented else "none (attenuated)",
+            _slope(p.slope),
+        )
         for p in result.propagation
         if p.slope.is_defined
     )
@@ -183,7 +207,9 @@ def _propagation(result: Ablation) -> Table:
         "pass of the scorer as instrument, its noise pulls the slope to 0: a lower bound."
     )
     header = ("strategy", "instrument", "slope")
-    return Table(name="T5_propagation", title="Propagation of errors", header=header, rows=rows, notes=(note,))
+    return Table(
+        name="T5_propagation", title="Propagation of errors", header=header, rows=rows, notes=(note,)
+    )
 
 
 def _verifiers(result: Ablation) -> Table:
@@ -195,7 +221,9 @@ def _verifiers(result: Ablation) -> Table:
         )
         for v in result.verifiers
     )  # fmt: skip
-    thresholds = " or ".join(f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers}))
+    thresholds = " or ".join(
+        f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers})
+    )
     note = (
         "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
         f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others that it "
@@ -203,7 +231,9 @@ def _verifiers(result: Ablation) -> Table:
         "is the scorer."
     )
     header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
-    return Table(name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,))
+    return Table(
+        name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,)
+    )
 
 
 def _selections(result: Ablation) -> Table:
@@ -226,7 +256,7 @@ def _selections(result: Ablation) -> Table:
 def _curves(result: Ablation) -> Table:
     rows = tuple(
         (
-            c.strategy, c.layer.removeprefix("oracle_"), c.where, str(c.num_pools), str(rung.num_candidates),
+            _named(result, c.strategy), c.layer.removeprefix("oracle_"), c.where, str(c.num_pools), str(rung.num_candidates),
             points(rung.random), points(rung.arm), points(rung.best),
         )
         for c in result.curves
@@ -284,11 +314,23 @@ def _groups(result: Ablation, level: str, name: str) -> Table:
     found = [g for g in result.groups if g.level == level]
     has_gold = any(g.reduction.is_defined for g in found)
     rows = tuple(
-        (g.strategy, g.name, str(g.gain.num_samples), starred(g.gain), *((starred(g.reduction),) if has_gold else ()))
+        (
+            _named(result, g.strategy),
+            g.name,
+            str(g.gain.num_samples),
+            starred(g.gain),
+            *((starred(g.reduction),) if has_gold else ()),
+        )
         for g in found
     )
     note = "Exploratory: stars after Benjamini and Hochberg's adjustment over the whole table."
-    header = ("strategy", level, "n", f"gain over {result.baseline}", *(("EB reduction",) if has_gold else ()))
+    header = (
+        "strategy",
+        level,
+        "n",
+        f"gain over {result.baseline}",
+        *(("EB reduction",) if has_gold else ()),
+    )
     title = f"Gain by {level} (exploratory)"
     return Table(name=name, title=title, header=header, rows=rows, notes=(note,))
 
@@ -308,7 +350,11 @@ def _compute(result: Ablation) -> Table:
         if any(math.isfinite(a.cost.get(field, math.nan)) for a in result.arms)
     }
     rows = tuple(
-        (_name(a), *(number(a.cost.get(f, math.nan), digits) for f, digits in known.values()), _on_front(result, a))
+        (
+            _name(a),
+            *(number(a.cost.get(f, math.nan), digits) for f, digits in known.values()),
+            _on_front(result, a),
+        )
         for a in result.arms
     )
     note = (
@@ -327,14 +373,22 @@ def _efficiency(result: Ablation) -> Table:
         for a in result.arms
         if (e := a.efficiency) and (e.per_nfe.is_defined or e.per_second.is_defined)
     )
-    doublings = [f"{x.family} {difference(x.gain_per_doubling)}" for x in result.ladders]
-    notes = ["Points gained per unit of cost beyond the baseline's."]
-    if doublings:
-        notes.append(f"Points per doubling of N: {'; '.join(doublings)}.")
+    note = "Points gained per unit of cost beyond the baseline's."
     header = ("strategy", "per 100 NFE", "per 1,000 tokens", "per second")
-    rows = rows or (tuple(("(ladder)", "-", "-", "-") for _ in doublings[:1]))
     title = "Gain per unit of cost"
-    return Table(name="T8b_efficiency", title=title, header=header, rows=rows, notes=tuple(notes))
+    return Table(name="T8b_efficiency", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _ladders(result: Ablation) -> Table:
+    rows = tuple(
+        (x.family, ", ".join(map(str, x.rungs.values())), str(x.gain_per_doubling.num_samples),
+         difference(x.gain_per_doubling))
+        for x in result.ladders
+    )  # fmt: skip
+    note = "Slope of the image score on log2 N, on the cells that every N has."
+    header = ("strategies", "N", "n", "points per doubling of N")
+    title = "Gain per doubling of the number of candidates"
+    return Table(name="T8c_doubling", title=title, header=header, rows=rows, notes=(note,))
 
 
 def _gain_per(estimate: Estimate, units: float) -> str:
@@ -346,7 +400,9 @@ def _on_front(result: Ablation, arm: Arm) -> str:
 
 
 def _slope(estimate: Estimate) -> str:
-    interval = f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    interval = (
+        f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    )
     return f"{number(estimate.value, 2)}{interval}"
 
 
@@ -366,6 +422,10 @@ def _turns(result: Ablation) -> list[int]:
 def _own_and_gold(arm: Arm, turn: int, both: bool) -> str:
     own = points(arm.own[turn])
     return f"{own} / {points(arm.gold[turn])}" if both and turn > 0 else own
+
+
+def _named(result: Ablation, strategy: str) -> str:
+    return next(_name(arm) for arm in result.arms if arm.strategy == strategy)
 
 
 def _name(arm: Arm) -> str:

@@ -22,7 +22,15 @@ Rule = Literal[
     "reduction_inconclusive", "history_gain", "history_inconclusive", "decay", "no_decay_shown",
     "composition_confound",
 ]  # fmt: skip
-CLAIMS = {"exposure_gap", "gap_equivalent", "reduction", "increase", "reduction_equivalent", "history_gain", "decay"}
+CLAIMS = {
+    "exposure_gap",
+    "gap_equivalent",
+    "reduction",
+    "increase",
+    "reduction_equivalent",
+    "history_gain",
+    "decay",
+}
 
 TIERS: Mapping[Tier, str] = {
     "A": "own history against replayed gold history, on the same turns",
@@ -70,15 +78,22 @@ def finding(estimates: Mapping[str, Estimate], baseline: str | None) -> Finding:
     if _is_confounded(estimates):
         said.append(("composition_confound", "composition confound: pooled slope not interpreted"))
     text = "; ".join(sentence for _, sentence in said)
-    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), sentence=text[0].upper() + text[1:] + ".")
+    return Finding(
+        tier=evidence, rules=tuple(rule for rule, _ in said), sentence=text[0].upper() + text[1:] + "."
+    )
 
 
 def _exposure(estimates: Mapping[str, Estimate]) -> tuple[Rule, str]:
     eb, share = estimates["eb"], estimates["attributable_fraction"]
     if _is_beyond_margin(eb) and math.isfinite(eb.p):
         verb = "raises" if eb.value > 0 else "lowers"
-        cause = f"; this accounts for {_percent(share)} of the decay" if share.is_defined and eb.value > 0 else ""
-        return "exposure_gap", f"replacing own history by gold {verb} scores by {_points(eb, absolute=True)}{cause}"
+        cause = (
+            f"; this accounts for {_percent(share)} of the decay" if share.is_defined and eb.value > 0 else ""
+        )
+        return (
+            "exposure_gap",
+            f"replacing own history by gold {verb} scores by {_points(eb, absolute=True)}{cause}",
+        )
     if eb.p_equivalence < _LEVEL:
         return "gap_equivalent", f"the exposure gap is equivalent to zero within +-{_POINTS} ({_points(eb)})"
     return "gap_inconclusive", f"the exposure gap is inconclusive ({_points(eb)}{_detectable(eb)})"
@@ -127,9 +142,14 @@ def _is_confounded(estimates: Mapping[str, Estimate]) -> bool:
 def _points(estimate: Estimate, *, absolute: bool = False) -> str:
     """ "3.0 points [1.2, 4.8]"; `absolute` turns the sign, where a verb bears it."""
     sign = -1 if absolute and estimate.value < 0 else 1
-    ends = sorted(100 * sign * end for end in (estimate.low, estimate.high))
-    interval = f" [{ends[0]:.1f}, {ends[1]:.1f}]" if math.isfinite(ends[0]) else ""
-    return f"{100 * sign * estimate.value + 0.0:.1f} points{interval}"
+    ends = sorted(sign * end for end in (estimate.low, estimate.high))
+    interval = f" [{_fixed(ends[0])}, {_fixed(ends[1])}]" if math.isfinite(ends[0]) else ""
+    return f"{_fixed(sign * estimate.value)} points{interval}"
+
+
+def _fixed(value: float) -> str:
+    """In points, and never "-0.0"."""
+    return f"{round(100 * value, 1) + 0.0:.1f}"
 
 
 def _detectable(estimate: Estimate) -> str:

@@ -38,7 +38,9 @@ def judge_against_human(result: Ablation) -> Figure | None:
     axes.grid()
     axes.set_xlabel("human score")
     axes.set_ylabel("scorer's score")
-    words = f"r = {found.pearson.value:.2f}, ICC(2,1) = {found.icc.value:.2f}, alpha = {found.alpha.value:.2f}"
+    words = (
+        f"r = {found.pearson.value:.2f}, ICC(2,1) = {found.icc.value:.2f}, alpha = {found.alpha.value:.2f}"
+    )
     axes.set_title(words, loc="left", fontsize=12)
     footer = f"{len(found.pairs):,} labelled turns; dashed: equal scores"
     figure.supxlabel(footer, fontsize=11, color=QUIET)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_figures"]
 
@@ -28,12 +32,18 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
         for maker in makers:
             if (figure := maker(result)) is None:
                 continue
-            if engine := figure.get_layout_engine():
-                engine.execute(figure)
-            figure.set_layout_engine("none")  # laid out once is enough for both files
+            _lay_out(figure)
             for ending in ("png", "pdf"):
                 path = folder / f"{maker.__name__}.{ending}"
                 # without a date the same study gives the same file
                 figure.savefig(path, dpi=150, metadata={"CreationDate": None} if ending == "pdf" else None)
                 paths.append(path)
     return paths
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once for both files; twice over, since the first pass does not know the size of the labels yet."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        engine.execute(figure)
+    figure.set_layout_engine("none")

@@ -33,19 +33,23 @@ def gap_over_turns(result: Ablation) -> Figure | None:
             turns, values = _known(reference.gaps)
             panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)))
         _band(panel, arm.gaps, OWN, "o")
-        panel.set_title(label(display_name(arm.strategy, arm.oracle)), loc="left", fontsize=12, fontweight="bold")
+        panel.set_title(
+            label(display_name(arm.strategy, arm.oracle)), loc="left", fontsize=12, fontweight="bold"
+        )
         panel.grid(axis="y")
     for turn in _known(arms[0].gaps)[0]:
         count = arms[0].gaps[turn - 1].num_samples
         panels[0].annotate(
-            f"n={count}", (turn, 0.98), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=8.5,
+            str(count), (turn, 0.98), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9.5,
             color=QUIET,
         )  # fmt: skip
-    panels[0].set_xticks(_known(arms[0].gaps)[0])
+    turns = _known(arms[0].gaps)[0]
+    panels[0].set_xticks(turns)
+    panels[0].set_xlim(turns[0] - 0.4, turns[-1] + 0.4)
     panels[0].margins(y=0.16)
     dashed = f"; dashed: {reference.strategy}" if reference is not None and len(arms) > 1 else ""
     figure.supylabel("EB(t), points", fontsize=13)
-    figure.supxlabel(f"turn (bands: 95 % intervals{dashed})", fontsize=12, color=QUIET)
+    figure.supxlabel(f"turn (bands: 95 % intervals; numbers: samples{dashed})", fontsize=12, color=QUIET)
     return figure
 
 
@@ -71,7 +75,9 @@ def reductions(result: Ablation) -> Figure | None:
     axes.grid(axis="x")
     axes.set_xlabel(f"reduction of the exposure gap of {result.baseline}, points")
     figure.supxlabel(
-        f"lines: 95 % intervals; filled: Holm p < .05; grey: within +-{100 * MARGIN:g} points", fontsize=11, color=QUIET
+        f"lines: 95 % intervals; filled: Holm p < .05; grey: within +-{100 * MARGIN:g} points",
+        fontsize=11,
+        color=QUIET,
     )
     return figure
 
@@ -90,7 +96,9 @@ def scores_by_length(result: Ablation) -> Figure | None:
             _band(panel, gold, GOLD, "s")
         if best is not None and length in best.by_length:
             turns, values = _known(best.by_length[length][0])
-            panel.plot(turns, values, color="#009E73", marker="^", markersize=5, linewidth=1.8, linestyle="--")
+            panel.plot(
+                turns, values, color="#009E73", marker="^", markersize=5, linewidth=1.8, linestyle="--"
+            )
         _band(panel, own, OWN, "o")
         most = max(e.num_samples for e in own)
         panel.set_title(f"last image at turn {length} (n={most})", loc="left", fontsize=11.5)
@@ -107,10 +115,20 @@ def _legend(figure: Figure, arm: Arm, best: Arm | None) -> None:
 
     handles = [Line2D([], [], color=OWN, marker="o", linewidth=2.2, label=f"{arm.strategy}, own history")]
     if arm.estimates["eb"].is_defined:
-        handles.append(Line2D([], [], color=GOLD, marker="s", linewidth=2.2, label=f"{arm.strategy}, gold history"))
+        handles.append(
+            Line2D([], [], color=GOLD, marker="s", linewidth=2.2, label=f"{arm.strategy}, gold history")
+        )
     if best is not None:
         handles.append(
-            Line2D([], [], color="#009E73", marker="^", linewidth=1.8, linestyle="--", label=f"{best.strategy}, own")
+            Line2D(
+                [],
+                [],
+                color="#009E73",
+                marker="^",
+                linewidth=1.8,
+                linestyle="--",
+                label=f"{best.strategy}, own",
+            )
         )
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=11.5)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation, Arm
-from analysis.figures.style import GOLD_INK, OWN, QUIET, REFERENCE
+from analysis.figures.style import GOLD_INK, OWN, QUIET, REFERENCE, label
 from analysis.tables import display_name
 
 if TYPE_CHECKING:
@@ -17,34 +18,60 @@ __all__ = ["gain_against_cost", "score_over_candidates"]
 
 
 def gain_against_cost(result: Ablation) -> Figure | None:
-    """Image score against NFE per image turn on a log scale, with the Pareto front."""
+    """Gain (without a baseline: image score) against NFE per image turn on a log scale, with the Pareto front."""
     from matplotlib.figure import Figure
 
-    arms = [arm for arm in result.arms if arm.estimates["mean"].is_defined and arm.cost.get("nfe", math.nan) > 0]
-    if len(arms) < 2:
+    points = _points(result)
+    if len(points) < 2:
         return None
     figure = Figure(figsize=(8.0, 5.2), layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
-    front = [arm for name in result.pareto_front for arm in arms if arm.strategy == name]
+    front = [point for name in result.pareto_front for point in points if point.arm.strategy == name]
     axes.step(
-        [a.cost["nfe"] for a in front], [_score(a) for a in front], where="post", color=REFERENCE, linewidth=1.6,
+        [p.cost for p in front], [p.value for p in front], where="post", color=REFERENCE, linewidth=1.6,
         linestyle=(0, (4, 2)), zorder=1,
     )  # fmt: skip
-    for arm in arms:
-        _point(axes, arm, arm in front)
-    _names(axes, arms)
+    for point in points:
+        _mark(axes, point, point in front)
+    _names(axes, points)
     axes.grid(axis="y")
-    axes.margins(x=0.22, y=0.12)
-    costs = sorted({round(arm.cost["nfe"], 1) for arm in arms})
-    axes.set_xticks(_apart(costs), [f"{cost:g}" for cost in _apart(costs)])
+    axes.margins(x=0.4, y=0.12)
+    costs = _apart(sorted({round(point.cost, 1) for point in points}))
+    axes.set_xticks(costs, [f"{cost:g}" for cost in costs])
     axes.minorticks_off()
     axes.set_xlabel("network evaluations per image turn (log scale)")
-    axes.set_ylabel("image score")
+    axes.set_ylabel(f"gain over {result.baseline}, points" if result.baseline else "image score")
     figure.supxlabel(
-        "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, or an oracle", fontsize=11, color=QUIET
+        "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, or an oracle",
+        fontsize=11,
+        color=QUIET,
     )
     return figure
+
+
+@dataclass(frozen=True)
+class _Point:
+    arm: Arm
+    cost: float
+    value: float
+    """In points."""
+    low: float
+    high: float
+
+
+def _points(result: Ablation) -> list[_Point]:
+    arms = [arm for arm in result.arms if arm.cost.get("nfe", math.nan) > 0]
+    points = [_point(arm, result.baseline) for arm in arms]
+    return [point for point in points if math.isfinite(point.value)]
+
+
+def _point(arm: Arm, baseline: str | None) -> _Point:
+    cost = arm.cost["nfe"]
+    if arm.strategy == baseline:
+        return _Point(arm, cost, 0.0, math.nan, math.nan)
+    e = arm.estimates["mean_gain" if baseline else "mean"]
+    return _Point(arm, cost, 100 * e.value, 100 * e.low, 100 * e.high)
 
 
 def score_over_candidates(result: Ablation) -> Figure | None:
@@ -78,28 +105,29 @@ def score_over_candidates(result: Ablation) -> Figure | None:
     return figure
 
 
-def _point(axes: Axes, arm: Arm, is_on_front: bool) -> None:
-    e = arm.estimates["mean"]
-    reach = [[100 * (e.value - e.low)], [100 * (e.high - e.value)]] if math.isfinite(e.low) else None
+def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:
+    reach = [[point.value - point.low], [point.high - point.value]] if math.isfinite(point.low) else None
     axes.errorbar(
-        arm.cost["nfe"], _score(arm), yerr=reach, color=OWN, marker="o", markersize=8, elinewidth=1.4,
+        point.cost, point.value, yerr=reach, color=OWN, marker="o", markersize=8, elinewidth=1.4,
         markerfacecolor=OWN if is_on_front else "white", markeredgewidth=1.6,
     )  # fmt: skip
 
 
-def _names(axes: Axes, arms: list[Arm]) -> None:
+def _names(axes: Axes, points: list[_Point]) -> None:
     """Names beside their points; those of one cost take turns at the right and the left."""
-    for arm in arms:
-        peers = sorted((a for a in arms if _is_near(a, arm)), key=_score)
-        is_right = peers.index(arm) % 2 == 0
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+    for point in points:
+        peers = sorted((p for p in points if _is_near(p, point)), key=lambda p: p.value)
+        is_right = peers.index(point) % 2 == 0
         axes.annotate(
-            display_name(arm.strategy, arm.oracle), (arm.cost["nfe"], _score(arm)), fontsize=10.5, va="center",
-            xytext=(9 if is_right else -9, 0), textcoords="offset points", ha="left" if is_right else "right",
+            label(display_name(point.arm.strategy, point.arm.oracle)), (point.cost, point.value), fontsize=10.5,
+            va="center", xytext=(10 if is_right else -10, 0), textcoords="offset points",
+            ha="left" if is_right else "right", bbox=background,
         )  # fmt: skip
 
 
-def _is_near(one: Arm, other: Arm) -> bool:
-    return abs(math.log(one.cost["nfe"] / other.cost["nfe"])) < 0.35
+def _is_near(one: _Point, other: _Point) -> bool:
+    return abs(math.log(one.cost / other.cost)) < 0.35
 
 
 def _apart(costs: list[float]) -> list[float]:
@@ -109,7 +137,3 @@ def _apart(costs: list[float]) -> list[float]:
         if not chosen or cost > 1.25 * chosen[-1]:
             chosen.append(cost)
     return chosen
-
-
-def _score(arm: Arm) -> float:
-    return 100 * arm.estimates["mean"].value

@@ -124,7 +124,7 @@ def test_auc_and_its_interval_agree_with_resampled_pairs(tmp_path: Path) -> None
 
     draws = [auc(slow.integers(12, size=12)) for _ in range(2000)]
     assert verifier.auc.value == pytest.approx(auc(np.arange(12)))
-    assert verifier.auc.standard_error == pytest.approx(np.std(draws), rel=0.15)
+    assert verifier.auc.standard_error == pytest.approx(np.std(draws), rel=0.25)
     assert (verifier.auc.low, verifier.auc.high) == pytest.approx(np.percentile(draws, (2.5, 97.5)), abs=0.06)
 
 
