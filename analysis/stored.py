@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any, NamedTuple
 
 from analysis.records import Arm, SampleKey, Study
 
-__all__ = ["StoredDialogue", "StoredTurn", "image_path", "stored_dialogues"]
+__all__ = ["StoredDialogue", "StoredTurn", "image_file", "image_files", "stored_dialogues"]
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class StoredTurn(NamedTuple):
@@ -40,9 +43,15 @@ def stored_dialogues(study: Study) -> Iterator[StoredDialogue]:
                 yield StoredDialogue(folder, arm, sample, list(turns))
 
 
-def image_path(folder: Path, sha256: str) -> Path:
-    """Where the run in `folder` keeps an image, which may be gone."""
-    return folder / "images" / f"{sha256}.png"
+def image_files(folder: Path) -> Iterator[Path]:
+    """The image files of the run in `folder`, which are named by content hash."""
+    return (path for path in (folder / "images").glob("*.png") if _SHA256.fullmatch(path.stem))
+
+
+def image_file(folder: Path, sha256: str) -> Path | None:
+    """Where the run in `folder` keeps an image; None where it has none, or the hash is not one."""
+    path = folder / "images" / f"{sha256}.png"
+    return path if _SHA256.fullmatch(sha256) and path.is_file() else None
 
 
 def _turns(folder: Path) -> Iterator[StoredTurn]:

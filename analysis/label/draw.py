@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.records import Arm, Key, SampleKey, Study, StudyError
-from analysis.stored import StoredDialogue, image_path, stored_dialogues
+from analysis.stored import StoredDialogue, image_file, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, packed_script, write_page
 
 __all__ = ["KEY_COLUMNS", "Item", "draw", "write_labelling"]
@@ -73,10 +73,10 @@ def write_labelling(items: Sequence[Item], out: Path) -> tuple[Path, Path]:
     """
     out.mkdir(parents=True, exist_ok=True)
     images = {
-        sha: path
+        sha256: path
         for item in items
-        for sha in _images(item.content)
-        if (path := image_path(item.folder, sha)).is_file()
+        for sha256 in _images(item.content)
+        if (path := image_file(item.folder, sha256)) is not None
     }
     embeds = sum(path.stat().st_size for path in images.values()) <= EMBED_LIMIT
     if not embeds:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from analysis.records import Arm, SampleKey, Study
-from analysis.stored import StoredDialogue, image_path, stored_dialogues
+from analysis.stored import StoredDialogue, image_files, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, pack, packed_script
 
 __all__ = ["scripts"]
@@ -38,7 +38,7 @@ def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
     than what is looked at.
     """
     dialogues = _planned(study)
-    arms = sorted({arm for d in dialogues.values() for arm in d.cells}, key=_arm_order(baseline))
+    arms = sorted(set(study.arms.values()), key=lambda arm: _order(arm, baseline))
     folders = list(study.arms)
     for stored in stored_dialogues(study):
         dialogue = dialogues[stored.sample]
@@ -58,8 +58,8 @@ def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
     for position, dialogue in enumerate(dialogues.values()):
         lines = "\n".join(dialogue.packed)
         yield f'<script type="text/plain" id="dialogue-{position}">{lines}</script>\n'
-    for sha256, folder in (images or {}).items():
-        yield embedded_image(sha256, image_path(folder, sha256).read_bytes())
+    for path in images or ():
+        yield embedded_image(path.stem, path.read_bytes())
 
 
 def _planned(study: Study) -> dict[SampleKey, _Dialogue]:
@@ -75,16 +75,10 @@ def _planned(study: Study) -> dict[SampleKey, _Dialogue]:
     return dialogues
 
 
-def _arm_order(baseline: str | None) -> Any:
+def _order(arm: Arm, baseline: str | None) -> tuple[bool, int, str, bool, str, int]:
     """The baseline first, simpler strategies before nested ones, own history before others."""
-    return lambda arm: (
-        arm.strategy != baseline,
-        arm.strategy.count("+"),
-        arm.strategy,
-        arm.history != "own",
-        arm.history,
-        arm.seed,
-    )
+    nested = arm.strategy.count("+")
+    return arm.strategy != baseline, nested, arm.strategy, arm.history != "own", arm.history, arm.seed
 
 
 def _row(dialogue: _Dialogue, arms: list[Arm]) -> list[Any]:
@@ -110,15 +104,15 @@ def _address(folder: Path, out: Path) -> str:
     return quote(Path(os.path.relpath(folder, out)).as_posix())
 
 
-def _few_images(folders: list[Path]) -> dict[str, Path] | None:
-    """The run that holds each image; None when they are too many to stand inside the page."""
+def _few_images(folders: list[Path]) -> list[Path] | None:
+    """A file for each image; None when they are too many to stand inside the page."""
     found: dict[str, Path] = {}
     left = EMBED_LIMIT
     for folder in folders:
-        for path in (folder / "images").glob("*.png"):
+        for path in image_files(folder):
             if path.stem not in found:
-                found[path.stem] = folder
+                found[path.stem] = path
                 left -= path.stat().st_size
             if left < 0:
                 return None
-    return found
+    return list(found.values())

@@ -266,7 +266,7 @@ function heading(dialogue) {
 const keys = () => h("p", { class: "keys muted" },
   h("kbd", null, "j"), " ", h("kbd", null, "k"), " dialogues  ", h("kbd", null, "←"), " ", h("kbd", null, "→"), " turns  ",
   h("kbd", null, "/"), " find  ", h("kbd", null, "b"), " baseline beside it",
-  index.embedded ? "" : "  ·  Images are read from the run folders; keep this page where it lies in the study.");
+  "  ·  ", index.embedded ? "Images stand inside this page." : "Images are read from the run folders: keep this page where it lies in the study.");
 
 const record = (arm, turn) => opened.records.get(arm.number)?.get(turn);
 

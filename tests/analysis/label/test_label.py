@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+import analysis.label.draw as drawing
 from analysis.label.__main__ import main
 from tests.analysis.browsing import chromium, opened
-from tests.analysis.gallery import HOSTILE, SCORES, write_gallery
+from tests.analysis.gallery import HOSTILE, SCORES, colour, write_gallery
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,24 @@ def test_labels_are_given_by_key_kept_exported_and_merged(
     assert sorted(human.values()) == [0.6, 0.7]
     labelled = {("best_of_2", "own", r["task"], r["turn"]) for r in key}
     assert human.keys() < labelled
+
+
+def test_many_images_go_beside_the_page_and_none_from_elsewhere(
+    browser: Browser, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "EMBED_LIMIT", 0)
+    shutil.copyfile(next((study / "direct-own" / "images").iterdir()), study / "secret.png")
+    turns = study / "direct-own" / "turns.jsonl"
+    sha256, _ = colour("direct", "lamp", 1)
+    turns.write_text(turns.read_text().replace(sha256, "../../secret"))
+    draw(study, tmp_path / "labels")
+    copied = {path.name for path in (tmp_path / "labels" / "images").iterdir()}
+    assert f"{colour('direct', 'moss', 1)[0]}.png" in copied
+    assert all(len(name) == 64 + len(".png") for name in copied)
+    with opened(browser, tmp_path / "labels" / "label.html") as page:
+        page.wait_for_selector("fieldset")
+        page.evaluate("show(items.findIndex(item => !JSON.stringify(item).includes('secret')))")
+        page.wait_for_function("document.querySelector('.target img').naturalWidth === 24")
 
 
 def test_the_merged_file_has_every_turn_of_the_study(study: Path, tmp_path: Path) -> None:
