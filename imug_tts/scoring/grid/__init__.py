@@ -45,7 +45,8 @@ def decode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
     """RGB pixels of shape (h, w, 3), as the official scorer sees them; None where they can't be read.
 
     Unlike `Image.pixels` this is OpenCV's decoder: it turns photographs by their EXIF tag and scales
-    16-bit values to 8 bits. Transparency is dropped.
+    16-bit values to 8 bits. Transparency is dropped. A damaged file whose header Pillow rejects counts as
+    unreadable, though OpenCV may still make something of it: without its size it is not decoded.
 
     Raises:
         JudgeError: the image has more than `MAX_PIXELS` pixels.
