@@ -18,43 +18,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imug_tts.configuration import nearest
+from experiments.command import compose, guarded
+from imug_tts import configuration
 from imug_tts.contracts import ConfigurationError
-from imug_tts.files import StorageError, plain_name
+from imug_tts.files import plain_name
 
 if TYPE_CHECKING:
     from imug_tts.benchmarks.imug.outputs import Outputs
 
-_KNOBS = ("run", "benchmark.root", "out", "model")
+__all__ = ["outputs_of_run", "read_turns", "write_official_scores"]
 
 Record = Mapping[str, Any]
 
 
 def main() -> int:
+    return guarded(_main)
+
+
+def _main() -> int:
     """Read the command line, write the files, and say where they are."""
-    if {"-h", "--help"} & {*sys.argv[1:]}:
-        print(__doc__)
+    config = compose("export", __doc__ or "", sys.argv[1:])
+    if config is None:
         return 0
-    try:
-        knobs = _knobs(sys.argv[1:])
-        folder = Path(knobs["out"], plain_name(knobs["model"]))
-        turns, answers = _export(Path(knobs["run"]), Path(knobs["benchmark.root"]), folder)
-    except (ConfigurationError, StorageError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    configuration.refuse_secrets(config)
+    folder = Path(config["out"], plain_name(str(config["model"])))
+    turns, answers = _export(Path(config["run"]), Path(config["benchmark"]["root"]), folder)
     print(f"{answers} answers to {turns} turns that were tried are in {folder}")
     return 0
-
-
-def _knobs(arguments: Sequence[str]) -> dict[str, str]:
-    given = {key: value for key, _, value in (argument.partition("=") for argument in arguments)}
-    for key in given:
-        if key not in _KNOBS:
-            raise ConfigurationError(f"there is no knob {key!r}; {nearest(key, _KNOBS)}")
-    for key in _KNOBS:
-        if not given.get(key):
-            raise ConfigurationError(f"{key} must be set, as {key}=...; see --help")
-    return given
 
 
 def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
@@ -62,20 +52,17 @@ def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
     from imug_tts.benchmarks.imug.jsonl import read_objects
     from imug_tts.benchmarks.imug.outputs import write_outputs
     from imug_tts.benchmarks.imug.reading import find_data
-    from imug_tts.benchmarks.imug.scores import write_scores
-    from imug_tts.benchmarks.imug.summary import official_summary
 
-    turns = _turns(run)
-    outputs = _outputs(run, turns)
+    turns, outputs = read_turns(run), outputs_of_run(run)
     benchmark = (record for _, record in read_objects(find_data(root) / "benchmark.jsonl"))
     write_outputs(folder, benchmark, outputs)
     if any(turn["outcome"] == "scored" for turn in turns):
-        write_scores(folder.parent, folder.name, turns)
-        official_summary({folder.name: turns}).write(folder / "summary")
+        write_official_scores(folder.parent, folder.name, turns)
     return len(turns), len(outputs.answers)
 
 
-def _turns(run: Path) -> list[Record]:
+def read_turns(run: Path) -> list[Record]:
+    """The records of a run. Raises ConfigurationError when it is none."""
     from imug_tts.engine.transcript import read_records
 
     try:
@@ -86,14 +73,29 @@ def _turns(run: Path) -> list[Record]:
         ) from error
 
 
-def _outputs(run: Path, turns: Sequence[Record]) -> Outputs:
+def outputs_of_run(run: Path) -> Outputs:
+    """What a run answered, and why it did not. Raises ConfigurationError when it is no run."""
     from imug_tts.benchmarks.imug.outputs import Outputs
-    from imug_tts.engine.transcript import Transcript
+    from imug_tts.engine import Transcript
 
     answers = Transcript.of_run(run).answers
-    tried = {(f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]): turn for turn in turns}
+    tried = {
+        (f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]): turn
+        for turn in read_turns(run)
+    }
     failures = {key: turn["error"] or turn["outcome"] for key, turn in tried.items() if key not in answers}
     return Outputs(answers=answers, failures=failures)
+
+
+def write_official_scores(folder: Path, model: str, turns: Sequence[Record]) -> Path:
+    """Write score files and summary as the official scorers do; returns the folder of the summary."""
+    from imug_tts.benchmarks.imug.scores import write_scores
+    from imug_tts.benchmarks.imug.summary import official_summary
+
+    write_scores(folder, model, turns)
+    summary = folder / model / "summary"
+    official_summary({model: turns}).write(summary)
+    return summary
 
 
 if __name__ == "__main__":

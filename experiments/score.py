@@ -1,6 +1,6 @@
 """Score answers that were given elsewhere: by the official client, by a run, by anyone.
 
-    python experiments/score.py outputs=model_outputs/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
+    python experiments/score.py outputs=DIR/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none
 
 The folder of the scores holds turns.jsonl and summary.json as every run does, and in official/ the score
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.command import Config, complain, compose, guarded
+from experiments.export import outputs_of_run, read_turns, write_official_scores
 from imug_tts import configuration
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import plain_name
@@ -82,17 +83,19 @@ def _run(config: Config, model: str, folder: Path) -> Run:
 
 def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
     """The answers of a run of ours, or of a folder in the official layout."""
-    from imug_tts.benchmarks.imug.outputs import read_outputs, read_run
+    from imug_tts.benchmarks.imug.outputs import read_outputs
 
     if not folder.is_dir():
         raise ConfigurationError(f"outputs: there is no folder {folder}")
-    return read_run(folder) if (folder / "manifest.json").exists() else read_outputs(folder, samples)
+    return outputs_of_run(folder) if (folder / "manifest.json").exists() else read_outputs(folder, samples)
 
 
 def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:
-    from imug_tts.benchmarks.imug.official import write_official
+    from imug_tts.benchmarks.imug.summary import summary_with_missing
 
-    write_official(folder, model, samples)
+    scored = [turn for turn in read_turns(folder) if turn["outcome"] == "scored"]
+    summary = write_official_scores(folder / "official", model, scored)
+    summary_with_missing({model: scored}, samples).write(summary, "summary_with_missing")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Text
+from imug_tts.files import plain_name
 
 __all__ = ["Transcript", "read_records"]
 
@@ -69,7 +70,7 @@ def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
 def _part(stored: Mapping[str, Any], images: Path) -> Part:
     if "text" in stored:
         return Text(stored["text"])
-    return Image(stored["image"], images / f"{stored['image']}.png")
+    return Image(stored["image"], images / plain_name(f"{stored['image']}.png"))
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:

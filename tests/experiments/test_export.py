@@ -90,10 +90,10 @@ def test_scores_and_summary_are_those_of_the_run(study: Path, exported: Path) ->
     ("knobs", "complaint"),
     [
         ({"model": "../grey"}, "'../grey' cannot name a file or folder"),
-        ({"model": ""}, "model must be set"),
+        ({"model": ""}, "'' cannot name a file or folder"),
         ({"run": "nowhere"}, "nowhere cannot be read as the folder of a run"),
         ({"benchmark.root": "nowhere"}, "there is no benchmark.jsonl in nowhere"),
-        ({"benchmark.rot": "x"}, "there is no knob 'benchmark.rot'; did you mean benchmark.root?"),
+        ({"benchmark.rot": "x"}, "benchmark imug has no knob 'rot'; did you mean root?"),
     ],
 )
 def test_what_cannot_be_done_is_said(study: Path, knobs: dict[str, str], complaint: str) -> None:
