@@ -17,8 +17,8 @@ __all__ = ["Merged", "merge"]
 
 COLUMNS = (
     "run", "strategy", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns", "modality",
-    "history", "history_from", "outcome", "score", "nfe", "new_tokens", "seconds", "num_candidates",
-    "benchmark", "human_score",
+    "history", "history_from", "outcome", "score", "nfe", "new_tokens", "seconds", "benchmark",
+    "backbone", "human_score",
 )  # fmt: skip
 LABEL_COLUMNS = ("item", "point", "score")
 FULL_MARKS = 5
@@ -55,8 +55,8 @@ def merge(study: Path, labels: Path, key: Path) -> Merged:
         for turn in stored.turns:
             human = keyed.pop(Key(*stored.arm, stored.sample, turn.fields["turn"]), "")
             history, _, source = stored.arm.history.partition(":")
-            told = {"history": history, "history_from": source, "human_score": human}
-            rows.append({**turn.fields, **told})
+            told = {"history": history, "history_from": source, "backbone": records.backbone}
+            rows.append({**turn.fields, **told, "human_score": human})
     if keyed:
         raise StudyError(
             f"{key}: {next(iter(keyed))} is not in {study}; merge into the study it was drawn from"

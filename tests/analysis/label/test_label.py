@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 import analysis.label.draw as drawing
+from analysis.__main__ import main as analyse
 from analysis.label.__main__ import main
 from tests.analysis.browsing import chromium, opened
 from tests.analysis.gallery import HOSTILE, SCORES, colour, write_gallery
@@ -138,6 +140,10 @@ def test_the_merged_file_has_every_turn_of_the_study(study: Path, tmp_path: Path
     ) == pytest.approx(sum(score or 0 for pair in SCORES["direct"].values() for score in pair))
     assert [r["score"] for r in turns if r["outcome"] == "model_error"] == ["", ""]
     assert {r["human_score"] for r in turns} == {"", "0.5"}
+    assert analyse([str(merged), "--out", str(tmp_path / "out"), "--resamples", "100"]) == 0
+    means = json.loads((tmp_path / "out" / "analysis.json").read_text())["strategies"]
+    assert means["direct"]["mean"]["n_missing"] == 1
+    assert means["direct"]["human_mean"]["est"] is not None
 
 
 @pytest.mark.parametrize(

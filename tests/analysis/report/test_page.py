@@ -12,10 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import analysis.report.browser as browser_data
+from analysis.__main__ import main as analyse
 from analysis.records import load_study
 from analysis.report import write
 from tests.analysis.browsing import chromium, opened
-from tests.analysis.gallery import HOSTILE, colour, write_gallery, write_numbers
+from tests.analysis.gallery import HOSTILE, SCORES, colour, write_gallery, write_numbers
 from tests.analysis.study_writer import StudyWriter
 
 
@@ -118,6 +119,19 @@ def test_gold_history_shows_references(browser: Browser, report: Path) -> None:
         page.click("text=What the model saw: gold history")
         reference = page.locator(".strip tbody tr:last-child img >> nth=0").get_attribute("src")
         assert page.locator(".chat .assistant img").get_attribute("src") == reference
+
+
+def test_the_analysis_ends_with_a_report(
+    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = write_gallery(tmp_path / "study")
+    assert analyse([str(study), "--resamples", "100"]) == 0
+    report = study / "analysis" / "report.html"
+    assert capsys.readouterr().out.endswith(f"{report}\n")
+    with opened(browser, report) as page:
+        assert page.locator(".sentences li").count() == len(SCORES)
+        assert page.locator(".table").count() > 1
+        assert visible_images(page, ".figures") > 1
 
 
 def test_swapped_history_shows_the_answers_of_the_other_run(browser: Browser, tmp_path: Path) -> None:
