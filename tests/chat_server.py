@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["ChatServer", "Reply", "chat_server", "completion"]
+__all__ = ["ChatServer", "Reply", "chat_server", "completion", "process"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,20 @@ def chat_server(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatS
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
+
+
+@contextmanager
+def process(delay_s: float, text: str) -> Iterator[str]:
+    """The address of a server in a process of its own, that replies the same to every call."""
+    command = [sys.executable, str(Path(__file__)), str(delay_s), text]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
 async def _serve_for_ever(delay_s: float, text: str) -> None:

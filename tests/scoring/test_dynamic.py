@@ -117,13 +117,13 @@ def test_the_judge_sees_the_turns_with_their_answers_then_the_question() -> None
 )
 def test_letters_are_read_and_united(reply: str, fixed: str, multiple_choice: bool, letters: str) -> None:
     resolution, server = resolved(reply, fixed=fixed, multiple_choice=multiple_choice)
-    assert (resolution.letters, len(server.bodies)) == (set(letters), 1)
+    assert (resolution.letters, len(server.bodies)) == (frozenset(letters), 1)
 
 
 @pytest.mark.parametrize("reply", ["Cannot determine", "none", "", "BC", "H", None, True, ["B"], {"x": "B"}])
 def test_what_names_no_option_is_asked_again_and_never_guessed(reply: object) -> None:
     resolution, server = resolved(reply, "D")
-    assert (resolution.letters, len(server.bodies)) == ({"D"}, 2)
+    assert (resolution.letters, len(server.bodies)) == (frozenset("D"), 2)
     with pytest.raises(JudgeError, match="3 replies"):
         resolved(reply)
 
