@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -21,15 +21,23 @@ EMBED_LIMIT = 16 * 1024 * 1024
 """Bytes of images that a page carries inside; with more, it refers to the files beside it."""
 
 
-def write_page(path: Path, package: str, *, title: str, slots: dict[str, str], data: Iterable[str]) -> Path:
-    """Write `page.html` of `package` with its style and script, behind those of all pages, and `data`.
+def write_page(
+    path: Path,
+    package: str,
+    *,
+    title: str,
+    slots: Mapping[str, str],
+    data: Iterable[str],
+    scripts: Sequence[str] = ("page.js",),
+) -> Path:
+    """Write `page.html` of `package` with its style and scripts, behind those of all pages, and `data`.
 
-    The policy in the page's head admits this one script and this one style by their hashes, and no
+    The policy in the page's head admits these scripts and this style by their hashes, and no
     request to anywhere but files beside the page. `slots` are HTML, escaped by whoever made it;
     `data` are script elements of no executable type, written one after the other.
     """
     style = _read("analysis", "webpage.css") + _read(package, "page.css")
-    script = _read("analysis", "webpage.js") + _read(package, "page.js")
+    script = "".join([_read("analysis", "webpage.js"), *(_read(package, name) for name in scripts)])
     frame = Template(_read(package, "page.html")).substitute(
         slots, title=html.escape(title), policy=_policy(style, script), style=style, script=script
     )

@@ -43,6 +43,7 @@ def write(study: Study, out: Path, *, tables: Sequence[str], figures: Sequence[P
             "kind": "study" if study.arms else "table",
         },
         data=data,
+        scripts=("state.js", "list.js", "dialogue.js", "page.js"),
     )
 
 
