@@ -96,6 +96,18 @@ def demo_peak_mb() -> float:
         return usage.ru_maxrss / 1024
 
 
+def serving(name: str) -> Callable[[], float]:
+    """A figure of the /infer client, from `speed_serving`."""
+
+    def measure() -> float:
+        from experiments import speed_serving
+
+        figure: Callable[[], float] = getattr(speed_serving, name)
+        return figure()
+
+    return measure
+
+
 FIGURES = {
     "engine_vs_sequential": Figure(measure=engine_vs_sequential, bound="at least", target=5),
     "best_of_8_vs_direct": Figure(measure=best_of_8_vs_direct, bound="at most", target=4),
@@ -103,6 +115,11 @@ FIGURES = {
     "resume_finished_s": Figure(measure=resume_finished_s, bound="at most", target=3),
     "help_s": Figure(measure=help_s, bound="at most", target=1.5),
     "demo_peak_mb": Figure(measure=demo_peak_mb, bound="at most", target=2048),
+    "one_server": Figure(measure=serving("one_server_over_ideal"), bound="at most", target=1.10),
+    "four_servers": Figure(measure=serving("four_servers_over_ideal"), bound="at most", target=1.15),
+    "one_slow_of_four": Figure(measure=serving("one_slow_of_four_over_ideal"), bound="at most", target=1.25),
+    "one_dead_of_four": Figure(measure=serving("one_dead_of_four_over_ideal"), bound="at most", target=1.4),
+    "client_peak_mb": Figure(measure=serving("client_peak_mb"), bound="at most", target=400),
 }
 
 

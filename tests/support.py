@@ -150,7 +150,7 @@ def answer(
 def within(
     run: Callable[[Scope], Awaitable[T]],
     turn: Turn | None = None,
-    backbone: ToyBackbone | None = None,
+    backbone: Backbone | None = None,
     *,
     scorer: Backbone | None = None,
     seed: int = 0,

@@ -194,7 +194,9 @@ class Broker:
                     self._fail(request_ids, candidates)
                     continue
                 for call_id, candidate in zip(request_ids, candidates, strict=True):
-                    finished[call_id] = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
+                    # A backbone that knows better what a call took, without its wait for a server, says so.
+                    cost = replace(candidate.cost, seconds=candidate.cost.seconds or seconds)
+                    finished[call_id] = replace(candidate, cost=cost)
             self._journal.append(finished.items())
         except Exception as error:
             self._fail(batch.calls, error)  # whoever waits raises it

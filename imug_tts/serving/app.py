@@ -129,7 +129,8 @@ def serve(service: Service, ready: Callable[[str], None]) -> None:
         app = create_app(service.served, Journal(folder), service.limits)
         listener = held.enter_context(_listen(service.host, service.port))
         ready(f"http://{service.host}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False)
+        # Idle connections outlive those of clients, so that no request meets one that is being closed.
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=75)
         asyncio.run(_Server(config).serve(sockets=[listener]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -16,7 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imug_tts.backbones.imug_server import ImugServerBackbone
-from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Sampling, TimedOut
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    Request,
+    Sampling,
+    Scope,
+    TimedOut,
+)
 from imug_tts.dialogue import Image, Message, Modality, Text
 from imug_tts.infer_protocol import ProtocolError, RequestBody, read_image, read_response
 from tests.infer_servers import (
@@ -30,6 +39,7 @@ from tests.infer_servers import (
     infer_server,
     unused_url,
 )
+from tests.support import turn_of, within
 
 PICTURE = Image.from_bytes(drawn(7))
 
@@ -142,6 +152,19 @@ def test_the_last_call_waits_for_a_fast_server_rather_than_for_a_slow_one() -> N
             with ThreadPoolExecutor(2) as two:  # one may think that both servers are needed
                 list(two.map(backbone.generate, [[asking(f"{n}a")], [asking(f"{n}b")]]))
         assert calls_of(slow) == before
+
+
+def test_a_call_costs_its_time_at_the_server_and_not_its_wait_for_one() -> None:
+    turn = turn_of()
+
+    async def ask(scope: Scope) -> list[Candidate]:
+        asks = [scope.child(n).ask("generator", turn.history, "image", Sampling()) for n in range(6)]
+        return list(await asyncio.gather(*asks))
+
+    with infer_server(by_content(0.1)) as server:
+        candidates = within(ask, turn, client(server))
+    assert all(candidate.cost.seconds >= 0.1 for candidate in candidates)
+    assert sum(candidate.cost.seconds for candidate in candidates) < 0.9
 
 
 def test_a_server_takes_as_many_calls_at_once_as_it_is_said_to() -> None:

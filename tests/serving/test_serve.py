@@ -61,7 +61,7 @@ def asking(text: str, mode: str = "image_only") -> Record:
 
 
 def test_the_official_client_plays_dialogues_through_a_strategy(tmp_path: Path) -> None:
-    data = write_official(PocketWorld(num_samples=6), tmp_path)
+    data = write_official(PocketWorld(num_samples=3), tmp_path)
     journal = f"journal={tmp_path / 'journal'}"
     with served("backbone=pocket", "strategy=self_verify", journal) as (url, process):
         assert health(url).json()["strategy"] == "self_verify"
@@ -69,7 +69,7 @@ def test_the_official_client_plays_dialogues_through_a_strategy(tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     answers = [task["model_response"] for record in records for task in record["tasks"]]
-    assert len(answers) == sum(len(sample.questions) for sample in PocketWorld(num_samples=6).samples())
+    assert len(answers) == sum(len(sample.questions) for sample in PocketWorld(num_samples=3).samples())
     assert all(re.fullmatch(r"turn_\d_output\.png|[A-G]\b.*", answer) for answer in answers), answers
     with served("backbone=pocket", "strategy=self_verify", journal) as (url, _):
         again = play(data, tmp_path / "second", [url, url])
@@ -113,19 +113,19 @@ def test_at_its_end_it_refuses_the_new_and_finishes_what_is_in_hand(number: int)
 
 
 def test_a_second_signal_ends_it_at_once() -> None:
-    with infer_server(by_content(latency_s=5)) as model, before(model) as (url, process):
-        with ThreadPoolExecutor(1) as clients:
-            lost = clients.submit(infer, url, asking("a star"), 1)
-            while not model.calls:
-                time.sleep(0.01)
-            started = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            while health(url).status_code != 503:
-                time.sleep(0.01)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(3) == 130
-            assert time.monotonic() - started < 3
-            assert lost.result() is None
+    slow = by_content(latency_s=5)
+    with infer_server(slow) as model, before(model) as (url, process), ThreadPoolExecutor(1) as clients:
+        lost = clients.submit(infer, url, asking("a star"), 1)
+        while not model.calls:
+            time.sleep(0.01)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        while health(url).status_code != 503:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(3) == 130
+        assert time.monotonic() - started < 3
+        assert lost.result() is None
 
 
 def test_requests_out_of_bounds_are_refused_with_a_reason() -> None:

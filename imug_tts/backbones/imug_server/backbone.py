@@ -215,7 +215,8 @@ def _client(timeout_s: float) -> httpx2.Client:
     """A client that keeps its connections, and asks no proxy of the environment: servers stand nearby."""
     return httpx2.Client(
         timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
+        # Idle connections are given up before uvicorn, which official servers use, closes them after 5 s.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0),
         trust_env=False,
     )
 
