@@ -66,6 +66,13 @@ def _per(gain: Estimate, extra: float) -> Estimate:
     low, high = gain.low / extra, gain.high / extra
     value, error = gain.value / extra, gain.standard_error / extra
     return replace(
-        undefined(""), value=value, standard_error=error, low=low, high=high, p=gain.p,
-        num_samples=gain.num_samples, num_units=gain.num_units, num_missing=gain.num_missing,
-    )  # fmt: skip
+        undefined(""),
+        value=value,
+        standard_error=error,
+        low=low,
+        high=high,
+        p=gain.p,
+        num_samples=gain.num_samples,
+        num_units=gain.num_units,
+        num_missing=gain.num_missing,
+    )

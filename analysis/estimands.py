@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-
 from analysis.agreement import corrected_mean
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, holm, undefined

@@ -1,4 +1,4 @@
-"""Gains and exposure-gap reductions within classes, domains and tasks: exploratory, with false discovery rates."""
+"""Gains and reductions of the gap within classes, domains and tasks: exploratory."""
 
 from __future__ import annotations
 

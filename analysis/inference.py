@@ -1,4 +1,4 @@
-"""From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, and what they can detect.
+"""From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, detectable effects.
 
 CR1 by cluster with t(G-1) is the primary inference (Cameron and Miller 2015); the bootstrap is its check, and
 the only interval of ratios. A result from one cluster is undefined, never exact.
@@ -113,18 +113,17 @@ class Inference:
     def closed_form(self, statistic: Statistic) -> Estimate:
         """The estimate without a bootstrap interval."""
         error, degrees = self.standard_error(statistic)
-        counts = {"num_samples": statistic.num_samples, "num_units": statistic.num_units}
-        if not math.isfinite(statistic.value):
-            missing = {"num_missing": statistic.num_missing}
-            return Estimate(
-                value=_NAN, reason="no cells, or nothing varies, to compute it from", **counts, **missing
-            )
-        if not self._may_divide(statistic):
-            why = "what it divides by is not above three of its standard errors"
-            return Estimate(value=_NAN, num_missing=statistic.num_missing, reason=why, **counts)
-        known = Estimate(
-            value=statistic.value, standard_error=error, num_missing=statistic.num_missing, **counts
+        bare = Estimate(
+            value=_NAN,
+            num_samples=statistic.num_samples,
+            num_units=statistic.num_units,
+            num_missing=statistic.num_missing,
         )
+        if not math.isfinite(statistic.value):
+            return replace(bare, reason="no cells, or nothing varies, to compute it from")
+        if not self._may_divide(statistic):
+            return replace(bare, reason="what it divides by is not above three of its standard errors")
+        known = replace(bare, value=statistic.value, standard_error=error)
         return known if statistic.is_ratio else _with_tests(known, degrees)
 
     def resampled(self, statistic: Resampled) -> Estimate:
@@ -204,8 +203,8 @@ class Inference:
         return replace(drawn, low=low, high=high) if statistic.is_ratio else drawn
 
     def _is_drawn(self, statistic: Statistic) -> bool:
-        """Whether two clusters that contribute are free to vary: one says nothing of the spread between them."""
-        return np.count_nonzero(self.by_cluster(statistic.units)[self._is_free]) > 1
+        """Whether two clusters that contribute are free to vary: one says nothing of their spread."""
+        return bool(np.count_nonzero(self.by_cluster(statistic.units)[self._is_free]) > 1)
 
     @cached_property
     def _is_free(self) -> npt.NDArray[np.bool_]:

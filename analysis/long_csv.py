@@ -1,8 +1,8 @@
 """Reading a long CSV, one row per turn, into the same study as stored runs give.
 
 Required columns: strategy, seed, class, domain, task, sample_id, turn, modality, history, score. Known beside
-them: outcome, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another pass of the scorer),
-history_from (whose outputs a swapped history holds), benchmark, backbone. Others are ignored.
+them: run, outcome, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another pass of the
+scorer), history_from (whose outputs a swapped history holds), benchmark, backbone. Others are ignored.
 """
 
 from __future__ import annotations

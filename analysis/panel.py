@@ -17,8 +17,8 @@ from analysis.responses import layers
 __all__ = ["Panel", "Quantity", "Tally", "is_part_of"]
 
 Quantity = Literal["image", "step", "text", "static", "dynamic", "human", "second"]
-"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score by
-a human; image score by a second pass of the scorer."""
+"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score
+by a human; image score by a second pass of the scorer."""
 
 _FAMILIES = ("direct", "cot", "self_verify", "best_of", "majority_of")
 
@@ -89,7 +89,7 @@ class Panel:
     def num_image_turns(self) -> npt.NDArray[np.int64]:
         """The last image turn of each sample; 0 where it has none."""
         cells = self._design(("own",))
-        return np.max(cells * np.arange(1, self.num_turns + 1), axis=1, initial=0)
+        return np.asarray((cells * np.arange(1, self.num_turns + 1)).max(axis=1, initial=0), dtype=np.int64)
 
     def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
         """The cells of an arm; all empty where the study has no such arm."""

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference
 from analysis.panel import Panel
 from analysis.records import Record, Study
@@ -95,7 +97,7 @@ def _where(record: Record) -> str | None:
 
 
 def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str, dict[str, int]]:
-    """family -> strategy -> N. A stated N makes one ladder; where an N would stand twice, names tell families."""
+    """family -> strategy -> N. Stated Ns make one ladder; where an N stands twice, names tell families."""
     whole = {s: stated[s] for s in strategies if s in stated}
     if len(set(whole.values())) == len(whole) > 1:
         return {"N": _rising(whole)}
@@ -131,9 +133,13 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
             "arm": [_expected(pool, num, pool.verdicts) for _, pool in pools],
             "best": [_expected(pool, num, pool.grades) for _, pool in pools],
         }
-        sums = {k: np.bincount(cluster, np.array(v), minlength=num_samples) for k, v in kinds.items()}
+        sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
         found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
         yield Rung(num_candidates=num, **found)
+
+
+def _sums(cluster: npt.NDArray[np.int64], values: Sequence[float], num_samples: int) -> Floats:
+    return np.bincount(cluster, np.array(values), num_samples).astype(np.float64)
 
 
 def _expected(pool: Pool, num: int, marks: Sequence[float | None]) -> float:

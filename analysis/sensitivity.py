@@ -1,8 +1,8 @@
 """Do the two headline comparisons depend on the estimator? The same question put to other models.
 
 The primary estimates stay the closed forms. Other weights and clusters are closed forms too; statsmodels fits
-the fractional logit with Mundlak terms (Papke and Wooldridge 2008), GEE with bias-reduced covariance (Mancl and
-DeRouen 2001) and the mixed model, which serves for the intraclass correlation only.
+the fractional logit with Mundlak terms (Papke and Wooldridge 2008), GEE with bias-reduced covariance (Mancl
+and DeRouen 2001) and the mixed model, which serves for the intraclass correlation only.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _fitted(fit: Callable[[], Estimate]) -> Estimate:
 
 
 def _fractional_logit(panel: Panel, strategy: str, baseline: str, estimand: str) -> Estimate:
-    """Average marginal effect: per turn for the slope, of gold history for the gap; difference of the arms."""
+    """Average marginal effects, per turn or of gold history; the difference of the two arms."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -129,9 +129,9 @@ def _fractional_logit(panel: Panel, strategy: str, baseline: str, estimand: str)
         for is_k, s in ((False, baseline), (True, strategy))
         for gold in histories
     }
-    known = np.isfinite(np.stack(list(arms.values()))).all(axis=0)
+    known = np.asarray(np.isfinite(np.stack(list(arms.values()))).all(axis=0))
     rows, turns = np.nonzero(known)
-    blocks = [_design(known, rows, turns + 1.0, is_k, gold) for is_k, gold in arms]
+    blocks = [_design(known, rows, turns.astype(np.float64) + 1, is_k, gold) for is_k, gold in arms]
     design = np.vstack(blocks)[:, _columns(estimand)]
     scores = np.concatenate([grid[known] for grid in arms.values()])
     groups = np.tile(rows, len(arms))
@@ -191,7 +191,7 @@ def _gee(grid: Floats) -> Estimate:
 
 
 def _intraclass_correlation(whole: Floats) -> Estimate:
-    """Of at most `MIXED_SAMPLES` samples, evenly spaced: the model takes long, and its figure is descriptive."""
+    """Of at most `MIXED_SAMPLES` samples, evenly spaced: the model takes long, and is descriptive."""
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     grid = whole[:: -(-len(whole) // MIXED_SAMPLES)]

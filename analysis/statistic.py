@@ -157,7 +157,7 @@ def attributable_fraction(gold: Floats, own: Floats, num_missing: int = 0) -> St
 
 
 def logit_reduction(grids: Sequence[Floats], num_missing: int = 0) -> Statistic:
-    """The reduction of the gap on the logit scale, from grids (gold, own) of the baseline, then the strategy's.
+    """The reduction of the gap on the logit scale, from grids gold, own (baseline), gold, own (strategy).
 
     A saturated fractional logit (Papke and Wooldridge 1996), so its coefficients are logits of means.
     """
@@ -191,13 +191,13 @@ def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
     """Sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean."""
     known = np.isfinite(grid)
     turns = _turns(grid)
-    center = np.divide((known * turns).sum(axis=1), known.sum(axis=1), where=known.any(axis=1), out=np.zeros(len(grid)))  # fmt: skip
+    center = (known * turns).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     offset = np.where(known, turns - center[:, None], 0.0)
     return (offset * np.where(known, grid, 0.0)).sum(axis=1), (offset**2).sum(axis=1)
 
 
 def _turns(grid: Floats) -> Floats:
-    return np.arange(1.0, grid.shape[1] + 1)[None, :]
+    return np.arange(grid.shape[1], dtype=np.float64)[None, :] + 1
 
 
 def _count(grid: Floats) -> Floats:

@@ -33,18 +33,35 @@ def caption(result: Ablation) -> str:
         f"Benchmark {result.benchmark}; backbone {result.backbone}. "
         f"n = {result.num_samples} samples ({classes}), {seeds}, {result.num_runs} runs. "
         f"Scores are x 100. Seeds are averaged within (sample, turn), and each turn has equal weight. "
-        f"In brackets: 95 % intervals, CR1 t by cluster (cluster = {result.cluster}); of ratios, percentiles of a "
-        f"paired bootstrap stratified by class (B = {result.resamples:,}, seed {result.bootstrap_seed}). "
-        f"Evidence tier {result.tier}: {TIERS[result.tier]}."
+        f"In brackets: 95 % intervals, CR1 t by cluster (cluster = {result.cluster}); of ratios, "
+        f"percentiles of a paired bootstrap stratified by class (B = {result.resamples:,}, "
+        f"seed {result.bootstrap_seed}). Evidence tier {result.tier}: {TIERS[result.tier]}."
     )
 
 
 def tables(result: Ablation) -> tuple[Table, ...]:
     """The tables of a study, in reading order; those with nothing to show are left out."""
     makers: tuple[Callable[[Ablation], Table], ...] = (
-        _main, _text, _by_turn, _gap_by_turn, _nestings, _synergies, _robustness, _propagation, _verifiers,
-        _selections, _curves, _agreement, _rated, _by_class, _by_domain, _by_task, _compute, _efficiency, _ladders,
-    )  # fmt: skip
+        _main,
+        _text,
+        _by_turn,
+        _gap_by_turn,
+        _nestings,
+        _synergies,
+        _robustness,
+        _propagation,
+        _verifiers,
+        _selections,
+        _curves,
+        _agreement,
+        _rated,
+        _by_class,
+        _by_domain,
+        _by_task,
+        _compute,
+        _efficiency,
+        _ladders,
+    )
     return tuple(table for maker in makers if (table := maker(result)).rows)
 
 
@@ -66,28 +83,33 @@ def _main(result: Ablation) -> Table:
     )
     notes = [
         "Image turns, own history unless stated. Stars: p < .05, .01, .001 after Holm's adjustment. "
-        "Missing: image turns of the design without a score. Step: score relative to the model's own previous "
-        "image. Slopes: points per turn within dialogues.",
+        "Missing: image turns of the design without a score. Step: score relative to the model's own "
+        "previous image. Slopes: points per turn within dialogues.",
         *_bounds(result),
     ]
     if has_gold:
         notes.append(
-            "EB, exposure bias: gold less own history, paired by turn, turns 2 and later. EB %: the reduction's "
-            "share of the baseline's EB, where that exceeds three standard errors, else n/a."
+            "EB, exposure bias: gold less own history, paired by turn, turns 2 and later. EB %: the "
+            "reduction's share of the baseline's EB, where that exceeds three standard errors, else n/a."
         )
     rows = tuple(_main_row(arm, has_gold) for arm in result.arms)
     return Table(
-        name="T1_main", title="Image score, gain and exposure bias" if has_gold else "Image score, gain and decay",
-        header=header, rows=rows, notes=tuple(notes),
-    )  # fmt: skip
+        name="T1_main",
+        title="Image score, gain and exposure bias" if has_gold else "Image score, gain and decay",
+        header=header,
+        rows=rows,
+        notes=tuple(notes),
+    )
 
 
 def _main_row(arm: Arm, has_gold: bool) -> tuple[str, ...]:
     e = arm.estimates
     exposure = (
-        difference(e["within_slope_gold"], 2), difference(e["eb"]), starred(e["eb_reduction"]),
+        difference(e["within_slope_gold"], 2),
+        difference(e["eb"]),
+        starred(e["eb_reduction"]),
         percent(e["eb_reduction_ratio"]),
-    )  # fmt: skip
+    )
     return (
         _name(arm),
         str(arm.num_samples),
@@ -187,9 +209,12 @@ def _robustness(result: Ablation) -> Table:
         notes.append(f"Intraclass correlation of {result.baseline}'s scores within samples: {icc:.2f}.")
     header = ("strategy", "model", "slope change", "EB reduction")
     return Table(
-        name="T4_robustness", title="Robustness to the estimator", header=header, rows=tuple(rows),
+        name="T4_robustness",
+        title="Robustness to the estimator",
+        header=header,
+        rows=tuple(rows),
         notes=tuple(notes),
-    )  # fmt: skip
+    )
 
 
 def _propagation(result: Ablation) -> Table:
@@ -203,8 +228,8 @@ def _propagation(result: Ablation) -> Table:
         if p.slope.is_defined
     )
     note = (
-        "Points by which the gap at the next image turn grows per point of error at this one. Without a second "
-        "pass of the scorer as instrument, its noise pulls the slope to 0: a lower bound."
+        "Points by which the gap at the next image turn grows per point of error at this one. Without a "
+        "second pass of the scorer as instrument, its noise pulls the slope to 0: a lower bound."
     )
     header = ("strategy", "instrument", "slope")
     return Table(
@@ -215,20 +240,24 @@ def _propagation(result: Ablation) -> Table:
 def _verifiers(result: Ablation) -> Table:
     rows = tuple(
         (
-            v.strategy, f"{v.num_positive}/{v.num_positive + v.num_negative}", str(v.num_unparsable),
-            score(v.true_positive_rate), score(v.true_negative_rate), score(v.auc),
+            v.strategy,
+            f"{v.num_positive}/{v.num_positive + v.num_negative}",
+            str(v.num_unparsable),
+            score(v.true_positive_rate),
+            score(v.true_negative_rate),
+            score(v.auc),
             number(100 * v.calibration_error, 1),
         )
         for v in result.verifiers
-    )  # fmt: skip
+    )
     thresholds = " or ".join(
         f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers})
     )
     note = (
         "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
-        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others that it "
-        "rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: their judge "
-        "is the scorer."
+        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
+        "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
+        "their judge is the scorer."
     )
     header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
     return Table(
@@ -239,11 +268,17 @@ def _verifiers(result: Ablation) -> Table:
 def _selections(result: Ablation) -> Table:
     rows = tuple(
         (
-            display_name(s.strategy, s.oracle), s.layer.removeprefix("oracle_"), str(s.num_pools),
-            points(s.random), points(s.arm), points(s.best), score(s.regret), percent(s.share),
+            display_name(s.strategy, s.oracle),
+            s.layer.removeprefix("oracle_"),
+            str(s.num_pools),
+            points(s.random),
+            points(s.arm),
+            points(s.best),
+            score(s.regret),
+            percent(s.share),
         )
         for s in result.selections
-    )  # fmt: skip
+    )
     note = (
         "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
         "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
@@ -256,12 +291,18 @@ def _selections(result: Ablation) -> Table:
 def _curves(result: Ablation) -> Table:
     rows = tuple(
         (
-            _named(result, c.strategy), c.layer.removeprefix("oracle_"), c.where, str(c.num_pools), str(rung.num_candidates),
-            points(rung.random), points(rung.arm), points(rung.best),
+            _named(result, c.strategy),
+            c.layer.removeprefix("oracle_"),
+            c.where,
+            str(c.num_pools),
+            str(rung.num_candidates),
+            points(rung.random),
+            points(rung.arm),
+            points(rung.best),
         )
         for c in result.curves
         for rung in c.rungs
-    )  # fmt: skip
+    )
     note = (
         "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
         "choice: turn 1, and gold history. Later turns of own history do not allow it."
@@ -359,8 +400,8 @@ def _compute(result: Ablation) -> Table:
     )
     note = (
         "What an image turn asked for, whether or not a journal served it; seconds are time in the model. "
-        "The generator's and the judge's stand apart; images and NFE are the sum of both. Pareto: no strategy "
-        "scores as high at the same NFE or less."
+        "The generator's and the judge's stand apart; images and NFE are the sum of both. Pareto: no "
+        "strategy scores as high at the same NFE or less."
     )
     header = ("strategy", *known, "Pareto")
     shown = rows if known else ()
@@ -381,10 +422,14 @@ def _efficiency(result: Ablation) -> Table:
 
 def _ladders(result: Ablation) -> Table:
     rows = tuple(
-        (x.family, ", ".join(map(str, x.rungs.values())), str(x.gain_per_doubling.num_samples),
-         difference(x.gain_per_doubling))
+        (
+            x.family,
+            ", ".join(map(str, x.rungs.values())),
+            str(x.gain_per_doubling.num_samples),
+            difference(x.gain_per_doubling),
+        )
         for x in result.ladders
-    )  # fmt: skip
+    )
     note = "Slope of the image score on log2 N, on the cells that every N has."
     header = ("strategies", "N", "n", "points per doubling of N")
     title = "Gain per doubling of the number of candidates"

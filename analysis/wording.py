@@ -1,8 +1,8 @@
 """The wording gate: which sentence a strategy has earned, by rule and never by taste.
 
-Evidence tiers: A, the same turns were replayed behind gold history, so "exposure" may be said. C, the baseline
-answered on the strategy's history, so a gain can be attributed to history. D, own history only: the fall over
-turns is "decay", whatever causes it.
+Evidence tiers: A, the same turns were replayed behind gold history, so "exposure" may be said. C, the
+baseline answered on the strategy's history, so a gain can be attributed to history. D, own history only: the
+fall over turns is "decay", whatever causes it.
 """
 
 from __future__ import annotations
@@ -102,13 +102,14 @@ def _exposure(estimates: Mapping[str, Estimate]) -> tuple[Rule, str]:
 def _reduction(estimates: Mapping[str, Estimate], baseline: str) -> tuple[Rule, str]:
     change = estimates["eb_reduction"]
     if change.p_adjusted < _LEVEL:
-        verb, rule = ("reduces", "reduction") if change.value > 0 else ("widens", "increase")
+        rule: Rule = "reduction" if change.value > 0 else "increase"
+        verb = "reduces" if change.value > 0 else "widens"
         extent = f"{_share(estimates['eb_reduction_ratio'])}{_logit(estimates['eb_reduction_logit'])}"
         size = _points(change, absolute=True)
-        return rule, f"it {verb} the exposure gap of {baseline} by {size}{extent}"  # type: ignore[return-value]
+        return rule, f"it {verb} the exposure gap of {baseline} by {size}{extent}"
     if change.p_equivalence < _LEVEL:
-        text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS} ({_points(change)})"
-        return "reduction_equivalent", text
+        text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS}"
+        return "reduction_equivalent", f"{text} ({_points(change)})"
     text = f"its effect on the gap of {baseline} is inconclusive ({_points(change)}{_detectable(change)})"
     return "reduction_inconclusive", text
 

@@ -29,9 +29,13 @@ def judge_against_human(result: Ablation) -> Figure | None:
     scale = 500 / max(counts.values())
     sizes = [max(8.0, scale * count) for count in counts.values()]
     axes.scatter(
-        [100 * human for human, _ in places], [100 * scorer for _, scorer in places], s=sizes, color=OWN, alpha=0.45,
+        [100 * human for human, _ in places],
+        [100 * scorer for _, scorer in places],
+        s=sizes,
+        color=OWN,
+        alpha=0.45,
         linewidths=0,
-    )  # fmt: skip
+    )
     axes.set_xlim(-4, 104)
     axes.set_ylim(-4, 104)
     axes.set_aspect("equal")

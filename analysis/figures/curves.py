@@ -23,7 +23,7 @@ _TITLE_WIDTH = 22
 
 
 def scores_over_turns(result: Ablation) -> Figure | None:
-    """Image score over turns, own against gold history, one panel per strategy; None where nothing is scored."""
+    """Image score over turns, own against gold history, one panel per strategy; None without scores."""
     arms = [arm for arm in result.arms if arm.estimates["mean"].is_defined]
     return _figure(result, arms) if arms else None
 
@@ -107,9 +107,16 @@ def _axes(panels: Sequence[Axes], arms: Sequence[Arm], columns: int) -> None:
         panel.tick_params(labelbottom=True)
         for turn in turns:
             panel.annotate(
-                str(_num_samples(arms, turn)), (turn, 0), xytext=(0, -23), xycoords=("data", "axes fraction"),
-                textcoords="offset points", ha="center", va="top", fontsize=9.5, color=QUIET,
-            )  # fmt: skip
+                str(_num_samples(arms, turn)),
+                (turn, 0),
+                xytext=(0, -23),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=9.5,
+                color=QUIET,
+            )
 
 
 def _ticks(panel: Axes) -> list[float]:

@@ -24,9 +24,14 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
     from analysis.figures.style import STYLE
 
     makers = (
-        scores_over_turns, gap_over_turns, reductions, scores_by_length, gain_against_cost,
-        score_over_candidates, judge_against_human,
-    )  # fmt: skip
+        scores_over_turns,
+        gap_over_turns,
+        reductions,
+        scores_by_length,
+        gain_against_cost,
+        score_over_candidates,
+        judge_against_human,
+    )
     paths = []
     with matplotlib.rc_context(STYLE):
         for maker in makers:

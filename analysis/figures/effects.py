@@ -40,9 +40,14 @@ def gap_over_turns(result: Ablation) -> Figure | None:
     for turn in _known(arms[0].gaps)[0]:
         count = arms[0].gaps[turn - 1].num_samples
         panels[0].annotate(
-            str(count), (turn, 0.98), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=9.5,
+            str(count),
+            (turn, 0.98),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top",
+            fontsize=9.5,
             color=QUIET,
-        )  # fmt: skip
+        )
     turns = _known(arms[0].gaps)[0]
     panels[0].set_xticks(turns)
     panels[0].set_xlim(turns[0] - 0.4, turns[-1] + 0.4)

@@ -18,7 +18,7 @@ __all__ = ["gain_against_cost", "score_over_candidates"]
 
 
 def gain_against_cost(result: Ablation) -> Figure | None:
-    """Gain (without a baseline: image score) against NFE per image turn on a log scale, with the Pareto front."""
+    """Gain (without a baseline: score) against NFE per image turn on a log scale, with the Pareto front."""
     from matplotlib.figure import Figure
 
     points = _points(result)
@@ -29,9 +29,14 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     axes.set_xscale("log")
     front = [point for name in result.pareto_front for point in points if point.arm.strategy == name]
     axes.step(
-        [p.cost for p in front], [p.value for p in front], where="post", color=REFERENCE, linewidth=1.6,
-        linestyle=(0, (4, 2)), zorder=1,
-    )  # fmt: skip
+        [p.cost for p in front],
+        [p.value for p in front],
+        where="post",
+        color=REFERENCE,
+        linewidth=1.6,
+        linestyle=(0, (4, 2)),
+        zorder=1,
+    )
     for point in points:
         _mark(axes, point, point in front)
     _names(axes, points)
@@ -108,9 +113,16 @@ def score_over_candidates(result: Ablation) -> Figure | None:
 def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:
     reach = [[point.value - point.low], [point.high - point.value]] if math.isfinite(point.low) else None
     axes.errorbar(
-        point.cost, point.value, yerr=reach, color=OWN, marker="o", markersize=8, elinewidth=1.4,
-        markerfacecolor=OWN if is_on_front else "white", markeredgewidth=1.6,
-    )  # fmt: skip
+        point.cost,
+        point.value,
+        yerr=reach,
+        color=OWN,
+        marker="o",
+        markersize=8,
+        elinewidth=1.4,
+        markerfacecolor=OWN if is_on_front else "white",
+        markeredgewidth=1.6,
+    )
 
 
 def _names(axes: Axes, points: list[_Point]) -> None:
@@ -120,10 +132,15 @@ def _names(axes: Axes, points: list[_Point]) -> None:
         peers = sorted((p for p in points if _is_near(p, point)), key=lambda p: p.value)
         is_right = peers.index(point) % 2 == 0
         axes.annotate(
-            label(display_name(point.arm.strategy, point.arm.oracle)), (point.cost, point.value), fontsize=10.5,
-            va="center", xytext=(10 if is_right else -10, 0), textcoords="offset points",
-            ha="left" if is_right else "right", bbox=background,
-        )  # fmt: skip
+            label(display_name(point.arm.strategy, point.arm.oracle)),
+            (point.cost, point.value),
+            fontsize=10.5,
+            va="center",
+            xytext=(10 if is_right else -10, 0),
+            textcoords="offset points",
+            ha="left" if is_right else "right",
+            bbox=background,
+        )
 
 
 def _is_near(one: _Point, other: _Point) -> bool:

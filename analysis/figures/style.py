@@ -1,4 +1,4 @@
-"""One look for all figures: colors of Okabe and Ito, apart for every form of color vision and in grey print."""
+"""One look for all figures: colors of Okabe and Ito, apart for all color vision and in grey print."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What a strategy does to scores: its level, its decay per turn, and what gold history gives back of it."""
+    """What a strategy does to scores: its level, and its decay per turn behind either history."""
 
     level: float = 0.75
     decay: float = 0.05
@@ -61,10 +61,20 @@ def make_rows(
 def _row(strategy: str, run: int, number: int, turn: int, length: int, modality: str, history: str) -> Row:
     task = f"t{number % 12}"
     return {
-        "run": f"{strategy}-{history}-{run}", "strategy": strategy, "seed": run, "class": CLASSES[number % 3],
-        "domain": f"d{number % 4}", "task": task, "sample_id": f"s{number}", "turn": turn, "n_turns": length,
-        "modality": modality, "history": history, "nfe": 50, "seconds": 6.0,
-    }  # fmt: skip
+        "run": f"{strategy}-{history}-{run}",
+        "strategy": strategy,
+        "seed": run,
+        "class": CLASSES[number % 3],
+        "domain": f"d{number % 4}",
+        "task": task,
+        "sample_id": f"s{number}",
+        "turn": turn,
+        "n_turns": length,
+        "modality": modality,
+        "history": history,
+        "nfe": 50,
+        "seconds": 6.0,
+    }
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> Path:

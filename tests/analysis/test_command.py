@@ -99,7 +99,8 @@ def test_every_number_is_in_the_json_and_the_same_study_gives_the_same_files(
 
 
 def test_it_needs_neither_the_engine_nor_torch() -> None:
-    code = "import sys, analysis.__main__; print({'imug_tts', 'torch', 'matplotlib', 'scipy', 'statsmodels'} & set(sys.modules))"
+    heavy = {"imug_tts", "torch", "matplotlib", "scipy", "statsmodels"}
+    code = f"import sys, analysis.__main__; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.stdout.strip() == "set()"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.ablation import Ablation, Arm, ablation
-from analysis.records import load_study
 from analysis.layout import to_markdown
+from analysis.records import load_study
 from analysis.tables import caption, tables
 from analysis.terminal import to_terminal
 from tests.analysis.study_writer import turn_record, write_run

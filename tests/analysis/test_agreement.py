@@ -1,0 +1,111 @@
+"""Agreement with human raters, and means that their labels correct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.ablation import Ablation, ablation
+from analysis.agreement import corrected_mean
+from analysis.bootstrap import Bootstrap
+from analysis.inference import Inference
+from analysis.long_csv import load_csv
+from tests.analysis.tables_of_turns import Effect, make_rows, write_csv
+
+SCORER_BIAS = 0.05
+
+
+def labelled(folder: Path, share: float, *, seed: int = 0) -> Ablation:
+    """A human sees `SCORER_BIAS` less than the scorer, with noise, on a random share of the dialogues."""
+    rng = np.random.default_rng(seed)
+    rows = make_rows({"direct": Effect(level=0.6), "cot": Effect(level=0.65)}, num_samples=300, seed=seed)
+    chosen = {f"s{i}" for i in range(300) if rng.random() < share}
+    for row in rows:
+        seen = row["score"] - SCORER_BIAS + rng.normal(0, 0.05)
+        row["human_score"] = round(min(1.0, max(0.0, seen)), 3) if row["sample_id"] in chosen else ""
+    return ablation(load_csv(write_csv(folder / "runs.csv", rows)), resamples=200)
+
+
+def test_labels_correct_the_mean_and_are_made_precise_by_the_scorer(tmp_path: Path) -> None:
+    result = labelled(tmp_path, 0.25)
+    direct = result.arms[0].estimates
+    corrected = direct["mean"].value - SCORER_BIAS
+    assert direct["human_mean"].value == pytest.approx(corrected, abs=0.008)
+    assert direct["human_mean"].num_samples < 120
+    everything = labelled(tmp_path, 1.0).arms[0].estimates["human_mean"]
+    # a quarter of the labels, and yet not twice the error
+    assert direct["human_mean"].standard_error < 1.4 * everything.standard_error
+    gain = result.arms[1].estimates
+    assert gain["human_gain"].value == pytest.approx(gain["mean_gain"].value, abs=0.02)
+    assert direct["human_mean"].low < corrected < direct["human_mean"].high
+
+
+def test_without_labels_there_is_no_human_mean(tmp_path: Path) -> None:
+    result = labelled(tmp_path, 0.0)
+    assert result.agreement is None
+    assert not result.arms[0].estimates["human_mean"].is_defined
+
+
+def test_the_corrected_mean_is_that_of_ppi_plus_plus() -> None:
+    """Against the estimator as the paper writes it: separate labelled and unlabelled sets, tuned lambda."""
+    rng = np.random.default_rng(3)
+    scorer = rng.random((400, 1))
+    human = np.where(rng.random((400, 1)) < 0.3, scorer - 0.1 + rng.normal(0, 0.1, (400, 1)), np.nan)
+    known = np.isfinite(human)
+    y, f, unlabelled = human[known], scorer[known], scorer[~known]
+    size, rest = len(y), len(unlabelled)
+    tuned = np.cov(y, f, ddof=0)[0, 1] / ((1 + size / rest) * np.var(scorer))
+    expected = np.mean(y) + tuned * (np.mean(unlabelled) - np.mean(f))
+    statistic = corrected_mean(human, scorer)
+    assert statistic.value == pytest.approx(expected, abs=1e-12)
+    inference = Inference(clusters=np.arange(400), bootstrap=Bootstrap(strata=("a",) * 400, resamples=4000))
+    found = inference.estimates({"it": statistic})["it"]
+    paper = np.sqrt(tuned**2 * np.var(unlabelled) / rest + np.var(y - tuned * f) / size)
+    assert found.standard_error == pytest.approx(paper, rel=0.03)
+    assert (found.bootstrap_low, found.bootstrap_high) == pytest.approx((found.low, found.high), abs=0.002)
+
+
+def test_a_scorer_that_knows_nothing_does_no_harm() -> None:
+    rng = np.random.default_rng(5)
+    human = np.where(rng.random((300, 1)) < 0.3, rng.random((300, 1)), np.nan)
+    opposite = np.where(np.isfinite(human), 1 - human, rng.random((300, 1)))
+    assert corrected_mean(human, opposite).value == pytest.approx(np.nanmean(human))
+    assert corrected_mean(human, np.full((300, 1), 0.5)).value == pytest.approx(np.nanmean(human))
+
+
+def test_agreement_by_hand(tmp_path: Path) -> None:
+    """ICC(2,1) and alpha against their definitions, over all pairs of ratings."""
+    result = labelled(tmp_path, 0.1)
+    assert result.agreement is not None
+    human, scorer = np.array(result.agreement.pairs).T
+    assert result.agreement.pearson.value == pytest.approx(np.corrcoef(human, scorer)[0, 1])
+    assert result.agreement.bias.value == pytest.approx(np.mean(scorer - human))
+    ratings = np.stack([human, scorer], axis=1)
+    size, center = len(ratings), ratings.mean()
+    rows = 2 * np.sum((ratings.mean(axis=1) - center) ** 2) / (size - 1)
+    columns = size * np.sum((ratings.mean(axis=0) - center) ** 2)
+    residuals = ratings - ratings.mean(axis=1, keepdims=True) - ratings.mean(axis=0) + center
+    error = np.sum(residuals**2) / (size - 1)
+    icc = (rows - error) / (rows + error + 2 * (columns - error) / size)
+    assert result.agreement.icc.value == pytest.approx(icc)
+    assert result.agreement.alpha.value == pytest.approx(krippendorff(ratings))
+
+
+def krippendorff(ratings: np.typing.NDArray[np.float64]) -> float:
+    """Ordinal alpha as Krippendorff writes it: distances from the counts of all values between two."""
+    values, counts = np.unique(ratings, return_counts=True)
+    place = {value: index for index, value in enumerate(values)}
+
+    def distance(one: float, other: float) -> float:
+        low, high = sorted((place[one], place[other]))
+        between = counts[low : high + 1].sum() - (counts[low] + counts[high]) / 2
+        return float(between**2) if low != high else 0.0
+
+    everything = ratings.ravel()
+    observed = np.mean([distance(*pair) for pair in ratings])
+    expected = np.mean(
+        [distance(a, b) for i, a in enumerate(everything) for j, b in enumerate(everything) if i != j]
+    )
+    return float(1 - observed / expected)
