@@ -1,0 +1,48 @@
+"""Killing a command for real, at random moments of its work."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["journal_size", "journaled_calls", "kill_at_a_random_moment", "run_to_the_end"]
+
+
+def run_to_the_end(command: Sequence[str], cwd: Path) -> None:
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
+
+
+def kill_at_a_random_moment(
+    command: Sequence[str], cwd: Path, journal: Path, moment: random.Random, *, bytes_of_work: int
+) -> bool:
+    """Kill -9 during start-up or up to `bytes_of_work` into the work; False if it finished before."""
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if moment.random() < 0.2:
+        time.sleep(moment.uniform(0.0, 1.0))
+    else:
+        before, growth = journal_size(journal), moment.randint(1, bytes_of_work)
+        while process.poll() is None and journal_size(journal) < before + growth:
+            time.sleep(0.001)
+        time.sleep(moment.uniform(0.0, 0.02))
+    killed = process.poll() is None
+    process.kill()
+    process.wait()
+    return killed
+
+
+def journal_size(journal: Path) -> int:
+    """Bytes of finished calls; 0 as long as there is no journal."""
+    return sum(path.stat().st_size for path in (journal / "calls").glob("*"))
+
+
+def journaled_calls(journal: Path) -> Counter[bytes]:
+    """How often each call stands in the journal's segments, torn last lines left out."""
+    calls: Counter[bytes] = Counter()
+    for segment in (journal / "calls").iterdir():
+        complete = segment.read_bytes().rpartition(b"\n")[0]
+        calls.update(line.split(b" ")[1] for line in complete.splitlines())
+    return calls
