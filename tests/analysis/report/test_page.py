@@ -134,6 +134,14 @@ def test_the_analysis_ends_with_a_report(
         assert visible_images(page, ".figures") > 1
 
 
+def test_a_csv_has_results_and_no_dialogues(browser: Browser, tmp_path: Path) -> None:
+    csv = Path(__file__).parents[1] / "data" / "tiny.csv"
+    assert analyse([str(csv), "--out", str(tmp_path), "--resamples", "100"]) == 0
+    with opened(browser, tmp_path / "report.html") as page:
+        expect(page.locator("#results")).to_be_visible()
+        expect(page.locator("#to-dialogues")).to_be_hidden()
+
+
 def test_swapped_history_shows_the_answers_of_the_other_run(browser: Browser, tmp_path: Path) -> None:
     study = write_gallery(tmp_path, histories=("own", "swap"))
     report = write(load_study(study), write_numbers(study / "analysis"), tables=(), figures=())
