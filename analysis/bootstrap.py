@@ -61,5 +61,5 @@ class Bootstrap:
 
 
 def _draw(rng: np.random.Generator, rows: int, size: int) -> npt.NDArray[np.int64]:
-    drawn = rng.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
+    drawn = rng.integers(size, size=(rows, size), dtype=np.int32) + size * np.arange(rows)[:, None]
     return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)

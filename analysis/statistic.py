@@ -197,8 +197,8 @@ def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
 
 
 def _turns(grid: Floats) -> Floats:
-    return np.arange(grid.shape[1], dtype=np.float64)[None, :] + 1
+    return np.arange(1.0, grid.shape[1] + 1, dtype=np.float64).reshape(1, -1)
 
 
 def _count(grid: Floats) -> Floats:
-    return np.isfinite(grid).sum(axis=1).astype(np.float64)
+    return np.asarray(np.isfinite(grid).sum(axis=1), dtype=np.float64)

@@ -96,6 +96,18 @@ def demo_peak_mb() -> float:
         return usage.ru_maxrss / 1024
 
 
+def of_analysis(name: str) -> Callable[[], float]:
+    """A figure of the analysis, from `speed_analysis`."""
+
+    def measure() -> float:
+        from experiments import speed_analysis
+
+        figure: Callable[[], float] = getattr(speed_analysis, name)
+        return figure()
+
+    return measure
+
+
 def serving(name: str) -> Callable[[], float]:
     """A figure of the /infer client, from `speed_serving`."""
 
@@ -115,6 +127,9 @@ FIGURES = {
     "resume_finished_s": Figure(measure=resume_finished_s, bound="at most", target=3),
     "help_s": Figure(measure=help_s, bound="at most", target=1.5),
     "demo_peak_mb": Figure(measure=demo_peak_mb, bound="at most", target=2048),
+    "bootstrap_cpu_s": Figure(measure=of_analysis("bootstrap_cpu_s"), bound="at most", target=2),
+    "analysis_cpu_s": Figure(measure=of_analysis("analysis_cpu_s"), bound="at most", target=40),
+    "analysis_peak_mb": Figure(measure=of_analysis("analysis_peak_mb"), bound="at most", target=1024),
     "one_server": Figure(measure=serving("one_server_over_ideal"), bound="at most", target=1.10),
     "four_servers": Figure(measure=serving("four_servers_over_ideal"), bound="at most", target=1.15),
     "one_slow_of_four": Figure(measure=serving("one_slow_of_four_over_ideal"), bound="at most", target=1.25),

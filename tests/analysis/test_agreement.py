@@ -105,7 +105,6 @@ def krippendorff(ratings: np.typing.NDArray[np.float64]) -> float:
 
     everything = ratings.ravel()
     observed = np.mean([distance(*pair) for pair in ratings])
-    expected = np.mean(
-        [distance(a, b) for i, a in enumerate(everything) for j, b in enumerate(everything) if i != j]
-    )
-    return float(1 - observed / expected)
+    # a rating paired with itself is 0 apart, and is no pair
+    total = sum(distance(one, other) for one in everything for other in everything)
+    return float(1 - observed / (total / (len(everything) * (len(everything) - 1))))

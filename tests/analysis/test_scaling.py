@@ -28,10 +28,9 @@ def test_the_gain_per_doubling_is_the_slope_on_log2_n_of_the_names(tmp_path: Pat
     assert dict(ladder.rungs) == {"bon1": 1, "bon2": 2, "bon4": 4, "bon8": 8, "bon16": 16}
     means = {arm.strategy: arm.estimates["mean"].value for arm in result.arms}
     slope = np.polyfit([0, 1, 2, 3, 4], [means[s] for s in ladder.rungs], 1)[0]
-    assert ladder.gain_per_doubling.value == pytest.approx(slope)
-    assert ladder.gain_per_doubling.value == pytest.approx(
-        0.03, abs=4 * ladder.gain_per_doubling.standard_error
-    )
+    gain = ladder.gain_per_doubling
+    assert gain.value == pytest.approx(slope)
+    assert gain.value == pytest.approx(0.03, abs=4 * gain.standard_error)
 
 
 def test_a_stated_number_of_candidates_counts_before_the_name(tmp_path: Path) -> None:

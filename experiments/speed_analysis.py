@@ -1,0 +1,91 @@
+"""Speed and memory of the analysis: the bootstrap kernel, and a whole analysis of 120,000 turns.
+
+Figures of `experiments/speed.py`. Seconds are CPU seconds: what other programs do does not count.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+NUM_SAMPLES, NUM_TURNS, NUM_ROWS = 3113, 6, 120_000
+DECAY = {"direct": 0.05, "cot": 0.03, "self_verify": 0.04, "bon4": 0.04, "bon8": 0.035, "bon16": 0.03}
+
+
+def bootstrap_cpu_s() -> float:
+    """CPU seconds of 10,000 resamples of 3,113 samples for 15 statistics: draws included, imports not."""
+    from analysis.bootstrap import Bootstrap
+    from analysis.inference import Inference
+    from analysis.statistic import mean
+
+    rng = np.random.default_rng(0)
+    statistics = {str(i): mean(rng.random((NUM_SAMPLES, NUM_TURNS))) for i in range(15)}
+    strata = tuple("abc"[number % 3] for number in range(NUM_SAMPLES))
+    inference = Inference(clusters=np.arange(NUM_SAMPLES), bootstrap=Bootstrap(strata=strata))
+    inference.closed_form(statistics["0"])
+    started = time.process_time()
+    inference.estimates(statistics)
+    return time.process_time() - started
+
+
+def analysis_cpu_s() -> float:
+    """CPU seconds of `python -m analysis` on 120,000 turns: numbers, tables, figures and page."""
+    return _whole_analysis()[0]
+
+
+def analysis_peak_mb() -> float:
+    """Its peak memory in MiB."""
+    return _whole_analysis()[1]
+
+
+@cache
+def _whole_analysis() -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "runs.csv")
+        _write(path)
+        command = [sys.executable, "-m", "analysis", str(path), "--out", f"{folder}/out"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"the analysis ended with status {process.returncode}")
+        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def _write(path: Path) -> None:
+    rows = list(_rows())[:NUM_ROWS]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    """Ragged dialogues in 97 tasks, own and gold history, image turns."""
+    rng = np.random.default_rng(0)
+    for number in range(NUM_SAMPLES):
+        base, length = rng.normal(0.75, 0.1), int(rng.integers(1, NUM_TURNS + 1))
+        task = number % 97
+        sample = {
+            "class": "abc"[task % 3],
+            "domain": f"d{task % 19}",
+            "task": f"t{task}",
+            "sample_id": number,
+        }
+        for strategy, decay in DECAY.items():
+            for turn in range(1, length + 1):
+                for history, fall in (("own", decay), ("gold", 0.01))[: 1 + (turn > 1)]:
+                    score = min(1.0, max(0.0, base - fall * (turn - 1) + rng.normal(0, 0.12)))
+                    shown = {"turn": turn, "modality": "image", "history": history, "score": round(score, 4)}
+                    yield {"strategy": strategy, "seed": 0, **sample, **shown, "nfe": 50, "seconds": 6.0}
