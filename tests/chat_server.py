@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,8 @@ class ChatServer:
     """What a running server was asked, in order of arrival, and how it replies to call number n (from 0)."""
 
     reply: Callable[[int, dict[str, Any]], Reply]
+    models: Sequence[str] = ("grader",)
+    """What it says that it serves."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     base_url: str = ""
@@ -67,6 +69,11 @@ class ChatServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                if head.startswith("GET"):
+                    await _send(
+                        writer, Reply(body={"object": "list", "data": [{"id": m} for m in self.models]})
+                    )
+                    continue
                 length = next(
                     int(line[15:])
                     for line in head.lower().split("\r\n")
@@ -74,8 +81,8 @@ class ChatServer:
                 )
                 if not await self._answer(head, json.loads(await reader.readexactly(length)), writer):
                     break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client has gone, or the server stops
         finally:
             writer.close()
 
@@ -91,16 +98,20 @@ class ChatServer:
         self._at_once -= 1
         if reply.hang_up:
             return False
-        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-        lines = [
-            f"HTTP/1.1 {reply.status} X",
-            f"Content-Length: {len(content)}",
-            "Content-Type: application/json",
-        ]
-        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + content)
-        await writer.drain()
+        await _send(writer, reply)
         return True
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+    lines = [
+        f"HTTP/1.1 {reply.status} X",
+        f"Content-Length: {len(content)}",
+        "Content-Type: application/json",
+    ]
+    lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode() + content)
+    await writer.drain()
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import base64
 import json
 import os
 import time
+import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Endpoint", "OpenAIChat"]
 
 _VERSION: Final = "1"
+_PROBE_S: Final = 10.0
 _SIGNATURES: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
@@ -76,8 +78,11 @@ class Endpoint:
 
     @property
     def api_key(self) -> str:
-        """The key, or a word in its place for servers that need none."""
-        return os.environ.get(self.api_key_env, "").strip() or "none"
+        """The key; empty for servers that need none."""
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigurationError(f"${self.api_key_env} holds characters that no key has; export it again")
+        return key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +120,29 @@ class OpenAIChat(Endpoint):
         """
         return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]
 
+    def unreachable(self) -> dict[str, str]:
+        """The endpoint, when it does not list its models, or not this one, and why."""
+        import openai
+
+        try:
+            models = [model.id for model in self._client().with_options(timeout=_PROBE_S).models.list()]
+        except openai.NotFoundError:
+            return {}  # it answers, and has no list
+        except openai.OpenAIError as error:
+            return {self.base_url: self._without_key(str(error))}
+        if self.model in models or f"models/{self.model}" in models:  # Gemini's form
+            return {}
+        return {self.base_url: f"it serves {', '.join(models) or 'no model'}, and not {self.model}"}
+
     def _candidate(self, request: Request, seed: int) -> Candidate:
         if request.modality != "text":
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
         started = time.perf_counter()
         attempt = partial(self._attempt, json.dumps(self._body(request, seed)).encode())
         answered = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
-        if answered.value is None:
-            return Candidate(output=None, finish="refused", cost=Cost(calls=answered.attempts))
-        return _read(answered.value, answered.attempts, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        cost = replace(answered.value.cost, calls=answered.attempts, seconds=seconds)
+        return replace(answered.value, cost=cost)
 
     def _body(self, request: Request, seed: int) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -135,8 +154,8 @@ class OpenAIChat(Endpoint):
         # Some servers keep seeds in 32 bits.
         return {**body, "seed": seed % 2**31} if self.send_seed else body
 
-    def _attempt(self, body: bytes) -> dict[str, Any] | None:
-        """The completion; None for a refusal that came as an error.
+    def _attempt(self, body: bytes) -> Candidate:
+        """One call.
 
         The errors of the client are not chained: they hold the request with its headers.
         """
@@ -154,19 +173,12 @@ class OpenAIChat(Endpoint):
             raise Transient(self._failure(f"no connection: {error.__cause__ or error}")) from None
         except openai.APIStatusError as error:
             if error.code in _REFUSALS:
-                return None
+                return Candidate(output=None, finish="refused")
             raise self._status_failure(error) from None
-        return self._completion(response)
-
-    def _completion(self, response: Any) -> dict[str, Any]:
-        """The body, if it has the form of a completion with one choice."""
         try:
-            completion = response.json()
-            if isinstance(completion["choices"][0]["message"], dict):
-                return dict(completion)
-        except (ValueError, KeyError, IndexError, TypeError):
-            pass
-        raise Transient(self._failure(f"the reply is no chat completion: {response.text}"))
+            return _read(response.json())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
 
     def _status_failure(self, error: APIStatusError) -> BackboneError | Transient:
         status = error.status_code
@@ -178,7 +190,10 @@ class OpenAIChat(Endpoint):
 
     def _failure(self, what: str) -> BackboneError:
         """A failure without the key, whatever an endpoint echoes."""
-        return BackboneError(f"{self.base_url}: {shortened(what.replace(self.api_key, '[key]'))}")
+        return BackboneError(f"{self.base_url}: {self._without_key(what)}")
+
+    def _without_key(self, said: str) -> str:
+        return shortened(said.replace(self.api_key, "[key]") if self.api_key else said)
 
     def _client(self) -> Any:
         """One `openai.OpenAI` for all threads. Its own retries are off: ours are counted."""
@@ -187,7 +202,9 @@ class OpenAIChat(Endpoint):
         with self._opening:
             if not self._opened:
                 options: dict[str, Any] = {"timeout": self.timeout_s, "max_retries": 0}
-                self._opened.append(OpenAI(base_url=self.base_url, api_key=self.api_key, **options))
+                client = OpenAI(base_url=self.base_url, api_key=self.api_key or "none", **options)
+                weakref.finalize(self, client.close)
+                self._opened.append(client)
             return self._opened[0]
 
 
@@ -221,20 +238,21 @@ def _content(part: Part) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _read(completion: dict[str, Any], attempts: int, seconds: float) -> Candidate:
+def _read(completion: Any) -> Candidate:
+    """What a completion says. Raises the errors of looking into something else."""
     choice = completion["choices"][0]
     message = choice["message"]
-    finish: Finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-        finish = "refused"
-    output = None if finish == "refused" else Text(str(message.get("content") or ""))
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        raise TypeError("content must be text")
     usage = completion.get("usage") or {}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     cost = Cost(
-        calls=attempts,
-        prompt_tokens=(usage.get("prompt_tokens") or 0) - cached,
+        prompt_tokens=int(usage.get("prompt_tokens") or 0) - cached,
         cached_tokens=cached,
-        new_tokens=usage.get("completion_tokens") or 0,
-        seconds=seconds,
+        new_tokens=int(usage.get("completion_tokens") or 0),
     )
-    return Candidate(output=output, finish=finish, cost=cost)
+    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
+        return Candidate(output=None, finish="refused", cost=cost)
+    finish: Finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    return Candidate(output=Text(content), finish=finish, cost=cost)

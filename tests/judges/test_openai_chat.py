@@ -69,6 +69,23 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ask(server).output == Text("A hat.")
 
 
+def test_without_a_key_nothing_is_cut_out_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    bad = Reply(status=400, body={"error": {"message": "none of it fits"}})
+    with chat_server(lambda n, body: bad) as server, pytest.raises(BackboneError, match="none of it fits"):
+        ask(server)
+
+
+@pytest.mark.parametrize("key", ["sk-secret\nand-more", "sk-secrét"])
+def test_what_can_be_no_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("JUDGE_KEY", key)
+    with chat_server(lambda n, body: completion("")) as server:
+        with pytest.raises(ConfigurationError, match="JUDGE_KEY") as caught:
+            ask(server, api_key_env="JUDGE_KEY")
+        assert server.bodies == []
+    assert "secr" not in str(caught.value)
+
+
 def test_images_are_data_urls_of_their_type_and_the_assistants_move_to_the_user(tmp_path: Path) -> None:
     from PIL import Image as Pillow
 
@@ -128,6 +145,8 @@ def test_a_reply_that_was_cut_says_so(content: str | None, text: str) -> None:
         Reply(hang_up=True),
         Reply(body=b"not JSON"),
         Reply(body={"choices": []}),
+        Reply(body={"choices": [{"message": "fine"}]}),
+        Reply(body={"choices": [{"message": {"content": [1]}}]}),
         Reply(body=[1]),
         Reply(status=429, headers={"Retry-After": "0"}),
     ],
