@@ -138,7 +138,7 @@ def _rehearse(runs: Sequence[Run]) -> int:
         away for model in models.values() if isinstance(model, Remote) for away in model.unreachable().items()
     ]
     for server, reason in away:
-        complain(f"{server} does not answer: {reason}", 1)
+        complain(f"{server} cannot be used: {reason}", 1)
     return 1 if away else 0
 
 

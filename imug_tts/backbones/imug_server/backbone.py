@@ -118,6 +118,11 @@ class ImugServerBackbone:
         """
         return [[self._candidate(request) for _ in request.seeds] for request in requests]
 
+    def unreachable(self) -> dict[str, str]:
+        """The servers that are out of order, and why."""
+        reasons = {url: _out_of_order(self._client, url) for url in self.urls}
+        return {url: reason for url, reason in reasons.items() if reason is not None}
+
     def _candidate(self, request: Request) -> Candidate:
         backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
         answered = with_retries(partial(self._attempt, request), backoff)

@@ -11,23 +11,20 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Final, Literal
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from imug_tts.contracts import JudgeError, Score
-from imug_tts.dialogue import Image
+from imug_tts.dialogue import MAX_PIXELS, Image
+from imug_tts.scoring import GridRule as Rule
 from imug_tts.scoring.grid import official, robust
 
-__all__ = ["MAX_PIXELS", "Analysis", "Matrix", "Rule", "analyse", "decode", "points", "score_grid"]
+__all__ = ["Analysis", "Matrix", "Rule", "analyse", "decode", "points", "score_grid"]
 
-Rule = Literal["official", "robust"]
 Matrix = Sequence[Sequence[str]]
-
-MAX_PIXELS: Final = 2**26
-"""Larger drawings are not decoded: a few kilobytes of PNG can hold gigabytes of white."""
 
 _RULES: Final[dict[Rule, ModuleType]] = {"official": official, "robust": robust}
 _FULL_POINT: Final = 5
