@@ -1,8 +1,9 @@
 """Figures of the /infer client: servers of fixed latency on this machine, a whole run through the engine.
 
-Each server takes one call at a time. `time over ideal` is the time from the first dialogue to the last,
-over the calls that were made divided by the sum of the servers' rates. `experiments/speed.py` holds them
-to their targets; this file alone measures them with more detail:
+Each server works on one call at a time; the client, by its default, keeps a second one waiting there.
+`time over ideal` is the time from the first dialogue to the last, over the calls that were made divided
+by the sum of the servers' rates. `experiments/speed.py` holds them to their targets; this file alone
+measures them with more detail:
 
     python experiments/speed_serving.py
 """

@@ -134,7 +134,7 @@ def test_work_goes_to_every_server_and_a_slow_one_gets_less() -> None:
     with ExitStack() as stack:
         fast = [stack.enter_context(infer_server(by_content(0.01))) for _ in range(3)]
         slow = stack.enter_context(infer_server(by_content(0.06)))
-        answers = ask_all(client(*fast, slow), [asking(str(n)) for n in range(200)])
+        answers = ask_all(client(*fast, slow, per_server=1), [asking(str(n)) for n in range(200)])
     assert all(isinstance(answer, Candidate) for answer in answers)
     assert calls_of(*fast, slow) == 200
     assert all(calls_of(server) > 40 for server in fast)
@@ -144,7 +144,7 @@ def test_work_goes_to_every_server_and_a_slow_one_gets_less() -> None:
 
 def test_the_last_call_waits_for_a_fast_server_rather_than_for_a_slow_one() -> None:
     with infer_server(by_content(0.02)) as fast, infer_server(by_content(0.4)) as slow:
-        backbone = client(fast, slow)
+        backbone = client(fast, slow, per_server=1)
         ask_all(backbone, [asking(f"first {n}") for n in range(40)])
         before = calls_of(slow)
         assert before
@@ -162,7 +162,7 @@ def test_a_call_costs_its_time_at_the_server_and_not_its_wait_for_one() -> None:
         return list(await asyncio.gather(*asks))
 
     with infer_server(by_content(0.1)) as server:
-        candidates = within(ask, turn, client(server))
+        candidates = within(ask, turn, client(server, per_server=1))
     assert all(candidate.cost.seconds >= 0.1 for candidate in candidates)
     assert sum(candidate.cost.seconds for candidate in candidates) < 0.9
 
@@ -176,7 +176,7 @@ def test_a_server_takes_as_many_calls_at_once_as_it_is_said_to() -> None:
 @pytest.mark.parametrize("fault", ["error", "status", "truncated", "garbage", "hang_up", "empty"])
 def test_what_fails_once_is_asked_again(fault: Fault) -> None:
     with infer_server(faulty(by_content(), fault, one_in=5, times=1)) as server:
-        answers = ask_all(client(server), [asking(str(n)) for n in range(30)])
+        answers = ask_all(client(server, per_server=1), [asking(str(n)) for n in range(30)])
     candidates = [answer for answer in answers if isinstance(answer, Candidate)]
     failed = sum(times > 1 for times in server.calls.values())
     assert len(candidates) == 30
@@ -235,7 +235,7 @@ def test_one_dead_server_of_two_costs_no_call() -> None:
 
 def test_a_server_that_comes_back_is_probed_and_used_again() -> None:
     with infer_server() as steady, infer_server() as shaky:
-        backbone = client(steady, shaky)
+        backbone = client(steady, shaky, per_server=1)
         working = shaky.answer
         shaky.answer, shaky.healthy = faulty(working, "status"), False
         ask_all(backbone, [asking(f"before {n}") for n in range(20)])

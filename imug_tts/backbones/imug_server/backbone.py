@@ -66,8 +66,9 @@ class ImugServerBackbone:
     outputs: Sequence[Modality] = ("text", "image")
     reads_images: bool = True
     draws_from_images: bool = True
-    per_server: int = 1
-    """Calls in flight on one server."""
+    per_server: int = 2
+    """Calls in flight on one server. Two, as with the official client: the next one is there already when
+    the server ends one, whatever the network and this process take in between."""
     timeout_s: float = 600.0
     max_attempts: int = 3
     patience_s: float = 60.0
@@ -110,7 +111,7 @@ class ImugServerBackbone:
 
         A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
         status that speaks of the server, with `response.error` or with no whole answer. `Cost.calls`
-        counts the attempts that reached a server, and `Cost.seconds` is the time of the last.
+        counts the attempts that reached a server, and `Cost.seconds` is the time of the last, its wait in that server included.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.

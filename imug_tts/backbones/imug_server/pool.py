@@ -71,7 +71,9 @@ class Server:
         self.failing_since = self.failing_since or now
         self.reason = str(failure)
         if failure.down or self.failures > _TOLERATED:
-            self.rests_until = now + _REST.wait_s(self.failures, random.random(), failure.retry_after_s)
+            # Requests that nobody can answer, one after another, must not put a sound server to rest for long.
+            steps = self.failures if failure.down else _TOLERATED + 1
+            self.rests_until = now + _REST.wait_s(steps, random.random(), failure.retry_after_s)
 
 
 class ServerPool:
