@@ -59,8 +59,8 @@ def load_csv(path: Path) -> Study:
     check_no_duplicates(records)
     return Study(
         folder=path,
-        benchmark=_only_one(path, rows, "benchmark"),
-        backbone=_only_one(path, rows, "backbone"),
+        benchmark=_only_one(path, rows, "benchmark") or path.stem,
+        backbone=_only_one(path, rows, "backbone") or "unnamed model",
         records=records,
         planned={record.key: record.modality for record in records},
         num_candidates=_num_candidates(rows),
@@ -187,7 +187,7 @@ def _only_one(path: Path, rows: Iterable[tuple[str, Row]], column: str) -> str:
             f"{path}: rows of different {column}s cannot share a table: {', '.join(map(repr, names))}; "
             "split the file"
         )
-    return names[0] or "(not stated)"
+    return names[0]
 
 
 def _num_candidates(rows: Iterable[tuple[str, Row]]) -> dict[str, int]:

@@ -21,7 +21,7 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
     from analysis.figures.curves import scores_over_turns
     from analysis.figures.effects import gap_over_turns, reductions, scores_by_length
     from analysis.figures.scaling import gain_against_cost, score_over_candidates
-    from analysis.figures.style import STYLE
+    from analysis.figures.style import DPI, STYLE
 
     makers = (
         scores_over_turns,
@@ -41,14 +41,13 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
             for ending in ("png", "pdf"):
                 path = folder / f"{maker.__name__}.{ending}"
                 # without a date the same study gives the same file
-                figure.savefig(path, dpi=150, metadata={"CreationDate": None} if ending == "pdf" else None)
+                figure.savefig(path, dpi=DPI, metadata={"CreationDate": None} if ending == "pdf" else None)
                 paths.append(path)
     return paths
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once for both files; twice over, since the first pass does not know the size of the labels yet."""
+    """Once for both files."""
     if engine := figure.get_layout_engine():
-        engine.execute(figure)
         engine.execute(figure)
     figure.set_layout_engine("none")

@@ -41,7 +41,7 @@ def gain_against_cost(result: Ablation) -> Figure | None:
         _mark(axes, point, point in front)
     _names(axes, points)
     axes.grid(axis="y")
-    axes.margins(x=0.4, y=0.12)
+    axes.margins(x=0.3, y=0.12)
     costs = _apart(sorted({round(point.cost, 1) for point in points}))
     axes.set_xticks(costs, [f"{cost:g}" for cost in costs])
     axes.minorticks_off()

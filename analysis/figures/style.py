@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["GOLD", "GOLD_INK", "GRID", "INK", "OWN", "QUIET", "REFERENCE", "STYLE", "label"]
+__all__ = ["DPI", "GOLD", "GOLD_INK", "GRID", "INK", "OWN", "QUIET", "REFERENCE", "STYLE", "label"]
 
 OWN, GOLD, GOLD_INK, REFERENCE = "#0072B2", "#E69F00", "#9A6700", "#999999"
 INK, QUIET, GRID = "#222222", "#666666", "#E5E5E5"
+DPI = 150
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
@@ -23,6 +24,8 @@ STYLE: dict[Any, Any] = {
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    # as saved: the width of hinted text is not proportional to it
+    "figure.dpi": DPI,
     "pdf.fonttype": 42,
 }
 
