@@ -111,7 +111,8 @@ class ImugServerBackbone:
 
         A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
         status that speaks of the server, with `response.error` or with no whole answer. `Cost.calls`
-        counts the attempts that reached a server, and `Cost.seconds` is the time of the last, its wait in that server included.
+        counts the attempts that reached a server, and `Cost.seconds` is the time of the last, with its wait
+        in that server.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.

@@ -71,7 +71,7 @@ class Server:
         self.failing_since = self.failing_since or now
         self.reason = str(failure)
         if failure.down or self.failures > _TOLERATED:
-            # Requests that nobody can answer, one after another, must not put a sound server to rest for long.
+            # Requests that nobody can answer, one after another, must not rest a sound server for long.
             steps = self.failures if failure.down else _TOLERATED + 1
             self.rests_until = now + _REST.wait_s(steps, random.random(), failure.retry_after_s)
 
