@@ -96,7 +96,7 @@ class Cost:
     dollars: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Cost)})
+        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in _COSTS})
 
     def behind_a_shared_prompt(self) -> Cost:
         """The cost of a call whose prompt another call has paid for."""
@@ -104,7 +104,10 @@ class Cost:
         return replace(self, prompt_tokens=0, cached_tokens=shared)
 
     def to_json(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in _COSTS}
+
+
+_COSTS: Final = tuple(f.name for f in fields(Cost))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +145,8 @@ class Candidate:
 
     `thought` is text that the model produced on the way and that is not part of the answer.
     `p_yes` is P(yes) in [0, 1] for a yes/no request, None where the backbone has no logits.
-    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone.
+    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `fresh` is set
+    by the engine: whether the call was made now, and not answered by a journal.
     """
 
     output: Part | None
@@ -150,6 +154,7 @@ class Candidate:
     thought: str | None = None
     p_yes: float | None = None
     cost: Cost = field(default_factory=Cost)
+    fresh: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

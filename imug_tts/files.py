@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the file could not be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # No other thread, on this machine or on another that shares the disk, has this name.
+    writer = f"{os.uname().nodename}-{threading.get_native_id()}"
+    temporary = path.with_name(f".{path.name}.{writer}.tmp")
     with storage_errors(path.parent):
         try:
             descriptor = _create(temporary)

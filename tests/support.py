@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from imug_tts.contracts import (
@@ -156,15 +157,16 @@ def within(
     seed: int = 0,
     budget: Budget | None = None,
     shuffle: int | None = None,
+    journal: Path | None = None,
 ) -> T:
-    """What `run` returns, given the scope of `turn`."""
+    """What `run` returns, given the scope of `turn`; the journal is in memory, or in a folder."""
     turn = turn or turn_of()
 
     async def main() -> T:
         models: dict[ModelRole, Backbone] = {"generator": backbone or ToyBackbone()}
         if scorer is not None:
             models["scorer"] = scorer
-        brokers = {role: Broker(model, Journal()) for role, model in models.items()}
+        brokers = {role: Broker(model, Journal(journal)) for role, model in models.items()}
         root = TurnScope.root(
             brokers=brokers,
             run_seed=seed,

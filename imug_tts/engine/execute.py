@@ -141,9 +141,12 @@ class _Job:
             self.finish()
         return missing
 
-    def take(self, index: int, player: Player, records: Sequence[dict[str, Any]], journal: Journal) -> None:
-        """Keep a played dialogue."""
-        self.store.keep_images(player.images, journal)
+    async def take(
+        self, index: int, player: Player, records: Sequence[dict[str, Any]], journal: Journal
+    ) -> None:
+        """Keep a played dialogue; its records last, so that they never name an image that is not there."""
+        # The loop does not wait for the disk: opening a file costs a millisecond on some.
+        await asyncio.to_thread(self.store.keep_images, player.images, journal)
         self._spent += player.spent
         for record in self.store.add(index, records):
             self._tracker.turn(record, replayed=False)
@@ -210,7 +213,7 @@ class _Session:
         for job, index in todo:  # the workers share one iterator
             player = Player(job.arm, job.samples[index], self._brokers_of(job.arm))
             records = await player.play()
-            job.take(index, player, records, self._journal)
+            await job.take(index, player, records, self._journal)
 
     @cached_property
     def _journal(self) -> Journal:

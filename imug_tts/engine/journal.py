@@ -104,14 +104,15 @@ class Journal:
             return candidate
         return replace(candidate, output=Image(image.sha256, self.image_path(image.sha256)))
 
-    def put_image(self, image: Image) -> None:
-        """Keep an image by its content."""
+    def put_image(self, image: Image) -> Path:
+        """Keep an image by its content; returns its file, which a journal in memory does not have."""
         if self.folder is None:
             self._images.setdefault(image.sha256, image)
-            return
+            return Path()
         path = self.image_path(image.sha256)
         if not path.exists():
             write_atomically(path, image.read())
+        return path
 
     def image_path(self, sha256: str) -> Path:
         assert self.folder is not None, "a journal in memory has no files"

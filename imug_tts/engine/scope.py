@@ -197,7 +197,7 @@ class TurnScope:
                 raise JudgeError(f"the scorer failed: {error}") from error
             raise
         self.ledger.charge(answer, call.prompt_id, role)
-        return answer.candidate
+        return answer.candidate if answer.fresh else replace(answer.candidate, fresh=False)
 
     def _broker(self, role: ModelRole) -> Broker:
         if role == "scorer" and role not in self.brokers:

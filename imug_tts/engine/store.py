@@ -124,14 +124,14 @@ class RunStore:
         return headed
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:
-        """Put images into the run's folder: links to the journal's files where links are possible."""
+        """Put images into the run's folder: links to the files that hold them, where links are possible."""
         for image in images:
             path = self.folder / "images" / f"{image.sha256}.png"
             if path.exists():
                 continue
-            journal.put_image(image)
+            held = image.source if isinstance(image.source, Path) else journal.put_image(image)
             try:
-                os.link(journal.image_path(image.sha256), path)
+                os.link(held, path)
             except OSError:
                 write_atomically(path, image.read())
 

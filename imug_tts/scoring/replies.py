@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, Final, TypeVar
 
-from imug_tts.contracts import BackboneError, JudgeError, Sampling, Scope
+from imug_tts.contracts import JudgeError, Sampling, Scope
 from imug_tts.dialogue import Message, Part, Text
 
 __all__ = ["UnreadableReply", "ask_until_read", "json_object"]
@@ -28,6 +29,7 @@ async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callabl
 
     A reply that `read` refuses with `UnreadableReply` is shown to the scorer again with what is wrong
     with it, at most twice, each time with another seed; a refusal to answer is asked again as it was.
+    Replies from the journal do not count: what an earlier start could not read, this one asks anew.
 
     Raises:
         NoScorer: the run has no scorer.
@@ -35,12 +37,17 @@ async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callabl
     """
     asked: tuple[Message, ...] = (Message("user", question),)
     history = asked
-    for attempt in range(1 + MAX_REASKS):
-        reply = await _reply(scope.child(attempt), history)
+    left = 1 + MAX_REASKS
+    for attempt in count():
+        candidate = await scope.child(attempt).ask("scorer", history, "text", SAMPLING)
+        reply = candidate.output.text if isinstance(candidate.output, Text) else ""
         try:
             return read(reply)
         except UnreadableReply as error:
             problem = str(error)
+        left -= candidate.fresh
+        if not left:
+            break
         if reply.strip():
             again = scope.prompts("scorer")["unreadable"].format(problem=problem)
             history = (*asked, Message("assistant", (Text(reply),)), Message("user", (Text(again),)))
@@ -48,15 +55,6 @@ async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callabl
     raise JudgeError(
         f"{1 + MAX_REASKS} replies of the scorer could not be read: {problem}; the last: {shown!r}"
     )
-
-
-async def _reply(scope: Scope, history: tuple[Message, ...]) -> str:
-    """The scorer's words; none when it refuses."""
-    try:
-        candidate = await scope.ask("scorer", history, "text", SAMPLING)
-    except BackboneError as error:
-        raise JudgeError(f"the scorer failed: {error}") from error
-    return candidate.output.text if isinstance(candidate.output, Text) else ""
 
 
 def json_object(text: str, key: str) -> dict[str, Any]:
@@ -68,8 +66,8 @@ def json_object(text: str, key: str) -> dict[str, Any]:
     found = [value for value in _objects(text) if key in value]
     if len(found) == 1:
         return found[0]
-    count = "no JSON object" if not found else f"{len(found)} JSON objects"
-    raise UnreadableReply(f'there must be one JSON object with "{key}", and there is {count}')
+    seen = "no JSON object" if not found else f"{len(found)} JSON objects"
+    raise UnreadableReply(f'there must be one JSON object with "{key}", and there is {seen}')
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,30 @@ def test_after_three_unreadable_replies_it_is_a_judge_error_that_shows_the_last(
     with pytest.raises(JudgeError) as caught:
         scored(["dunno" * 1000])
     assert len(str(caught.value)) < 1000
+
+
+def test_what_one_start_could_not_read_the_next_one_asks_anew(tmp_path: Path) -> None:
+    """The replies of the first start are in the journal, and would be unreadable for ever."""
+
+    def start(reply: str, expected_calls: int) -> Score:
+        with chat_server(lambda number, body: completion(reply)) as server:
+            scorer = OpenAIChat(base_url=server.base_url, model="judge")
+            try:
+                return within(
+                    lambda scope: score_image(
+                        scope, references=[], target=TARGET, instruction="a hat", points=POINTS
+                    ),
+                    scorer=scorer,
+                    journal=tmp_path,
+                )
+            finally:
+                assert len(server.bodies) == expected_calls
+
+    for _ in range(2):
+        with pytest.raises(JudgeError, match="3 replies"):
+            start("hm", expected_calls=3)
+    assert start(graded(5, 5, 5), expected_calls=1).value == 1
+    assert start("hm", expected_calls=0).value == 1
 
 
 @pytest.mark.parametrize("failure", [Reply(status=503), Reply(status=400), completion("", delay_s=3)])
