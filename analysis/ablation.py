@@ -281,8 +281,8 @@ def _warnings(setting: _Setting, sizes: Mapping[str, int]) -> Iterator[str]:
             yield f"class {name} has one sample: the bootstrap holds it fixed; its own gain has no interval"
     if num_clusters < FEW_CLUSTERS:
         yield (
-            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors and p-values are "
-            "unreliable; claim nothing from them"
+            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors, p-values and what rests "
+            "on them are unreliable"
         )
     elif num_samples < FEW_SAMPLES:
         yield f"{num_samples} samples: bootstrap intervals are studentised below {FEW_SAMPLES}"

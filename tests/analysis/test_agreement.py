@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.ablation import Ablation, ablation
-from analysis.agreement import corrected_mean
+from analysis.agreement import agreement, corrected_mean
 from analysis.bootstrap import Bootstrap
-from analysis.inference import Inference
+from analysis.estimands import estimates
+from analysis.inference import Estimate, Inference
 from analysis.long_csv import load_csv
+from analysis.panel import Panel
 from tests.analysis.tables_of_turns import Effect, make_rows, write_csv
 
 SCORER_BIAS = 0.05
 
 
-def labelled(folder: Path, share: float, *, seed: int = 0) -> Ablation:
+def labelled(folder: Path, share: float, *, seed: int = 0) -> Panel:
     """A human sees `SCORER_BIAS` less than the scorer, with noise, on a random share of the dialogues."""
     rng = np.random.default_rng(seed)
     rows = make_rows({"direct": Effect(level=0.6), "cot": Effect(level=0.65)}, num_samples=300, seed=seed)
@@ -25,27 +26,30 @@ def labelled(folder: Path, share: float, *, seed: int = 0) -> Ablation:
     for row in rows:
         seen = row["score"] - SCORER_BIAS + rng.normal(0, 0.05)
         row["human_score"] = round(min(1.0, max(0.0, seen)), 3) if row["sample_id"] in chosen else ""
-    return ablation(load_csv(write_csv(folder / "runs.csv", rows)), resamples=200)
+    return Panel.of(load_csv(write_csv(folder / "runs.csv", rows)))
+
+
+def estimates_of(panel: Panel) -> dict[str, dict[str, Estimate]]:
+    return estimates(panel, panel.inference("sample", 200, 0), "direct")
 
 
 def test_labels_correct_the_mean_and_are_made_precise_by_the_scorer(tmp_path: Path) -> None:
-    result = labelled(tmp_path, 0.25)
-    direct = result.arms[0].estimates
+    found = estimates_of(labelled(tmp_path, 0.25))
+    direct, gain = found["direct"], found["cot"]
     corrected = direct["mean"].value - SCORER_BIAS
     assert direct["human_mean"].value == pytest.approx(corrected, abs=0.008)
     assert direct["human_mean"].num_samples < 120
-    everything = labelled(tmp_path, 1.0).arms[0].estimates["human_mean"]
+    everything = estimates_of(labelled(tmp_path, 1.0))["direct"]["human_mean"]
     # a quarter of the labels, and yet not twice the error
     assert direct["human_mean"].standard_error < 1.4 * everything.standard_error
-    gain = result.arms[1].estimates
     assert gain["human_gain"].value == pytest.approx(gain["mean_gain"].value, abs=0.02)
     assert direct["human_mean"].low < corrected < direct["human_mean"].high
 
 
 def test_without_labels_there_is_no_human_mean(tmp_path: Path) -> None:
-    result = labelled(tmp_path, 0.0)
-    assert result.agreement is None
-    assert not result.arms[0].estimates["human_mean"].is_defined
+    panel = labelled(tmp_path, 0.0)
+    assert agreement(panel, panel.inference("sample", 200, 0)) is None
+    assert not estimates_of(panel)["direct"]["human_mean"].is_defined
 
 
 def test_the_corrected_mean_is_that_of_ppi_plus_plus() -> None:
@@ -77,11 +81,12 @@ def test_a_scorer_that_knows_nothing_does_no_harm() -> None:
 
 def test_agreement_by_hand(tmp_path: Path) -> None:
     """ICC(2,1) and alpha against their definitions, over all pairs of ratings."""
-    result = labelled(tmp_path, 0.1)
-    assert result.agreement is not None
-    human, scorer = np.array(result.agreement.pairs).T
-    assert result.agreement.pearson.value == pytest.approx(np.corrcoef(human, scorer)[0, 1])
-    assert result.agreement.bias.value == pytest.approx(np.mean(scorer - human))
+    panel = labelled(tmp_path, 0.1)
+    found = agreement(panel, panel.inference("sample", 200, 0))
+    assert found is not None
+    human, scorer = np.array(found.pairs).T
+    assert found.pearson.value == pytest.approx(np.corrcoef(human, scorer)[0, 1])
+    assert found.bias.value == pytest.approx(np.mean(scorer - human))
     ratings = np.stack([human, scorer], axis=1)
     size, center = len(ratings), ratings.mean()
     rows = 2 * np.sum((ratings.mean(axis=1) - center) ** 2) / (size - 1)
@@ -89,8 +94,8 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     residuals = ratings - ratings.mean(axis=1, keepdims=True) - ratings.mean(axis=0) + center
     error = np.sum(residuals**2) / (size - 1)
     icc = (rows - error) / (rows + error + 2 * (columns - error) / size)
-    assert result.agreement.icc.value == pytest.approx(icc)
-    assert result.agreement.alpha.value == pytest.approx(krippendorff(ratings))
+    assert found.icc.value == pytest.approx(icc)
+    assert found.alpha.value == pytest.approx(krippendorff(ratings))
 
 
 def krippendorff(ratings: np.typing.NDArray[np.float64]) -> float:
