@@ -5,9 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from analysis.ablation import Ablation, Arm
 from analysis.inference import Estimate
 
-__all__ = ["count_range", "difference", "fixed", "number", "percent", "points", "score", "starred"]
+__all__ = [
+    "count_range",
+    "difference",
+    "display_name",
+    "fixed",
+    "name_of",
+    "named",
+    "number",
+    "percent",
+    "plain",
+    "points",
+    "score",
+    "short_name",
+    "starred",
+]
 
 _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
@@ -59,6 +74,34 @@ def count_range(counts: Sequence[int]) -> str:
     """ "300", or "290 to 300"."""
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def display_name(strategy: str, is_oracle: bool) -> str:
+    """A strategy as tables and figures call it."""
+    return f"{strategy} (oracle)" if is_oracle else strategy
+
+
+def short_name(identity: str) -> str:
+    """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
+    return identity.partition(":")[0]
+
+
+def named(result: Ablation, strategy: str) -> str:
+    """A strategy of the result as tables call it."""
+    return next(name_of(arm) for arm in result.arms if arm.strategy == strategy)
+
+
+def name_of(arm: Arm) -> str:
+    """An arm as tables call it."""
+    return display_name(arm.strategy, arm.oracle)
+
+
+def plain(estimate: Estimate) -> str:
+    """ "0.81 [0.75, 0.87]", as it is."""
+    interval = (
+        f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    )
+    return f"{number(estimate.value, 2)}{interval}"
 
 
 def _interval(estimate: Estimate, digits: int = 1) -> str:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from analysis.ablation import Ablation, Arm
-from analysis.cells import count_range, difference, fixed, number, percent, points, score, starred
+from analysis.cells import (
+    count_range,
+    difference,
+    name_of,
+    named,
+    number,
+    percent,
+    plain,
+    points,
+    score,
+    starred,
+)
 from analysis.inference import Estimate
+from analysis.judge_tables import judge_tables
 from analysis.layout import Table
 from analysis.sensitivity import MODELS
 from analysis.wording import TIERS
 
-__all__ = ["caption", "display_name", "short_name", "tables"]
-
-
-def display_name(strategy: str, is_oracle: bool) -> str:
-    """A strategy as tables and figures call it."""
-    return f"{strategy} (oracle)" if is_oracle else strategy
-
-
-def short_name(identity: str) -> str:
-    """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
-    return identity.partition(":")[0]
+__all__ = ["caption", "tables"]
 
 
 def caption(result: Ablation) -> str:
@@ -41,28 +42,10 @@ def caption(result: Ablation) -> str:
 
 def tables(result: Ablation) -> tuple[Table, ...]:
     """The tables of a study, in reading order; those with nothing to show are left out."""
-    makers: tuple[Callable[[Ablation], Table], ...] = (
-        _main,
-        _text,
-        _by_turn,
-        _gap_by_turn,
-        _nestings,
-        _synergies,
-        _robustness,
-        _propagation,
-        _verifiers,
-        _selections,
-        _curves,
-        _agreement,
-        _rated,
-        _by_class,
-        _by_domain,
-        _by_task,
-        _compute,
-        _efficiency,
-        _ladders,
-    )
-    return tuple(table for maker in makers if (table := maker(result)).rows)
+    makers = (_main, _text, _by_turn, _gap_by_turn, _nestings, _synergies, _robustness, _propagation)
+    later = (_by_class, _by_domain, _by_task, _compute, _efficiency, _ladders)
+    found = (*(m(result) for m in makers), *judge_tables(result), *(m(result) for m in later))
+    return tuple(table for table in found if table.rows)
 
 
 def _main(result: Ablation) -> Table:
@@ -111,7 +94,7 @@ def _main_row(arm: Arm, has_gold: bool) -> tuple[str, ...]:
         percent(e["eb_reduction_ratio"]),
     )
     return (
-        _name(arm),
+        name_of(arm),
         str(arm.num_samples),
         str(e["mean"].num_missing),
         score(e["mean"]),
@@ -126,7 +109,7 @@ def _main_row(arm: Arm, has_gold: bool) -> tuple[str, ...]:
 
 def _bounds(result: Ablation) -> list[str]:
     cases = [
-        f"{_name(a)} {a.num_planned - a.num_scored} ({100 * a.bounds[0]:.1f} to {100 * a.bounds[1]:.1f})"
+        f"{name_of(a)} {a.num_planned - a.num_scored} ({100 * a.bounds[0]:.1f} to {100 * a.bounds[1]:.1f})"
         for a in result.arms
         if a.num_scored < a.num_planned
     ]
@@ -137,7 +120,7 @@ def _bounds(result: Ablation) -> list[str]:
 def _text(result: Ablation) -> Table:
     rows = tuple(
         (
-            _name(a),
+            name_of(a),
             f"{a.num_text_scored}/{a.num_text_planned}",
             score(a.text),
             score(a.static),
@@ -155,7 +138,7 @@ def _text(result: Ablation) -> Table:
 def _by_turn(result: Ablation) -> Table:
     shown = _turns(result)
     both = result.tier == "A"
-    rows = tuple((_name(a), *(_own_and_gold(a, t, both) for t in shown)) for a in result.arms)
+    rows = tuple((name_of(a), *(_own_and_gold(a, t, both) for t in shown)) for a in result.arms)
     counts = tuple(count_range([a.own[t].num_samples for a in result.arms]) for t in shown)
     title = "Image score by turn: own / gold history" if both else "Image score by turn, own history (decay)"
     header = ("strategy", *(f"turn {t + 1}" for t in shown))
@@ -165,7 +148,7 @@ def _by_turn(result: Ablation) -> Table:
 def _gap_by_turn(result: Ablation) -> Table:
     shown = [t for t in _turns(result) if any(a.gaps[t].is_defined for a in result.arms)]
     arms = [a for a in result.arms if a.estimates["eb"].is_defined]
-    rows = [(_name(a), *(difference(a.gaps[t]) for t in shown)) for a in arms]
+    rows = [(name_of(a), *(difference(a.gaps[t]) for t in shown)) for a in arms]
     counts = ("samples", *(count_range([a.gaps[t].num_samples for a in arms]) for t in shown))
     header = ("strategy", *(f"EB({t + 1})" for t in shown))
     title = "Exposure bias by turn: gold less own history"
@@ -175,7 +158,7 @@ def _gap_by_turn(result: Ablation) -> Table:
 def _nestings(result: Ablation) -> Table:
     words = {"gain": "gain", "none": "none shown", "loss": "LOSS"}
     rows = tuple(
-        (display_name(n.strategy, n.oracle), n.part, difference(n.difference), words[n.finding])
+        (named(result, n.strategy), n.part, difference(n.difference), words[n.finding])
         for n in result.nestings
     )
     note = "What the layers add to the part. Gain or loss: the interval of the paired difference excludes 0."
@@ -186,8 +169,7 @@ def _nestings(result: Ablation) -> Table:
 
 def _synergies(result: Ablation) -> Table:
     rows = tuple(
-        (_named(result, s.strategy), " and ".join(s.parts), difference(s.difference))
-        for s in result.synergies
+        (named(result, s.strategy), " and ".join(s.parts), difference(s.difference)) for s in result.synergies
     )
     note = "Synergy: whole less both parts, plus the baseline; 0 when gains add up."
     header = ("nesting", "parts", "synergy in image score")
@@ -202,7 +184,7 @@ def _robustness(result: Ablation) -> Table:
         for model, words in MODELS.items():
             pair = [found.get((arm.strategy, e, model)) for e in ("slope_change", "eb_reduction")]
             if any(pair):
-                rows.append((_name(arm), words, *(difference(e, 2) if e else "-" for e in pair)))
+                rows.append((name_of(arm), words, *(difference(e, 2) if e else "-" for e in pair)))
     icc = next((c.estimate.value for c in result.checks if c.model == "icc"), math.nan)
     notes = ["All in points; the fractional logit as average marginal effects."]
     if math.isfinite(icc):
@@ -220,9 +202,9 @@ def _robustness(result: Ablation) -> Table:
 def _propagation(result: Ablation) -> Table:
     rows = tuple(
         (
-            _named(result, p.strategy),
+            named(result, p.strategy),
             "second scorer pass" if p.is_instrumented else "none (attenuated)",
-            _slope(p.slope),
+            plain(p.slope),
         )
         for p in result.propagation
         if p.slope.is_defined
@@ -235,108 +217,6 @@ def _propagation(result: Ablation) -> Table:
     return Table(
         name="T5_propagation", title="Propagation of errors", header=header, rows=rows, notes=(note,)
     )
-
-
-def _verifiers(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            v.strategy,
-            f"{v.num_positive}/{v.num_positive + v.num_negative}",
-            str(v.num_unparsable),
-            score(v.true_positive_rate),
-            score(v.true_negative_rate),
-            score(v.auc),
-            number(100 * v.calibration_error, 1),
-        )
-        for v in result.verifiers
-    )
-    thresholds = " or ".join(
-        f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers})
-    )
-    note = (
-        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
-        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
-        "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
-        "their judge is the scorer."
-    )
-    header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
-    return Table(
-        name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,)
-    )
-
-
-def _selections(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            display_name(s.strategy, s.oracle),
-            s.layer.removeprefix("oracle_"),
-            str(s.num_pools),
-            points(s.random),
-            points(s.arm),
-            points(s.best),
-            score(s.regret),
-            percent(s.share),
-        )
-        for s in result.selections
-    )
-    note = (
-        "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
-        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
-    )
-    header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
-    title = "Selection among N candidates"
-    return Table(name="T6b_selection", title=title, header=header, rows=rows, notes=(note,))
-
-
-def _curves(result: Ablation) -> Table:
-    rows = tuple(
-        (
-            _named(result, c.strategy),
-            c.layer.removeprefix("oracle_"),
-            c.where,
-            str(c.num_pools),
-            str(rung.num_candidates),
-            points(rung.random),
-            points(rung.arm),
-            points(rung.best),
-        )
-        for c in result.curves
-        for rung in c.rungs
-    )
-    note = (
-        "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
-        "choice: turn 1, and gold history. Later turns of own history do not allow it."
-    )
-    header = ("strategy", "layer", "where", "pools", "n", "random", "arm", "best (oracle)")
-    title = "Image score over the number of candidates"
-    return Table(name="T6c_scaling", title=title, header=header, rows=rows, notes=(note,))
-
-
-def _agreement(result: Ablation) -> Table:
-    found = result.agreement
-    name, title = "T6d_agreement", "The scorer against human raters"
-    if found is None:
-        return Table(name=name, title=title, header=("measure",), rows=())
-    measures = {
-        "Pearson's r": found.pearson,
-        "ICC(2,1)": found.icc,
-        "Krippendorff's alpha (ordinal)": found.alpha,
-    }
-    rows = [(words, str(e.num_units), _slope(e)) for words, e in measures.items()]
-    rows.append(("scorer less human (points)", str(found.bias.num_units), difference(found.bias)))
-    return Table(name=name, title=title, header=("measure", "labelled turns", "value"), rows=tuple(rows))
-
-
-def _rated(result: Ablation) -> Table:
-    rows = tuple(
-        (_name(a), str(e["human_mean"].num_units), score(e["human_mean"]), starred(e["human_gain"]))
-        for a in result.arms
-        if (e := a.estimates)["human_mean"].is_defined
-    )
-    note = "PPI++: the labelled turns, made precise by the scorer's scores of all turns."
-    header = ("strategy", "labelled turns", "human mean", "human gain")
-    title = "Image score of human raters"
-    return Table(name="T6e_human", title=title, header=header, rows=rows, notes=(note,))
 
 
 def _by_class(result: Ablation) -> Table:
@@ -356,7 +236,7 @@ def _groups(result: Ablation, level: str, name: str) -> Table:
     has_gold = any(g.reduction.is_defined for g in found)
     rows = tuple(
         (
-            _named(result, g.strategy),
+            named(result, g.strategy),
             g.name,
             str(g.gain.num_samples),
             starred(g.gain),
@@ -392,7 +272,7 @@ def _compute(result: Ablation) -> Table:
     }
     rows = tuple(
         (
-            _name(a),
+            name_of(a),
             *(number(a.cost.get(f, math.nan), digits) for f, digits in known.values()),
             _on_front(result, a),
         )
@@ -410,7 +290,7 @@ def _compute(result: Ablation) -> Table:
 
 def _efficiency(result: Ablation) -> Table:
     rows = tuple(
-        (_name(a), _gain_per(e.per_nfe, 100), _gain_per(e.per_token, 1000), _gain_per(e.per_second, 1))
+        (name_of(a), _gain_per(e.per_nfe, 100), _gain_per(e.per_token, 1000), _gain_per(e.per_second, 1))
         for a in result.arms
         if (e := a.efficiency) and (e.per_nfe.is_defined or e.per_second.is_defined)
     )
@@ -444,13 +324,6 @@ def _on_front(result: Ablation, arm: Arm) -> str:
     return "yes" if arm.strategy in result.pareto_front else "-"
 
 
-def _slope(estimate: Estimate) -> str:
-    interval = (
-        f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
-    )
-    return f"{number(estimate.value, 2)}{interval}"
-
-
 def _seconds_per_sample(arm: Arm) -> float:
     parts = [arm.cost.get(f"{who}_seconds", math.nan) for who in ("generator", "judge")]
     known = [part for part in parts if math.isfinite(part)]
@@ -467,11 +340,3 @@ def _turns(result: Ablation) -> list[int]:
 def _own_and_gold(arm: Arm, turn: int, both: bool) -> str:
     own = points(arm.own[turn])
     return f"{own} / {points(arm.gold[turn])}" if both and turn > 0 else own
-
-
-def _named(result: Ablation, strategy: str) -> str:
-    return next(_name(arm) for arm in result.arms if arm.strategy == strategy)
-
-
-def _name(arm: Arm) -> str:
-    return display_name(arm.strategy, arm.oracle)

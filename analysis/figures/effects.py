@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation, Arm
+from analysis.cells import display_name
 from analysis.figures.style import GOLD, OWN, QUIET, REFERENCE, label
 from analysis.inference import MARGIN, Estimate
-from analysis.tables import display_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation, Arm
+from analysis.cells import display_name
 from analysis.figures.style import GOLD_INK, OWN, QUIET, REFERENCE, label
-from analysis.tables import display_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ NOISE = 0.15
 
 
 def dialogues(*, second: bool) -> list[Row]:
-    """Behind own history an image loses `TRUTH` times the error of the one before; a text turn stands between."""
+    """An image loses `TRUTH` times the error of the one before; a text turn stands between."""
     rng = np.random.default_rng(0)
     rows: list[Row] = []
     for number in range(800):

@@ -1,0 +1,127 @@
+"""Table T6: judges and selectors against the scorer, and the scorer against human raters."""
+
+from __future__ import annotations
+
+from analysis.ablation import Ablation
+from analysis.cells import (
+    difference,
+    name_of,
+    named,
+    number,
+    percent,
+    plain,
+    points,
+    score,
+    starred,
+)
+from analysis.layout import Table
+
+__all__ = ["judge_tables"]
+
+
+def judge_tables(result: Ablation) -> tuple[Table, ...]:
+    """Verification, selection, scaling over candidates, agreement with human raters, and their means."""
+    makers = (_verifiers, _selections, _curves, _agreement, _rated)
+    return tuple(maker(result) for maker in makers)
+
+
+def _verifiers(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            v.strategy,
+            f"{v.num_positive}/{v.num_positive + v.num_negative}",
+            str(v.num_unparsable),
+            score(v.true_positive_rate),
+            score(v.true_negative_rate),
+            score(v.auc),
+            number(100 * v.calibration_error, 1),
+        )
+        for v in result.verifiers
+    )
+    thresholds = " or ".join(
+        f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers})
+    )
+    note = (
+        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
+        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
+        "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
+        "their judge is the scorer."
+    )
+    header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
+    return Table(
+        name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,)
+    )
+
+
+def _selections(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            named(result, s.strategy),
+            s.layer.removeprefix("oracle_"),
+            str(s.num_pools),
+            points(s.random),
+            points(s.arm),
+            points(s.best),
+            score(s.regret),
+            percent(s.share),
+        )
+        for s in result.selections
+    )
+    note = (
+        "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
+        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
+    )
+    header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
+    title = "Selection among N candidates"
+    return Table(name="T6b_selection", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _curves(result: Ablation) -> Table:
+    rows = tuple(
+        (
+            named(result, c.strategy),
+            c.layer.removeprefix("oracle_"),
+            c.where,
+            str(c.num_pools),
+            str(rung.num_candidates),
+            points(rung.random),
+            points(rung.arm),
+            points(rung.best),
+        )
+        for c in result.curves
+        for rung in c.rungs
+    )
+    note = (
+        "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
+        "choice: turn 1, and gold history. Later turns of own history do not allow it."
+    )
+    header = ("strategy", "layer", "where", "pools", "n", "random", "arm", "best (oracle)")
+    title = "Image score over the number of candidates"
+    return Table(name="T6c_scaling", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _agreement(result: Ablation) -> Table:
+    found = result.agreement
+    name, title = "T6d_agreement", "The scorer against human raters"
+    if found is None:
+        return Table(name=name, title=title, header=("measure",), rows=())
+    measures = {
+        "Pearson's r": found.pearson,
+        "ICC(2,1)": found.icc,
+        "Krippendorff's alpha (ordinal)": found.alpha,
+    }
+    rows = [(words, str(e.num_units), plain(e)) for words, e in measures.items()]
+    rows.append(("scorer less human (points)", str(found.bias.num_units), difference(found.bias)))
+    return Table(name=name, title=title, header=("measure", "labelled turns", "value"), rows=tuple(rows))
+
+
+def _rated(result: Ablation) -> Table:
+    rows = tuple(
+        (name_of(a), str(e["human_mean"].num_units), score(e["human_mean"]), starred(e["human_gain"]))
+        for a in result.arms
+        if (e := a.estimates)["human_mean"].is_defined
+    )
+    note = "PPI++: the labelled turns, made precise by the scorer's scores of all turns."
+    header = ("strategy", "labelled turns", "human mean", "human gain")
+    title = "Image score of human raters"
+    return Table(name="T6e_human", title=title, header=header, rows=rows, notes=(note,))
