@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.ablation import Ablation, ablation
+from analysis.earlier import Made, fingerprint, recall, remember
 from analysis.figures import draw_figures
 from analysis.layout import to_latex, to_markdown
 from analysis.long_csv import load_csv
@@ -24,21 +25,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     out = options.out or _default_out(options.study)
     try:
-        study = load_csv(options.study) if options.study.is_file() else load_study(options.study)
-        result = ablation(
-            study,
-            baseline=options.baseline,
-            resamples=options.resamples,
-            seed=options.seed,
-            cluster=options.cluster,
-        )
-        print(to_terminal(result))
-        paths = list(_write(study, result, out))
+        wanted = fingerprint(options)
+        made = recall(out, wanted)
+        if made is None:
+            made = _make(options, out)
+            remember(out, wanted, made)
+            print("\nWritten:", *(f"  {path}" for path in made.paths), sep="\n")
+        else:
+            print(made.printed)
+            print("\nUnchanged since it was written:", *(f"  {path}" for path in made.paths), sep="\n")
     except (StudyError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
-    print("\nWritten:", *(f"  {path}" for path in paths), sep="\n")
     return 0
+
+
+def _make(options: argparse.Namespace, out: Path) -> Made:
+    """Analyse, print and write."""
+    study = load_csv(options.study) if options.study.is_file() else load_study(options.study)
+    result = ablation(
+        study,
+        baseline=options.baseline,
+        resamples=options.resamples,
+        seed=options.seed,
+        cluster=options.cluster,
+    )
+    printed = to_terminal(result)
+    print(printed)
+    return Made(printed, list(_write(study, result, out)))
 
 
 def _default_out(study: Path) -> Path:

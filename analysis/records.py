@@ -23,6 +23,7 @@ __all__ = [
     "StudyError",
     "check_no_duplicates",
     "load_study",
+    "run_folders",
     "swapped",
 ]
 
@@ -140,7 +141,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    runs = _named_swaps([_read_manifest(run) for run in sorted(_run_folders(folder))])
+    runs = _named_swaps([_read_manifest(run) for run in sorted(run_folders(folder))])
     if not runs:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -169,7 +170,8 @@ def swapped(strategy: str) -> str:
     return f"swap:{strategy}"
 
 
-def _run_folders(folder: Path) -> Iterator[Path]:
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folders of a study that hold a run, wherever they lie in it."""
     for path, folders, files in os.walk(folder):
         if "turns.jsonl" in files or "manifest.json" in files:
             yield Path(path)

@@ -18,11 +18,14 @@ __all__ = ["gain_against_cost", "score_over_candidates"]
 
 
 def gain_against_cost(result: Ablation) -> Figure | None:
-    """Gain (without a baseline: score) against NFE per image turn on a log scale, with the Pareto front."""
+    """Gain (without a baseline: score) against NFE per image turn on a log scale, with the Pareto front.
+
+    None where every strategy costs the same.
+    """
     from matplotlib.figure import Figure
 
     points = _points(result)
-    if len(points) < 2:
+    if len({round(point.cost, 1) for point in points}) < 2:
         return None
     figure = Figure(figsize=(8.0, 5.2), layout="constrained")
     axes = figure.subplots()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.__main__ import main
 from analysis.ablation import ablation
+from analysis.earlier import recall
 from analysis.records import StudyError, load_study
 from tests.analysis.study_writer import StudyWriter
 
@@ -205,3 +207,26 @@ def test_a_planned_run_that_has_not_begun_counts_as_missing(tmp_path: Path) -> N
     assert sum(key.strategy == "cot" for key in loaded.planned) == sum(
         key.strategy == "direct" for key in loaded.planned
     )
+
+
+def test_nothing_is_made_again_unless_something_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv, out = tmp_path / "runs.csv", tmp_path / "out"
+    csv.write_bytes((ROOT / "tests/analysis/data/tiny.csv").read_bytes())
+
+    def start() -> str:
+        assert main([str(csv), "--out", str(out), "--resamples", "200"]) == 0
+        return capsys.readouterr().out
+
+    first = start()
+    numbers = (out / "analysis.json").stat().st_mtime_ns
+    again = start()
+    assert (out / "analysis.json").stat().st_mtime_ns == numbers
+    assert again == first.replace("Written:", "Unchanged since it was written:")
+    csv.write_text(csv.read_text().replace("constant", "changed"))
+    assert "changed" in start()
+    wanted = json.loads((out / "made.json").read_text())["fingerprint"]
+    assert recall(out, wanted) is not None
+    (out / "report.html").unlink()
+    assert recall(out, wanted) is None
