@@ -39,7 +39,7 @@ def judging_over_ideal() -> float:
     results = [{"point_id": number, "score": 4, "reason": "so"} for number in range(1, 1 + len(POINTS))]
     reply = json.dumps({"evaluation_results": results})
     with process(LATENCY_S, reply) as base_url, tempfile.TemporaryDirectory() as folder:
-        run = _run(Path(folder, "run"), base_url)
+        run = _run(Path(folder), base_url)
         [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
@@ -79,7 +79,7 @@ def _run(folder: Path, base_url: str) -> Run:
     from imug_tts.engine import Arm, Run
     from imug_tts.recorded import AbsentModel, Recorded
 
-    image, *drawn = _pictures(1 + SAMPLES)
+    image, *drawn = _pictures(folder / "outputs")
     answers: dict[tuple[str, int], Part] = {
         (f"speed/judging/{number}", 1): picture for number, picture in enumerate(drawn)
     }
@@ -89,15 +89,22 @@ def _run(folder: Path, base_url: str) -> Run:
         benchmark=_OneImageEach(image),
         roles={"scorer": OpenAIChat(base_url=base_url, model="fake", concurrency=AT_ONCE)},
     )
-    return Run(arm=arm, folder=folder, identity={}, config={})
+    return Run(arm=arm, folder=folder / "run", identity={}, config={})
 
 
-def _pictures(count: int) -> list[Image]:
-    """Pictures of noise, 64 x 64, each another: PNGs of 12 kB."""
+def _pictures(folder: Path) -> list[Image]:
+    """Files of noise, 64 x 64, each another, of 12 kB: answers that are scored afterwards are files."""
     import numpy as np
 
+    folder.mkdir()
     random = np.random.default_rng(0)
-    return [Image.from_pixels(random.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(count)]
+    pictures = []
+    for number in range(1 + SAMPLES):
+        drawn = Image.from_pixels(random.integers(0, 256, (64, 64, 3), np.uint8))
+        path = folder / f"{number}.png"
+        path.write_bytes(drawn.read())
+        pictures.append(Image(drawn.sha256, path))
+    return pictures
 
 
 if __name__ == "__main__":

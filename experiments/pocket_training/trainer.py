@@ -1,7 +1,7 @@
-"""The training loop: data-parallel processes of one thread, a budget of steps, checkpoints that survive a kill.
+"""The training loop: processes of one thread, a budget of steps, checkpoints that survive a kill.
 
-The share of the budget that is spent sets the learning rate and when the on-policy verifier phase begins. Steps, not
-minutes, are counted: a busy or slower machine makes the same weights, later.
+The share of the budget that is spent sets the learning rate and when the on-policy verifier phase begins.
+Steps, not minutes, are counted: a busy or slower machine makes the same weights, later.
 """
 
 from __future__ import annotations

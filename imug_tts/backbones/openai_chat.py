@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,13 +159,11 @@ class OpenAIChat(Endpoint):
 
         The errors of the client are not chained: they hold the request with its headers.
         """
-        import httpx2
-        import openai
-
+        client, (openai, httpx) = self._client(), _libraries()
         try:
             # Typed parameters and results would triple what a call costs in processor time.
-            response = self._client().post(
-                "/chat/completions", content=body, cast_to=httpx2.Response, options={"headers": _JSON}
+            response = client.post(
+                "/chat/completions", content=body, cast_to=httpx.Response, options={"headers": _JSON}
             )
         except openai.APITimeoutError:
             raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
@@ -197,6 +195,8 @@ class OpenAIChat(Endpoint):
 
     def _client(self) -> Any:
         """One `openai.OpenAI` for all threads. Its own retries are off: ours are counted."""
+        if self._opened:
+            return self._opened[0]
         from openai import OpenAI
 
         with self._opening:
@@ -206,6 +206,15 @@ class OpenAIChat(Endpoint):
                 weakref.finalize(self, client.close)
                 self._opened.append(client)
             return self._opened[0]
+
+
+@cache
+def _libraries() -> tuple[Any, Any]:
+    """The client and what it stands on. An import statement in every call would have threads wait in line."""
+    import httpx2
+    import openai
+
+    return openai, httpx2
 
 
 def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:

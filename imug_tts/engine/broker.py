@@ -155,6 +155,8 @@ class Broker:
 
     async def _settle(self) -> None:
         """Return when a batch is (half) full, or no new call came for a few turns of the loop."""
+        if self._max_batch == 1:
+            return  # a call alone is a full batch
         idle = 0
         seen = self._num_waiting()
         while idle < _IDLE_TURNS and not self._full():
