@@ -32,7 +32,6 @@ from imug_tts.configuration import (
     refuse_secrets,
 )
 from imug_tts.contracts import ConfigurationError
-from imug_tts.scoring import Scoring
 from imug_tts.strategies import is_oracle, label
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -76,8 +75,7 @@ def keys(config: Mapping[str, Any]) -> set[str]:
 def knobs_of(cls: type) -> dict[str, object]:
     """A component's knobs with their defaults; parts that it is handed have none."""
     defaults = {f.name: f.default for f in fields(cls) if f.init} if is_dataclass(cls) else {}
-    handed = (MISSING, Scoring())
-    return {name: default for name, default in defaults.items() if default not in handed}
+    return {name: default for name, default in defaults.items() if default is not MISSING}
 
 
 def plain(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final, get_args
 
@@ -46,7 +46,7 @@ class PocketWorld:
     seed: int = 0
     num_samples: int = 300
     classes: Sequence[TaskClass] = TASK_CLASSES
-    scoring: Scoring = Scoring()
+    scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
