@@ -212,7 +212,7 @@ def test_the_lists_of_an_experiment_can_be_replaced(shell: Shell) -> None:
 def test_turns_that_are_not_scored_show_in_the_exit_status(shell: Shell) -> None:
     broken = shell.paint("backbone.broken=true", "output=here")
     assert broken.returncode == 1
-    assert "turns are not scored" in broken.stderr
+    assert "turns are missing" in broken.stderr
     assert "failed" in broken.stderr
 
 
