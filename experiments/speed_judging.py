@@ -1,29 +1,31 @@
-"""Figure of image scoring: a judge of fixed latency on this machine, asked by a whole run through the engine.
+"""Figures of scoring: by a judge of fixed latency, asked by a whole run through the engine, and by rule.
 
-`experiments/speed.py` holds it to its target; this file alone measures it:
-
-    python experiments/speed_judging.py
+`experiments/speed.py image_judging rule_scoring_s` measures them beside their targets.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from imug_tts.contracts import Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.scoring import mcq
+from imug_tts.scoring.grid import score_grid
 from imug_tts.scoring.image import score_image
 from tests.chat_server import process
 
 if TYPE_CHECKING:
     from imug_tts.engine import Run
 
-__all__ = ["judging_over_ideal"]
+__all__ = ["judging_over_ideal", "rule_scoring_s"]
 
 SAMPLES = 2000
 LATENCY_S = 0.02
@@ -44,6 +46,45 @@ def judging_over_ideal() -> float:
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
     return summary.seconds / (SAMPLES * LATENCY_S / AT_ONCE)
+
+
+def rule_scoring_s() -> float:
+    """Seconds to score the questions and drawings of the full benchmark by rule, and to summarise them."""
+    from imug_tts.benchmarks.imug import Imug
+    from imug_tts.benchmarks.imug.scores import read_scores, write_scores
+    from imug_tts.benchmarks.imug.summary import official_summary, summary_with_missing
+    from imug_tts.benchmarks.imug.synthetic import FULL_SIZE, synthetic_samples
+    from imug_tts.benchmarks.imug.writing import write_data
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_data(folder / "data", synthetic_samples(FULL_SIZE, 0, 64))
+        samples = Imug(root=folder / "data").samples()
+        started = time.perf_counter()
+        write_scores(folder, "model", list(_scored_by_rule(samples)))
+        scores = read_scores(folder / "model")
+        official_summary(scores).write(folder)
+        summary_with_missing(scores, samples).write(folder, "summary_with_missing")
+        return time.perf_counter() - started
+
+
+def _scored_by_rule(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    """Records of all questions, answered with two letters, and of all drawings of cubes."""
+    drawing = _noise(np.random.default_rng(0))
+    for sample in samples:
+        place = {"domain": sample.domain, "task": sample.task, "sample_id": sample.sample_id}
+        for question in sample.questions:
+            if question.modality == "text":
+                expected = "".join(letter for letter in question.key["answer"] if letter in "ABCDEFG")
+                score = Score(value=mcq.official("A, B", expected), detail={"expected": expected})
+            elif "grid" in question.key:
+                score = score_grid(
+                    drawing, question.key["grid"], len(question.key["evaluation_points"]), "official"
+                )
+            else:
+                continue
+            scored = {"outcome": "scored", "score": score.value, "score_detail": score.detail}
+            yield {**place, "turn": question.number, "modality": question.modality, **scored}
 
 
 @dataclass(frozen=True)
@@ -94,18 +135,16 @@ def _run(folder: Path, base_url: str) -> Run:
 
 def _pictures(folder: Path) -> list[Image]:
     """Files of noise, 64 x 64, each another, of 12 kB: answers that are scored afterwards are files."""
-    import numpy as np
-
     folder.mkdir()
     random = np.random.default_rng(0)
     pictures = []
     for number in range(1 + SAMPLES):
-        drawn = Image.from_pixels(random.integers(0, 256, (64, 64, 3), np.uint8))
+        drawn = _noise(random)
         path = folder / f"{number}.png"
         path.write_bytes(drawn.read())
         pictures.append(Image(drawn.sha256, path))
     return pictures
 
 
-if __name__ == "__main__":
-    sys.exit(print(f"judging_over_ideal {judging_over_ideal():8.3f}"))
+def _noise(random: np.random.Generator) -> Image:
+    return Image.from_pixels(random.integers(0, 256, (64, 64, 3), np.uint8))
