@@ -53,7 +53,8 @@ def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
     from imug_tts.benchmarks.imug.outputs import write_outputs
     from imug_tts.benchmarks.imug.reading import find_data
 
-    turns, outputs = read_turns(run), outputs_of_run(run)
+    turns = read_turns(run)
+    outputs = outputs_of_run(run, turns)
     benchmark = (record for _, record in read_objects(find_data(root) / "benchmark.jsonl"))
     write_outputs(folder, benchmark, outputs)
     if any(turn["outcome"] == "scored" for turn in turns):
@@ -73,16 +74,17 @@ def read_turns(run: Path) -> list[Record]:
         ) from error
 
 
-def outputs_of_run(run: Path) -> Outputs:
-    """What a run answered, and why it did not. Raises ConfigurationError when it is no run."""
+def outputs_of_run(run: Path, turns: Sequence[Record]) -> Outputs:
+    """What a run of these records answered, and why it did not.
+
+    Raises:
+        ConfigurationError: the folder is no run's.
+    """
     from imug_tts.benchmarks.imug.outputs import Outputs
     from imug_tts.engine import Transcript
 
     answers = Transcript.of_run(run).answers
-    tried = {
-        (f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]): turn
-        for turn in read_turns(run)
-    }
+    tried = {(f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]): turn for turn in turns}
     failures = {key: turn["error"] or turn["outcome"] for key, turn in tried.items() if key not in answers}
     return Outputs(answers=answers, failures=failures)
 

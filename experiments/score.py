@@ -68,7 +68,7 @@ def _run(config: Config, model: str, folder: Path) -> Run:
     benchmark = configuration.build_benchmark(config["benchmark"], config["scoring"])
     scorer = configuration.build_scorer(config["judge"])
     outputs = _outputs(Path(config["outputs"]), benchmark.samples())
-    transcript = Transcript(run=model, strategy=model, benchmark=None, answers=outputs.answers)
+    transcript = Transcript(run=model, benchmark=None, answers=outputs.answers)
     arm = Arm(
         backbone=AbsentModel(identity=f"recorded:{transcript.identity}"),
         strategy=Recorded(name=model, answers=outputs.answers, failures=outputs.failures),
@@ -87,7 +87,9 @@ def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
 
     if not folder.is_dir():
         raise ConfigurationError(f"outputs: there is no folder {folder}")
-    return outputs_of_run(folder) if (folder / "manifest.json").exists() else read_outputs(folder, samples)
+    if (folder / "manifest.json").exists():
+        return outputs_of_run(folder, read_turns(folder))
+    return read_outputs(folder, samples)
 
 
 def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:

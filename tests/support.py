@@ -170,9 +170,7 @@ def within(
         root = TurnScope.root(
             brokers=brokers,
             run_seed=seed,
-            sample=turn.sample,
-            turn=turn.number,
-            modality=turn.modality,
+            turn=turn,
             budget=budget or Budget(),
         )
         try:

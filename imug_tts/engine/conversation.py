@@ -63,9 +63,7 @@ class Conversation:
         scope = TurnScope.root(
             brokers={"generator": broker},
             run_seed=self._seed,
-            sample=turn.sample,
-            turn=turn.number,
-            modality=turn.modality,
+            turn=turn,
             budget=self._budget,
         )
         try:

@@ -59,9 +59,7 @@ class Player:
         scope = TurnScope.root(
             brokers=self._brokers,
             run_seed=arm.seed,
-            sample=sample.name,
-            turn=question.number,
-            modality=question.modality,
+            turn=turn,
             budget=arm.budget,
         )
         response: Response | None = None

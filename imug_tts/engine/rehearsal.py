@@ -114,9 +114,7 @@ def _scope(brokers: Mapping[ModelRole, Broker], turn: Turn, budget: Budget) -> T
     return TurnScope.root(
         brokers=brokers,
         run_seed=0,
-        sample=turn.sample,
-        turn=turn.number,
-        modality=turn.modality,
+        turn=turn,
         budget=budget,
     )
 

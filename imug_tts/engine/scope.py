@@ -18,7 +18,7 @@ from imug_tts.contracts import (
     OutOfBudget,
     Sampling,
 )
-from imug_tts.dialogue import Message, Modality
+from imug_tts.dialogue import Message, Modality, Turn
 from imug_tts.engine.broker import Answer, Broker, Call
 from imug_tts.prompts import load
 
@@ -138,18 +138,16 @@ class TurnScope:
         *,
         brokers: Mapping[ModelRole, Broker],
         run_seed: int,
-        sample: str,
-        turn: int,
-        modality: Modality,
+        turn: Turn,
         budget: Budget,
     ) -> TurnScope:
         """The scope of a turn as a whole, with a ledger of its own."""
         return cls(
             brokers=brokers,
             run_seed=run_seed,
-            sample=sample,
-            turn=turn,
-            modality=modality,
+            sample=turn.sample,
+            turn=turn.number,
+            modality=turn.modality,
             ledger=Ledger(),
             purse=_Purse({"image": budget.images, "text": budget.texts}),
         )

@@ -22,7 +22,6 @@ class Transcript:
     """The answers of one run, by sample name and turn number. Turns that were not answered are absent."""
 
     run: str
-    strategy: str
     benchmark: str | None
     """Identity of the benchmark; None where the source does not say."""
     answers: Mapping[tuple[str, int], Part]
@@ -39,7 +38,6 @@ class Transcript:
             manifest = json.loads(path.read_bytes())
             return cls(
                 run=manifest["run"],
-                strategy=manifest["strategy"],
                 benchmark=manifest["benchmark"],
                 answers=dict(_answers(folder)),
             )

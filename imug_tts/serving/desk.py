@@ -98,9 +98,7 @@ class Desk:
         scope = TurnScope.root(
             brokers=self._brokers,
             run_seed=served.seed,
-            sample=turn.sample,
-            turn=turn.number,
-            modality=turn.modality,
+            turn=turn,
             budget=served.budget,
         )
         return await served.strategy.respond(turn, scope)

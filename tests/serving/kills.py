@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.crash.killing import journaled_calls
 from tests.infer_servers import stats
 
 __all__ = ["Killed", "play_with_kills", "run_command"]
@@ -28,7 +29,7 @@ class Killed:
     planned: int
     scored: int
     calls: int
-    journaled: Counter[str]
+    journaled: Counter[bytes]
 
 
 def run_command(output: Path, urls: Sequence[str], *knobs: str) -> list[str]:
@@ -49,7 +50,7 @@ def play_with_kills(output: Path, urls: Sequence[str], *knobs: str, kills: int, 
         planned=summary["planned"],
         scored=summary["scored"],
         calls=_calls(urls),
-        journaled=_journaled(output),
+        journaled=journaled_calls(output / "journal"),
     )
 
 
@@ -68,11 +69,3 @@ def _start_and_kill(command: Sequence[str], urls: Sequence[str], moment: random.
 
 def _calls(urls: Sequence[str]) -> int:
     return sum(stats(url).total() for url in urls)
-
-
-def _journaled(output: Path) -> Counter[str]:
-    """How often each call stands in the journal's segments, torn last lines left out."""
-    lines: list[bytes] = []
-    for segment in (output / "journal" / "calls").iterdir():
-        lines += segment.read_bytes().rpartition(b"\n")[0].splitlines()
-    return Counter(line.split(b" ")[1].decode() for line in lines)
