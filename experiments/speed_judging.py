@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imug_tts.backbones.http import HttpClient
 from imug_tts.contracts import Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.scoring import mcq
@@ -40,12 +43,25 @@ def judging_over_ideal() -> float:
 
     results = [{"point_id": number, "score": 4, "reason": "so"} for number in range(1, 1 + len(POINTS))]
     reply = json.dumps({"evaluation_results": results})
+    ideal_s = SAMPLES * LATENCY_S / AT_ONCE
     with process(LATENCY_S, reply) as base_url, tempfile.TemporaryDirectory() as folder:
+        bare_s = _bare_s(base_url)
         run = _run(Path(folder), base_url)
         [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
-    return summary.seconds / (SAMPLES * LATENCY_S / AT_ONCE)
+    print(f"  {AT_ONCE} threads that only send and receive: {bare_s / ideal_s:.2f}", file=sys.stderr)
+    return summary.seconds / ideal_s
+
+
+def _bare_s(base_url: str) -> float:
+    """Seconds that as many calls take without an engine: what is left to the machine and its HTTP."""
+    client = HttpClient(timeout_s=60, proxies=False)
+    body = json.dumps({"model": "fake", "messages": 32_000 * "x"}).encode()
+    started = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(lambda _: client.send("POST", base_url, body=body), range(SAMPLES)))
+    return time.perf_counter() - started
 
 
 def rule_scoring_s() -> float:

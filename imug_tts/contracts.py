@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from imug_tts.dialogue import Message, Modality, Part, Response, Sample, Turn, Verdict
@@ -96,7 +97,7 @@ class Cost:
     dollars: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(**{name: getattr(self, name) + getattr(other, name) for name in _COSTS})
+        return Cost(**{name: a + b for name, a, b in zip(_COSTS, _values(self), _values(other), strict=True)})
 
     def behind_a_shared_prompt(self) -> Cost:
         """The cost of a call whose prompt another call has paid for."""
@@ -104,10 +105,11 @@ class Cost:
         return replace(self, prompt_tokens=0, cached_tokens=shared)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _COSTS}
+        return dict(zip(_COSTS, _values(self), strict=True))
 
 
 _COSTS: Final = tuple(f.name for f in fields(Cost))
+_values: Final = attrgetter(*_COSTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,8 @@ class ChatServer:
         return True
 
 
-async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+def _packed(reply: Reply) -> bytes:
+    """The bytes of a reply."""
     content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
     lines = [
         f"HTTP/1.1 {reply.status} X",
@@ -110,7 +111,11 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
         "Content-Type: application/json",
     ]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + content)
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    writer.write(_packed(reply))
     await writer.drain()
 
 
@@ -156,11 +161,34 @@ def process(delay_s: float, text: str) -> Iterator[str]:
         server.stdout.close()
 
 
+class _Fixed(asyncio.Protocol):
+    """Replies the same bytes to every call of one connection, after a fixed delay, and reads none of it."""
+
+    def __init__(self, delay_s: float, reply: bytes) -> None:
+        self._delay_s, self._reply, self._left = delay_s, reply, 0
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if not self._left:  # a call begins; heads come in one piece
+            head, _, data = data.partition(b"\r\n\r\n")
+            start = head.lower().index(b"content-length:") + 15
+            self._left = int(head[start:].split(b"\r\n")[0])
+        self._left -= len(data)
+        if not self._left:
+            assert self._transport is not None
+            asyncio.get_running_loop().call_later(self._delay_s, self._transport.write, self._reply)
+
+
 async def _serve_for_ever(delay_s: float, text: str) -> None:
-    server = ChatServer(lambda number, body: completion(text, delay_s=delay_s))
-    async with await server.start() as running:
-        print(server.base_url, flush=True)
-        await running.serve_forever()
+    reply = _packed(completion(text))
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Fixed(delay_s, reply), "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

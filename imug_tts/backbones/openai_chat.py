@@ -10,13 +10,13 @@ import base64
 import json
 import os
 import time
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Final
 
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response
 from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
 from imug_tts.contracts import (
     BackboneError,
@@ -31,9 +31,6 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.infer_protocol import shortened
 
-if TYPE_CHECKING:
-    from openai import APIStatusError
-
 __all__ = ["Endpoint", "OpenAIChat"]
 
 _VERSION: Final = "1"
@@ -41,7 +38,6 @@ _PROBE_S: Final = 10.0
 _SIGNATURES: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
-_JSON: Final = {"Content-Type": "application/json"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
@@ -87,10 +83,17 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenAIChat(Endpoint):
-    """A model that reads text and images and writes text, called through the official client."""
+    """A model that reads text and images and writes text."""
 
-    _opened: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
-    _opening: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _client: HttpClient = field(init=False, repr=False, compare=False)
+    _slots: SimpleQueue[int] = field(default_factory=SimpleQueue, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        client = HttpClient(timeout_s=self.timeout_s, proxies=True)
+        object.__setattr__(self, "_client", client)
+        for slot in range(self.concurrency):
+            self._slots.put(slot)
 
     @property
     def identity(self) -> str:
@@ -105,7 +108,8 @@ class OpenAIChat(Endpoint):
             seeds="best_effort" if self.send_seed else "none",
             logits=False,
             max_batch=1,
-            concurrent_batches=self.concurrency,
+            # As many again are prepared, or read, while those of the others are in flight.
+            concurrent_batches=2 * self.concurrency,
         )
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
@@ -122,14 +126,20 @@ class OpenAIChat(Endpoint):
 
     def unreachable(self) -> dict[str, str]:
         """The endpoint, when it does not list its models, or not this one, and why."""
-        import openai
-
         try:
-            models = [model.id for model in self._client().with_options(timeout=_PROBE_S).models.list()]
-        except openai.NotFoundError:
+            response = self._client.send(
+                "GET", f"{self._url}/models", headers=self._headers, timeout_s=_PROBE_S
+            )
+        except HttpFailure as error:
+            return {self.base_url: str(error)}
+        if response.status == 404:
             return {}  # it answers, and has no list
-        except openai.OpenAIError as error:
-            return {self.base_url: self._without_key(str(error))}
+        if response.status != 200:
+            return {self.base_url: str(self._refused(response))}
+        try:
+            models = [str(model["id"]) for model in json.loads(response.body)["data"]]
+        except (ValueError, LookupError, TypeError):
+            return {self.base_url: self._without_key(f"GET /models is no list of models: {response.text}")}
         if self.model in models or f"models/{self.model}" in models:  # Gemini's form
             return {}
         return {self.base_url: f"it serves {', '.join(models) or 'no model'}, and not {self.model}"}
@@ -155,36 +165,37 @@ class OpenAIChat(Endpoint):
         return {**body, "seed": seed % 2**31} if self.send_seed else body
 
     def _attempt(self, body: bytes) -> Candidate:
-        """One call.
-
-        The errors of the client are not chained: they hold the request with its headers.
-        """
-        client, (openai, httpx) = self._client(), _libraries()
+        """One call."""
+        slot = self._slots.get()
         try:
-            # Typed parameters and results would triple what a call costs in processor time.
-            response = client.post(
-                "/chat/completions", content=body, cast_to=httpx.Response, options={"headers": _JSON}
+            response = self._client.send(
+                "POST", f"{self._url}/chat/completions", body=body, headers=self._headers
             )
-        except openai.APITimeoutError:
+        except Late:
             raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
-        except openai.APIConnectionError as error:
-            raise Transient(self._failure(f"no connection: {error.__cause__ or error}")) from None
-        except openai.APIStatusError as error:
-            if error.code in _REFUSALS:
+        except HttpFailure as error:
+            raise Transient(self._failure(str(error))) from None
+        finally:
+            self._slots.put(slot)
+        if response.status != 200:
+            if _error_of(response).get("code") in _REFUSALS:
                 return Candidate(output=None, finish="refused")
-            raise self._status_failure(error) from None
+            raise self._status_failure(response)
         try:
-            return _read(response.json())
+            return _read(json.loads(response.body))
         except (ValueError, LookupError, TypeError, AttributeError):
             raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
 
-    def _status_failure(self, error: APIStatusError) -> BackboneError | Transient:
-        status = error.status_code
-        advice = f" (the key is read from ${self.api_key_env})" if status in (401, 403) else ""
-        failure = self._failure(f"HTTP status {status}{advice}: {error.message}")
-        if not is_retryable_status(status):
+    def _status_failure(self, response: Response) -> BackboneError | Transient:
+        failure = self._refused(response)
+        if not is_retryable_status(response.status):
             return failure
-        return Transient(failure, retry_after_s=retry_after_s(error.response.headers))
+        return Transient(failure, retry_after_s=retry_after_s(response.headers))
+
+    def _refused(self, response: Response) -> BackboneError:
+        advice = f" (the key is read from ${self.api_key_env})" if response.status in (401, 403) else ""
+        said = _error_of(response).get("message") or response.text
+        return self._failure(f"HTTP status {response.status}{advice}: {said}")
 
     def _failure(self, what: str) -> BackboneError:
         """A failure without the key, whatever an endpoint echoes."""
@@ -193,28 +204,25 @@ class OpenAIChat(Endpoint):
     def _without_key(self, said: str) -> str:
         return shortened(said.replace(self.api_key, "[key]") if self.api_key else said)
 
-    def _client(self) -> Any:
-        """One `openai.OpenAI` for all threads. Its own retries are off: ours are counted."""
-        if self._opened:
-            return self._opened[0]
-        from openai import OpenAI
+    @property
+    def _url(self) -> str:
+        return self.base_url.rstrip("/")
 
-        with self._opening:
-            if not self._opened:
-                options: dict[str, Any] = {"timeout": self.timeout_s, "max_retries": 0}
-                client = OpenAI(base_url=self.base_url, api_key=self.api_key or "none", **options)
-                weakref.finalize(self, client.close)
-                self._opened.append(client)
-            return self._opened[0]
+    @property
+    def _headers(self) -> dict[str, str]:
+        """The key is read at every call, and kept nowhere."""
+        key = self.api_key
+        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
-@cache
-def _libraries() -> tuple[Any, Any]:
-    """The client and what it stands on. An import statement in every call would have threads wait in line."""
-    import httpx2
-    import openai
-
-    return openai, httpx2
+def _error_of(response: Response) -> dict[str, Any]:
+    """What a response says of its failure; empty when it says it in another form."""
+    try:
+        answer = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else {}
 
 
 def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:

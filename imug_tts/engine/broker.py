@@ -3,6 +3,9 @@
 A call waits on the broker's list; when the event loop has nothing else to do, or a batch is full,
 everything that waits and can go together is handed to the backbone in a worker thread. Calls of
 one history become one request with several seeds. Results are keyed by call, never by order.
+
+For a backbone that takes one call at a time nothing has to be gathered: its calls go into the workers'
+queue, where a worker that is done finds the next one, however busy the event loop is.
 """
 
 from __future__ import annotations
@@ -96,6 +99,8 @@ class Broker:
         self._futures: dict[str, asyncio.Future[Candidate]] = {}
         self._flushers: list[asyncio.Task[None]] = []
         self._num_flushers = backbone.capabilities.concurrent_batches
+        self._handed_out: set[asyncio.Future[_Generated]] = set()
+        """Calls alone that are with the workers or in their queue."""
         self._stopping = False
         self._workers = ThreadPoolExecutor(self._num_flushers, thread_name_prefix="backbone")
 
@@ -120,14 +125,17 @@ class Broker:
     async def stop(self) -> None:
         """Finish and journal the batches in flight; hand out no more."""
         self._stopping = True
-        await asyncio.gather(*self._flushers, return_exceptions=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*self._flushers, *self._handed_out, return_exceptions=True)
         for future in self._futures.values():
             future.cancel()
-        self._workers.shutdown()
 
     def _enqueue(self, call_id: str, call: Call) -> asyncio.Future[Candidate]:
         future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
         self._futures[call_id] = future
+        if self._max_batch == 1:
+            self._hand_out_alone(call_id, call)
+            return future
         group = _Group(call.modality, call.sampling, call.yes_no)
         self._waiting.setdefault(group, {})[call_id] = call
         if len(self._flushers) == self._num_flushers:
@@ -135,6 +143,19 @@ class Broker:
         if len(self._flushers) < self._num_flushers:
             self._flushers.append(asyncio.create_task(self._flush_until_empty()))
         return future
+
+    def _hand_out_alone(self, call_id: str, call: Call) -> None:
+        if self._stopping:
+            return
+        batch = self._hand_out({call_id: call})
+
+        def finish(generated: asyncio.Future[_Generated]) -> None:
+            self._handed_out.discard(generated)
+            if not generated.cancelled():  # it is when this broker stopped before a worker was free
+                self._finish(batch)
+
+        self._handed_out.add(batch.generated)
+        batch.generated.add_done_callback(finish)
 
     async def _flush_until_empty(self) -> None:
         """Run batch after batch; the next one is computed while results of the last are written.
@@ -155,8 +176,6 @@ class Broker:
 
     async def _settle(self) -> None:
         """Return when a batch is (half) full, or no new call came for a few turns of the loop."""
-        if self._max_batch == 1:
-            return  # a call alone is a full batch
         idle = 0
         seen = self._num_waiting()
         while idle < _IDLE_TURNS and not self._full():
@@ -181,6 +200,9 @@ class Broker:
         calls = {call_id: waiting.pop(call_id) for call_id in list(waiting)[: self._max_batch]}
         if not waiting:
             del self._waiting[group]
+        return self._hand_out(calls)
+
+    def _hand_out(self, calls: dict[str, Call]) -> _Batch:
         ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
         return _Batch(calls, ids, loop.run_in_executor(self._workers, self._generate, requests))

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imug_tts.contracts import Cost, ModelRole
 from imug_tts.dialogue import Sample
@@ -27,6 +27,8 @@ from imug_tts.strategies import is_oracle, label
 from imug_tts.tracking import PlannedRun, Tracker
 
 __all__ = ["Run", "Summary", "execute"]
+
+_LEAST_IN_FLIGHT: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,8 @@ def execute(
 
     Args:
         journal: the folder of finished calls, shared by the runs.
-        in_flight: dialogues at a time; by default twice what the models of a run take at once, so that
-            some calls are prepared while others are computed.
+        in_flight: dialogues at a time; by default twice what the models of a run take at once, and no
+            less than 32, so that calls are prepared while others are computed.
 
     Raises:
         ConfigurationError: before any compute, with what to change.
@@ -141,12 +143,9 @@ class _Job:
             self.finish()
         return missing
 
-    async def take(
-        self, index: int, player: Player, records: Sequence[dict[str, Any]], journal: Journal
-    ) -> None:
+    def take(self, index: int, player: Player, records: Sequence[dict[str, Any]], journal: Journal) -> None:
         """Keep a played dialogue; its records last, so that they never name an image that is not there."""
-        # The loop does not wait for the disk: opening a file costs a millisecond on some.
-        await asyncio.to_thread(self.store.keep_images, player.images, journal)
+        self.store.keep_images(player.images, journal)
         self._spent += player.spent
         for record in self.store.add(index, records):
             self._tracker.turn(record, replayed=False)
@@ -184,7 +183,7 @@ class _Session:
     def __init__(self, jobs: Sequence[_Job], journal: Path, in_flight: int | None) -> None:
         self._jobs = jobs
         self._journal_folder = journal
-        self._in_flight = in_flight or 2 * max(_calls_at_once(job.arm) for job in jobs)
+        self._in_flight = in_flight or max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(job.arm) for job in jobs))
         self._brokers: dict[int, Broker] = {}
 
     async def play(self) -> bool:
@@ -213,7 +212,7 @@ class _Session:
         for job, index in todo:  # the workers share one iterator
             player = Player(job.arm, job.samples[index], self._brokers_of(job.arm))
             records = await player.play()
-            await job.take(index, player, records, self._journal)
+            job.take(index, player, records, self._journal)
 
     @cached_property
     def _journal(self) -> Journal:

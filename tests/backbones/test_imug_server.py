@@ -191,7 +191,7 @@ def test_what_fails_once_is_asked_again(fault: Fault) -> None:
         ("status", "HTTP status 500: .*Inference failed"),
         ("truncated", "not a whole PNG"),
         ("garbage", "not JSON: '<html>Bad gateway"),
-        ("hang_up", "disconnected"),
+        ("hang_up", "closed connection without response"),
         ("empty", "`response` has no image"),
     ],
 )

@@ -114,7 +114,7 @@ def test_what_an_outage_left_is_asked_at_the_next_start_and_nothing_else(tmp_pat
 def test_the_verifier_is_the_endpoint_and_the_scorer_may_be_another() -> None:
     judge = OpenAIJudge(base_url="https://example.org/v1", model="gpt", concurrency=3)
     assert (judge.verifier.base_url, judge.verifier.model) == ("https://example.org/v1", "gpt")
-    assert judge.verifier.capabilities.concurrent_batches == 3
+    assert judge.verifier.concurrency == 3
     scorer = build_scorer({"name": "openai", "model": "gpt", "base_url": "https://example.org/v1"})
     assert scorer == OpenAIJudge(base_url="https://example.org/v1", model="gpt").verifier
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 import time
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-import httpx2
-
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, Unreached
 from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
 from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
 from imug_tts.contracts import (
@@ -34,9 +32,7 @@ from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, r
 __all__ = ["ImugServerBackbone"]
 
 _VERSION: Final = "1"
-_CONNECT_S: Final = 10.0
 _PROBE_S: Final = 5.0
-_MAX_RESPONSE_BYTES: Final = 256 << 20
 
 
 class _Unreachable(ServerFailure):
@@ -75,15 +71,14 @@ class ImugServerBackbone:
     """How long all servers may be failing before calls fail without being made."""
 
     _pool: ServerPool = field(init=False, repr=False, compare=False)
-    _client: httpx2.Client = field(init=False, repr=False, compare=False)
+    _client: HttpClient = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         urls = tuple(_base(url) for url in self.urls)
         self._check(urls)
         object.__setattr__(self, "urls", urls)
         object.__setattr__(self, "outputs", tuple(self.outputs))
-        client = _client(self.timeout_s)
-        weakref.finalize(self, client.close)
+        client = HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
         probe = partial(_out_of_order, client)
         pool = ServerPool(urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
         object.__setattr__(self, "_client", client)
@@ -154,43 +149,30 @@ class ImugServerBackbone:
     def _infer(self, url: str, request: Request) -> _Reply:
         """One call to one server."""
         started = time.perf_counter()
-        try:
-            body = self._post(url, request, started)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            failure = BackboneError(f"{url} cannot be reached: {_said(error)}")
-            raise _Unreachable(failure, down=True) from error
-        except httpx2.TimeoutException as error:
-            late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
-            raise ServerFailure(late, down=True) from error
-        except httpx2.HTTPError as error:
-            raise ServerFailure(BackboneError(f"{url}: {_said(error)}")) from error
-        return _Reply(url, body, time.perf_counter() - started)
-
-    def _post(self, url: str, request: Request, started: float) -> bytes:
-        """The body of a response with status 200."""
         body = RequestBody(
             history=request.history, modality=request.modality, temperature=request.sampling.temperature
         )
         # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
-        headers = {"content-type": "application/json", "content-length": str(len(body))}
-        with self._client.stream("POST", f"{url}/infer", content=body, headers=headers) as response:
-            received = bytearray()
-            for piece in response.iter_bytes():
-                received += piece
-                if len(received) > _MAX_RESPONSE_BYTES:
-                    raise BackboneError(f"{url}: the response has more than {_MAX_RESPONSE_BYTES} bytes")
-                if time.perf_counter() - started > self.timeout_s:
-                    raise httpx2.ReadTimeout("the response does not end")
-        if response.status_code != 200:
-            raise self._refused(url, response, received.decode(errors="replace"))
-        return bytes(received)
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        try:
+            response = self._client.send("POST", f"{url}/infer", body=body, headers=headers)
+        except Unreached as error:
+            raise _Unreachable(BackboneError(f"{url} cannot be reached: {error}"), down=True) from error
+        except Late as error:
+            late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
+            raise ServerFailure(late, down=True) from error
+        except HttpFailure as error:
+            raise ServerFailure(BackboneError(f"{url}: {error}")) from error
+        if response.status != 200:
+            raise self._refused(url, response)
+        return _Reply(url, response.body, time.perf_counter() - started)
 
-    def _refused(self, url: str, response: httpx2.Response, said: str) -> BackboneError | Transient:
-        failure = BackboneError(f"{url}: HTTP status {response.status_code}: {shortened(said)}")
-        if not is_retryable_status(response.status_code):
+    def _refused(self, url: str, response: Response) -> BackboneError | Transient:
+        failure = BackboneError(f"{url}: HTTP status {response.status}: {shortened(response.text)}")
+        if not is_retryable_status(response.status):
             return failure
         asked_s = retry_after_s(response.headers)
-        overloaded = response.status_code == 429 or asked_s is not None
+        overloaded = response.status == 429 or asked_s is not None
         return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
 
     def _check(self, urls: Sequence[str]) -> None:
@@ -207,29 +189,15 @@ class ImugServerBackbone:
                 raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
 
 
-def _out_of_order(client: httpx2.Client, url: str) -> str | None:
+def _out_of_order(client: HttpClient, url: str) -> str | None:
     """Why the server is not in order; None when it answers GET /health, in whatever words."""
     try:
-        response = client.get(f"{url}/health", timeout=_PROBE_S)
-    except httpx2.HTTPError as error:
-        return f"no answer to GET /health: {_said(error)}"
-    if is_retryable_status(response.status_code):
-        return f"GET /health: HTTP status {response.status_code}"
+        response = client.send("GET", f"{url}/health", timeout_s=_PROBE_S)
+    except HttpFailure as error:
+        return f"no answer to GET /health: {error}"
+    if is_retryable_status(response.status):
+        return f"GET /health: HTTP status {response.status}"
     return None
-
-
-def _client(timeout_s: float) -> httpx2.Client:
-    """A client that keeps its connections, and asks no proxy of the environment: servers stand nearby."""
-    return httpx2.Client(
-        timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
-        # Idle connections are given up before uvicorn, which official servers use, closes them after 5 s.
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0),
-        trust_env=False,
-    )
-
-
-def _said(error: Exception) -> str:
-    return shortened(str(error) or type(error).__name__)
 
 
 def _base(url: str) -> str:

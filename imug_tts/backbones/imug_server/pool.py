@@ -194,10 +194,13 @@ class ServerPool:
             self._changed.notify_all()
 
     def _given_up_at(self) -> float:
-        """When all servers will have been failing for too long; infinity while any works or is tried out."""
-        if any(server.rests_until is None or server.in_flight for server in self.servers):
-            return math.inf
-        return self._patience_s + max(server.failing_since or 0.0 for server in self.servers)
+        """When all servers will have been failing for too long; infinity while any works or is tried out.
+
+        A server whose last call succeeded works, even while it rests for the failures before.
+        """
+        since = [s.failing_since for s in self.servers if s.rests_until is not None and not s.in_flight]
+        failing = [start for start in since if start is not None]
+        return self._patience_s + max(failing) if len(failing) == len(self.servers) else math.inf
 
     def _all_failing(self) -> str:
         reasons = "; ".join(f"{server.url}: {server.reason}" for server in self.servers)

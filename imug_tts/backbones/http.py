@@ -1,0 +1,206 @@
+"""HTTP calls to model servers, from as many threads as there are calls in flight.
+
+Under hundreds of calls a second every library above `http.client` costs two to six times its processor
+time, all of it behind one lock (`experiments/speed.py image_judging`); what is needed of them is little.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import weakref
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from imug_tts.infer_protocol import shortened
+
+__all__ = ["HttpClient", "HttpFailure", "Late", "Response", "Unreached"]
+
+_CONNECT_S: Final = 10.0
+_KEPT_S: Final = 2.0
+"""Idle connections are given up before uvicorn, which official servers use, closes them after 5 s."""
+_PIECE_BYTES: Final = 1 << 20
+_MAX_BYTES: Final = 256 << 20
+
+
+class HttpFailure(Exception):
+    """No whole response came. Says why, and nothing of the request."""
+
+
+class Unreached(HttpFailure):
+    """No connection was made, so that no call was made."""
+
+
+class Late(HttpFailure):
+    """The response took longer than it may."""
+
+
+class Response(NamedTuple):
+    """A response of any status. Names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int | None
+
+
+class _Idle(NamedTuple):
+    connection: HTTPConnection
+    since: float
+
+
+class HttpClient:
+    """Keeps its connections, and is safe to share between threads. Follows no redirects, repeats nothing."""
+
+    def __init__(self, *, timeout_s: float, proxies: bool) -> None:
+        """One client for all threads.
+
+        Args:
+            timeout_s: how long a response may take, from the first byte sent to the last one read.
+            proxies: whether calls go through the proxies that the environment names.
+        """
+        self._timeout_s = timeout_s
+        self._proxies = proxies
+        self._idle: dict[_Origin, list[_Idle]] = {}
+        weakref.finalize(self, _close, self._idle)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """One call; `timeout_s` is the client's by default. An iterable body comes with its Content-Length.
+
+        Raises:
+            Unreached: there is no connection to be had.
+            Late: the response has not come, or not to its end.
+            HttpFailure: the connection broke, or the response is too large.
+        """
+        limit_s = timeout_s or self._timeout_s
+        origin, target = _split(url)
+        proxy = _proxy(origin) if self._proxies else None
+        connection = self._connection(origin, proxy, limit_s)
+        ends = time.monotonic() + limit_s
+        sent: dict[str, str] = {"User-Agent": "imug_tts", **(headers or {})}
+        if proxy is not None and origin.scheme == "http":
+            target, sent = url, {**sent, **_account(proxy)}
+        try:
+            connection.request(method, target, body, sent)
+            response = connection.getresponse()
+            received = _read(response, ends)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise Late("the response does not come") from None
+            if isinstance(error, HTTPException | OSError):
+                raise HttpFailure(_said(error)) from None
+            raise
+        if not response.will_close:
+            self._idle.setdefault(origin, []).append(_Idle(connection, time.monotonic()))
+        return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, received)
+
+    def _connection(self, origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
+        """A connection that was used a moment ago, or a new one."""
+        idle = self._idle.get(origin, [])
+        try:
+            connection, since = idle.pop()
+        except IndexError:
+            return _connected(origin, proxy, limit_s)
+        if time.monotonic() - since > _KEPT_S:
+            connection.close()
+            return self._connection(origin, proxy, limit_s)
+        connection.sock.settimeout(limit_s)
+        return connection
+
+
+def _close(kept: Mapping[_Origin, list[_Idle]]) -> None:
+    for idle in kept.values():
+        while idle:
+            idle.pop().connection.close()
+
+
+def _connected(origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
+    at = origin if proxy is None else _split(proxy)[0]
+    wait_s = min(_CONNECT_S, limit_s)
+    connection = (
+        HTTPConnection(at.host, at.port, timeout=wait_s)
+        if origin.scheme == "http"
+        else HTTPSConnection(at.host, at.port, timeout=wait_s, context=_trust())
+    )
+    if proxy is not None and origin.scheme == "https":
+        connection.set_tunnel(origin.host, origin.port, _account(proxy))
+    try:
+        connection.connect()
+    except (HTTPException, OSError) as error:
+        connection.close()
+        raise Unreached(f"no connection: {_said(error)}") from None
+    connection.sock.settimeout(limit_s)
+    return connection
+
+
+def _read(response: HTTPResponse, ends: float) -> bytes:
+    """The whole body."""
+    received = bytearray()
+    while piece := response.read1(_PIECE_BYTES):  # what is there; `read` waits for all of it
+        received += piece
+        if len(received) > _MAX_BYTES:
+            raise HttpFailure(f"the response has more than {_MAX_BYTES} bytes")
+        if time.monotonic() > ends:
+            raise Late("the response does not end")
+    if response.length:
+        raise HttpFailure("the response was cut off")
+    response.close()  # the connection is free for the next request
+    return bytes(received)
+
+
+@lru_cache(maxsize=1024)
+def _split(url: str) -> tuple[_Origin, str]:
+    """Where a URL leads, and what is asked for there."""
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Origin(parts.scheme, parts.hostname or "", parts.port), target
+
+
+@cache
+def _proxy(origin: _Origin) -> str | None:
+    """The URL of the proxy that the environment names for an origin, if it does."""
+    proxy = getproxies().get(origin.scheme)
+    if proxy is None or proxy_bypass(origin.host):
+        return None
+    return proxy if "//" in proxy else f"http://{proxy}"
+
+
+def _account(proxy: str) -> dict[str, str]:
+    """The header that opens a proxy."""
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return {}
+    named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(named.encode()).decode()}"}
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _said(error: Exception) -> str:
+    return shortened(str(error) or type(error).__name__)
