@@ -22,7 +22,13 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget
     Raises:
         Exception: what the first awaitable (by index) raised, other than `OutOfBudget`.
     """
-    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    waited_for = list(awaitables)
+    if len(waited_for) == 1:  # a task of its own would cost more than a small score
+        try:
+            return [await waited_for[0]]
+        except OutOfBudget as error:
+            return [error]
+    results = await asyncio.gather(*waited_for, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, OutOfBudget):
             raise result

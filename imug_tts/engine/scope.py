@@ -99,22 +99,23 @@ class Ledger:
 
     def costs(self) -> dict[str, Cost]:
         """The turn's cost by payer, whether or not the journal served its calls."""
-        return self._sum(fresh_only=False)
+        return dict.fromkeys(("generator", "judge", "scorer"), Cost()) | self._sum(fresh_only=False)
 
     def spent(self) -> Cost:
         """The cost of the calls that were really made."""
         return sum(self._sum(fresh_only=True).values(), Cost())
 
     def _sum(self, fresh_only: bool) -> dict[str, Cost]:
-        """Sum by payer. Of calls that share a prompt, one pays for its prefill."""
-        totals = {"generator": Cost(), "judge": Cost(), "scorer": Cost()}
+        """Sum by payer that has any. Of calls that share a prompt, one pays for its prefill."""
+        totals: dict[str, Cost] = {}
         prefilled: set[str] = set()
         # Sorted, so that which of two payers is charged does not depend on completion order.
         for _, charge in sorted(self._charges.items()):
             if fresh_only and not charge.fresh:
                 continue
             shared = charge.prompt_id in prefilled
-            totals[charge.payer] += charge.cost.behind_a_shared_prompt() if shared else charge.cost
+            cost = charge.cost.behind_a_shared_prompt() if shared else charge.cost
+            totals[charge.payer] = totals.get(charge.payer, Cost()) + cost
             prefilled.add(charge.prompt_id)
         return totals
 
