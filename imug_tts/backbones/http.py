@@ -11,7 +11,7 @@ import time
 import weakref
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -74,7 +74,7 @@ class HttpClient:
             proxies: whether calls go through the proxies that the environment names.
         """
         self._timeout_s = timeout_s
-        self._proxies = proxies
+        self._proxies = getproxies() if proxies else {}
         self._idle: dict[_Origin, list[_Idle]] = {}
         weakref.finalize(self, _close, self._idle)
 
@@ -96,7 +96,7 @@ class HttpClient:
         """
         limit_s = timeout_s or self._timeout_s
         origin, target = _split(url)
-        proxy = _proxy(origin) if self._proxies else None
+        proxy = self._proxy(origin)
         connection = self._connection(origin, proxy, limit_s)
         ends = time.monotonic() + limit_s
         sent: dict[str, str] = {"User-Agent": "imug_tts", **(headers or {})}
@@ -117,43 +117,54 @@ class HttpClient:
             self._idle.setdefault(origin, []).append(_Idle(connection, time.monotonic()))
         return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, received)
 
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """The machine's certificate authorities, or those that SSL_CERT_FILE names."""
+        return ssl.create_default_context()
+
     def _connection(self, origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
         """A connection that was used a moment ago, or a new one."""
         idle = self._idle.get(origin, [])
-        try:
-            connection, since = idle.pop()
-        except IndexError:
-            return _connected(origin, proxy, limit_s)
-        if time.monotonic() - since > _KEPT_S:
+        while True:
+            try:
+                connection, since = idle.pop()
+            except IndexError:
+                return self._connected(origin, proxy, limit_s)
+            if time.monotonic() - since <= _KEPT_S:
+                connection.sock.settimeout(limit_s)
+                return connection
             connection.close()
-            return self._connection(origin, proxy, limit_s)
+
+    def _connected(self, origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
+        at = origin if proxy is None else _split(proxy)[0]
+        wait_s = min(_CONNECT_S, limit_s)
+        connection = (
+            HTTPConnection(at.host, at.port, timeout=wait_s)
+            if origin.scheme == "http"
+            else HTTPSConnection(at.host, at.port, timeout=wait_s, context=self._trust)
+        )
+        if proxy is not None and origin.scheme == "https":
+            connection.set_tunnel(origin.host, origin.port, _account(proxy))
+        try:
+            connection.connect()
+        except (HTTPException, OSError) as error:
+            connection.close()
+            raise Unreached(f"no connection: {_said(error)}") from None
         connection.sock.settimeout(limit_s)
         return connection
+
+    def _proxy(self, origin: _Origin) -> str | None:
+        """The URL of the proxy on the way to an origin, if there is one."""
+        proxy = self._proxies.get(origin.scheme)
+        if proxy is None or proxy_bypass(origin.host):
+            return None
+        return proxy if "//" in proxy else f"http://{proxy}"
 
 
 def _close(kept: Mapping[_Origin, list[_Idle]]) -> None:
     for idle in kept.values():
         while idle:
             idle.pop().connection.close()
-
-
-def _connected(origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
-    at = origin if proxy is None else _split(proxy)[0]
-    wait_s = min(_CONNECT_S, limit_s)
-    connection = (
-        HTTPConnection(at.host, at.port, timeout=wait_s)
-        if origin.scheme == "http"
-        else HTTPSConnection(at.host, at.port, timeout=wait_s, context=_trust())
-    )
-    if proxy is not None and origin.scheme == "https":
-        connection.set_tunnel(origin.host, origin.port, _account(proxy))
-    try:
-        connection.connect()
-    except (HTTPException, OSError) as error:
-        connection.close()
-        raise Unreached(f"no connection: {_said(error)}") from None
-    connection.sock.settimeout(limit_s)
-    return connection
 
 
 def _read(response: HTTPResponse, ends: float) -> bytes:
@@ -179,15 +190,6 @@ def _split(url: str) -> tuple[_Origin, str]:
     return _Origin(parts.scheme, parts.hostname or "", parts.port), target
 
 
-@cache
-def _proxy(origin: _Origin) -> str | None:
-    """The URL of the proxy that the environment names for an origin, if it does."""
-    proxy = getproxies().get(origin.scheme)
-    if proxy is None or proxy_bypass(origin.host):
-        return None
-    return proxy if "//" in proxy else f"http://{proxy}"
-
-
 def _account(proxy: str) -> dict[str, str]:
     """The header that opens a proxy."""
     parts = urlsplit(proxy)
@@ -195,11 +197,6 @@ def _account(proxy: str) -> dict[str, str]:
         return {}
     named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Proxy-Authorization": f"Basic {b64encode(named.encode()).decode()}"}
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _said(error: Exception) -> str:
