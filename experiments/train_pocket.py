@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=4000, help="optimizer steps in all")
+    parser.add_argument("--steps", type=int, default=3400, help="optimizer steps in all")
     parser.add_argument("--processes", type=int, default=2, help="data-parallel processes of one thread each")
     parser.add_argument("--rows", type=int, default=8, help="token trees per process and step")
     parser.add_argument("--save-every-s", type=float, default=60.0)

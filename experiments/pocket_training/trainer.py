@@ -38,12 +38,12 @@ class TrainConfig:
 
     out: Path
     seed: int = 0
-    steps: int = 4000
+    steps: int = 3400
     processes: int = 2
     rows: int = 8
     muon_lr: float = 0.02
     adam_lr: float = 4e-3
-    decay_share: float = 0.35
+    decay_share: float = 0.8
     on_policy_share: float = 0.3
     on_policy_rows: int = 2
     play_every_steps: int = 100
@@ -159,7 +159,6 @@ class Trainer:
             "mark": weights == 0.5,
             "letter": weights == 4.0,
             "value": weights == 2.0,
-            "inventory": weights == 1.5,
         }
         named = {
             kind: float(each[chosen].detach().mean()) for kind, chosen in kinds.items() if bool(chosen.any())

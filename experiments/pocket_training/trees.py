@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
-from imug_tts.backbones.pocket.vocabulary import ASK, BOS, Vocabulary
+from imug_tts.backbones.pocket.vocabulary import BOS, Vocabulary
 from imug_tts.benchmarks.pocket_world import operations, questions, world
-from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn, make_exercise
 from imug_tts.benchmarks.pocket_world.operations import Operation
 from imug_tts.benchmarks.pocket_world.plans import plan_words
 from imug_tts.benchmarks.pocket_world.streams import Stream
@@ -28,7 +29,6 @@ NO_TARGET = -1
 CANDIDATES = 2
 """Pictures to mark behind one check's opening."""
 IMAGE_WEIGHT, PLAN_WEIGHT, MARK_WEIGHT, VALUE_WEIGHT, LETTER_WEIGHT = 1.0, 1.0, 0.5, 2.0, 4.0
-INVENTORY_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)
@@ -130,22 +130,27 @@ def stack(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     return {f.name: np.stack([getattr(row, f.name) for row in rows]) for f in fields(Row)}
 
 
-def image_goals(ids: Sequence[int], weight: float) -> list[tuple[int, float]]:
-    """Each token of a picture predicts the next; the last predicts nothing."""
+def next_goals(ids: Sequence[int], weight: float) -> list[tuple[int, float]]:
+    """Each token predicts the next; the last predicts nothing."""
     return [*((target, weight) for target in ids[1:]), (NO_TARGET, 0.0)]
 
 
 def add_picture(writer: TreeWriter, language: Language, parent: int, scene: Scene, weight: float) -> int:
     """A picture behind `parent`, learned with `weight` (0: only looked at)."""
     ids = layout.image(language.vocabulary, language.codes(scene))
-    return writer.add(parent, ids, image_goals(ids, weight))
+    return writer.add(parent, ids, next_goals(ids, weight))
 
 
-def add_plan(writer: TreeWriter, language: Language, parent: int, turn: ImageTurn) -> None:
-    """The gold plan and the gold picture behind it."""
+def add_plan(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn) -> None:
+    """The gold plan and the gold picture behind it, if there is room."""
     ids = encoded_plan(language, turn)
-    goals = [*((target, PLAN_WEIGHT) for target in ids[1:]), (NO_TARGET, 0.0)]
-    add_picture(writer, language, writer.add(parent, ids, goals), turn.gold, IMAGE_WEIGHT)
+    if writer.room(_with_picture(ids)):
+        planned = writer.add(asked, ids, next_goals(ids, PLAN_WEIGHT))
+        add_picture(writer, language, planned, turn.gold, IMAGE_WEIGHT)
+
+
+def _with_picture(ids: Sequence[int]) -> int:
+    return len(ids) + world.NUM_CELLS + 1
 
 
 def add_check(
@@ -157,32 +162,36 @@ def add_check(
     writer.add(opening, layout.marked(language.vocabulary, language.codes(scene)), goals)
 
 
-def add_question(
-    writer: TreeWriter, language: Language, parent: int, mcq: questions.Mcq, letter: str
-) -> None:
-    """A question behind the picture `parent`: value, then letter."""
+def add_checks(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn, stream: Stream) -> None:
+    """Checks of candidates behind one opening, if there is room."""
+    size = _with_picture(encoded_plan(language, turn))
+    if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
+        return
+    words = plan_words(turn.operations, turn.gold_before) if stream.chance(0.85) else None
+    opening = writer.add(asked, layout.check(language.vocabulary, words))
+    for _ in range(CANDIDATES):
+        scene = _candidate(turn, stream)
+        add_check(writer, language, opening, scene, marks(turn.operations, turn.gold_before, scene))
+
+
+def add_question(writer: TreeWriter, language: Language, drawn: int, mcq: questions.Mcq, letter: str) -> None:
+    """A question behind the picture `drawn`, value, then letter, if there is room."""
+    if not writer.room(16):
+        return
     ids = layout.question(language.vocabulary, mcq.words())
     value = language.vocabulary.encode(mcq.options[questions.LETTERS.index(letter)])
     answer = language.vocabulary.encode(letter)
-    writer.add(parent, [*ids, *value], [(value[0], VALUE_WEIGHT), (answer[0], LETTER_WEIGHT)])
+    writer.add(drawn, [*ids, *value], [(value[0], VALUE_WEIGHT), (answer[0], LETTER_WEIGHT)])
 
 
-def add_inventory(
-    writer: TreeWriter, language: Language, drawn: int, scene: Scene, stream: Stream, by_name: bool
-) -> None:
-    """Things of a picture in random order, each with its cell: names and places learn to find each other."""
-    occupied = [
-        cell for cell in range(world.NUM_CELLS) if scene[cell] != EMPTY and scene.count(scene[cell]) == 1
-    ]
-    ids, goals = [ASK], [(NO_TARGET, 0.0)]
-    for cell in stream.sample(occupied, len(occupied)):
-        pair = language.vocabulary.encode(world.STATES[scene[cell]]) + language.vocabulary.encode(
-            world.CELLS[cell]
-        )
-        pair = pair if by_name else pair[::-1]
-        ids += pair
-        goals += [(pair[1], INVENTORY_WEIGHT), (NO_TARGET, 0.0)]
-    writer.add(drawn, ids, goals)
+def add_exercise(writer: TreeWriter, language: Language, drawn: int, scene: Scene, stream: Stream) -> None:
+    """Another request of one operation at the picture `drawn`, and its plan, if there is room."""
+    turn = make_exercise(scene, stream)
+    if turn is None:
+        return
+    asked, ids = layout.request(language.vocabulary, turn.request), encoded_plan(language, turn)
+    if writer.room(len(asked) + len(ids)):
+        writer.add(drawn, [*asked, *ids], next_goals(ids, PLAN_WEIGHT))
 
 
 def encoded_plan(language: Language, turn: ImageTurn) -> list[int]:
@@ -251,56 +260,22 @@ def _candidate(turn: ImageTurn, stream: Stream) -> Scene:
 
 
 def dialogue_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
-    """The trunk of a dialogue and as many of its branches as fit, in random order."""
-    writer, branches = TreeWriter(), list[Callable[[], None]]()
+    """The trunk of a dialogue, its plans, and as many of its other branches as fit, in random order."""
+    writer, plans, others = TreeWriter(), list[Callable[[], None]](), list[Callable[[], None]]()
     parent = writer.add(None, [BOS])
     for each in dialogue.turns:
         if isinstance(each, McqTurn):
-            branches.append(_question_branch(writer, language, parent, each.mcq, each.gold))
+            others.append(partial(add_question, writer, language, parent, each.mcq, each.gold))
             continue
         asked = writer.add(parent, layout.request(language.vocabulary, each.request))
         parent = add_picture(writer, language, asked, each.gold, IMAGE_WEIGHT)
-        branches += _branches(writer, language, each, asked, parent, stream)
-    for branch in stream.sample(branches, len(branches)):
-        branch()
+        plans.append(partial(add_plan, writer, language, asked, each))
+        others.append(partial(add_checks, writer, language, asked, each, stream))
+        mcq = questions.static_mcq([each.gold], stream)
+        letter = None if mcq is None else mcq.answer(each.gold)
+        if mcq is not None and letter is not None:
+            others.append(partial(add_question, writer, language, parent, mcq, letter))
+        others.append(partial(add_exercise, writer, language, parent, each.gold, stream))
+    for add in [*stream.sample(plans, len(plans)), *stream.sample(others, len(others))]:
+        add()
     return writer.row()
-
-
-def _question_branch(
-    writer: TreeWriter, language: Language, drawn: int, mcq: questions.Mcq, letter: str
-) -> Callable[[], None]:
-    def ask() -> None:
-        if writer.room(16):
-            add_question(writer, language, drawn, mcq, letter)
-
-    return ask
-
-
-def _branches(
-    writer: TreeWriter, language: Language, turn: ImageTurn, asked: int, drawn: int, stream: Stream
-) -> list[Callable[[], None]]:
-    """What may hang off one picture: its plan, a check and a question."""
-    size = len(encoded_plan(language, turn)) + world.NUM_CELLS + 1
-
-    def plan() -> None:
-        if writer.room(size):
-            add_plan(writer, language, asked, turn)
-
-    def check() -> None:
-        if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
-            return
-        words = plan_words(turn.operations, turn.gold_before) if stream.chance(0.85) else None
-        opening = writer.add(asked, layout.check(language.vocabulary, words))
-        for _ in range(CANDIDATES):
-            scene = _candidate(turn, stream)
-            add_check(writer, language, opening, scene, marks(turn.operations, turn.gold_before, scene))
-
-    mcq = questions.static_mcq([turn.gold], stream)
-    letter = None if mcq is None else mcq.answer(turn.gold)
-    extra = [] if mcq is None or letter is None else [_question_branch(writer, language, drawn, mcq, letter)]
-
-    def inventory() -> None:
-        if writer.room(2 * world.NUM_CELLS + 1):
-            add_inventory(writer, language, drawn, turn.gold, stream, by_name=stream.chance(0.8))
-
-    return [plan, check, inventory, *extra]

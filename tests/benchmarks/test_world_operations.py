@@ -107,8 +107,11 @@ def test_plans_name_a_thing_right_before_the_cell_it_is_in() -> None:
             "move the ash : c3 empty ; the red star : a1 red star ; below a2 ash"
         ),
         ops.Paint(CIRCLE, "green"): "paint the blue circle : b1 green circle",
-        ops.Wind("down", "column a"): "wind down in column a : a1 empty a2 red star",
-        ops.Gravity(): "gravity a4 red star a1 empty b4 blue circle b1 empty c4 ash c3 empty",
+        ops.Wind("down", "column a"): "wind down in column a : a1 empty a2 red star a3 empty a4 empty",
+        ops.Gravity(): (
+            "gravity a4 red star a3 empty a2 empty a1 empty b4 blue circle b3 empty b2 empty b1 empty "
+            "c4 ash c3 empty c2 empty c1 empty"
+        ),
     }
     for operation, plan in wanted.items():
         assert plan_words([operation], before) == plan

@@ -206,3 +206,12 @@ def make_dialogue(split: Split, seed: int, index: int) -> Dialogue:
                 turn = author.mcq_turn(dynamic=False)
         turns.append(turn or author.image_turn(first=not turns))
     return Dialogue(split, seed, index, task.name, task.task_class, tuple(turns))
+
+
+def make_exercise(scene: Scene, stream: Stream) -> ImageTurn | None:
+    """A request of one operation, of any task, at a picture; None where the drawn task has none that fits."""
+    author = _Author(stream.choice(TASKS), stream)
+    operation = author.operation((scene,), None, last_resort=False)
+    if operation is None:
+        return None
+    return ImageTurn(ops.request_words([operation]), (operation,), scene, operation.outcomes(scene)[0])

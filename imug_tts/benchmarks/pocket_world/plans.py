@@ -20,7 +20,7 @@ from imug_tts.benchmarks.pocket_world.operations import (
     steps,
     the,
 )
-from imug_tts.benchmarks.pocket_world.world import CELLS, SIDE, STATES, Scene
+from imug_tts.benchmarks.pocket_world.world import CELLS, NUM_CELLS, SIDE, STATES, Scene
 
 
 def plan_words(operations: Sequence[Operation], scene: Scene) -> str:
@@ -38,14 +38,16 @@ def _clause(operation: Operation, before: Scene, after: Scene) -> str:
     """What the operation changes, each cell with its new content, in steps that need one look each.
 
     A name stands right before the cell where its thing is found; an anchor is said with its cell before the
-    cell beside it; gravity fills columns from the bottom.
+    cell beside it; wind says its whole line, and gravity each column that falls, whole and from the bottom:
+    no cell has to be skipped.
     """
     cells = list(world.changed_cells(before, after))
     match operation:
         case Gravity():
-            cells.sort(key=lambda cell: (cell % SIDE, -cell))
+            falling = sorted({cell % SIDE for cell in cells})
+            cells = [cell for column in falling for cell in reversed(range(column, NUM_CELLS, SIDE))]
         case Wind(direction=direction, line=line):
-            return f"wind {direction} in {line} : {_said(after, cells)}"
+            return f"wind {direction} in {line} : {_said(after, world.line_cells(line))}"
         case AddBeside(relation=relation, anchor=anchor):
             return f"add {_beside(before, anchor, relation)} {_said(after, cells)}"
         case MoveBeside(thing=thing, relation=relation, anchor=anchor):
