@@ -117,6 +117,7 @@ class OpenAIChat(Endpoint):
 
         Failures that may pass (no connection, a timeout, HTTP 408, 409, 425, 429 and 5xx, a body that is
         no completion) are attempted again, and `Cost.calls` counts the attempts; a refusal is a candidate.
+        `Cost.seconds` is the time of the last attempt.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.
@@ -147,11 +148,9 @@ class OpenAIChat(Endpoint):
     def _candidate(self, request: Request, seed: int) -> Candidate:
         if request.modality != "text":
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
-        started = time.perf_counter()
         attempt = partial(self._attempt, json.dumps(self._body(request, seed)).encode())
         answered = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
-        seconds = time.perf_counter() - started
-        cost = replace(answered.value.cost, calls=answered.attempts, seconds=seconds)
+        cost = replace(answered.value.cost, calls=answered.attempts)
         return replace(answered.value, cost=cost)
 
     def _body(self, request: Request, seed: int) -> dict[str, Any]:
@@ -166,25 +165,30 @@ class OpenAIChat(Endpoint):
 
     def _attempt(self, body: bytes) -> Candidate:
         """One call."""
-        slot = self._slots.get()
+        response, seconds = self._post(body)
+        if response.status != 200:
+            if _error_of(response).get("code") in _REFUSALS:
+                return Candidate(output=None, finish="refused", cost=Cost(seconds=seconds))
+            raise self._status_failure(response)
         try:
-            response = self._client.send(
-                "POST", f"{self._url}/chat/completions", body=body, headers=self._headers
-            )
+            return _read(json.loads(response.body), seconds)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
+
+    def _post(self, body: bytes) -> tuple[Response, float]:
+        """The response to one call, and the seconds that it took, without its wait here."""
+        slot = self._slots.get()
+        started = time.perf_counter()
+        try:
+            url = f"{self._url}/chat/completions"
+            response = self._client.send("POST", url, body=body, headers=self._headers)
         except Late:
             raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
         except HttpFailure as error:
             raise Transient(self._failure(str(error))) from None
         finally:
             self._slots.put(slot)
-        if response.status != 200:
-            if _error_of(response).get("code") in _REFUSALS:
-                return Candidate(output=None, finish="refused")
-            raise self._status_failure(response)
-        try:
-            return _read(json.loads(response.body))
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
+        return response, time.perf_counter() - started
 
     def _status_failure(self, response: Response) -> BackboneError | Transient:
         failure = self._refused(response)
@@ -255,7 +259,7 @@ def _content(part: Part) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _read(completion: Any) -> Candidate:
+def _read(completion: Any, seconds: float) -> Candidate:
     """What a completion says. Raises the errors of looking into something else."""
     choice = completion["choices"][0]
     message = choice["message"]
@@ -268,6 +272,7 @@ def _read(completion: Any) -> Candidate:
         prompt_tokens=int(usage.get("prompt_tokens") or 0) - cached,
         cached_tokens=cached,
         new_tokens=int(usage.get("completion_tokens") or 0),
+        seconds=seconds,
     )
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         return Candidate(output=None, finish="refused", cost=cost)

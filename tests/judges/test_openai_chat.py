@@ -218,10 +218,14 @@ def test_many_threads_share_one_backbone() -> None:
     with chat_server(lambda n, body: completion(json.dumps(body["seed"]), delay_s=0.02)) as server:
         backbone = OpenAIChat(base_url=server.base_url, model="judge")
         requests = [Request(history=ASKED, modality="text", seeds=(seed,)) for seed in range(64)]
-        with ThreadPoolExecutor(8) as threads:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(backbone.capabilities.concurrent_batches) as threads:
             results = list(threads.map(lambda request: backbone.generate([request]), requests))
+        elapsed = time.perf_counter() - started
     assert [candidate.output for [[candidate]] in results] == [Text(str(seed)) for seed in range(64)]
     assert 1 < server.most_at_once <= 8
+    asked_s = sum(candidate.cost.seconds for [[candidate]] in results)
+    assert 64 * 0.02 <= asked_s <= 8 * elapsed, "a call's wait for its turn is no time of the model"
 
 
 def test_it_draws_nothing_and_reads_no_other_images() -> None:
