@@ -15,12 +15,12 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
 from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Text
 from imug_tts.images import BrokenImage, check_image
+from imug_tts.json_images import json_pieces
 
 __all__ = [
     "OUTPUT_MODES",
@@ -36,9 +36,6 @@ __all__ = [
 OUTPUT_MODES: Final[Mapping[Modality, str]] = {"text": "text_only", "image": "image_only"}
 
 _MAX_REASON: Final = 500
-_MARK: Final = "\0"
-_MARKED: Final = b'"image":"\\u0000"'
-"""A marked image in JSON. No text looks like it, because quotation marks in texts are escaped."""
 
 
 class ProtocolError(ValueError):
@@ -67,18 +64,15 @@ class RequestBody:
 
     def _pieces(self) -> Iterator[bytes | Image]:
         """The images, and the bytes of JSON between them."""
-        images = [part for message in self.history for part in message.parts if isinstance(part, Image)]
         frame = {
             "output_mode": OUTPUT_MODES[self.modality],
             "temperature": self.temperature,
-            "history": [_framed(message) for message in self.history],
+            "history": [
+                {"role": message.role, "content": [_content(part) for part in message.parts]}
+                for message in self.history
+            ],
         }
-        text = json.dumps(frame, separators=(",", ":")).encode()
-        between = text.replace(_MARKED, b'"image":"\0"').split(b"\0")
-        for piece, image in zip_longest(between, images):
-            yield piece
-            if image is not None:
-                yield image
+        return json_pieces(frame, "image")
 
 
 def read_response(body: bytes, modality: Modality) -> Part:
@@ -134,13 +128,8 @@ def shortened(text: str, longest: int = _MAX_REASON) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
-def _framed(message: Message) -> dict[str, Any]:
-    """The message with a mark in the place of every image."""
-    content = [
-        {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image", "image": _MARK}
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": content}
+def _content(part: Part) -> dict[str, Any]:
+    return {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image", "image": part}
 
 
 def _base64_length(image: Image) -> int:

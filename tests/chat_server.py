@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -161,35 +163,25 @@ def process(delay_s: float, text: str) -> Iterator[str]:
         server.stdout.close()
 
 
-class _Fixed(asyncio.Protocol):
-    """Replies the same bytes to every call of one connection, after a fixed delay, and reads none of it."""
-
-    def __init__(self, delay_s: float, reply: bytes) -> None:
-        self._delay_s, self._reply, self._left = delay_s, reply, 0
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        if not self._left:  # a call begins; heads come in one piece
-            head, _, data = data.partition(b"\r\n\r\n")
-            start = head.lower().index(b"content-length:") + 15
-            self._left = int(head[start:].split(b"\r\n")[0])
-        self._left -= len(data)
-        if not self._left:
-            assert self._transport is not None
-            asyncio.get_running_loop().call_later(self._delay_s, self._transport.write, self._reply)
+def _answer_all(connection: socket.socket, delay_s: float, reply: bytes) -> None:
+    """The same reply to every call of one connection, a fixed time after the call."""
+    with connection, connection.makefile("rb") as calls:
+        while calls.readline():
+            heads = dict(line.lower().split(b":", 1) for line in iter(calls.readline, b"\r\n"))
+            calls.read(int(heads[b"content-length"]))
+            time.sleep(delay_s)  # an event loop would round it up to milliseconds
+            connection.sendall(reply)
 
 
-async def _serve_for_ever(delay_s: float, text: str) -> None:
+def _serve_for_ever(delay_s: float, text: str) -> None:
     reply = _packed(completion(text))
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Fixed(delay_s, reply), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
-    await server.serve_forever()
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)
+    while True:
+        connection, _ = listening.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        threading.Thread(target=_answer_all, args=(connection, delay_s, reply), daemon=True).start()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve_for_ever(float(sys.argv[1]), sys.argv[2]))
+    _serve_for_ever(float(sys.argv[1]), sys.argv[2])

@@ -11,9 +11,9 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, Final
 
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response
@@ -30,12 +30,13 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.infer_protocol import shortened
+from imug_tts.json_images import json_pieces
 
 __all__ = ["Endpoint", "OpenAIChat"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 10.0
-_SIGNATURES: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_SIGNATURES: Final = {b"\x89PNG": b"image/png", b"\xff\xd8\xff": b"image/jpeg"}
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
@@ -86,14 +87,13 @@ class OpenAIChat(Endpoint):
     """A model that reads text and images and writes text."""
 
     _client: HttpClient = field(init=False, repr=False, compare=False)
-    _slots: SimpleQueue[int] = field(default_factory=SimpleQueue, init=False, repr=False, compare=False)
+    _lanes: ThreadPoolExecutor = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         client = HttpClient(timeout_s=self.timeout_s, proxies=True)
         object.__setattr__(self, "_client", client)
-        for slot in range(self.concurrency):
-            self._slots.put(slot)
+        object.__setattr__(self, "_lanes", ThreadPoolExecutor(self.concurrency))
 
     @property
     def identity(self) -> str:
@@ -148,20 +148,22 @@ class OpenAIChat(Endpoint):
     def _candidate(self, request: Request, seed: int) -> Candidate:
         if request.modality != "text":
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
-        attempt = partial(self._attempt, json.dumps(self._body(request, seed)).encode())
+        attempt = partial(self._attempt, self._body(request, seed))
         answered = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
         cost = replace(answered.value.cost, calls=answered.attempts)
         return replace(answered.value, cost=cost)
 
-    def _body(self, request: Request, seed: int) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    def _body(self, request: Request, seed: int) -> bytes:
+        frame: dict[str, Any] = {
             "model": self.model,
             "messages": list(_messages(request.history)),
             "temperature": request.sampling.temperature,
             "max_completion_tokens": request.sampling.max_tokens,
         }
         # Some servers keep seeds in 32 bits.
-        return {**body, "seed": seed % 2**31} if self.send_seed else body
+        frame |= {"seed": seed % 2**31} if self.send_seed else {}
+        pieces = json_pieces(frame, "url")
+        return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
 
     def _attempt(self, body: bytes) -> Candidate:
         """One call."""
@@ -177,17 +179,18 @@ class OpenAIChat(Endpoint):
 
     def _post(self, body: bytes) -> tuple[Response, float]:
         """The response to one call, and the seconds that it took, without its wait here."""
-        slot = self._slots.get()
-        started = time.perf_counter()
         try:
-            url = f"{self._url}/chat/completions"
-            response = self._client.send("POST", url, body=body, headers=self._headers)
+            return self._lanes.submit(self._send, body).result()
         except Late:
             raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
         except HttpFailure as error:
             raise Transient(self._failure(str(error))) from None
-        finally:
-            self._slots.put(slot)
+
+    def _send(self, body: bytes) -> tuple[Response, float]:
+        started = time.perf_counter()
+        response = self._client.send(
+            "POST", f"{self._url}/chat/completions", body=body, headers=self._headers
+        )
         return response, time.perf_counter() - started
 
     def _status_failure(self, response: Response) -> BackboneError | Transient:
@@ -251,12 +254,15 @@ def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
 def _content(part: Part) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
-    encoded = part.read()
+    return {"type": "image_url", "image_url": {"url": part}}
+
+
+def _data_url(image: Image) -> bytes:
+    encoded = image.read()
     mime = next((mime for start, mime in _SIGNATURES.items() if encoded.startswith(start)), None)
     if mime is None:
-        raise BackboneError(f"image {part.sha256[:12]} is neither PNG nor JPEG")
-    url = f"data:{mime};base64,{base64.b64encode(encoded).decode()}"
-    return {"type": "image_url", "image_url": {"url": url}}
+        raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
+    return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))
 
 
 def _read(completion: Any, seconds: float) -> Candidate:

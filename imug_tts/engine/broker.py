@@ -219,8 +219,9 @@ class Broker:
                     continue
                 for call_id, candidate in zip(request_ids, candidates, strict=True):
                     # A backbone that knows better what a call took, without its wait for a server, says so.
-                    cost = replace(candidate.cost, seconds=candidate.cost.seconds or seconds)
-                    finished[call_id] = replace(candidate, cost=cost)
+                    if not candidate.cost.seconds:
+                        candidate = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
+                    finished[call_id] = candidate
             self._journal.append(finished.items())
         except Exception as error:
             self._fail(batch.calls, error)  # whoever waits raises it

@@ -80,6 +80,7 @@ class RunStore:
         self._manifest = plain(manifest)
         self._next = 0
         self._ready: dict[int, bytes] = {}
+        self._images = folder / "images"
         self._kept: set[str] = set()
         self._file: int | None = None
         with ExitStack() as held:
@@ -105,7 +106,7 @@ class RunStore:
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write what names the run, and start the records over with those that are done."""
         with storage_errors(self.folder):
-            (self.folder / "images").mkdir(exist_ok=True)
+            self._images.mkdir(exist_ok=True)
         config_yaml = yaml.safe_dump(plain(config), sort_keys=False)
         write_atomically(self.folder / "manifest.json", _by_key(self._manifest))
         write_atomically(self.folder / "config.yaml", config_yaml.encode())
@@ -130,14 +131,14 @@ class RunStore:
             if image.sha256 in self._kept:
                 continue
             self._kept.add(image.sha256)
-            path = self.folder / "images" / f"{image.sha256}.png"
-            if path.exists():
-                continue
+            path = f"{self._images}/{image.sha256}.png"
             held = image.source if isinstance(image.source, Path) else journal.put_image(image)
             try:
                 os.link(held, path)
+            except FileExistsError:
+                continue
             except OSError:
-                write_atomically(path, image.read())
+                write_atomically(Path(path), image.read())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, and the records that wait behind a dialogue that is not done."""

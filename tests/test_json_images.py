@@ -1,0 +1,39 @@
+"""JSON written around its images reads as if an encoder had written all of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imug_tts.dialogue import Image
+from imug_tts.json_images import json_pieces
+
+texts = st.one_of(
+    st.text(), st.sampled_from(["\0", '"url":"\0"', 'url":"\0', "\\u0000", '\\"url\\":\\"\\u0000'])
+)
+images = st.binary(min_size=1, max_size=4).map(Image.from_bytes)
+frames = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"text": texts}),
+        st.fixed_dictionaries({"url": images}),
+        st.fixed_dictionaries({"url": texts.filter(lambda text: text != "\0"), "n": st.integers()}),
+    ),
+    max_size=8,
+)
+
+
+@given(frames)
+def test_any_frame_reads_as_it_was(frame: list[dict[str, object]]) -> None:
+    written = b"".join(
+        piece.sha256.encode() if isinstance(piece, Image) else piece for piece in json_pieces(frame, "url")
+    )
+    wanted = [{k: v.sha256 if isinstance(v, Image) else v for k, v in each.items()} for each in frame]
+    assert json.loads(written) == wanted
+
+
+def test_what_json_has_not_is_refused() -> None:
+    with pytest.raises(TypeError, match="object"):
+        list(json_pieces({"url": object()}, "url"))
