@@ -88,6 +88,7 @@ class OpenAIChat(Endpoint):
 
     _client: HttpClient = field(init=False, repr=False, compare=False)
     _lanes: ThreadPoolExecutor = field(init=False, repr=False, compare=False)
+    """As many threads as calls may be in flight: one that is free sends the next call that is prepared."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,7 +109,7 @@ class OpenAIChat(Endpoint):
             seeds="best_effort" if self.send_seed else "none",
             logits=False,
             max_batch=1,
-            # As many again are prepared, or read, while those of the others are in flight.
+            # As many again are prepared, or read, while the others are in flight.
             concurrent_batches=2 * self.concurrency,
         )
 
@@ -174,7 +175,7 @@ class OpenAIChat(Endpoint):
             raise self._status_failure(response)
         try:
             return _read(json.loads(response.body), seconds)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
 
     def _post(self, body: bytes) -> tuple[Response, float]:

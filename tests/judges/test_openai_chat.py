@@ -148,6 +148,7 @@ def test_a_reply_that_was_cut_says_so(content: str | None, text: str) -> None:
         Reply(body={"choices": [{"message": "fine"}]}),
         Reply(body={"choices": [{"message": {"content": [1]}}]}),
         Reply(body=[1]),
+        Reply(body=100_000 * b"["),
         Reply(status=429, headers={"Retry-After": "0"}),
     ],
 )
