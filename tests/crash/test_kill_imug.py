@@ -33,13 +33,13 @@ def grade(number: int, body: dict[str, Any]) -> Reply:
     points = len(re.findall(r"\\n\d+\. ", asked))
     results = [{"point_id": k, "score": (len(asked) + k) % 6, "reason": "-"} for k in range(1, points + 1)]
     reply = {"evaluation_results": results} if points else {"determined_answer": "B", "reasoning": "-"}
-    return completion(json.dumps(reply), delay_s=0.01)
+    return completion(json.dumps(reply), delay_s=0.03)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    run_to_the_end(command("write_imug.py", "--out", folder, "--samples", 40, "--seed", 1), folder)
+    run_to_the_end(command("write_imug.py", "--out", folder, "--samples", 64, "--seed", 1), folder)
     return folder
 
 
