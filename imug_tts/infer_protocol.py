@@ -15,6 +15,7 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,14 +56,15 @@ class RequestBody:
     temperature: float
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces():
+        for piece in self._pieces:
             yield piece if isinstance(piece, bytes) else base64.b64encode(piece.read())
 
     def __len__(self) -> int:
         """The number of bytes; reads no image."""
-        return sum(len(p) if isinstance(p, bytes) else _base64_length(p) for p in self._pieces())
+        return sum(len(p) if isinstance(p, bytes) else _base64_length(p) for p in self._pieces)
 
-    def _pieces(self) -> Iterator[bytes | Image]:
+    @cached_property
+    def _pieces(self) -> Sequence[bytes | Image]:
         """The images, and the bytes of JSON between them."""
         frame = {
             "output_mode": OUTPUT_MODES[self.modality],
@@ -72,7 +74,7 @@ class RequestBody:
                 for message in self.history
             ],
         }
-        return json_pieces(frame, "image")
+        return list(json_pieces(frame, "image"))
 
 
 def read_response(body: bytes, modality: Modality) -> Part:

@@ -33,6 +33,8 @@ __all__ = ["ImugServerBackbone"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 5.0
+_LARGE_BYTES: Final = 1 << 20
+"""Longer requests are sent image by image, so that many in flight fit into memory."""
 
 
 class _Unreachable(ServerFailure):
@@ -152,10 +154,12 @@ class ImugServerBackbone:
         body = RequestBody(
             history=request.history, modality=request.modality, temperature=request.sampling.temperature
         )
+        size = len(body)
         # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        headers = {"Content-Type": "application/json", "Content-Length": str(size)}
+        whole = b"".join(body) if size <= _LARGE_BYTES else body
         try:
-            response = self._client.send("POST", f"{url}/infer", body=body, headers=headers)
+            response = self._client.send("POST", f"{url}/infer", body=whole, headers=headers)
         except Unreached as error:
             raise _Unreachable(BackboneError(f"{url} cannot be reached: {error}"), down=True) from error
         except Late as error:
