@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from imug_tts.infer_protocol import shortened
 
-__all__ = ["HttpClient", "HttpFailure", "Late", "Response", "Unreached"]
+__all__ = ["HttpClient", "HttpFailure", "Late", "Response", "TooLarge", "Unreached"]
 
 _CONNECT_S: Final = 10.0
 _KEPT_S: Final = 2.0
@@ -38,6 +38,10 @@ class Unreached(HttpFailure):
 
 class Late(HttpFailure):
     """The response took longer than it may."""
+
+
+class TooLarge(HttpFailure):
+    """The response has more bytes than are taken."""
 
 
 class Response(NamedTuple):
@@ -92,7 +96,8 @@ class HttpClient:
         Raises:
             Unreached: there is no connection to be had.
             Late: the response has not come, or not to its end.
-            HttpFailure: the connection broke, or the response is too large.
+            TooLarge: the response has more than 256 MB.
+            HttpFailure: the connection broke.
         """
         limit_s = timeout_s or self._timeout_s
         origin, target = _split(url)
@@ -173,7 +178,7 @@ def _read(response: HTTPResponse, ends: float) -> bytes:
     while piece := response.read1(_PIECE_BYTES):  # what is there; `read` waits for all of it
         received += piece
         if len(received) > _MAX_BYTES:
-            raise HttpFailure(f"the response has more than {_MAX_BYTES} bytes")
+            raise TooLarge(f"the response has more than {_MAX_BYTES} bytes")
         if time.monotonic() > ends:
             raise Late("the response does not end")
     if response.length:

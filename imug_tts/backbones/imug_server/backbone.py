@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, Unreached
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
 from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
 from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
 from imug_tts.contracts import (
@@ -165,6 +165,8 @@ class ImugServerBackbone:
         except Late as error:
             late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
             raise ServerFailure(late, down=True) from error
+        except TooLarge as error:  # another attempt would fetch as much again
+            raise BackboneError(f"{url}: {error}") from error
         except HttpFailure as error:
             raise ServerFailure(BackboneError(f"{url}: {error}")) from error
         if response.status != 200:
