@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
@@ -97,7 +98,7 @@ class Image:
 
     def read(self) -> bytes:
         """Return the encoded bytes."""
-        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        return self.source if isinstance(self.source, bytes) else _content_of(self.source)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Decode to RGB pixels of shape (height, width, 3), values 0 to 255.
@@ -143,6 +144,20 @@ class Message:
         """SHA-256 over role and parts; images count by their content."""
         text = "\x1e".join([self.role, *(f"{p.modality}\x1f{_content(p)}" for p in self.parts)])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content_of(file: Path) -> bytes:
+    """The bytes of a file, with a third of the system calls of `Path.read_bytes`.
+
+    At each of them another thread takes the interpreter's lock, and images are read by many threads.
+    """
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        size = os.fstat(descriptor).st_size
+        read = os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+    return read if len(read) == size else file.read_bytes()
 
 
 def _content(part: Part) -> str:

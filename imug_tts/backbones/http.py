@@ -13,7 +13,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,6 +27,8 @@ _KEPT_S: Final = 2.0
 """Idle connections are given up before uvicorn, which official servers use, closes them after 5 s."""
 _PIECE_BYTES: Final = 1 << 20
 _MAX_BYTES: Final = 256 << 20
+_COPIED_BYTES: Final = 1 << 20
+"""Larger bodies are sent from where they are."""
 
 
 class HttpFailure(Exception):
@@ -60,6 +63,35 @@ class _Origin(NamedTuple):
     scheme: str
     host: str
     port: int | None
+
+
+class _Connection(HTTPConnection):
+    """Sends a small request with one call of its socket.
+
+    At each such call another thread takes the interpreter's lock; `http.client` makes two, one for the
+    head and one for the body.
+    """
+
+    _whole = False
+    _head = b""
+
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = MappingProxyType({}), **options: Any
+    ) -> None:
+        self._whole = isinstance(body, bytes) and 0 < len(body) <= _COPIED_BYTES
+        self._head = b""
+        super().request(method, url, body, headers, **options)
+
+    def send(self, data: Any) -> None:
+        if self._whole and not self._head:
+            self._head = data
+        else:
+            super().send(self._head + data)
+            self._whole, self._head = False, b""
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Idle(NamedTuple):
@@ -144,9 +176,9 @@ class HttpClient:
         at = origin if proxy is None else _split(proxy)[0]
         wait_s = min(_CONNECT_S, limit_s)
         connection = (
-            HTTPConnection(at.host, at.port, timeout=wait_s)
+            _Connection(at.host, at.port, timeout=wait_s)
             if origin.scheme == "http"
-            else HTTPSConnection(at.host, at.port, timeout=wait_s, context=self._trust)
+            else _TlsConnection(at.host, at.port, timeout=wait_s, context=self._trust)
         )
         if proxy is not None and origin.scheme == "https":
             connection.set_tunnel(origin.host, origin.port, _account(proxy))
