@@ -6,6 +6,7 @@ Implementations import this module and `dialogue`, never each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Final, Literal, Protocol, runtime_checkable
@@ -204,12 +205,32 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
-class Remote(Protocol):
-    """A backbone whose model runs on servers elsewhere."""
+class Remote(Backbone, Protocol):
+    """A backbone whose model runs on servers elsewhere. Its `max_batch` is 1."""
+
+    def answered(self, request: Request) -> AbstractContextManager[Candidate]:
+        """The answer to a request of one seed.
+
+        What was lent for the call is given back when the block ends, so that an answer that was paid for
+        is kept before another is asked for. Called from as many threads as `concurrent_batches` says.
+
+        Raises:
+            BackboneError: the call failed.
+        """
+        ...
 
     def unreachable(self) -> Mapping[str, str]:
         """The servers that do not answer now, and why; asks each once, for no work."""
         ...
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One call per seed, one after the other."""
+        made: list[list[Candidate]] = [[] for _ in requests]
+        for request, candidates in zip(requests, made, strict=True):
+            for seed in request.seeds:
+                with self.answered(replace(request, seeds=(seed,))) as candidate:
+                    candidates.append(candidate)
+        return made
 
 
 class Scope(Protocol):

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import io
 import json
+import selectors
 import socket
 import subprocess
 import sys
@@ -256,5 +257,11 @@ async def _serve(latency_s: float, image_megabytes: float) -> None:
     await listening.serve_forever()
 
 
+def _exact_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that sleeps as long as it is told; one over epoll rounds up to milliseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve(*map(float, [*sys.argv[1:], *["0", "0"][len(sys.argv) - 1 :]])))
+    with asyncio.Runner(loop_factory=_exact_loop) as runner:
+        runner.run(_serve(*map(float, [*sys.argv[1:], *["0", "0"][len(sys.argv) - 1 :]])))

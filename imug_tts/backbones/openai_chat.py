@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -25,6 +26,7 @@ from imug_tts.contracts import (
     ConfigurationError,
     Cost,
     Finish,
+    Remote,
     Request,
     TimedOut,
 )
@@ -83,7 +85,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenAIChat(Endpoint):
+class OpenAIChat(Endpoint, Remote):
     """A model that reads text and images and writes text."""
 
     _client: HttpClient = field(init=False, repr=False, compare=False)
@@ -113,8 +115,9 @@ class OpenAIChat(Endpoint):
             concurrent_batches=2 * self.concurrency,
         )
 
-    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """One call per seed, one after the other. Any number of threads may call at once.
+    @contextmanager
+    def answered(self, request: Request) -> Iterator[Candidate]:
+        """One call. The next one may be in flight before the block ends; bounded by `concurrent_batches`.
 
         Failures that may pass (no connection, a timeout, HTTP 408, 409, 425, 429 and 5xx, a body that is
         no completion) are attempted again, and `Cost.calls` counts the attempts; a refusal is a candidate.
@@ -124,7 +127,11 @@ class OpenAIChat(Endpoint):
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: it failed, with what the endpoint said.
         """
-        return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]
+        if request.modality != "text":
+            raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
+        attempt = partial(self._attempt, self._body(request))
+        candidate, attempts = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
+        yield replace(candidate, cost=replace(candidate.cost, calls=attempts))
 
     def unreachable(self) -> dict[str, str]:
         """The endpoint, when it does not list its models, or not this one, and why."""
@@ -146,15 +153,8 @@ class OpenAIChat(Endpoint):
             return {}
         return {self.base_url: f"it serves {', '.join(models) or 'no model'}, and not {self.model}"}
 
-    def _candidate(self, request: Request, seed: int) -> Candidate:
-        if request.modality != "text":
-            raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
-        attempt = partial(self._attempt, self._body(request, seed))
-        answered = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
-        cost = replace(answered.value.cost, calls=answered.attempts)
-        return replace(answered.value, cost=cost)
-
-    def _body(self, request: Request, seed: int) -> bytes:
+    def _body(self, request: Request) -> bytes:
+        [seed] = request.seeds
         frame: dict[str, Any] = {
             "model": self.model,
             "messages": list(_messages(request.history)),
@@ -259,7 +259,10 @@ def _content(part: Part) -> dict[str, Any]:
 
 
 def _data_url(image: Image) -> bytes:
-    encoded = image.read()
+    try:
+        encoded = image.read()
+    except OSError as error:
+        raise BackboneError(f"an image of the request cannot be read: {error}") from error
     mime = next((mime for start, mime in _SIGNATURES.items() if encoded.startswith(start)), None)
     if mime is None:
         raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from imug_tts.contracts import BackboneError, ConfigurationError
 
@@ -36,8 +36,7 @@ class Transient(Exception):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True)
-class Retried(Generic[T]):
+class Retried(NamedTuple, Generic[T]):
     """What the last attempt returned, and how many attempts it took, counted from 1."""
 
     value: T

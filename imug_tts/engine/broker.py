@@ -5,7 +5,7 @@ everything that waits and can go together is handed to the backbone in a worker 
 one history become one request with several seeds. Results are keyed by call, never by order.
 
 For a backbone that takes one call at a time nothing has to be gathered: its calls go into the workers'
-queue, where a worker that is done finds the next one, however busy the event loop is.
+queue, where a worker that has journaled one answer finds the next call, however busy the event loop is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
-from imug_tts.contracts import Backbone, BackboneError, Candidate, Request, Sampling
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Remote, Request, Sampling
 from imug_tts.dialogue import Message, Modality
 from imug_tts.engine.journal import Journal
 
@@ -93,13 +94,14 @@ class Broker:
 
     def __init__(self, backbone: Backbone, journal: Journal) -> None:
         self.backbone = backbone
+        self._remote = backbone if isinstance(backbone, Remote) else None
         self._journal = journal
         self._max_batch = backbone.capabilities.max_batch
         self._waiting: dict[_Group, dict[str, Call]] = {}
         self._futures: dict[str, asyncio.Future[Candidate]] = {}
         self._flushers: list[asyncio.Task[None]] = []
         self._num_flushers = backbone.capabilities.concurrent_batches
-        self._handed_out: set[asyncio.Future[_Generated]] = set()
+        self._handed_out: set[asyncio.Future[Candidate]] = set()
         """Calls alone that are with the workers or in their queue."""
         self._stopping = False
         self._workers = ThreadPoolExecutor(self._num_flushers, thread_name_prefix="backbone")
@@ -147,15 +149,38 @@ class Broker:
     def _hand_out_alone(self, call_id: str, call: Call) -> None:
         if self._stopping:
             return
-        batch = self._hand_out({call_id: call})
+        loop = asyncio.get_running_loop()
+        answered = loop.run_in_executor(self._workers, self._answer_alone, call_id, call)
+        self._handed_out.add(answered)
+        answered.add_done_callback(partial(self._finish_alone, call_id))
 
-        def finish(generated: asyncio.Future[_Generated]) -> None:
-            self._handed_out.discard(generated)
-            if not generated.cancelled():  # it is when this broker stopped before a worker was free
-                self._finish(batch)
+    def _answer_alone(self, call_id: str, call: Call) -> Candidate:
+        """What a worker does with a call: its answer is journaled before its server gets another."""
+        started = time.perf_counter()
+        with self._answered(_request([call])) as candidate:
+            candidate = _timed(candidate, time.perf_counter() - started)
+            self._journal.append([(call_id, candidate)])
+        return self._journal.unburdened(candidate)
 
-        self._handed_out.add(batch.generated)
-        batch.generated.add_done_callback(finish)
+    @contextmanager
+    def _answered(self, request: Request) -> Iterator[Candidate]:
+        if self._remote is None:
+            [[candidate]] = self.backbone.generate([request])
+            yield candidate
+        else:
+            with self._remote.answered(request) as candidate:
+                yield candidate
+
+    def _finish_alone(self, call_id: str, answered: asyncio.Future[Candidate]) -> None:
+        self._handed_out.discard(answered)
+        if answered.cancelled():  # this broker stopped before a worker was free
+            return
+        try:
+            candidate = answered.result()
+        except Exception as error:
+            self._fail([call_id], error)  # whoever waits raises it
+        else:
+            self._futures.pop(call_id).set_result(candidate)
 
     async def _flush_until_empty(self) -> None:
         """Run batch after batch; the next one is computed while results of the last are written.
@@ -218,10 +243,7 @@ class Broker:
                     self._fail(request_ids, candidates)
                     continue
                 for call_id, candidate in zip(request_ids, candidates, strict=True):
-                    # A backbone that knows better what a call took, without its wait for a server, says so.
-                    if not candidate.cost.seconds:
-                        candidate = replace(candidate, cost=replace(candidate.cost, seconds=seconds))
-                    finished[call_id] = candidate
+                    finished[call_id] = _timed(candidate, seconds)
             self._journal.append(finished.items())
         except Exception as error:
             self._fail(batch.calls, error)  # whoever waits raises it
@@ -257,16 +279,23 @@ def _merge(batch: dict[str, Call]) -> tuple[list[list[str]], list[Request]]:
     for call_id, call in batch.items():
         by_prompt.setdefault(call.prompt_id, []).append(call_id)
     ids = list(by_prompt.values())
-    requests = []
-    for request_ids in ids:
-        first = batch[request_ids[0]]
-        requests.append(
-            Request(
-                history=first.history,
-                modality=first.modality,
-                seeds=tuple(batch[call_id].seed for call_id in request_ids),
-                sampling=first.sampling,
-                yes_no=first.yes_no,
-            )
-        )
-    return ids, requests
+    return ids, [_request([batch[call_id] for call_id in request_ids]) for request_ids in ids]
+
+
+def _request(calls: Sequence[Call]) -> Request:
+    """Calls that differ in their seeds alone."""
+    first = calls[0]
+    return Request(
+        history=first.history,
+        modality=first.modality,
+        seeds=tuple(call.seed for call in calls),
+        sampling=first.sampling,
+        yes_no=first.yes_no,
+    )
+
+
+def _timed(candidate: Candidate, seconds: float) -> Candidate:
+    """A backbone that knows better what a call took, without its wait for a server, has said so."""
+    if candidate.cost.seconds:
+        return candidate
+    return replace(candidate, cost=replace(candidate.cost, seconds=seconds))

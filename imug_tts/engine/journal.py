@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 import warnings
 import zlib
@@ -39,7 +40,7 @@ class JournalWarning(UserWarning):
 
 
 class Journal:
-    """Finished calls by identity. Without a folder it lives in memory alone."""
+    """Finished calls by identity. Without a folder it lives in memory alone. Any thread may append."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
@@ -47,6 +48,7 @@ class Journal:
         self._images: dict[str, Image] = {}
         self._read_up_to: dict[Path, int] = {}
         self._segment: int | None = None
+        self._writing = threading.Lock()
         if folder is not None:
             with storage_errors(folder):
                 (folder / "calls").mkdir(parents=True, exist_ok=True)
@@ -124,7 +126,7 @@ class Journal:
             self._segment = None
 
     def _write(self, folder: Path, data: bytes) -> None:
-        with storage_errors(folder):
+        with self._writing, storage_errors(folder):
             if self._segment is None:
                 name = f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.journal"
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND

@@ -207,6 +207,25 @@ def test_what_fails_for_ever_fails_alone_with_its_reason(fault: Fault, reason: s
     assert calls_of(server) == 30 + 2 * len(failures)
 
 
+def test_a_server_gets_no_other_call_before_its_answer_is_kept() -> None:
+    with infer_server() as server, ThreadPoolExecutor(1) as another:
+        backbone = client(server, per_server=1)
+        with backbone.answered(asking("first")) as candidate:
+            waiting = another.submit(backbone.generate, [asking("second")])
+            time.sleep(0.1)
+            assert (candidate.cost.calls, calls_of(server)) == (1, 1)
+        waiting.result()
+        assert calls_of(server) == 2
+
+
+def test_a_picture_that_is_gone_is_named_before_any_call(tmp_path: Path) -> None:
+    history = (Message("user", (Image("0" * 64, tmp_path / "gone.png"),)),)
+    with infer_server() as server:
+        with pytest.raises(BackboneError, match=r"cannot be read.*gone\.png"):
+            client(server).generate([Request(history=history, modality="text", seeds=(0,))])
+        assert calls_of(server) == 0
+
+
 def test_the_wrong_of_the_request_is_not_asked_again() -> None:
     with infer_server(lambda asked: Reply(status=422, body=b'{"detail":"history is empty"}')) as server:
         with pytest.raises(BackboneError, match=r"422.*history is empty"):

@@ -229,12 +229,15 @@ def test_many_threads_share_one_backbone() -> None:
     assert 64 * 0.02 <= asked_s <= 8 * elapsed, "a call's wait for its turn is no time of the model"
 
 
-def test_it_draws_nothing_and_reads_no_other_images() -> None:
+def test_it_draws_nothing_and_reads_no_other_images(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="draws no image"):
         OpenAIChat().generate([Request(history=ASKED, modality="image", seeds=(0,))])
     strange = (Message("user", (Image.from_bytes(b"GIF89a"),)),)
     with pytest.raises(BackboneError, match="neither PNG nor JPEG"):
         OpenAIChat().generate([Request(history=strange, modality="text", seeds=(0,))])
+    gone = (Message("user", (Image("0" * 64, tmp_path / "gone.png"),)),)
+    with pytest.raises(BackboneError, match=r"cannot be read.*gone\.png"):
+        OpenAIChat().generate([Request(history=gone, modality="text", seeds=(0,))])
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """A backbone behind the official /infer protocol (see `imug_tts.infer_protocol`).
 
 Models that pin packages of their own run in a server of theirs, and this is the client. The engine
-calls `generate` from as many threads as calls may be in flight; the pool finds each one a server.
+asks from as many threads as calls may be in flight; the pool finds each one a server.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, NamedTuple, get_args
+from typing import Final, get_args
 from urllib.parse import urlsplit
 
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
@@ -23,6 +24,7 @@ from imug_tts.contracts import (
     Capabilities,
     ConfigurationError,
     Cost,
+    Remote,
     Request,
     TimedOut,
 )
@@ -41,16 +43,8 @@ class _Unreachable(ServerFailure):
     """The server was not reached, so that no call was made."""
 
 
-class _Reply(NamedTuple):
-    """The body of a response, and what it took."""
-
-    url: str
-    body: bytes
-    seconds: float
-
-
 @dataclass(frozen=True, kw_only=True)
-class ImugServerBackbone:
+class ImugServerBackbone(Remote):
     """Any model that one server or several offer over /infer.
 
     The protocol has no seed and no limit of tokens, and it does not say which model answers: `model`
@@ -103,8 +97,9 @@ class ImugServerBackbone:
             concurrent_batches=self._pool.slots + self._pool.lookahead,
         )
 
-    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """One call per seed, one after the other; calls in several threads go to several servers.
+    @contextmanager
+    def answered(self, request: Request) -> Iterator[Candidate]:
+        """One call, whose server takes no other in its place before the block ends.
 
         A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
         status that speaks of the server, with `response.error` or with no whole answer. `Cost.calls`
@@ -115,51 +110,37 @@ class ImugServerBackbone:
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: it failed, with the reason that the server gave.
         """
-        return [[self._candidate(request) for _ in request.seeds] for request in requests]
+        backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
+        body = _body(request)
+        with ExitStack() as lent:
+            attempt = partial(self._attempt, body, request.modality, lent)
+            candidate, attempts = with_retries(attempt, backoff)
+            yield replace(candidate, cost=replace(candidate.cost, calls=attempts))
 
     def unreachable(self) -> dict[str, str]:
         """The servers that are out of order, and why."""
         reasons = {url: _out_of_order(self._client, url) for url in self.urls}
         return {url: reason for url, reason in reasons.items() if reason is not None}
 
-    def _candidate(self, request: Request) -> Candidate:
-        backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
-        answered = with_retries(partial(self._attempt, request), backoff)
-        cost = replace(answered.value.cost, calls=answered.attempts)
-        return replace(answered.value, cost=cost)
-
-    def _attempt(self, request: Request) -> Candidate:
-        """One attempt that reaches a server."""
-        url, body, seconds = self._ask_a_server(request)
-        # The next call is on its way to the server while this answer is read.
-        try:
-            output = read_response(body, request.modality)
-        except ProtocolError as error:
-            raise Transient(BackboneError(f"{url}: {error}")) from error
-        except ResponseError as error:
-            raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
-        return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
-
-    def _ask_a_server(self, request: Request) -> _Reply:
+    def _attempt(self, body: bytes | RequestBody, modality: Modality, lent: ExitStack) -> Candidate:
+        """One attempt that reaches a server, which `lent` keeps if it has answered."""
         while True:
             try:
-                with self._pool.lend(request.modality) as server:
-                    return self._infer(server.url, request)
+                with ExitStack() as this_time:
+                    server = this_time.enter_context(self._pool.lend(modality))
+                    candidate = self._infer(server.url, body, modality)
+                    lent.enter_context(this_time.pop_all())
+                    return candidate
             except _Unreachable:
                 continue  # the pool has set it aside, and says when there is no other
 
-    def _infer(self, url: str, request: Request) -> _Reply:
+    def _infer(self, url: str, body: bytes | RequestBody, modality: Modality) -> Candidate:
         """One call to one server."""
         started = time.perf_counter()
-        body = RequestBody(
-            history=request.history, modality=request.modality, temperature=request.sampling.temperature
-        )
-        size = len(body)
         # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
-        headers = {"Content-Type": "application/json", "Content-Length": str(size)}
-        whole = b"".join(body) if size <= _LARGE_BYTES else body
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         try:
-            response = self._client.send("POST", f"{url}/infer", body=whole, headers=headers)
+            response = self._client.send("POST", f"{url}/infer", body=body, headers=headers)
         except Unreached as error:
             raise _Unreachable(BackboneError(f"{url} cannot be reached: {error}"), down=True) from error
         except Late as error:
@@ -171,7 +152,14 @@ class ImugServerBackbone:
             raise ServerFailure(BackboneError(f"{url}: {error}")) from error
         if response.status != 200:
             raise self._refused(url, response)
-        return _Reply(url, response.body, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        try:
+            output = read_response(response.body, modality)
+        except ProtocolError as error:
+            raise Transient(BackboneError(f"{url}: {error}")) from error
+        except ResponseError as error:
+            raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
+        return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
 
     def _refused(self, url: str, response: Response) -> BackboneError | Transient:
         failure = BackboneError(f"{url}: HTTP status {response.status}: {shortened(response.text)}")
@@ -193,6 +181,16 @@ class ImugServerBackbone:
         for knob in ("timeout_s", "patience_s"):
             if not getattr(self, knob) > 0:
                 raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
+
+
+def _body(request: Request) -> bytes | RequestBody:
+    body = RequestBody(
+        history=request.history, modality=request.modality, temperature=request.sampling.temperature
+    )
+    try:
+        return b"".join(body) if len(body) <= _LARGE_BYTES else body
+    except OSError as error:
+        raise BackboneError(f"an image of the request cannot be read: {error}") from error
 
 
 def _out_of_order(client: HttpClient, url: str) -> str | None:
