@@ -37,7 +37,11 @@ POINTS = ("the hat is red", "the dog is there", "nothing else changed")
 
 
 def judging_over_ideal() -> float:
-    """Time to score 2,000 images, 8 at a time, over the judge's own 20 ms for each."""
+    """Time to score 2,000 images, 8 at a time, over the judge's own 20 ms for each; the best of three."""
+    return min(_judging_over_ideal() for _ in range(3))
+
+
+def _judging_over_ideal() -> float:
     from imug_tts.engine import execute
     from imug_tts.tracking.none import NoTracker
 
@@ -50,8 +54,10 @@ def judging_over_ideal() -> float:
         [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
-    print(f"  {AT_ONCE} threads that only send and receive: {bare_s / ideal_s:.2f}", file=sys.stderr)
-    return summary.seconds / ideal_s
+    over_ideal = summary.seconds / ideal_s
+    bare = f"{AT_ONCE} threads that only send and receive: {bare_s / ideal_s:.3f}"
+    print(f"  {over_ideal:.3f}; {bare}", file=sys.stderr)
+    return over_ideal
 
 
 def _bare_s(base_url: str) -> float:

@@ -72,13 +72,19 @@ def client_peak_mb() -> float:
 
 
 def _time_over_ideal(latencies_s: Sequence[float], dead: int = 0) -> float:
+    """The best of three runs: whatever else the machine does only adds to them."""
+    return min(_time_of_a_run_over_ideal(latencies_s, dead) for _ in range(3))
+
+
+def _time_of_a_run_over_ideal(latencies_s: Sequence[float], dead: int) -> float:
     with ExitStack() as stack:
         urls = [stack.enter_context(process(latency_s)) for latency_s in latencies_s]
         played = _play([*urls, *(unused_url() for _ in range(dead))], counted=urls)
-        print(f"  {played}", file=sys.stderr)
     if played.scored < played.planned:
         raise RuntimeError(f"{played.planned - played.scored} turns were lost")
-    return played.seconds * sum(1 / latency_s for latency_s in latencies_s) / sum(played.calls)
+    over_ideal = played.seconds * sum(1 / latency_s for latency_s in latencies_s) / sum(played.calls)
+    print(f"  {over_ideal:.3f}; {played}", file=sys.stderr)
+    return over_ideal
 
 
 def _play(urls: Sequence[str], counted: Sequence[str] = ()) -> Played:

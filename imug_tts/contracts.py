@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
+from operator import add, attrgetter
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from imug_tts.dialogue import Message, Modality, Part, Response, Sample, Turn, Verdict
@@ -98,7 +98,10 @@ class Cost:
     dollars: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(**{name: a + b for name, a, b in zip(_COSTS, _values(self), _values(other), strict=True)})
+        mine, others = _values(self), _values(other)
+        if not any(mine) or not any(others):  # most of what a turn adds up is nothing
+            return self if any(mine) else other
+        return Cost(**dict(zip(_COSTS, map(add, mine, others), strict=True)))
 
     def behind_a_shared_prompt(self) -> Cost:
         """The cost of a call whose prompt another call has paid for."""
