@@ -132,18 +132,21 @@ def _rehearse(runs: Sequence[Run]) -> int:
         ]
         turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
         images = _range(least.images, most.images)
-        print(f"{run.title}: {turns:,} turns; calls: {', '.join(asked)}; images: {images}")
+        print(f"{run.title}: {turns:,} turns; calls: {', '.join(asked)}; images: {images}", end="")
+        print(f"; cost: ${_range(least.dollars, most.dollars, '.2f')}" if most.dollars else "")
     models = {id(model): model for run in runs for model in run.arm.models.values()}
     away = [
         away for model in models.values() if isinstance(model, Remote) for away in model.unreachable().items()
     ]
+    if any(isinstance(model, Remote) and not model.dollars_per_call for model in models.values()):
+        print("calls to servers without dollars_per_call are not in any cost")
     for server, reason in away:
         complain(f"{server} cannot be used: {reason}", 1)
     return 1 if away else 0
 
 
-def _range(least: int, most: int) -> str:
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+def _range(least: float, most: float, form: str = "") -> str:
+    return f"{least:,{form}}" if least == most else f"{least:,{form}} to {most:,{form}}"
 
 
 def _titles(configs: Sequence[Config], arms: Sequence[Arm]) -> list[str]:

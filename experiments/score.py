@@ -77,7 +77,7 @@ def _run(config: Config, model: str, folder: Path) -> Run:
         history="swap",
         transcript=transcript,
     )
-    identity = {key: config[key] for key in ("benchmark", "judge", "scoring")}
+    identity = configuration.identity({key: config[key] for key in ("benchmark", "judge", "scoring")})
     return Run(arm=arm, folder=folder, identity=identity, config=config)
 
 

@@ -70,7 +70,7 @@ RUNTIME: Final = frozenset(
         *["in_flight", "interval_s", "output", "study", "tracking"],
         *["root"],
         *["max_attempts", "patience_s", "per_server", "timeout_s", "urls"],
-        *["api_key_env", "base_url", "concurrency"],
+        *["api_key_env", "base_url", "concurrency", "dollars_per_call"],
     ]
 )
 """Keys that change how a run is done and never what comes out, wherever they stand."""

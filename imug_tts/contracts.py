@@ -211,6 +211,11 @@ class Backbone(Protocol):
 class Remote(Backbone, Protocol):
     """A backbone whose model runs on servers elsewhere. Its `max_batch` is 1."""
 
+    @property
+    def dollars_per_call(self) -> float:
+        """What an answered call costs on average; 0 where nobody has said."""
+        ...
+
     def answered(self, request: Request) -> AbstractContextManager[Candidate]:
         """The answer to a request of one seed.
 

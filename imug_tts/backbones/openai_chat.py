@@ -63,6 +63,8 @@ class Endpoint:
     send_seed: bool = True
     """False for endpoints that refuse a seed."""
     api_key_env: str = "OPENAI_API_KEY"
+    dollars_per_call: float = 0.0
+    """What an answered call costs on average."""
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
@@ -74,6 +76,8 @@ class Endpoint:
                 raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be 1 or more")
         if not self.timeout_s > 0:
             raise ConfigurationError(f"timeout_s is {self.timeout_s}; it must be above 0")
+        if not self.dollars_per_call >= 0:
+            raise ConfigurationError(f"dollars_per_call is {self.dollars_per_call}; it must be 0 or more")
 
     @property
     def api_key(self) -> str:
@@ -131,7 +135,8 @@ class OpenAIChat(Endpoint, Remote):
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
         attempt = partial(self._attempt, self._body(request))
         candidate, attempts = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
-        yield replace(candidate, cost=replace(candidate.cost, calls=attempts))
+        cost = replace(candidate.cost, calls=attempts, dollars=self.dollars_per_call)
+        yield replace(candidate, cost=cost)
 
     def unreachable(self) -> dict[str, str]:
         """The endpoint, when it does not list its models, or not this one, and why."""

@@ -23,6 +23,7 @@ from imug_tts.contracts import (
     ConfigurationError,
     JudgeError,
     ModelRole,
+    Remote,
     Request,
 )
 from imug_tts.dialogue import Image, Message, Modality, Part, Sample, Text, Turn
@@ -38,10 +39,12 @@ _MANY = "\n".join(f"Is thing {number} as it should be?" for number in range(1000
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Calls by role and images drawn, if every verifier is content at once, or never is."""
+    """Calls by role, images drawn and dollars, if every verifier is content at once, or never is."""
 
     calls: Mapping[ModelRole, int]
     images: int
+    dollars: float
+    """Of the calls to models that have a price."""
 
 
 def rehearse(arm: Arm) -> tuple[Plan, Plan]:
@@ -63,7 +66,9 @@ async def _rehearse(arm: Arm, content: bool) -> Plan:
     if "scorer" in arm.roles:
         for modality, count in (await _judged(arm, samples)).items():
             calls["scorer"] += count * outputs[modality]
-    return Plan(calls=calls, images=images)
+    prices = {role: m.dollars_per_call for role, m in arm.models.items() if isinstance(m, Remote)}
+    dollars = sum(calls[role] * price for role, price in prices.items())
+    return Plan(calls=calls, images=images, dollars=dollars)
 
 
 async def _play(arm: Arm, modality: Modality, content: bool) -> tuple[dict[ModelRole, _StandIn], int]:

@@ -125,8 +125,9 @@ def test_the_length_of_a_body_is_known_before_it_is_made(
 
 def test_n_candidates_are_n_calls() -> None:
     with infer_server() as server:
-        [candidates] = client(server).generate([asking("a star", seeds=(1, 2, 3))])
+        [candidates] = client(server, dollars_per_call=0.5).generate([asking("a star", seeds=(1, 2, 3))])
     assert len(candidates) == calls_of(server) == 3
+    assert sum(candidate.cost.dollars for candidate in candidates) == 1.5
     assert all(isinstance(candidate.output, Image) for candidate in candidates)
 
 
@@ -367,6 +368,7 @@ def test_the_model_or_else_its_servers_are_a_part_of_the_identity() -> None:
         ({"urls": ["http://me:hush@a:1"]}, "holds a password"),
         ({"outputs": ["sound"]}, "text, image or both"),
         ({"per_server": 0}, "per_server is 0"),
+        ({"dollars_per_call": -1}, "dollars_per_call is -1"),
         ({"max_attempts": 0}, "max_attempts is 0"),
         ({"timeout_s": 0}, "timeout_s is 0"),
         ({"patience_s": -1}, "patience_s is -1"),

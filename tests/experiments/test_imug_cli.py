@@ -18,6 +18,7 @@ from tests.engine.toy import records
 from tests.infer_servers import InferServer, by_content, faulty, infer_server, unused_url
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+PRICES = ("backbone.dollars_per_call=0.5", "scorer.dollars_per_call=0.25")
 
 
 def do(name: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -86,7 +87,13 @@ def test_a_rehearsal_asks_nothing_and_says_how_much(
     scorer = ["judge@scorer=openai", *endpoint(judge, "scorer")]
     done = do("run.py", *imug(data, server.url), *scorer, "+dry_run=true", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"generator \d+, scorer \d+; images: \d+", done.stdout)
+    assert re.search(r"generator \d+, scorer \d+; images: \d+$", done.stdout, re.MULTILINE)
+    priced = do("run.py", *imug(data, server.url), *scorer, *PRICES, "+dry_run=true", cwd=tmp_path)
+    found = re.search(r"generator (\d+), scorer (\d+); images: \d+; cost: \$(\d+\.\d+)", priced.stdout)
+    assert found is not None
+    drawn, graded_then, dollars = map(float, found.groups())
+    assert dollars == pytest.approx(0.5 * drawn + 0.25 * graded_then)
+    assert ("without dollars_per_call" in done.stdout, "without dollars_per_call" in priced.stdout) == (1, 0)
     assert (server.calls.total(), len(judge.bodies)) == (calls, graded)
     assert not list(tmp_path.iterdir())
 
@@ -113,8 +120,10 @@ def test_a_run_is_scored_afterwards_and_only_once(
     assert (official / "summary" / "summary_with_missing.md").exists()
     assert (official / "score_img" / "m_img_score.jsonl").exists()
     graded = len(judge.bodies)
-    again = do("score.py", *arguments, f"output={tmp_path}/scores", cwd=tmp_path)
-    assert (again.returncode, len(judge.bodies)) == (0, graded)
+    # How the judge is called may change from one start to the next.
+    knobs = ("judge.concurrency=3", "judge.timeout_s=5", "judge.dollars_per_call=0.01")
+    again = do("score.py", *arguments, *knobs, f"output={tmp_path}/scores", cwd=tmp_path)
+    assert (again.returncode, len(judge.bodies), again.stderr) == (0, graded, "")
 
 
 def test_without_a_judge_the_rest_is_scored(tmp_path: Path, data: Path, answers: Path) -> None:

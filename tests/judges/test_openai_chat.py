@@ -39,7 +39,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_call_carries_model_sampling_seed_and_key_and_its_cost_comes_from_the_usage() -> None:
     with chat_server(lambda n, body: completion("A hat.")) as server:
-        candidate = ask(server)
+        candidate = ask(server, dollars_per_call=0.02)
     [body] = server.bodies
     assert body == {
         "model": "judge",
@@ -52,6 +52,7 @@ def test_a_call_carries_model_sampling_seed_and_key_and_its_cost_comes_from_the_
     assert (candidate.output, candidate.finish) == (Text("A hat."), "stop")
     cost = candidate.cost
     assert (cost.calls, cost.prompt_tokens, cost.cached_tokens, cost.new_tokens) == (1, 40, 60, 7)
+    assert cost.dollars == 0.02
 
 
 def test_a_seed_is_left_out_where_the_endpoint_refuses_it() -> None:
@@ -242,7 +243,14 @@ def test_it_draws_nothing_and_reads_no_other_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "knobs",
-    [{"base_url": "localhost"}, {"model": ""}, {"concurrency": 0}, {"timeout_s": 0}, {"max_attempts": 0}],
+    [
+        {"base_url": "localhost"},
+        {"model": ""},
+        {"concurrency": 0},
+        {"timeout_s": 0},
+        {"max_attempts": 0},
+        {"dollars_per_call": -1},
+    ],
 )
 def test_knobs_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(knobs))} is"):

@@ -65,6 +65,8 @@ class ImugServerBackbone(Remote):
     max_attempts: int = 3
     patience_s: float = 60.0
     """How long all servers may be failing before calls fail without being made."""
+    dollars_per_call: float = 0.0
+    """What an answered call costs on average."""
 
     _pool: ServerPool = field(init=False, repr=False, compare=False)
     _client: HttpClient = field(init=False, repr=False, compare=False)
@@ -115,7 +117,8 @@ class ImugServerBackbone(Remote):
         with ExitStack() as lent:
             attempt = partial(self._attempt, body, request.modality, lent)
             candidate, attempts = with_retries(attempt, backoff)
-            yield replace(candidate, cost=replace(candidate.cost, calls=attempts))
+            cost = replace(candidate.cost, calls=attempts, dollars=self.dollars_per_call)
+            yield replace(candidate, cost=cost)
 
     def unreachable(self) -> dict[str, str]:
         """The servers that are out of order, and why."""
@@ -178,6 +181,8 @@ class ImugServerBackbone(Remote):
             raise ConfigurationError(f"per_server is {self.per_server}; it must be 1 or more")
         if self.max_attempts < 1:
             raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be 1 or more")
+        if not self.dollars_per_call >= 0:
+            raise ConfigurationError(f"dollars_per_call is {self.dollars_per_call}; it must be 0 or more")
         for knob in ("timeout_s", "patience_s"):
             if not getattr(self, knob) > 0:
                 raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
