@@ -38,6 +38,7 @@ __all__ = [
     "SeedGuarantee",
     "Strategy",
     "TimedOut",
+    "models_by_role",
 ]
 
 Outcome = Literal["scored", "unscored", "model_error", "judge_error", "refused", "timed_out"]
@@ -239,6 +240,11 @@ class Remote(Backbone, Protocol):
                 with self.answered(replace(request, seeds=(seed,))) as candidate:
                     candidates.append(candidate)
         return made
+
+
+def models_by_role(backbone: Backbone, others: Mapping[ModelRole, Backbone]) -> dict[ModelRole, Backbone]:
+    """Who plays which role: the backbone under test, unless another model does."""
+    return {**dict.fromkeys(MODEL_ROLES, backbone), **others}
 
 
 class Scope(Protocol):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imug_tts.contracts import (
-    MODEL_ROLES,
     Backbone,
     Benchmark,
     ConfigurationError,
     ModelRole,
     Strategy,
+    models_by_role,
 )
 from imug_tts.dialogue import Question, Sample
 from imug_tts.engine.scope import Budget
@@ -45,7 +45,7 @@ class Arm:
 
     @property
     def models(self) -> dict[ModelRole, Backbone]:
-        return {**dict.fromkeys(MODEL_ROLES, self.backbone), **self.roles}
+        return models_by_role(self.backbone, self.roles)
 
 
 def check(arm: Arm) -> None:

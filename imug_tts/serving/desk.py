@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from imug_tts.contracts import (
-    MODEL_ROLES,
     Backbone,
     BackboneError,
     JudgeError,
     ModelRole,
     OutOfBudget,
     Strategy,
+    models_by_role,
 )
 from imug_tts.dialogue import Response, Turn
 from imug_tts.engine.broker import Broker
@@ -41,7 +41,7 @@ class Served:
 
     @property
     def models(self) -> dict[ModelRole, Backbone]:
-        return {**dict.fromkeys(MODEL_ROLES, self.backbone), **self.roles}
+        return models_by_role(self.backbone, self.roles)
 
     def check(self) -> None:
         """Raises ConfigurationError when the strategy cannot work with the models."""
