@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Text
 from imug_tts.images import BrokenImage, check_image
-from imug_tts.json_images import json_pieces
+from imug_tts.json_images import json_pieces, reading
 
 __all__ = [
     "OUTPUT_MODES",
@@ -49,7 +49,10 @@ class ResponseError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestBody:
-    """The JSON of a request, made piece by piece: no more than one image of it is in memory at once."""
+    """The JSON of a request, made piece by piece: no more than one image of it is in memory at once.
+
+    Its length and its pieces raise BackboneError where the file of an image cannot be read.
+    """
 
     history: Sequence[Message]
     modality: Modality
@@ -57,7 +60,7 @@ class RequestBody:
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
-            yield piece if isinstance(piece, bytes) else base64.b64encode(piece.read())
+            yield piece if isinstance(piece, bytes) else _base64(piece)
 
     def __len__(self) -> int:
         """The number of bytes; reads no image."""
@@ -134,7 +137,13 @@ def _content(part: Part) -> dict[str, Any]:
     return {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image", "image": part}
 
 
+def _base64(image: Image) -> bytes:
+    with reading(image):
+        return base64.b64encode(image.read())
+
+
 def _base64_length(image: Image) -> int:
     source = image.source
-    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    with reading(image):
+        size = source.stat().st_size if isinstance(source, Path) else len(source)
     return 4 * ((size + 2) // 3)

@@ -1,15 +1,20 @@
-"""JSON that holds images as long texts, written around them: an encoder would look at every character."""
+"""Images in requests: JSON that holds them as long texts, and what happens when a file of one is gone.
+
+The JSON is written around its images, because an encoder would look at every character of them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, Final
 
+from imug_tts.contracts import BackboneError
 from imug_tts.dialogue import Image
 
-__all__ = ["json_pieces"]
+__all__ = ["json_pieces", "reading"]
 
 _MARK: Final = "\0"
 
@@ -36,3 +41,16 @@ def json_pieces(frame: Any, key: str) -> Iterator[bytes | Image]:
         yield piece
         if image is not None:
             yield image
+
+
+@contextmanager
+def reading(image: Image) -> Iterator[None]:
+    """Makes an image that cannot be read a failure of the call that shows it.
+
+    Raises:
+        BackboneError: an `OSError` was raised inside; names the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BackboneError(f"{image.source!s} cannot be read: {error.strerror}") from error

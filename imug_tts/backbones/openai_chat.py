@@ -32,7 +32,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.infer_protocol import shortened
-from imug_tts.json_images import json_pieces
+from imug_tts.json_images import json_pieces, reading
 
 __all__ = ["Endpoint", "OpenAIChat"]
 
@@ -264,10 +264,8 @@ def _content(part: Part) -> dict[str, Any]:
 
 
 def _data_url(image: Image) -> bytes:
-    try:
+    with reading(image):
         encoded = image.read()
-    except OSError as error:
-        raise BackboneError(f"an image of the request cannot be read: {error}") from error
     mime = next((mime for start, mime in _SIGNATURES.items() if encoded.startswith(start)), None)
     if mime is None:
         raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")

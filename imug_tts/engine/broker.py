@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -162,14 +162,11 @@ class Broker:
             self._journal.append([(call_id, candidate)])
         return self._journal.unburdened(candidate)
 
-    @contextmanager
-    def _answered(self, request: Request) -> Iterator[Candidate]:
-        if self._remote is None:
-            [[candidate]] = self.backbone.generate([request])
-            yield candidate
-        else:
-            with self._remote.answered(request) as candidate:
-                yield candidate
+    def _answered(self, request: Request) -> AbstractContextManager[Candidate]:
+        if self._remote is not None:
+            return self._remote.answered(request)
+        [[candidate]] = self.backbone.generate([request])
+        return nullcontext(candidate)
 
     def _finish_alone(self, call_id: str, answered: asyncio.Future[Candidate]) -> None:
         self._handed_out.discard(answered)
@@ -225,9 +222,6 @@ class Broker:
         calls = {call_id: waiting.pop(call_id) for call_id in list(waiting)[: self._max_batch]}
         if not waiting:
             del self._waiting[group]
-        return self._hand_out(calls)
-
-    def _hand_out(self, calls: dict[str, Call]) -> _Batch:
         ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
         return _Batch(calls, ids, loop.run_in_executor(self._workers, self._generate, requests))

@@ -222,9 +222,22 @@ def test_a_server_gets_no_other_call_before_its_answer_is_kept() -> None:
 def test_a_picture_that_is_gone_is_named_before_any_call(tmp_path: Path) -> None:
     history = (Message("user", (Image("0" * 64, tmp_path / "gone.png"),)),)
     with infer_server() as server:
-        with pytest.raises(BackboneError, match=r"cannot be read.*gone\.png"):
+        with pytest.raises(BackboneError, match=r"gone\.png cannot be read"):
             client(server).generate([Request(history=history, modality="text", seeds=(0,))])
         assert calls_of(server) == 0
+
+
+def test_a_picture_that_breaks_off_a_request_is_no_failure_of_the_server(tmp_path: Path) -> None:
+    large = Image.from_bytes(2 * b"\0" * (1 << 20))
+    unreadable = Image("0" * 64, tmp_path)  # a folder: it has a size
+    history = (Message("user", (large, unreadable)),)
+    with infer_server() as server:
+        backbone = client(server, per_server=1)
+        for _ in range(4):  # more failures in a row than a server may have
+            with pytest.raises(BackboneError, match=f"{tmp_path} cannot be read"):
+                backbone.generate([Request(history=history, modality="text", seeds=(0,))])
+        [[candidate]] = backbone.generate([asking("a star")])
+        assert (candidate.cost.calls, calls_of(server), server.probes) == (1, 1, 0), "it has not rested"
 
 
 def test_the_wrong_of_the_request_is_not_asked_again() -> None:

@@ -192,10 +192,7 @@ def _body(request: Request) -> bytes | RequestBody:
     body = RequestBody(
         history=request.history, modality=request.modality, temperature=request.sampling.temperature
     )
-    try:
-        return b"".join(body) if len(body) <= _LARGE_BYTES else body
-    except OSError as error:
-        raise BackboneError(f"an image of the request cannot be read: {error}") from error
+    return b"".join(body) if len(body) <= _LARGE_BYTES else body
 
 
 def _out_of_order(client: HttpClient, url: str) -> str | None:
