@@ -220,8 +220,9 @@ class Remote(Backbone, Protocol):
     def answered(self, request: Request) -> AbstractContextManager[Candidate]:
         """The answer to a request of one seed.
 
-        What was lent for the call is given back when the block ends, so that an answer that was paid for
-        is kept before another is asked for. Called from as many threads as `concurrent_batches` says.
+        The engine keeps the answer inside the block. A backbone that holds the call's place at its server
+        until the block ends loses to a kill no more than the calls in flight. Called from as many threads as
+        `concurrent_batches` says.
 
         Raises:
             BackboneError: the call failed.

@@ -289,7 +289,10 @@ def _request(calls: Sequence[Call]) -> Request:
 
 
 def _timed(candidate: Candidate, seconds: float) -> Candidate:
-    """A backbone that knows better what a call took, without its wait for a server, has said so."""
+    """The candidate with what its call took, where its backbone has not said so.
+
+    A backbone that has servers knows better: without the wait for one.
+    """
     if candidate.cost.seconds:
         return candidate
     return replace(candidate, cost=replace(candidate.cost, seconds=seconds))
