@@ -15,11 +15,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from experiments.command import compose, guarded
-from imug_tts import configuration
+from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
+from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
     from imug_tts.dialogue import Image, Question, Sample
+
+
+@component
+class CheckSettings:
+    """The knobs of this command."""
+
+    decode: bool = knob("Whether every input image is opened too.", default=False)
 
 
 def main() -> int:
@@ -27,19 +35,19 @@ def main() -> int:
 
 
 def _main() -> int:
-    config = compose("check_data", __doc__ or "", sys.argv[1:])
+    config = compose("check_data", __doc__ or "", sys.argv[1:], CheckSettings)
     if config is None:
         return 0
     from imug_tts.benchmarks.imug import Imug
 
-    configuration.refuse_secrets(config)
-    benchmark = configuration.build_benchmark(config["benchmark"], {})
+    settings = assemble.build_settings(CheckSettings, config, ("benchmark",))
+    benchmark = assemble.build_benchmark(config["benchmark"])
     if not isinstance(benchmark, Imug):
         raise ConfigurationError(
             f"there are no files of {config['benchmark']['name']}; choose benchmark=imug"
         )
     samples = benchmark.samples()
-    if config["decode"]:
+    if settings.decode:
         _decode(samples)
     print("\n".join(_report(samples)))
     print(f"\n{benchmark.data.folder} is in order ({benchmark.identity})")

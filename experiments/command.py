@@ -1,4 +1,4 @@
-"""What the commands of this folder share: configurations, errors in words, exit statuses."""
+"""What the commands of this folder share: configurations, help, errors in words, exit statuses."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from imug_tts import configuration
-from imug_tts.contracts import ConfigurationError
+from experiments.choices import declare_settings, register_components
+from experiments.knob_help import help_text
+from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
+from imug_tts.knobs import nearest
+from imug_tts.secrecy import refuse_secrets
 
-__all__ = ["Config", "complain", "compose", "guarded"]
+__all__ = ["CONF", "Config", "complain", "compose", "guarded", "plain", "take_dry_run", "wants_help"]
 
 Config = dict[str, Any]
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF: Final = Path(__file__).parents[1] / "conf"
+_HELP: Final = frozenset(["-h", "--help"])
 
 
 def guarded(work: Callable[[], int]) -> int:
     """Do the work of a command; what stops it becomes one message and the exit status.
 
-    1: the output cannot be written; 2: it cannot work as configured; 130: interrupted.
+    1: a model or the disk failed; 2: it cannot work as configured; 130: interrupted.
     """
     warnings.showwarning = _show_warning
     try:
@@ -36,29 +40,50 @@ def guarded(work: Callable[[], int]) -> int:
     except ConfigurationError as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
-        return complain(f"{interrupt}\nstart the same command again to go on".strip(), 130)
-    except RuntimeError as error:
-        from imug_tts.files import StorageError
-
-        if isinstance(error, StorageError):
-            return complain(str(error), 1)
-        raise
+        return complain(f"interrupted: {interrupt}; run the same command again to go on".replace(": ;", ";"), 130)
+    except (StorageError, ModelDown) as error:
+        return complain(str(error), 1)
 
 
-def compose(name: str, about: str, arguments: Sequence[str]) -> Config | None:
-    """The configuration conf/<name>.yaml with overrides; None when help was asked for, and printed."""
+def compose(name: str, about: str, arguments: Sequence[str], settings: type) -> Config | None:
+    """The configuration conf/<name>.yaml with overrides; None when help was asked for, and printed.
+
+    `settings` is the class of the knobs that belong to no component.
+    """
     from hydra import compose, initialize_config_dir
 
-    wants_help = bool({"-h", "--help"} & set(arguments))
-    overrides = [argument for argument in arguments if argument not in ("-h", "--help")]
+    overrides = [argument for argument in arguments if argument not in _HELP]
+    register_components()
+    declare_settings(f"{name}_settings", settings)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(name, overrides)
-    if wants_help:
-        print(f"{about.strip()}\n\nKnobs (name=value), as they stand:\n\n{OmegaConf.to_yaml(config)}".strip())
+    if wants_help(arguments):
+        print(help_text(about, plain(config), settings))
         return None
-    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain(config)
+
+
+def wants_help(arguments: Sequence[str]) -> bool:
+    return bool(_HELP & set(arguments))
+
+
+def plain(config: DictConfig) -> Config:
+    """The configuration as dicts and lists; a knob that must be set and is not stays "???"."""
+    container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def take_dry_run(config: Config) -> bool:
+    """Remove +dry_run from a configuration; whether it is set.
+
+    Raises:
+        ConfigurationError: it is neither true nor false.
+    """
+    value = config.pop("dry_run", False)
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"dry_run is {value!r}; it must be true or false")
+    return value
 
 
 def complain(message: str, status: int) -> int:
@@ -72,15 +97,22 @@ def _teach(error: Exception) -> str:
     """Hydra's complaint in one message, with the nearest right name."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}: there is no {name!r}; {configuration.nearest(name, error.options)}"
+        return f"{group}: there is no {name!r}; {nearest(name, error.options)}"
     nested = re.match(r"Could not override '(\w+)@([\w.]+)'", str(error))
     if nested:
         group, place = nested.groups()
-        return f"there is no {group} at {place} to replace; what is chosen above it has no such part"
+        return f"{place} cannot be set: what is chosen above it has no {group} of that name"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _teach_knob(cause)
-    return "\n".join(line for line in str(error).splitlines() if line.strip())
+    said = "\n".join(line for line in str(error).splitlines() if line.strip())
+    return f"{said}\n{_QUOTING}" if "LexerNoViableAltException" in said or "parsing override" in said else said
+
+
+_QUOTING: Final = (
+    "a value with signs such as = , : { or letters beyond ASCII stands in quotes twice, once for the shell: "
+    "'benchmark.root=\"/data/a=b\"'"
+)
 
 
 def _teach_knob(error: OmegaConfBaseException) -> str:
@@ -90,13 +122,14 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
     if not isinstance(node, DictConfig) or knob in node:
         return f"{error.full_key}: {error.msg}"
     try:
-        configuration.refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
+        refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
     except ConfigurationError as secret:
         return str(secret)
     owner = " ".join(filter(None, [parent or "the configuration", str(node.get("name") or "")]))
     known = [str(key) for key in node if key not in ("hydra", "name")]
-    return f"{owner} has no knob {knob!r}; {configuration.nearest(knob, known)}"
+    return f"{owner} has no knob {knob!r}; {nearest(knob, known) if known else 'it has none'}"
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}warning: {message}\n")

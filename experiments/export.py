@@ -14,21 +14,30 @@ Failed turns are written as the official client writes them. Exit status: 0, or 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.command import compose, guarded
-from imug_tts import configuration
-from imug_tts.contracts import ConfigurationError
+from imug_tts import assemble
+from imug_tts.contracts import ConfigurationError, Record
 from imug_tts.files import plain_name
+from imug_tts.knobs import Folder, component, knob
+from imug_tts.records import RecordError, read_manifest, read_turns, sample_name
 
 if TYPE_CHECKING:
     from imug_tts.benchmarks.imug.outputs import Outputs
 
-__all__ = ["outputs_of_run", "read_turns", "write_official_scores"]
+__all__ = ["outputs_of_run", "turns_of_run", "write_official_scores"]
 
-Record = Mapping[str, Any]
+
+@component
+class ExportSettings:
+    """The knobs of this command."""
+
+    run: Folder = knob("The folder of a run, e.g. run=runs/STUDY/RUN.")
+    out: Folder = knob("Gets the folder of the model, e.g. out=official.")
+    model: str = knob("What the model is called there, e.g. model=bagel.")
 
 
 def main() -> int:
@@ -37,14 +46,27 @@ def main() -> int:
 
 def _main() -> int:
     """Read the command line, write the files, and say where they are."""
-    config = compose("export", __doc__ or "", sys.argv[1:])
+    config = compose("export", __doc__ or "", sys.argv[1:], ExportSettings)
     if config is None:
         return 0
-    configuration.refuse_secrets(config)
-    folder = Path(config["out"], plain_name(str(config["model"])))
-    turns, answers = _export(Path(config["run"]), Path(config["benchmark"]["root"]), folder)
+    settings = assemble.build_settings(ExportSettings, config, ("benchmark",))
+    root = _root(config["benchmark"])
+    folder = settings.out / plain_name(settings.model)
+    turns, answers = _export(settings.run, root, folder)
     print(f"{answers} answers to {turns} turns that were tried are in {folder}")
     return 0
+
+
+def _root(node: assemble.Node) -> Path:
+    from imug_tts.benchmarks.imug import Imug
+
+    benchmark = assemble.build_benchmark(node)
+    if not isinstance(benchmark, Imug) or benchmark.root is None:
+        raise ConfigurationError(
+            "benchmark.root must be set: the folder of the official data that the run was made on, e.g. "
+            "benchmark.root=imug"
+        )
+    return benchmark.root
 
 
 def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
@@ -53,7 +75,7 @@ def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
     from imug_tts.benchmarks.imug.outputs import write_outputs
     from imug_tts.benchmarks.imug.reading import find_data
 
-    turns = read_turns(run)
+    turns = turns_of_run(run)
     outputs = outputs_of_run(run, turns)
     benchmark = (record for _, record in read_objects(find_data(root) / "benchmark.jsonl"))
     write_outputs(folder, benchmark, outputs)
@@ -62,13 +84,12 @@ def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
     return len(turns), len(outputs.answers)
 
 
-def read_turns(run: Path) -> list[Record]:
+def turns_of_run(run: Path) -> list[Record]:
     """The records of a run. Raises ConfigurationError when it is none."""
-    from imug_tts.engine.transcript import read_records
-
     try:
-        return list(read_records(run / "turns.jsonl"))
-    except (OSError, ValueError) as error:
+        read_manifest(run)
+        return [record for _, record in read_turns(run)]
+    except RecordError as error:
         raise ConfigurationError(
             f"{run} cannot be read as the folder of a run ({error}); name one that experiments/run.py made"
         ) from error
@@ -81,10 +102,10 @@ def outputs_of_run(run: Path, turns: Sequence[Record]) -> Outputs:
         ConfigurationError: the folder is no run's.
     """
     from imug_tts.benchmarks.imug.outputs import Outputs
-    from imug_tts.engine import Transcript
+    from imug_tts.runs import Transcript
 
     answers = Transcript.of_run(run).answers
-    tried = {(f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]): turn for turn in turns}
+    tried = {(sample_name(turn), turn["turn"]): turn for turn in turns}
     failures = {key: turn["error"] or turn["outcome"] for key, turn in tried.items() if key not in answers}
     return Outputs(answers=answers, failures=failures)
 

@@ -1,6 +1,14 @@
-"""Runs one arm, or with -m a study of many. `--help` lists choices and knobs; `+dry_run=true` rehearses.
+"""Answer a benchmark's dialogues with one test-time-scaling strategy, and score them.
 
-Exit status: 0 when no planned turn is missing, 1 when some failed or the output cannot be
+    python experiments/run.py strategy=best_of_n strategy.n=8       one run
+    python experiments/run.py -m strategy=direct,cot seed=0,1       a study: every combination
+    python experiments/run.py -m experiment=demo                    a study from conf/experiment/
+    python experiments/run.py ... +dry_run=true                     checks, and says what it would ask for
+    strategies nest: strategy=best_of_n strategy@strategy.inner=self_verify
+
+The same command again goes on where it stopped.
+
+Exit status: 0 when every planned turn has its final outcome, 1 when some failed or the output cannot be
 written, 2 when it cannot work as configured, 130 when interrupted.
 """
 
@@ -9,22 +17,22 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from experiments.command import Config, complain, guarded
-from imug_tts import configuration
-from imug_tts.contracts import ConfigurationError, Remote
+from experiments.choices import declare_settings, register_components
+from experiments.command import Config, compose, guarded, plain, take_dry_run, wants_help
+from imug_tts import assemble
+from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
-    from imug_tts.configuration import RunOptions
-    from imug_tts.engine import Arm, Run
-    from imug_tts.tracking import Tracker
+    from imug_tts.runs import Arm, Run
 
 
 class _Batch(NamedTuple):
@@ -36,33 +44,38 @@ class _Batch(NamedTuple):
 
 
 def main() -> int:
-    """Compose, build and check every run before the first starts; then run them in turn."""
+    """Compose, build and check every run before the first begins; then execute them."""
     return guarded(_main)
 
 
 def _main() -> int:
-    configs, is_study = _compose()
-    if not configs:  # --help, --cfg and their like
+    if wants_help(sys.argv[1:]):
+        compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
-    rehearsals = [config.pop("dry_run", False) for config in configs]
+    configs, is_study = _compose()
+    if not configs:  # --cfg and its like
+        return 0
+    dry_runs = [take_dry_run(config) for config in configs]
     batches = _prepare(configs, is_study)
-    if any(rehearsals):
-        return _rehearse([run for batch in batches for run in batch.runs])
-    return _execute(batches, configuration.build_tracker(configs[0]["tracking"]))
+    if any(dry_runs):
+        from experiments.dry_run import print_plans
+
+        return print_plans([run for batch in batches for run in batch.runs])
+    return _execute(batches, configs[0])
 
 
 def _compose() -> tuple[list[Config], bool]:
     """The configurations of all runs, and whether they are a study."""
     configs: list[Config] = []
     single: list[Any] = []
+    register_components()
+    declare_settings("config_settings", assemble.RunSettings)
 
     @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
     def collect(config: DictConfig) -> None:
         if HydraConfig.initialized():  # not by our sweeper
             single.append(HydraConfig.get())
-        container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        assert isinstance(container, dict)
-        configs.append({str(key): value for key, value in container.items()})
+        configs.append(plain(config))
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -74,96 +87,70 @@ def _compose() -> tuple[list[Config], bool]:
 
 
 def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
-    """Build and check all runs. Equal backbones and benchmarks are built once."""
-    from imug_tts.engine import check
+    """Build and check all runs. Equal backbones and benchmarks are built once, and equal runs are one."""
+    from imug_tts.runs import check
 
-    shared: dict[str, Any] = {}
-    arms = [configuration.build_arm(config, shared) for config in configs]
+    shared = assemble.Shared()
+    arms = [assemble.build_arm(config, shared) for config in configs]
     for arm in arms:
         check(arm)
     batches: dict[tuple[Path, int | None], _Batch] = {}
-    for config, arm, title in zip(configs, arms, _titles(configs, arms), strict=True):
-        options = configuration.build_options(config)
-        run, journal = _place(config, arm, title, options, is_study)
-        batch = _Batch([], journal, options.in_flight)
-        batches.setdefault((journal, options.in_flight), batch).runs.append(run)
+    folders: set[Path] = set()
+    for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
+        settings = assemble.build_settings(assemble.RunSettings, config, assemble.RUN_PARTS)
+        run, journal = _place(config, arm, title, settings, is_study)
+        if run.folder in folders:
+            warnings.warn(f"{title} stands twice in the sweep; it is run once", stacklevel=1)
+            continue
+        folders.add(run.folder)
+        batch = _Batch([], journal, settings.in_flight)
+        batches.setdefault((journal, settings.in_flight), batch).runs.append(run)
     return list(batches.values())
 
 
-def _place(config: Config, arm: Arm, title: str, options: RunOptions, is_study: bool) -> tuple[Run, Path]:
+def _place(
+    config: Config, arm: Arm, title: str, settings: assemble.RunSettings, is_study: bool
+) -> tuple[Run, Path]:
     """The run in its folder, and the folder of its journal."""
-    from imug_tts.engine import Run
-    from imug_tts.strategies import label
+    from imug_tts.composition import label
+    from imug_tts.records import digest
+    from imug_tts.runs import Run
 
-    identity = configuration.identity(config)
     name = re.sub(r"[^A-Za-z0-9._+-]+", "_", label(arm.strategy))[:120]
-    study = options.output if is_study and options.output else Path("runs", options.study)
-    alone = options.output if not is_study else None
-    folder = alone or study / f"{name}-{configuration.digest(identity)[:8]}"
-    run = Run(arm=arm, folder=folder, identity=identity, config=config, title=title)
-    return run, (alone or study) / "journal"
+    study = settings.output if is_study and settings.output else Path("runs", settings.study)
+    alone = settings.output if not is_study else None
+    folder = alone or study / f"{name}-{digest(arm.identity)[:8]}"
+    return Run(arm=arm, folder=folder, config=config, title=title), (alone or study) / "journal"
 
 
-def _execute(batches: Sequence[_Batch], tracker: Tracker) -> int:
-    from imug_tts.engine import execute
+def _execute(batches: Sequence[_Batch], config: Config) -> int:
+    from experiments.outcome import report
+    from imug_tts.runs import execute
 
+    trackers = assemble.build_trackers(config["tracking"])
     summaries = [
         summary
         for batch in batches
-        for summary in execute(batch.runs, journal=batch.journal, tracker=tracker, in_flight=batch.in_flight)
+        for summary in execute(
+            batch.runs, journal=batch.journal, trackers=trackers, in_flight=batch.in_flight
+        )
     ]
     total, folder = len(summaries), summaries[0].folder
     print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
-    missing = sum(summary.missing for summary in summaries)
-    if missing:
-        return complain(f"{missing} turns are missing; start the same command again to try them again", 1)
-    return 0
+    return report(summaries)
 
 
-def _rehearse(runs: Sequence[Run]) -> int:
-    """Say what the runs would ask of which models, and whether the models can be reached."""
-    from imug_tts.engine import rehearse
-
-    print("nothing is run; from the least to the most that the strategies may ask, before any journal")
-    for run in runs:
-        least, most = rehearse(run.arm)
-        asked = [
-            f"{role} {_range(least.calls[role], most.calls[role])}" for role in most.calls if most.calls[role]
-        ]
-        turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
-        images = _range(least.images, most.images)
-        print(f"{run.title}: {turns:,} turns; calls: {', '.join(asked)}; images: {images}", end="")
-        print(f"; cost: ${_range(least.dollars, most.dollars, '.2f')}" if most.dollars else "")
-    models = {id(model): model for run in runs for model in run.arm.models.values()}
-    away = [
-        away for model in models.values() if isinstance(model, Remote) for away in model.unreachable().items()
-    ]
-    if any(isinstance(model, Remote) and not model.dollars_per_call for model in models.values()):
-        print("calls to servers without dollars_per_call are not in any cost")
-    for server, reason in away:
-        complain(f"{server} cannot be used: {reason}", 1)
-    return 1 if away else 0
-
-
-def _range(least: float, most: float, form: str = "") -> str:
-    return f"{least:,{form}}" if least == most else f"{least:,{form}} to {most:,{form}}"
-
-
-def _titles(configs: Sequence[Config], arms: Sequence[Arm]) -> list[str]:
+def _titles(arms: Sequence[Arm]) -> list[str]:
     """What each run is among the others: its strategy, and the knobs in which they differ."""
-    from imug_tts.strategies import label
+    from imug_tts.composition import label
 
-    knobs = [_knobs_beside_strategy(config) for config in configs]
-    differing = [k for k in knobs[0] if any(other.get(k) != knobs[0][k] for other in knobs)]
+    knobs = [dict(_leaves({k: v for k, v in arm.identity.items() if k != "strategy"})) for arm in arms]
+    names = dict.fromkeys(key for each in knobs for key in each)
+    differing = [key for key in names if any(each.get(key) != knobs[0].get(key) for each in knobs)]
     return [
-        "  ".join([label(arm.strategy), *(f"{k}={_short(own.get(k))}" for k in differing)])
+        "  ".join([label(arm.strategy), *(f"{k}={_short(own[k])}" for k in differing if k in own)])
         for arm, own in zip(arms, knobs, strict=True)
     ]
-
-
-def _knobs_beside_strategy(config: Config) -> dict[str, Any]:
-    identity = configuration.identity(config)
-    return dict(_leaves({key: value for key, value in identity.items() if key != "strategy"}))
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

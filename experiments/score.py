@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.command import Config, complain, compose, guarded
-from experiments.export import outputs_of_run, read_turns, write_official_scores
-from imug_tts import configuration
+from experiments.export import outputs_of_run, turns_of_run, write_official_scores
+from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import plain_name
 
 if TYPE_CHECKING:
     from imug_tts.benchmarks.imug.outputs import Outputs
     from imug_tts.dialogue import Sample
-    from imug_tts.engine import Run
+    from imug_tts.runs import Run
 
 
 def main() -> int:
@@ -35,22 +35,22 @@ def main() -> int:
 
 
 def _main() -> int:
-    config = compose("score", __doc__ or "", sys.argv[1:])
+    config = compose("score", __doc__ or "", sys.argv[1:], assemble.ScoreSettings)
     return 0 if config is None else _score(config)
 
 
 def _score(config: Config) -> int:
-    from imug_tts.engine import execute
+    from imug_tts.runs import execute
 
-    configuration.refuse_secrets(config)
-    model = plain_name(str(config["model"] or Path(config["outputs"]).resolve().name))
-    folder = Path(config["output"] or Path("runs", "scores", model))
-    run = _run(config, model, folder)
+    settings = assemble.build_settings(assemble.ScoreSettings, config, ("benchmark", "judge", "tracking"))
+    model = plain_name(settings.model or settings.outputs.resolve().name)
+    folder = settings.output or Path("runs", "scores", model)
+    run = _run(config, settings, model, folder)
     (summary,) = execute(
         [run],
         journal=folder / "journal",
-        tracker=configuration.build_tracker(config["tracking"]),
-        in_flight=config["in_flight"],
+        trackers=assemble.build_trackers(config["tracking"]),
+        in_flight=settings.in_flight,
     )
     _write_official(folder, model, run.arm.benchmark.samples())
     print(f"the scores are in {folder}")
@@ -61,24 +61,23 @@ def _score(config: Config) -> int:
     return complain(f"{left} turns have no score: {waiting}{summary.missing} are missing", 1)
 
 
-def _run(config: Config, model: str, folder: Path) -> Run:
-    from imug_tts.engine import Arm, Run, Transcript
-    from imug_tts.recorded import AbsentModel, Recorded
+def _run(config: Config, settings: assemble.ScoreSettings, model: str, folder: Path) -> Run:
+    from imug_tts.runs import Arm, Run, Transcript
+    from imug_tts.runs.recorded import AbsentModel, Recorded
 
-    benchmark = configuration.build_benchmark(config["benchmark"], config["scoring"])
-    scorer = configuration.build_scorer(config["judge"])
-    outputs = _outputs(Path(config["outputs"]), benchmark.samples())
+    benchmark = assemble.build_benchmark(config["benchmark"], settings.scoring)
+    scorer = assemble.build_scorer(config["judge"])
+    outputs = _outputs(settings.outputs, benchmark.samples())
     transcript = Transcript(run=model, benchmark=None, answers=outputs.answers)
     arm = Arm(
-        backbone=AbsentModel(identity=f"recorded:{transcript.identity}"),
-        strategy=Recorded(name=model, answers=outputs.answers, failures=outputs.failures),
+        backbone=AbsentModel(recorded=transcript.identity),
+        strategy=Recorded(model=model, answers=outputs.answers, failures=outputs.failures),
         benchmark=benchmark,
         roles={} if scorer is None else {"scorer": scorer},
         history="swap",
         transcript=transcript,
     )
-    identity = configuration.identity({key: config[key] for key in ("benchmark", "judge", "scoring")})
-    return Run(arm=arm, folder=folder, identity=identity, config=config)
+    return Run(arm=arm, folder=folder, config=config)
 
 
 def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
@@ -88,14 +87,14 @@ def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
     if not folder.is_dir():
         raise ConfigurationError(f"outputs: there is no folder {folder}")
     if (folder / "manifest.json").exists():
-        return outputs_of_run(folder, read_turns(folder))
+        return outputs_of_run(folder, turns_of_run(folder))
     return read_outputs(folder, samples)
 
 
 def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:
     from imug_tts.benchmarks.imug.summary import summary_with_missing
 
-    scored = [turn for turn in read_turns(folder) if turn["outcome"] == "scored"]
+    scored = [turn for turn in turns_of_run(folder) if turn["outcome"] == "scored"]
     summary = write_official_scores(folder / "official", model, scored)
     summary_with_missing({model: scored}, samples).write(summary, "summary_with_missing")
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 import sys
 
 from experiments.command import compose, guarded
-from imug_tts import configuration
+from imug_tts import assemble
+from imug_tts.contracts import ConfigurationError
 
 
 def main() -> int:
@@ -23,13 +24,16 @@ def main() -> int:
 
 
 def _main() -> int:
-    config = compose("serve", __doc__ or "", sys.argv[1:])
+    try:
+        from imug_tts.serving import ServiceSettings, serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing; run: pip install 'imug_tts[serve]'") from error
+    from imug_tts.composition import label
+
+    config = compose("serve", __doc__ or "", sys.argv[1:], ServiceSettings)
     if config is None:
         return 0
-    service = configuration.build_service(config)
-
-    from imug_tts.serving import serve
-    from imug_tts.strategies import label
+    service = assemble.build_service(config)
 
     def ready(url: str) -> None:
         print(f"{label(service.served.strategy)} of {config['backbone']['name']}: {url}/infer", flush=True)

@@ -151,15 +151,14 @@ def _direct(num_dialogues: int) -> Timed:
 def _run(strategy: Strategy, num_dialogues: int) -> Timed:
     """A run through the engine with a cold prefix cache and a new journal; weights are loaded before."""
     from imug_tts import PocketWorld
-    from imug_tts.engine import Arm, Run, execute
-    from imug_tts.tracking.none import NoTracker
-
+    from imug_tts.runs import Arm, Run, execute
+    
     backbone = _loaded_backbone()
     arm = Arm(backbone=backbone, strategy=strategy, benchmark=PocketWorld(num_samples=num_dialogues))
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(arm=arm, folder=Path(folder, "run"), identity={}, config={})
+        run = Run(arm=arm, folder=Path(folder, "run"), config={})
         forward = backbone.forward_seconds
-        [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
+        [summary] = execute([run], journal=Path(folder, "journal"))
         return Timed(seconds=summary.seconds, forward_seconds=backbone.forward_seconds - forward)
 
 

@@ -26,7 +26,7 @@ from imug_tts.scoring.image import score_image
 from tests.chat_server import process
 
 if TYPE_CHECKING:
-    from imug_tts.engine import Run
+    from imug_tts.runs import Run
 
 __all__ = ["judging_over_ideal", "rule_scoring_s"]
 
@@ -42,16 +42,15 @@ def judging_over_ideal() -> float:
 
 
 def _judging_over_ideal() -> float:
-    from imug_tts.engine import execute
-    from imug_tts.tracking.none import NoTracker
-
+    from imug_tts.runs import execute
+    
     results = [{"point_id": number, "score": 4, "reason": "so"} for number in range(1, 1 + len(POINTS))]
     reply = json.dumps({"evaluation_results": results})
     ideal_s = SAMPLES * LATENCY_S / AT_ONCE
     with process(LATENCY_S, reply) as base_url, tempfile.TemporaryDirectory() as folder:
         bare_s = _bare_s(base_url)
         run = _run(Path(folder), base_url)
-        [summary] = execute([run], journal=Path(folder, "journal"), tracker=NoTracker())
+        [summary] = execute([run], journal=Path(folder, "journal"))
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
     over_ideal = summary.seconds / ideal_s
@@ -139,8 +138,8 @@ class _OneImageEach:
 
 def _run(folder: Path, base_url: str) -> Run:
     from imug_tts.backbones.openai_chat import OpenAIChat
-    from imug_tts.engine import Arm, Run
-    from imug_tts.recorded import AbsentModel, Recorded
+    from imug_tts.runs import Arm, Run
+    from imug_tts.runs.recorded import AbsentModel, Recorded
 
     image, *drawn = _pictures(folder / "outputs")
     answers: dict[tuple[str, int], Part] = {
@@ -152,7 +151,7 @@ def _run(folder: Path, base_url: str) -> Run:
         benchmark=_OneImageEach(image),
         roles={"scorer": OpenAIChat(base_url=base_url, model="fake", concurrency=AT_ONCE)},
     )
-    return Run(arm=arm, folder=folder / "run", identity={}, config={})
+    return Run(arm=arm, folder=folder / "run", config={})
 
 
 def _pictures(folder: Path) -> list[Image]:

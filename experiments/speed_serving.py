@@ -98,18 +98,17 @@ def _play_here(urls: Sequence[str]) -> None:
     """Play and print what `Played` has of the client."""
     from imug_tts import Direct, PocketWorld
     from imug_tts.backbones.imug_server import ImugServerBackbone
-    from imug_tts.engine import Arm, Run, execute
-    from imug_tts.tracking.none import NoTracker
-
+    from imug_tts.runs import Arm, Run, execute
+    
     arm = Arm(
         backbone=ImugServerBackbone(urls=urls, model="fake"),
         strategy=Direct(),
         benchmark=PocketWorld(num_samples=SAMPLES),
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(arm=arm, folder=Path(folder, "run"), identity={}, config={})
+        run = Run(arm=arm, folder=Path(folder, "run"), config={})
         journal = Path(folder, "journal")
-        [summary] = execute([run], journal=journal, tracker=NoTracker(), in_flight=SAMPLES)
+        [summary] = execute([run], journal=journal, in_flight=SAMPLES)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     client = {"planned": summary.planned, "scored": summary.scored, "seconds": summary.seconds}
     print(json.dumps({**client, "peak_mb": peak_mb}))

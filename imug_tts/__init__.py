@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imug_tts.backbones.pocket import PocketBackbone
     from imug_tts.benchmarks.pocket_world import PocketWorld
     from imug_tts.contracts import Backbone
-    from imug_tts.engine import Conversation
+    from imug_tts.runs import Conversation
     from imug_tts.judges import BackboneJudge, ExactJudge
     from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 
@@ -41,7 +41,7 @@ _HOMES: Final = {
     "BackboneJudge": "imug_tts.judges",
     "BestOfN": "imug_tts.strategies",
     "ChainOfThought": "imug_tts.strategies",
-    "Conversation": "imug_tts.engine",
+    "Conversation": "imug_tts.runs",
     "Direct": "imug_tts.strategies",
     "ExactJudge": "imug_tts.judges",
     "MajorityVote": "imug_tts.strategies",
@@ -57,7 +57,7 @@ def load_backbone(name: str, **knobs: Any) -> Backbone:
     Raises:
         ConfigurationError: no such backbone or knob, or a value that is not allowed.
     """
-    from imug_tts.configuration import build_backbone
+    from imug_tts.assemble import build_backbone
 
     return build_backbone({"name": name, **knobs})
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from imug_tts.contracts import OutOfBudget
 
-__all__ = ["gather_all"]
+__all__ = ["gather_all", "run_blocking"]
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget]:
     """Run all to their end; result i is the `OutOfBudget` that awaitable i raised, if it did.
 
-    Unlike `asyncio.gather`, nothing is left running behind an error, where it would go on to spend
+    Unlike `asyncio.gather`, nothing is left running after an error, where it would go on to spend
     the turn's budget.
 
     Raises:
@@ -33,3 +34,13 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget
         if isinstance(result, BaseException) and not isinstance(result, OutOfBudget):
             raise result
     return [r for r in results if isinstance(r, OutOfBudget) or not isinstance(r, BaseException)]
+
+
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; in a thread of its own where an event loop runs already, as in notebooks."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

@@ -24,6 +24,7 @@ __all__ = [
     "Message",
     "Modality",
     "Part",
+    "Point",
     "Question",
     "Response",
     "Role",
@@ -31,9 +32,13 @@ __all__ = [
     "Text",
     "Turn",
     "Verdict",
+    "VerdictKind",
 ]
 
 Modality = Literal["text", "image"]
+VerdictKind = Literal["probability", "reward", "rank"]
+"""What a verdict's score is: the probability that the answer is right, in [0, 1]; a reward on a scale of its
+own, of which only the order counts; a share of wins among the candidates shown, which says nothing of one alone."""
 Role = Literal["system", "user", "assistant"]
 
 MAX_PIXELS: Final = 89_000_000
@@ -74,6 +79,11 @@ class Image:
     def sha256(self) -> str:
         return hashlib.sha256(self.read()).hexdigest()
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether the bytes are known to be a whole image; False while nobody has looked."""
+        return False
+
     def __eq__(self, other: object) -> bool:
         return self.sha256 == other.sha256 if isinstance(other, Image) else NotImplemented
 
@@ -84,8 +94,11 @@ class Image:
         return f"Image({self.__dict__.get('sha256', self.source)})"
 
     @classmethod
-    def from_bytes(cls, encoded: bytes) -> Image:
-        return cls(hashlib.sha256(encoded).hexdigest(), encoded)
+    def from_bytes(cls, encoded: bytes, *, is_whole: bool = False) -> Image:
+        """An image of encoded bytes; `is_whole` where these were decoded and found in order."""
+        image = cls(hashlib.sha256(encoded).hexdigest(), encoded)
+        image.__dict__["is_whole"] = is_whole
+        return image
 
     @classmethod
     def from_pixels(cls, pixels: npt.NDArray[np.uint8]) -> Image:
@@ -94,7 +107,7 @@ class Image:
 
         buffer = io.BytesIO()
         Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
-        return cls.from_bytes(buffer.getvalue())
+        return cls.from_bytes(buffer.getvalue(), is_whole=True)
 
     def read(self) -> bytes:
         """Return the encoded bytes."""
@@ -221,26 +234,47 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Point:
+    """One point of a checklist, as a judge answered it. `probability` that the point is met, in [0, 1]."""
+
+    text: str
+    probability: float
+    explanation: str = ""
+    """What the judge found wrong."""
+
+    @property
+    def feedback(self) -> str:
+        """What the next attempt is told if the point failed."""
+        return f"{self.text} {self.explanation}".strip()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a judge says of one candidate.
 
     `status` is "ok" or "unparsable": an unparsable verdict leaves the candidate unranked, and is
-    never a score of 0 nor a refusal. `score` lies in [0, 1] and is None unless the status is ok.
+    never a score of 0 nor a refusal. `score` is of `kind`, and is None unless the status is ok.
     """
 
     status: Literal["ok", "unparsable"]
     judge: str
     score: float | None = None
-    failed: tuple[str, ...] = ()
-    """The points that the judge found wrong, as feedback for the next attempt."""
+    kind: VerdictKind = "probability"
+    points: tuple[Point, ...] = ()
+    """The points that were read, where the judge has a checklist."""
     detail: str = ""
+
+    def failed(self, threshold: float = 0.5) -> tuple[Point, ...]:
+        """The points that are met with a probability below `threshold`."""
+        return tuple(point for point in self.points if point.probability < threshold)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "status": self.status,
             "judge": self.judge,
+            "kind": self.kind,
             "score": self.score,
-            "failed": list(self.failed),
+            "failed": [point.feedback for point in self.failed()],
             "detail": self.detail,
         }
 
@@ -256,6 +290,8 @@ class Response:
     strategy: str
     output: Part | None
     finish: str = "stop"
+    reason: str | None = None
+    """What the model's provider says of a refusal."""
     plan: str | None = None
     thought: str | None = None
     verdict: Verdict | None = None

@@ -10,13 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imug_tts.contracts import ConfigurationError
+from imug_tts.contracts import ConfigurationError, StorageError
 
-__all__ = ["StorageError", "exclusive", "plain_name", "storage_errors", "write_atomically"]
-
-
-class StorageError(RuntimeError):
-    """The output could not be written. What was journaled is safe."""
+__all__ = ["exclusive", "plain_name", "storage_errors", "write_atomically"]
 
 
 @contextmanager

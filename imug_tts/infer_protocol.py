@@ -125,7 +125,7 @@ def read_image(
         check_image(encoded, formats=formats, max_pixels=max_pixels)
     except BrokenImage as error:
         raise ProtocolError(f"an image {error}") from error
-    return Image.from_bytes(encoded)
+    return Image.from_bytes(encoded, is_whole=True)
 
 
 def shortened(text: str, longest: int = _MAX_REASON) -> str:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, Final
 
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response
@@ -33,6 +33,7 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.infer_protocol import shortened
 from imug_tts.json_images import json_pieces, reading
+from imug_tts.knobs import component, knob
 
 __all__ = ["Endpoint", "OpenAIChat"]
 
@@ -45,7 +46,7 @@ _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class Endpoint:
     """Where a model is served, and how it is called.
 
@@ -54,30 +55,30 @@ class Endpoint:
     different weights must serve them under different names.
     """
 
-    base_url: str = "http://127.0.0.1:8000/v1"
-    model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
-    concurrency: int = 8
-    """Calls in flight."""
-    timeout_s: float = 120.0
-    max_attempts: int = 5
-    send_seed: bool = True
-    """False for endpoints that refuse a seed."""
-    api_key_env: str = "OPENAI_API_KEY"
-    dollars_per_call: float = 0.0
-    """What an answered call costs on average."""
+    base_url: str = knob(
+        "Where the endpoint is, e.g. http://127.0.0.1:8000/v1 for vLLM or https://api.openai.com/v1.",
+        default="http://127.0.0.1:8000/v1",
+        runtime=True,
+    )
+    model: str = knob(
+        "The name under which the endpoint serves the model.",
+        default="Qwen/Qwen2.5-VL-7B-Instruct",
+        min_length=1,
+    )
+    concurrency: int = knob("Calls in flight.", default=8, ge=1, runtime=True)
+    timeout_s: float = knob("Seconds that one attempt may take.", default=120.0, gt=0, runtime=True)
+    max_attempts: int = knob("Attempts of one call.", default=5, ge=1, runtime=True)
+    send_seed: bool = knob("False for endpoints that refuse a seed.", default=True)
+    api_key_env: str = knob(
+        "The environment variable that holds the key.", default="OPENAI_API_KEY", runtime=True
+    )
+    dollars_per_call: float = knob(
+        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
+    )
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"base_url is {self.base_url!r}; it must begin with http:// or https://")
-        if not self.model:
-            raise ConfigurationError("model is empty; set it to the name under which the endpoint serves it")
-        for knob in ("concurrency", "max_attempts"):
-            if getattr(self, knob) < 1:
-                raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be 1 or more")
-        if not self.timeout_s > 0:
-            raise ConfigurationError(f"timeout_s is {self.timeout_s}; it must be above 0")
-        if not self.dollars_per_call >= 0:
-            raise ConfigurationError(f"dollars_per_call is {self.dollars_per_call}; it must be 0 or more")
 
     @property
     def api_key(self) -> str:
@@ -88,19 +89,22 @@ class Endpoint:
         return key
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class OpenAIChat(Endpoint, Remote):
     """A model that reads text and images and writes text."""
 
-    _client: HttpClient = field(init=False, repr=False, compare=False)
-    _lanes: ThreadPoolExecutor = field(init=False, repr=False, compare=False)
-    """As many threads as calls may be in flight: one that is free sends the next call that is prepared."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        client = HttpClient(timeout_s=self.timeout_s, proxies=True)
-        object.__setattr__(self, "_client", client)
-        object.__setattr__(self, "_lanes", ThreadPoolExecutor(self.concurrency))
+        _ = self._client, self._lanes  # made before any thread asks
+
+    @cached_property
+    def _client(self) -> HttpClient:
+        return HttpClient(timeout_s=self.timeout_s, proxies=True)
+
+    @cached_property
+    def _lanes(self) -> ThreadPoolExecutor:
+        """As many threads as calls may be in flight: one that is free sends the next call that is prepared."""
+        return ThreadPoolExecutor(self.concurrency)
 
     @property
     def identity(self) -> str:

@@ -1,12 +1,27 @@
-"""What judges have in common that put questions to the run's verifier."""
+"""What judges have in common that put questions to a verifier model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from imug_tts.contracts import ConfigurationError, ModelRole, Sampling, Scope
+from imug_tts.contracts import (
+    Backbone,
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    Form,
+    Judge,
+    JudgeError,
+    ModelRole,
+    Models,
+    Sampling,
+    Scope,
+    Setting,
+    TimedOut,
+)
+from imug_tts.dialogue import Message, Modality
+from imug_tts.knobs import component, knob
 
 __all__ = ["Attempt", "VerifierJudge"]
 
@@ -16,30 +31,30 @@ class Attempt(NamedTuple):
     sampling: Sampling
 
 
-@dataclass(frozen=True, kw_only=True)
-class VerifierJudge:
+@component
+class VerifierJudge(Judge):
     """Asks greedily first, and what cannot be read again with another seed, at most `max_reasks` times."""
 
-    max_reasks: int = 2
-    reask_temperature: float = 0.7
+    max_reasks: int = knob("How often an unreadable reply is asked again.", default=2, ge=0)
+    reask_temperature: float = knob(
+        "Temperature of further attempts; a greedy model would only repeat what could not be read.",
+        default=0.7,
+        gt=0,
+    )
 
     role: ClassVar[ModelRole] = "verifier"
 
-    def __post_init__(self) -> None:
-        self._at_least("max_reasks", 0)
-        if not self.reask_temperature > 0:
-            raise ConfigurationError(
-                f"judge {self.name}: reask_temperature is {self.reask_temperature}; set it above 0, "
-                "because a greedy model would only repeat what could not be read"
-            )
+    @property
+    def asked_model(self) -> Backbone | None:
+        """The judge's own model; None for the run's verifier."""
+        return None
 
     @property
-    def name(self) -> str:
-        raise NotImplementedError
+    def models(self) -> Models:
+        return {self.role: self.asked_model}
 
-    @property
-    def oracle(self) -> bool:
-        return False
+    def prompts(self, scope: Scope) -> Mapping[str, str]:
+        return scope.prompts(self.role, self.asked_model)
 
     def attempts(self, scope: Scope, max_tokens: int) -> Iterator[Attempt]:
         yield Attempt(scope, Sampling(temperature=0.0, max_tokens=max_tokens))
@@ -47,7 +62,37 @@ class VerifierJudge:
             again = Sampling(temperature=self.reask_temperature, max_tokens=max_tokens)
             yield Attempt(scope.child(index), again)
 
-    def _at_least(self, knob: str, lowest: int) -> None:
-        value = getattr(self, knob)
-        if value < lowest:
-            raise ConfigurationError(f"judge {self.name}: {knob} is {value}; set it to {lowest} or more")
+    async def ask(
+        self, attempt: Attempt, history: tuple[Message, ...], *, form: Form = "free"
+    ) -> Candidate:
+        """The verifier's reply.
+
+        Raises:
+            JudgeError: the call failed.
+            TimedOut: the call took too long.
+            OutOfBudget: the budget does not allow the call.
+        """
+        try:
+            return await attempt.scope.ask(
+                self.role, history, "text", attempt.sampling, form=form, model=self.asked_model
+            )
+        except TimedOut:
+            raise
+        except BackboneError as error:
+            raise JudgeError(f"the verifier failed: {error}") from error
+
+    def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
+        """The verifier must write text, and read images where it judges images."""
+        if not modalities:
+            return
+        verifier = setting.capabilities(self.role, self.asked_model)
+        if "text" not in verifier.outputs:
+            raise ConfigurationError(
+                f"the judge of {layer} asks the {self.role} questions, and the {self.role} outputs "
+                f"{' and '.join(sorted(verifier.outputs))} only; choose a backbone that outputs text"
+            )
+        if "image" in modalities and not verifier.reads_images:
+            raise ConfigurationError(
+                f"the judge of {layer} checks images, and the {self.role} cannot read images; "
+                "choose another judge, or a backbone that reads images"
+            )

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import (
-    BackboneError,
-    Candidate,
-    JudgeError,
-    OutOfBudget,
-    Scope,
-    TimedOut,
-)
-from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
+from imug_tts.contracts import Backbone, Candidate, JudgeError, OutOfBudget, Scope
+from imug_tts.dialogue import Message, Part, Point, Response, Text, Turn, Verdict
 from imug_tts.judges._verifier import VerifierJudge
+from imug_tts.knobs import component, knob
 
-__all__ = ["BackboneJudge"]
+__all__ = ["BackboneJudge", "ChecklistJudge"]
 
 _MARKER: Final = re.compile(r"^(?:\s|[-*•]|\[[ xX]?\]|\(?\d+[.):])+")
 _YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
@@ -37,37 +31,20 @@ class _Answer(NamedTuple):
     """None when no attempt could be read."""
     explanation: str = ""
 
-    @property
-    def failed(self) -> bool:
-        return self.p_yes is not None and self.p_yes < 0.5
 
-    @property
-    def as_feedback(self) -> str:
-        return f"{self.question} {self.explanation}".strip()
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneJudge(VerifierJudge):
+@component
+class ChecklistJudge(VerifierJudge):
     """Score a candidate by the mean P(yes) over a checklist that the verifier writes.
 
-    The checklist is asked greedily on the turn's history alone, so that all candidates of a turn
-    share one call and one checklist (a checklist that had to be asked again is the candidate's own).
-    What cannot be read is asked again with another seed, at most `max_reasks` times; then the
-    verdict is "unparsable".
+    The checklist is asked greedily on the turn's history alone, so that all candidates of a turn share one
+    call and one checklist. If the first checklist cannot be read, each candidate asks for its own. What
+    cannot be read is asked again with another seed, at most `max_reasks` times; then the verdict is
+    "unparsable".
     """
 
-    max_questions: int = 8
-    checklist_tokens: int = 256
-    check_tokens: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for knob in ("max_questions", "checklist_tokens", "check_tokens"):
-            self._at_least(knob, 1)
-
-    @property
-    def name(self) -> str:
-        return "backbone"
+    max_questions: int = knob("Most questions of a checklist; further ones are dropped.", default=8, ge=1)
+    checklist_tokens: int = knob("Most tokens of a checklist.", default=256, ge=1)
+    check_tokens: int = knob("Most tokens of the answer to one question.", default=64, ge=1)
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """Ask for the checklist, then put each question about the response's output.
@@ -79,20 +56,14 @@ class BackboneJudge(VerifierJudge):
         """
         if response.output is None:
             raise JudgeError("a refused response has no output to judge")
-        try:
-            questions = await self._checklist(turn, scope)
-            answers = await self._answers(turn, response.output, questions, scope)
-        except TimedOut:
-            raise
-        except BackboneError as error:
-            raise JudgeError(f"the verifier failed: {error}") from error
-        return self._verdict(answers)
+        questions = await self._checklist(turn, scope)
+        return self._verdict(await self._answers(turn, response.output, questions, scope))
 
     async def _checklist(self, turn: Turn, scope: Scope) -> list[str]:
         """Questions, at least one; none when no attempt gave any."""
-        history = replace(turn, notes=()).prompt(scope.prompts(self.role)["checklist"])
+        history = replace(turn, notes=()).prompt(self.prompts(scope)["checklist"])
         for attempt in self.attempts(scope, self.checklist_tokens):
-            written = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
+            written = await self.ask(attempt, history)
             if questions := _questions(written.output):
                 return questions[: self.max_questions]
         return []
@@ -109,26 +80,48 @@ class BackboneJudge(VerifierJudge):
         return answers
 
     async def _answer(self, turn: Turn, output: Part, question: str, scope: Scope) -> _Answer:
-        check = scope.prompts(self.role)["check"].format(question=question)
+        check = self.prompts(scope)["check"].format(question=question)
         history = (*turn.history, Message("assistant", (output,)), Message("user", (Text(check),)))
         for attempt in self.attempts(scope, self.check_tokens):
-            reply = await attempt.scope.ask(self.role, history, "text", attempt.sampling, yes_no=True)
+            reply = await self.ask(attempt, history, form="yes_no")
             answer = _read(question, reply)
             if answer.p_yes is not None:
                 return answer
         return _Answer(question, None)
 
     def _verdict(self, answers: Sequence[_Answer]) -> Verdict:
-        read = [answer.p_yes for answer in answers if answer.p_yes is not None]
-        failed = tuple(answer.as_feedback for answer in answers if answer.failed)
+        points = tuple(
+            Point(answer.question, answer.p_yes, answer.explanation)
+            for answer in answers
+            if answer.p_yes is not None
+        )
         if not answers:
             return Verdict(status="unparsable", judge=self.name, detail="the verifier wrote no checklist")
-        if len(read) < len(answers):
+        if len(points) < len(answers):
             unread = "; ".join(answer.question for answer in answers if answer.p_yes is None)
             detail = f"neither yes nor no to: {unread}"
-            return Verdict(status="unparsable", judge=self.name, failed=failed, detail=detail)
-        detail = "\n".join(f"{answer.p_yes:.3f} {answer.question}" for answer in answers)
-        return Verdict(status="ok", judge=self.name, score=fmean(read), failed=failed, detail=detail)
+            return Verdict(status="unparsable", judge=self.name, points=points, detail=detail)
+        detail = "\n".join(f"{point.probability:.3f} {point.text}" for point in points)
+        score = fmean(point.probability for point in points)
+        return Verdict(status="ok", judge=self.name, score=score, points=points, detail=detail)
+
+
+@component
+class BackboneJudge(ChecklistJudge):
+    """A model of the run, by default the backbone under test, or another one, answers the checklist."""
+
+    verifier: Backbone | None = knob(
+        "Another model to ask, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
+        default=None,
+    )
+
+    @property
+    def name(self) -> str:
+        return "backbone"
+
+    @property
+    def asked_model(self) -> Backbone | None:
+        return self.verifier
 
 
 def _questions(output: Part | None) -> list[str]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 from imug_tts.backbones.openai_chat import Endpoint, OpenAIChat
-from imug_tts.judges.backbone import BackboneJudge
+from imug_tts.contracts import Backbone
+from imug_tts.judges.backbone import ChecklistJudge
+from imug_tts.knobs import component, knobs_of
 
 __all__ = ["OpenAIJudge"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenAIJudge(Endpoint, BackboneJudge):
-    """`BackboneJudge`, asked of `verifier`: the model that `base_url` serves as `model`."""
-
-    def __post_init__(self) -> None:
-        Endpoint.__post_init__(self)
-        BackboneJudge.__post_init__(self)
+@component
+class OpenAIJudge(Endpoint, ChecklistJudge):
+    """The checklist judge, asked of the model that `base_url` serves as `model`."""
 
     @property
     def name(self) -> str:
         return "openai"
 
     @cached_property
-    def verifier(self) -> OpenAIChat:
-        """The model that a run binds to this judge's role."""
-        return OpenAIChat(**{knob.name: getattr(self, knob.name) for knob in fields(Endpoint)})
+    def asked_model(self) -> Backbone:
+        """The endpoint's model; equal judges share one, and with it the limit of calls in flight."""
+        return _model_at(tuple((name, getattr(self, name)) for name in knobs_of(Endpoint)))
+
+
+@cache
+def _model_at(knobs: tuple[tuple[str, Any], ...]) -> OpenAIChat:
+    return OpenAIChat(**dict(knobs))

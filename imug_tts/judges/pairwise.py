@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import BackboneError, JudgeError, OutOfBudget, Scope, TimedOut
+from imug_tts.contracts import Backbone, JudgeError, OutOfBudget, Ranker, Scope
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
-from imug_tts.judges._verifier import Attempt, VerifierJudge
+from imug_tts.judges._verifier import VerifierJudge
+from imug_tts.knobs import component, knob
 
 __all__ = ["PairwiseJudge"]
 
@@ -30,22 +30,26 @@ class _Match(NamedTuple):
     """What `one` wins: 1, 0, or 0.5 for a tie; None when a reply could not be read."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairwiseJudge(VerifierJudge):
+@component
+class PairwiseJudge(VerifierJudge, Ranker):
     """Score a candidate by its share of wins over the pairs that could be read; a tie is half a win.
 
     N candidates take N(N-1) calls to the verifier. A candidate with no readable pair is unranked.
     """
 
-    compare_tokens: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least("compare_tokens", 1)
+    compare_tokens: int = knob("Most tokens of a comparison.", default=64, ge=1)
+    verifier: Backbone | None = knob(
+        "Another model to ask, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
+        default=None,
+    )
 
     @property
     def name(self) -> str:
         return "pairwise"
+
+    @property
+    def asked_model(self) -> Backbone | None:
+        return self.verifier
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """There is no judging of one. Raises JudgeError."""
@@ -81,22 +85,13 @@ class PairwiseJudge(VerifierJudge):
         """1 if the verifier prefers what it is shown first, 0 if not, None if no reply could be read."""
         shown = (Text("First answer:"), first, Text("Second answer:"), second)
         request = turn.history[-1]
-        question = Text(scope.prompts(self.role)["compare"])
+        question = Text(self.prompts(scope)["compare"])
         history = (*turn.history[:-1], Message(request.role, (*request.parts, *shown, question)))
         for attempt in self.attempts(scope, self.compare_tokens):
-            reply = await self._ask(history, attempt)
-            if found := _PLACE.match(reply):
+            reply = (await self.ask(attempt, history)).output
+            if found := _PLACE.match(reply.text if isinstance(reply, Text) else ""):
                 return float(found[1].lower() == "first")
         return None
-
-    async def _ask(self, history: tuple[Message, ...], attempt: Attempt) -> str:
-        try:
-            candidate = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
-        except TimedOut:
-            raise
-        except BackboneError as error:
-            raise JudgeError(f"the verifier failed: {error}") from error
-        return candidate.output.text if isinstance(candidate.output, Text) else ""
 
     def _verdict(self, index: int, matches: Sequence[_Match]) -> Verdict:
         shares = {match.other: match.share for match in matches if match.one == index}
@@ -107,6 +102,7 @@ class PairwiseJudge(VerifierJudge):
         }
         read = {opponent: share for opponent, share in sorted(shares.items()) if share is not None}
         if not read:
-            return Verdict(status="unparsable", judge=self.name, detail="no comparison could be read")
+            return Verdict(status="unparsable", judge=self.name, kind=self.kind, detail="no comparison could be read")
         detail = ", ".join(f"{share:g} against {opponent}" for opponent, share in read.items())
-        return Verdict(status="ok", judge=self.name, score=fmean(read.values()), detail=detail)
+        share = fmean(read.values())
+        return Verdict(status="ok", judge=self.name, kind=self.kind, score=share, detail=detail)

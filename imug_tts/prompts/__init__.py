@@ -1,4 +1,7 @@
-"""The words in which strategies and judges address a model: one folder a set, one file a prompt.
+"""The words in which strategies and judges address a model: prompt sets.
+
+A set is an entry point in the group `imug_tts.prompts`: a package whose folder has one .txt file for each
+prompt, as ours, or a mapping from names to texts. The prompts are:
 
 plan           asks for a plan of an image turn
 follow_plan    hands over the plan, as `{plan}`
@@ -24,9 +27,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from imug_tts.contracts import ConfigurationError
+from imug_tts.registry import entry, names
 
 __all__ = ["NAMES", "available", "load"]
 
@@ -37,12 +41,13 @@ NAMES: Final = (
 """The prompts that every set has."""
 
 _DEFAULT: Final = "default"
+_OPTIONAL: Final = frozenset(["compare", "score_image", "resolve", "unreadable"])
+"""Prompts that a set may leave out; it then has the words of the default set."""
 
 
 def available() -> tuple[str, ...]:
     """The names of the prompt sets, sorted."""
-    folders = (entry for entry in files(__package__).iterdir() if entry.is_dir())
-    return tuple(sorted(folder.name for folder in folders if not folder.name.startswith("_")))
+    return tuple(names("prompts"))
 
 
 @cache
@@ -50,16 +55,19 @@ def load(set_name: str) -> Mapping[str, str]:
     """The texts of a set by name, surrounding white space stripped.
 
     Raises:
-        ConfigurationError: there is no such set.
+        ConfigurationError: there is no such set, or it lacks a prompt.
     """
-    if set_name not in available():
-        known = ", ".join(available())
-        raise ConfigurationError(f"prompt set {set_name!r} does not exist; the backbone may declare {known}")
-    return MappingProxyType({name: _read(set_name, name) for name in NAMES})
+    texts = _texts(entry("prompts", set_name, "the backbone's prompt set"))
+    missing = [name for name in NAMES if name not in texts and name not in _OPTIONAL]
+    if missing:
+        raise ConfigurationError(f"the prompt set {set_name!r} has no text for {', '.join(missing)}")
+    spare = load(_DEFAULT) if set_name != _DEFAULT else {}
+    return MappingProxyType({name: texts[name].strip() if name in texts else spare[name] for name in NAMES})
 
 
-def _read(set_name: str, name: str) -> str:
-    file = files(__package__) / set_name / f"{name}.txt"
-    if not file.is_file():
-        file = files(__package__) / _DEFAULT / f"{name}.txt"
-    return file.read_text(encoding="utf-8").strip()
+def _texts(prompt_set: Any) -> Mapping[str, str]:
+    if isinstance(prompt_set, Mapping):
+        return prompt_set
+    folder = files(prompt_set)
+    found = {name: folder / f"{name}.txt" for name in NAMES}
+    return {name: file.read_text(encoding="utf-8") for name, file in found.items() if file.is_file()}

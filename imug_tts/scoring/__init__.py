@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-from imug_tts.contracts import ConfigurationError
-from imug_tts.scoring import mcq
+from imug_tts.knobs import component, knob
+from imug_tts.scoring.mcq import Rule
 
 __all__ = ["GridRule", "Scoring"]
 
 GridRule = Literal["official", "robust"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class Scoring:
     """The rules by which a run is scored where no judge is needed; "official" is the published code's."""
 
-    mcq: mcq.Rule = "official"
-    """Multiple-choice answers; see `imug_tts.scoring.mcq`."""
-    grid: GridRule = "official"
-    """Drawings of coloured cubes; see `imug_tts.scoring.grid`."""
-
-    def __post_init__(self) -> None:
-        for knob, allowed in (("mcq", get_args(mcq.Rule)), ("grid", get_args(GridRule))):
-            if getattr(self, knob) not in allowed:
-                raise ConfigurationError(
-                    f"scoring.{knob} is {getattr(self, knob)!r}; choose from {', '.join(allowed)}"
-                )
+    mcq: Rule = knob("The rule of multiple-choice answers; see imug_tts.scoring.mcq.", default="official")
+    grid: GridRule = knob(
+        "The rule of drawings of coloured cubes; see imug_tts.scoring.grid.", default="official"
+    )

@@ -45,7 +45,7 @@ async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callabl
             return read(reply)
         except UnreadableReply as error:
             problem = str(error)
-        left -= candidate.fresh
+        left -= candidate.is_new
         if not left:
             break
         if reply.strip():

@@ -20,27 +20,43 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from imug_tts.contracts import ConfigurationError
-from imug_tts.engine.journal import Journal
+from imug_tts.calls import Budget, Journal
 from imug_tts.infer_protocol import ProtocolError
+from imug_tts.knobs import Folder, component, knob
 from imug_tts.serving.desk import Desk, Served
 from imug_tts.serving.reading import Limits, read_request
 
-__all__ = ["Service", "create_app", "serve"]
+__all__ = ["Service", "ServiceSettings", "create_app", "serve"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+@component
+class ServiceSettings:
+    """Where a model is served, and within what limits."""
+
+    host: str = knob(
+        "Address; 0.0.0.0 to be reached from other machines: there is no password.",
+        default="127.0.0.1",
+        runtime=True,
+    )
+    port: int = knob("Port; 0 for any that is free.", default=8000, ge=0, le=65535, runtime=True)
+    seed: int = knob("With the history, decides every answer.", default=0)
+    budget: Budget = knob("Caps per turn.", default_factory=Budget)
+    journal: Folder | None = knob(
+        "A folder that keeps every finished call for the next server; null: kept until the end.",
+        default=None,
+        runtime=True,
+    )
+    limits: Limits = knob("What one request may bring.", default_factory=Limits, runtime=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What is served, where, and within what limits."""
+    """What is served, and where."""
 
     served: Served
-    limits: Limits
-    host: str
-    port: int
-    """0 for any that is free."""
-    journal: Path | None
-    """The folder that keeps every finished call for the next start; None to keep them until the end."""
+    settings: ServiceSettings
 
 
 class _Door:
@@ -124,11 +140,12 @@ def serve(service: Service, ready: Callable[[str], None]) -> None:
         ConfigurationError: the address cannot be used, or the strategy cannot work with the models.
         StorageError: the journal's folder cannot be written.
     """
+    settings = service.settings
     with ExitStack() as held:
-        folder = service.journal or Path(held.enter_context(TemporaryDirectory(prefix="imug_tts-serve-")))
-        app = create_app(service.served, Journal(folder), service.limits)
-        listener = held.enter_context(_listen(service.host, service.port))
-        ready(f"http://{service.host}:{listener.getsockname()[1]}")
+        folder = settings.journal or Path(held.enter_context(TemporaryDirectory(prefix="imug_tts-serve-")))
+        app = create_app(service.served, Journal(folder), settings.limits)
+        listener = held.enter_context(_listen(settings.host, settings.port))
+        ready(f"http://{settings.host}:{listener.getsockname()[1]}")
         # Idle connections outlive those of clients, so that no request meets one that is being closed.
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=75)
         asyncio.run(_Server(config).serve(sockets=[listener]))

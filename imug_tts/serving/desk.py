@@ -5,28 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from imug_tts.contracts import (
-    Backbone,
-    BackboneError,
-    JudgeError,
-    ModelRole,
-    OutOfBudget,
-    Strategy,
-    models_by_role,
-)
+from imug_tts.calls import Brokers, Budget, Journal, TurnScope
+from imug_tts.composition import check_composition, label
+from imug_tts.contracts import Backbone, BackboneError, JudgeError, ModelDown, ModelRole, OutOfBudget, Strategy
 from imug_tts.dialogue import Response, Turn
-from imug_tts.engine.broker import Broker
-from imug_tts.engine.journal import Journal
-from imug_tts.engine.scope import Budget, TurnScope
 from imug_tts.infer_protocol import shortened, write_response
+from imug_tts.runs.arm import models_by_role
 from imug_tts.serving.reading import Asked
-from imug_tts.strategies import check_composition, label
 
 __all__ = ["Desk", "Served"]
-
-S = TypeVar("S", bound=Strategy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +34,7 @@ class Served:
 
     def check(self) -> None:
         """Raises ConfigurationError when the strategy cannot work with the models."""
-        capabilities = {role: model.capabilities for role, model in self.models.items()}
-        check_composition(self.strategy, capabilities, self.backbone.capabilities.outputs)
+        check_composition(self.strategy, self.models, self.backbone.capabilities.outputs)
 
 
 class Desk:
@@ -60,8 +48,7 @@ class Desk:
         """Raises ConfigurationError when the strategy cannot work with the models."""
         served.check()
         self._served = served
-        brokers = {id(model): Broker(model, journal) for model in served.models.values()}
-        self._brokers = {role: brokers[id(model)] for role, model in served.models.items()}
+        self._brokers = Brokers(journal)
 
     @property
     def about(self) -> dict[str, str]:
@@ -76,7 +63,7 @@ class Desk:
         """
         try:
             response = await self._respond(asked)
-        except (BackboneError, JudgeError, OutOfBudget) as failure:
+        except (BackboneError, JudgeError, ModelDown, OutOfBudget) as failure:
             return _failed(f"{type(failure).__name__}: {failure}")
         if response.output is None:
             return _failed("the model refused")
@@ -84,37 +71,25 @@ class Desk:
 
     async def stop(self) -> None:
         """Let the batches in flight end."""
-        for broker in set(self._brokers.values()):
-            await broker.stop()
+        await self._brokers.stop()
 
     async def _respond(self, asked: Asked) -> Response:
         served = self._served
         if asked.temperature is not None and asked.modality == "text":
-            served = replace(served, strategy=_at_temperature(served.strategy, asked.temperature))
+            # As on official servers: the protocol's temperature is that of text; images keep their own.
+            served = replace(served, strategy=served.strategy.at_temperature(asked.temperature))
             served.check()
         digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
         number = sum(message.role == "user" for message in asked.history)
         turn = Turn(f"infer/{digest}", number, asked.modality, asked.history)
         scope = TurnScope.root(
+            models=served.models,
             brokers=self._brokers,
             run_seed=served.seed,
             turn=turn,
             budget=served.budget,
         )
         return await served.strategy.respond(turn, scope)
-
-
-def _at_temperature(strategy: S, temperature: float) -> S:
-    """The nesting with the temperature of its text answers replaced, where its leaf has one.
-
-    As official servers do it: the protocol's temperature is that of text; images keep their own.
-    """
-    layer: Any = strategy
-    if hasattr(layer, "inner"):
-        return replace(layer, inner=_at_temperature(layer.inner, temperature))  # type: ignore[no-any-return]
-    if hasattr(layer, "text_temperature"):
-        return replace(layer, text_temperature=temperature)  # type: ignore[no-any-return]
-    return strategy
 
 
 def _failed(reason: str) -> dict[str, Any]:

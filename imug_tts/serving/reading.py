@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Role, Text
 from imug_tts.infer_protocol import OUTPUT_MODES, ProtocolError, read_image
+from imug_tts.knobs import component, knob
 
 __all__ = ["Asked", "Limits", "read_request"]
 
 _MODALITIES = {mode: modality for modality, mode in OUTPUT_MODES.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class Limits:
     """What one request may bring, and how many may be in hand."""
 
-    requests: int = 64
-    """In hand at a time, waiting ones included; more are told to come back."""
-    megabytes: int = 128
-    """Of a request's body."""
-    messages: int = 100
-    characters: int = 200_000
-    """Of all texts of the history."""
-    images: int = 64
-    pixels: int = MAX_PIXELS
-    """Width times height of one image."""
-
-    def __post_init__(self) -> None:
-        for limit in fields(self):
-            if getattr(self, limit.name) < 1:
-                raise ConfigurationError(f"{limit.name} is {getattr(self, limit.name)}; it must be 1 or more")
+    requests: int = knob(
+        "Requests in hand at a time, waiting ones included; more are refused with status 503.",
+        default=64,
+        ge=1,
+        runtime=True,
+    )
+    megabytes: int = knob("Most megabytes of a request's body.", default=128, ge=1, runtime=True)
+    messages: int = knob("Most messages of a history.", default=100, ge=1, runtime=True)
+    characters: int = knob("Most characters of all texts of a history.", default=200_000, ge=1, runtime=True)
+    images: int = knob("Most images of a history.", default=64, ge=1, runtime=True)
+    pixels: int = knob("Most pixels of one image, width times height.", default=MAX_PIXELS, ge=1, runtime=True)
 
 
 @dataclass(frozen=True, kw_only=True)

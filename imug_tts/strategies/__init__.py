@@ -2,7 +2,6 @@
 
 from imug_tts.strategies.best_of_n import BestOfN
 from imug_tts.strategies.chain_of_thought import ChainOfThought
-from imug_tts.strategies.composition import check_composition, is_oracle, label, layers
 from imug_tts.strategies.direct import Direct
 from imug_tts.strategies.majority_vote import MajorityVote
 from imug_tts.strategies.self_verification import SelfVerification
@@ -13,8 +12,4 @@ __all__ = [
     "Direct",
     "MajorityVote",
     "SelfVerification",
-    "check_composition",
-    "is_oracle",
-    "label",
-    "layers",
 ]

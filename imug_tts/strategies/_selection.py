@@ -35,15 +35,16 @@ async def ranked(judge: Ranker, turn: Turn, candidates: Sequence[Response], scop
 
 
 def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -> Response:
-    """The response of layer `name` that answers with candidate `chosen`, and keeps all.
+    """The response of layer `name` that answers with candidate `chosen`, and keeps all candidates.
 
-    A refusal is passed on, and is nobody's choice.
+    If the winner is a refusal, the response is a refusal and `chosen` is None.
     """
     winner = candidates[chosen]
     return Response(
         strategy=name,
         output=winner.output,
         finish=winner.finish,
+        reason=winner.reason,
         plan=winner.plan,
         thought=winner.thought,
         keep_plan=winner.keep_plan,
@@ -56,7 +57,15 @@ def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -
 def refused(name: str, candidates: Sequence[Response], *notes: str) -> Response:
     """The response of layer `name` when the model refused every candidate."""
     note = "; ".join(filter(None, (*notes, "every candidate was refused")))
-    return Response(strategy=name, output=None, finish="refused", candidates=tuple(candidates), note=note)
+    reason = next((candidate.reason for candidate in candidates if candidate.reason), None)
+    return Response(
+        strategy=name,
+        output=None,
+        finish="refused",
+        reason=reason,
+        candidates=tuple(candidates),
+        note=note,
+    )
 
 
 def best_of(name: str, candidates: Sequence[Response], *notes: str) -> Response:

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import ClassVar
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import Judge, OutOfBudget, Ranker, Scope, Strategy
+from imug_tts.contracts import Judge, JudgeUse, Models, OutOfBudget, Ranker, Scope, Strategy
 from imug_tts.dialogue import Modality, Response, Turn
-from imug_tts.strategies._knobs import at_least, layer_name, need_judge, need_modalities
+from imug_tts.knobs import Several, component, knob
+from imug_tts.strategies._knobs import APPLIES_TO, layer_name
 from imug_tts.strategies._selection import best_of, judged, ranked
 
 __all__ = ["BestOfN"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BestOfN:
+@component
+class BestOfN(Strategy):
     """The highest-ranked of `n` candidates of `inner`; the lowest index of equals.
 
     Candidate i has the seed of child i: candidate 0 is what `inner` alone would answer, and the
     candidates of a small n are the first ones of a larger.
     """
 
-    inner: Strategy
-    judge: Judge
-    n: int = 4
-    applies_to: tuple[Modality, ...] = ("image",)
+    inner: Strategy = knob("How each candidate is made.")
+    judge: Judge = knob("Ranks the candidates; null for the run's judge.")
+    n: int = knob("Number of candidates.", default=4, ge=1, named=True)
+    applies_to: Several[Modality] = knob(APPLIES_TO, default=("image",), min_length=1)
 
-    def __post_init__(self) -> None:
-        need_judge("best_of_n", self.judge)
-        at_least("best_of_n", "n", self.n, 1)
-        need_modalities("best_of_n", self.applies_to)
+    judge_use: ClassVar[JudgeUse] = "selects"
 
     @property
     def name(self) -> str:
         return layer_name(f"best_of_{self.n}", self.judge)
+
+    @property
+    def models(self) -> Models:
+        return {}
+
+    def acts_on(self, modality: Modality) -> bool:
+        return modality in self.applies_to
+
+    def draws(self, modality: Modality) -> int:
+        return self.n
+
+    def at_temperature(self, temperature: float) -> BestOfN:
+        return replace(self, inner=self.inner.at_temperature(temperature))
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """All candidates are in the response, each with its verdict.

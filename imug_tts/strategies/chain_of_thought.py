@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from imug_tts.contracts import OutOfBudget, Sampling, Scope, Strategy
+from imug_tts.contracts import ConfigurationError, Models, OutOfBudget, Sampling, Scope, Setting, Strategy
 from imug_tts.dialogue import Modality, Response, Text, Turn
-from imug_tts.strategies._knobs import at_least, need_modalities
+from imug_tts.knobs import Several, component, knob
+from imug_tts.strategies._knobs import APPLIES_TO
 from imug_tts.strategies._selection import adopt
 
 __all__ = ["ChainOfThought"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChainOfThought:
-    """Ask for a plan (image turns) or reasoning (text turns), then let `inner` answer behind it.
+@component
+class ChainOfThought(Strategy):
+    """Ask for a plan (image turns) or reasoning (text turns), then let `inner` answer after it.
 
     The plan conditions this turn. It enters the dialogue's history only with `keep_plan`.
     """
 
-    inner: Strategy
-    plan_temperature: float = 0.3
-    plan_tokens: int = 256
-    keep_plan: bool = False
-    applies_to: tuple[Modality, ...] = ("text", "image")
-
-    def __post_init__(self) -> None:
-        at_least(self.name, "plan_temperature", self.plan_temperature, 0)
-        at_least(self.name, "plan_tokens", self.plan_tokens, 1)
-        need_modalities(self.name, self.applies_to)
+    inner: Strategy = knob("How the answer is made, given the plan.")
+    plan_temperature: float = knob("Temperature of plans; 0 is greedy.", default=0.3, ge=0)
+    plan_tokens: int = knob("Most tokens of a plan.", default=256, ge=1)
+    keep_plan: bool = knob("Whether the plan stays in the dialogue's history.", default=False)
+    applies_to: Several[Modality] = knob(APPLIES_TO, default=("text", "image"), min_length=1)
 
     @property
     def name(self) -> str:
         return "cot"
+
+    @property
+    def models(self) -> Models:
+        return {"planner": None}
+
+    def acts_on(self, modality: Modality) -> bool:
+        return modality in self.applies_to
+
+    def varies(self, modality: Modality) -> bool | None:
+        return self.plan_temperature > 0 or None
+
+    def check(self, setting: Setting) -> None:
+        """The planner must write text, and only the outermost of several such layers can keep its plan."""
+        if any(map(self.acts_on, setting.posed)) and "text" not in setting.capabilities("planner").outputs:
+            raise ConfigurationError("cot asks for plans, and the planner does not output text")
+        if self.keep_plan and setting.is_inside(ChainOfThought):
+            raise ConfigurationError(
+                "cot inside another cot cannot keep its plan, which only the outermost can; "
+                "set keep_plan=true on the outermost cot"
+            )
+
+    def at_temperature(self, temperature: float) -> ChainOfThought:
+        return replace(self, inner=self.inner.at_temperature(temperature))
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """Plan, then `inner`; without a plan if the planner gives none or the budget allows none.

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
-from imug_tts.contracts import Sampling, Scope
+from imug_tts.contracts import ConfigurationError, Models, Sampling, Scalar, Scope, Setting, Strategy
 from imug_tts.dialogue import Modality, Response, Turn
-from imug_tts.strategies._knobs import at_least
+from imug_tts.knobs import component, knob, knobs_of, nearest
 
 __all__ = ["Direct"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Direct:
-    """Answer with one draw of the generator. A temperature of 0 is greedy."""
+@component
+class Direct(Strategy):
+    """Answer with one draw of the generator."""
 
-    image_temperature: float = 1.0
-    text_temperature: float = 0.0
-    max_tokens: int = 512
-    """Limit of a text answer; models that draw in tokens of fixed number ignore it for images."""
-
-    def __post_init__(self) -> None:
-        at_least(self.name, "image_temperature", self.image_temperature, 0)
-        at_least(self.name, "text_temperature", self.text_temperature, 0)
-        at_least(self.name, "max_tokens", self.max_tokens, 1)
+    image_temperature: float = knob("Temperature of images; 0 is greedy.", default=1.0, ge=0)
+    text_temperature: float = knob("Temperature of text answers; 0 is greedy.", default=0.0, ge=0)
+    max_tokens: int = knob(
+        "Most tokens of a text answer; models that draw a fixed number of tokens ignore it for images.",
+        default=512,
+        ge=1,
+    )
+    settings: Mapping[str, Scalar] = knob(
+        "Settings of the backbone's own for every draw, e.g. {steps: 30}; each backbone lists those it takes.",
+        default_factory=dict,
+    )
 
     @property
     def name(self) -> str:
         return "direct"
+
+    @property
+    def models(self) -> Models:
+        return {"generator": None}
+
+    def varies(self, modality: Modality) -> bool:
+        return self.temperature(modality) > 0
+
+    def check(self, setting: Setting) -> None:
+        """Refuse settings that the generator does not declare."""
+        declared = setting.settings("generator")
+        known = {} if declared is None else knobs_of(declared)
+        for name, value in self.settings.items():
+            if name not in known:
+                advice = nearest(name, known) if known else "the backbone has no settings"
+                raise ConfigurationError(f"direct: settings has no {name!r}; {advice}")
+            try:
+                known[name].check(value)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"direct: settings.{name} {error}") from None
+
+    def at_temperature(self, temperature: float) -> Direct:
+        return replace(self, text_temperature=temperature)
 
     def temperature(self, modality: Modality) -> float:
         """The temperature at which a turn of `modality` is drawn."""
@@ -40,6 +66,16 @@ class Direct:
             OutOfBudget: the budget does not allow it.
             BackboneError: it failed.
         """
-        sampling = Sampling(temperature=self.temperature(turn.modality), max_tokens=self.max_tokens)
+        sampling = Sampling(
+            temperature=self.temperature(turn.modality),
+            max_tokens=self.max_tokens,
+            settings=tuple(sorted(self.settings.items())),
+        )
         drawn = await scope.ask("generator", turn.prompt(), turn.modality, sampling)
-        return Response(strategy=self.name, output=drawn.output, finish=drawn.finish, thought=drawn.thought)
+        return Response(
+            strategy=self.name,
+            output=drawn.output,
+            finish=drawn.finish,
+            reason=drawn.reason,
+            thought=drawn.thought,
+        )

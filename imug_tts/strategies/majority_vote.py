@@ -7,30 +7,46 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import OutOfBudget, Scope, Strategy
-from imug_tts.dialogue import Response, Text, Turn
-from imug_tts.strategies._knobs import at_least
+from imug_tts.contracts import ConfigurationError, Models, OutOfBudget, Scope, Setting, Strategy
+from imug_tts.dialogue import Modality, Response, Text, Turn
+from imug_tts.knobs import component, knob
 from imug_tts.strategies._selection import adopt, refused
 
 __all__ = ["MajorityVote", "ballot"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MajorityVote:
+@component
+class MajorityVote(Strategy):
     """The answer that most of `n` samples of `inner` give; the earliest of equals. Text turns only."""
 
-    inner: Strategy
-    n: int = 5
-
-    def __post_init__(self) -> None:
-        at_least("majority_vote", "n", self.n, 1)
+    # Greedy samples would all be the same.
+    inner: Strategy = knob("How each sample is made.", preset={"text_temperature": 0.7})
+    n: int = knob("Number of samples.", default=5, ge=1, named=True)
 
     @property
     def name(self) -> str:
         return f"majority_of_{self.n}"
+
+    @property
+    def models(self) -> Models:
+        return {}
+
+    def acts_on(self, modality: Modality) -> bool:
+        return modality == "text"
+
+    def draws(self, modality: Modality) -> int:
+        return self.n
+
+    def check(self, setting: Setting) -> None:
+        """Refuse a vote that no turn of the benchmark asks for."""
+        if not any(map(self.acts_on, setting.posed)):
+            raise ConfigurationError(f"{self.name} votes on text turns, and none are posed; leave it out")
+
+    def at_temperature(self, temperature: float) -> MajorityVote:
+        return replace(self, inner=self.inner.at_temperature(temperature))
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """All samples are candidates of the response. Image turns pass to `inner`.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Final, get_args
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Final
 from urllib.parse import urlsplit
 
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
@@ -30,6 +30,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Modality
 from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response, shortened
+from imug_tts.knobs import Several, component, knob
 
 __all__ = ["ImugServerBackbone"]
 
@@ -43,7 +44,7 @@ class _Unreachable(ServerFailure):
     """The server was not reached, so that no call was made."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class ImugServerBackbone(Remote):
     """Any model that one server or several offer over /infer.
 
@@ -52,35 +53,54 @@ class ImugServerBackbone(Remote):
     What the model can do (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
     """
 
-    urls: Sequence[str] = ("http://127.0.0.1:8000",)
-    """Where the servers are, with or without /infer at the end. All offer the same model."""
-    model: str | None = None
-    outputs: Sequence[Modality] = ("text", "image")
-    reads_images: bool = True
-    draws_from_images: bool = True
-    per_server: int = 2
-    """Calls in flight on one server. Two, as with the official client: the next one is there already when
-    the server ends one, whatever the network and this process take in between."""
-    timeout_s: float = 600.0
-    max_attempts: int = 3
-    patience_s: float = 60.0
-    """How long all servers may be failing before calls fail without being made."""
-    dollars_per_call: float = 0.0
-    """What an answered call costs on average."""
-
-    _pool: ServerPool = field(init=False, repr=False, compare=False)
-    _client: HttpClient = field(init=False, repr=False, compare=False)
+    urls: Several[str] = knob(
+        "Where the servers are, with or without /infer at the end; all offer the same model.",
+        default=("http://127.0.0.1:8000",),
+        min_length=1,
+        runtime=True,
+    )
+    model: str | None = knob(
+        "Name and version of the model, part of every call's identity; null: the URLs stand for it.",
+        default=None,
+    )
+    outputs: Several[Modality] = knob("What the model outputs.", default=("text", "image"), min_length=1)
+    reads_images: bool = knob(
+        "Whether it understands images of the history when it answers in text.", default=True
+    )
+    draws_from_images: bool = knob("Whether images of the history influence what it draws.", default=True)
+    per_server: int = knob(
+        "Calls in flight on one server; with 2 the next one waits there when the server ends one.",
+        default=2,
+        ge=1,
+        runtime=True,
+    )
+    timeout_s: float = knob("Seconds that one attempt may take.", default=600.0, gt=0, runtime=True)
+    max_attempts: int = knob("Attempts of one call.", default=3, ge=1, runtime=True)
+    patience_s: float = knob(
+        "Seconds that all servers may be failing before calls fail without being made.",
+        default=60.0,
+        gt=0,
+        runtime=True,
+    )
+    dollars_per_call: float = knob(
+        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
+    )
 
     def __post_init__(self) -> None:
         urls = tuple(_base(url) for url in self.urls)
-        self._check(urls)
+        if len(set(urls)) < len(urls):
+            raise ConfigurationError(f"urls is {list(urls)}; name each server once")
         object.__setattr__(self, "urls", urls)
-        object.__setattr__(self, "outputs", tuple(self.outputs))
-        client = HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
-        probe = partial(_out_of_order, client)
-        pool = ServerPool(urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
-        object.__setattr__(self, "_client", client)
-        object.__setattr__(self, "_pool", pool)
+        _ = self._pool  # made before any thread asks
+
+    @cached_property
+    def _client(self) -> HttpClient:
+        return HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
+
+    @cached_property
+    def _pool(self) -> ServerPool:
+        probe = partial(_out_of_order, self._client)
+        return ServerPool(self.urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
 
     @property
     def identity(self) -> str:
@@ -171,21 +191,6 @@ class ImugServerBackbone(Remote):
         asked_s = retry_after_s(response.headers)
         overloaded = response.status == 429 or asked_s is not None
         return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
-
-    def _check(self, urls: Sequence[str]) -> None:
-        if not urls or len(set(urls)) < len(urls):
-            raise ConfigurationError(f"urls is {list(urls)}; name one server or more, each once")
-        if not self.outputs or not set(self.outputs) <= set(get_args(Modality)):
-            raise ConfigurationError(f"outputs is {list(self.outputs)}; name text, image or both")
-        if self.per_server < 1:
-            raise ConfigurationError(f"per_server is {self.per_server}; it must be 1 or more")
-        if self.max_attempts < 1:
-            raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be 1 or more")
-        if not self.dollars_per_call >= 0:
-            raise ConfigurationError(f"dollars_per_call is {self.dollars_per_call}; it must be 0 or more")
-        for knob in ("timeout_s", "patience_s"):
-            if not getattr(self, knob) > 0:
-                raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
 
 
 def _body(request: Request) -> bytes | RequestBody:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,8 +19,9 @@ from imug_tts.backbones.pocket.reading import (
     read,
 )
 from imug_tts.backbones.pocket.vocabulary import UnknownWord
-from imug_tts.contracts import BackboneError, Candidate, Capabilities, ConfigurationError, Cost, Request
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, ConfigurationError, Cost, Request
 from imug_tts.dialogue import Image, Text
+from imug_tts.knobs import Folder, component, knob
 
 if TYPE_CHECKING:
     from imug_tts.backbones.pocket.speaker import Sampled, Speaker
@@ -31,16 +31,20 @@ _VERSION: Final = "1"
 _CACHE_BYTES: Final = 600 << 20
 
 
-@dataclass(frozen=True)
-class PocketBackbone:
+@component
+class PocketBackbone(Backbone):
     """A 1 M-parameter unified model of the pocket world: it draws, plans, answers and checks.
 
     Seeds are exact: inference is in float64 with one random stream a row, so a request and seed give the same
     candidate alone, in any batch, and whatever the prefix cache holds. Words it has no token for are refused.
     """
 
-    folder: Path | None = None
-    """The folder of the model's files; None for the model that ships with the package."""
+    folder: Folder | None = knob(
+        "The folder of another model, e.g. one that experiments/train_pocket.py made; null for the model that "
+        "ships with the package.",
+        default=None,
+        named=True,
+    )
 
     @property
     def _home(self) -> Path:

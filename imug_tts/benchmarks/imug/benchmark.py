@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from imug_tts.benchmarks.imug.domains import UNASSIGNED
 from imug_tts.benchmarks.imug.reading import Data, find_data, read_data
 from imug_tts.benchmarks.imug.snapshot import download
-from imug_tts.contracts import ConfigurationError, JudgeError, Scope, Score
+from imug_tts.contracts import Benchmark, ConfigurationError, JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.knobs import Folder, Several, component, knob
 from imug_tts.scoring import Scoring, mcq
 from imug_tts.scoring.dynamic import ReferencedTurn, resolve
 from imug_tts.scoring.image import score_image
@@ -26,8 +25,8 @@ TASK_CLASSES: Final[tuple[TaskClass, ...]] = get_args(TaskClass)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imug:
+@component
+class Imug(Benchmark):
     """The benchmark of a folder of official files (arXiv 2606.09169), all of it or a part.
 
     `root` is the folder that holds data/, or data/ itself; without one, `revision` of the data set `repo` is
@@ -36,24 +35,26 @@ class Imug:
     spread over the order of the files; those of 100 are among those of 200.
     """
 
-    root: Path | None = None
-    repo: str = "ccccEsion/IMUG-Bench"
-    revision: str = "main"
-    classes: Sequence[TaskClass] = TASK_CLASSES
-    domains: Sequence[str] = ()
-    tasks: Sequence[str] = ()
-    turns: Sequence[int] = ()
-    num_samples: int | None = None
-    scoring: Scoring = field(default_factory=Scoring)
-
-    def __post_init__(self) -> None:
-        for knob in ("classes", "domains", "tasks", "turns"):
-            object.__setattr__(self, knob, tuple(getattr(self, knob)))
-        _require_known("class", self.classes, TASK_CLASSES)
-        if self.num_samples is not None and self.num_samples < 1:
-            raise ConfigurationError(
-                f"num_samples is {self.num_samples}; it must be 1 or more, or null for all"
-            )
+    root: Folder | None = knob(
+        "The folder that holds data/, or data/ itself; null for the Hugging Face hub and its cache.",
+        default=None,
+        runtime=True,
+    )
+    repo: str = knob("The data set on the hub.", default="ccccEsion/IMUG-Bench")
+    revision: str = knob("The revision of that data set.", default="main")
+    classes: Several[TaskClass] = knob("Classes of samples.", default=TASK_CLASSES, selects=True)
+    domains: Several[str] = knob("Domains, e.g. [Botany,Weather]; empty for all.", default=(), selects=True)
+    tasks: Several[str] = knob("Subdomains, e.g. [natural_growth]; empty for all.", default=(), selects=True)
+    turns: Several[int] = knob(
+        "Only dialogues of so many turns, e.g. [5,6]; empty for all.", default=(), selects=True
+    )
+    num_samples: int | None = knob(
+        "At most this many of the selected samples, evenly spaced; null for all.",
+        default=None,
+        ge=1,
+        selects=True,
+    )
+    scoring: Scoring = knob("The rules of scores; null for the run's.", default_factory=Scoring)
 
     @property
     def name(self) -> str:
@@ -95,6 +96,10 @@ class Imug:
         """The right letters of a static question; the release has neither gold images nor other answers."""
         answer = sample.questions[number - 1].key.get("answer")
         return None if answer is None or mcq.DYNAMIC in answer else Text(answer)
+
+    def needs_scorer(self) -> bool:
+        """Whether a judge grades any of the chosen samples' turns."""
+        return any(_needs_judge(question) for sample in self._samples for question in sample.questions)
 
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         """Score the last of `outputs`, the answers to turns 1..len(outputs), as the official code does.
@@ -169,6 +174,12 @@ class Imug:
         ]
         n = min(len(chosen), self.num_samples or len(chosen))
         return tuple(chosen[index * len(chosen) // n] for index in range(n))
+
+
+def _needs_judge(question: Question) -> bool:
+    if question.modality == "image":
+        return "grid" not in question.key
+    return mcq.DYNAMIC in question.key["answer"]
 
 
 def _is_chosen(value: T, choice: Sequence[T]) -> bool:

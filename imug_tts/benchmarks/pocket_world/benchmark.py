@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from imug_tts.benchmarks.pocket_world import operations as ops
 from imug_tts.benchmarks.pocket_world import scoring, world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, Split, Turn, make_dialogue
 from imug_tts.benchmarks.pocket_world.tasks import TASK_CLASSES, TASKS, TaskClass
 from imug_tts.benchmarks.pocket_world.world import Scene
-from imug_tts.contracts import ConfigurationError, JudgeError, Scope, Score
+from imug_tts.contracts import Benchmark, ConfigurationError, JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.knobs import Several, component, knob
 from imug_tts.scoring import Scoring, mcq
 
 VERSION: Final = "1"
@@ -31,8 +31,8 @@ _PLACES: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class PocketWorld:
+@component
+class PocketWorld(Benchmark):
     """Procedural dialogues on a 4x4 grid, exactly simulated and exactly scored.
 
     Sample i of a (split, seed) is always the same dialogue, and belongs to class i mod 3. `num_samples`
@@ -42,20 +42,15 @@ class PocketWorld:
     a multiple-choice answer; its detail has both.
     """
 
-    split: Split = "test"
-    seed: int = 0
-    num_samples: int = 300
-    classes: Sequence[TaskClass] = TASK_CLASSES
-    scoring: Scoring = field(default_factory=Scoring)
+    split: Split = knob("The part of the dialogues: train, validation or test.", default="test")
+    seed: int = knob("Seed of the dialogues; the run's own seed is `seed`.", default=0, ge=0)
+    num_samples: int = knob(
+        "Dialogues over all classes, of which `classes` then picks.", default=300, ge=1, selects=True
+    )
+    classes: Several[TaskClass] = knob("Classes of dialogues.", default=TASK_CLASSES, selects=True)
+    scoring: Scoring = knob("The rules of scores; null for the run's.", default_factory=Scoring)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
-        _require_known("split", [self.split], get_args(Split))
-        _require_known("class", self.classes, TASK_CLASSES)
-        if self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed}; it must be 0 or more")
-        if self.num_samples < 1:
-            raise ConfigurationError(f"num_samples is {self.num_samples}; it must be 1 or more")
         if not any(_class_of(i) in self.classes for i in range(min(self.num_samples, len(TASK_CLASSES)))):
             raise ConfigurationError(
                 f"num_samples={self.num_samples} holds no sample of classes {list(self.classes)}; "
@@ -180,12 +175,6 @@ def _places_freely(turn: Turn) -> bool:
 def _content(dialogue: Dialogue) -> bytes:
     turns = [f"{turn.request}\x1f{turn.gold}" for turn in dialogue.turns]
     return "\x1e".join([dialogue.task, *turns]).encode()
-
-
-def _require_known(what: str, values: Sequence[str], known: Sequence[str]) -> None:
-    for value in values:
-        if value not in known:
-            raise ConfigurationError(f"no {what} {value!r}; choose from {', '.join(known)}")
 
 
 def _answers(sample: Sample, turns: Sequence[Turn], outputs: Sequence[Part | None]) -> list[Part]:

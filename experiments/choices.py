@@ -1,0 +1,85 @@
+"""Hydra's choices and knobs, made from what the components declare: no file repeats a default.
+
+Every component of the registry, ours or a plugin's, becomes a choice of its group: `strategy=best_of_n`. The
+files in conf/ hold compositions and studies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from imug_tts.assemble import NONE, REQUIRED, choices
+from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
+from imug_tts.knobs import Knob, knobs_of
+from imug_tts.registry import GROUPS, component_class
+
+__all__ = ["HYDRA_GROUPS", "declare_settings", "register_components"]
+
+HYDRA_GROUPS: Final[Mapping[type, str]] = {
+    Backbone: "backbone",
+    Strategy: "strategy",
+    Judge: "judge",
+    Benchmark: "benchmark",
+    Tracker: "tracking",
+}
+_FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: "direct", Judge: None, Backbone: None}
+"""What a part is before anything else is chosen; None: what the run has, or nothing."""
+
+
+def register_components() -> None:
+    """Make every component of the registry a choice. A component that cannot be loaded says so when it is chosen."""
+    store = ConfigStore.instance()
+    for kind, group in HYDRA_GROUPS.items():
+        for name in choices(kind):
+            package = f"{group}.{name}" if kind is Tracker else None
+            store.store(group=group, name=name, node=_node(kind, name), package=package)
+
+
+def declare_settings(name: str, cls: type) -> None:
+    """Make the knobs of a class the configuration `name`, to stand in the defaults of a file of conf/."""
+    node = {knob.name: _value(knob) for knob in knobs_of(cls).values()}
+    ConfigStore.instance().store(name=name, node=OmegaConf.create(node), package="_global_")
+
+
+def _node(kind: type, name: str) -> Any:
+    if name == NONE and name not in GROUPS:
+        return OmegaConf.create({"name": name})
+    try:
+        cls = component_class(kind, name, GROUPS[kind])
+    except ConfigurationError:
+        return OmegaConf.create({"name": name})
+    node: dict[str, Any] = {"name": name}
+    chosen: list[Any] = []
+    presets = {}
+    for knob in knobs_of(cls).values():
+        if knob.part is None:
+            node |= {knob.name: _value(knob)} if not is_dataclass(knob.default) else {}
+        elif knob.part in _FIRST_CHOICE:
+            first = _FIRST_CHOICE[knob.part] if not knob.is_optional else None
+            chosen.append({f"/{HYDRA_GROUPS[knob.part]}@{knob.name}": first})
+            node |= {knob.name: None} if first is None else {}
+            presets |= {knob.name: dict(knob.preset)} if knob.preset else {}
+    order = [*chosen, "_self_"] if presets else ["_self_", *chosen]
+    return OmegaConf.create({"defaults": order, **node, **presets})
+
+
+def _value(knob: Knob) -> Any:
+    return REQUIRED if knob.default is MISSING else _plain(knob.default)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return dict(_settings(value))
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _settings(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((each.name, _plain(getattr(value, each.name))) for each in fields(value))

@@ -1,0 +1,56 @@
+"""What `+dry_run=true` prints: what runs would ask of which models, and whether these can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.command import complain
+from imug_tts.composition import judges
+from imug_tts.contracts import Backbone, Remote
+from imug_tts.runs import Plan, Run, plan_arm
+
+__all__ = ["print_plans"]
+
+
+def print_plans(runs: Sequence[Run]) -> int:
+    """Print a plan for each run; the exit status is 1 when a model cannot be reached."""
+    print("nothing is run; from the least to the most that the strategies may ask, before any journal")
+    for run in runs:
+        least, most = plan_arm(run.arm)
+        turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
+        images = _range(least.images, most.images)
+        price = f"; cost: ${_range(least.dollars, most.dollars, '.2f')}" if most.dollars else ""
+        print(f"{run.title}: {turns:,} turns; images: {images}{price}")
+        for line in (*_asked(least, most), *_judges(run)):
+            print(f"  {line}")
+    return _check_models([model for run in runs for model in run.arm.all_models.values()])
+
+
+def _asked(least: Plan, most: Plan) -> list[str]:
+    """One line for each model: its calls by role."""
+    lines: dict[str, list[str]] = {}
+    for asked, count in most.calls.items():
+        if count:
+            lines.setdefault(asked.model, []).append(f"{asked.role} {_range(least.calls[asked], count)}")
+    return [f"calls to {model}: {', '.join(roles)}" for model, roles in lines.items()]
+
+
+def _judges(run: Run) -> list[str]:
+    use = {"selects": "selected", "verifies": "verified", "judges": "judged"}
+    return [
+        f"{place.layer.name}: {use[place.use]} by {place.judge.name}" for place in judges(run.arm.strategy)
+    ]
+
+
+def _check_models(models: Sequence[Backbone]) -> int:
+    remote = list({id(model): model for model in models if isinstance(model, Remote)}.values())
+    if any(not model.dollars_per_call for model in remote):
+        print("calls to servers without dollars_per_call are not in any cost")
+    away = [each for model in remote for each in model.unreachable().items()]
+    for server, reason in away:
+        complain(f"{server} cannot be used: {reason}", 1)
+    return 1 if away else 0
+
+
+def _range(least: float, most: float, form: str = "") -> str:
+    return f"{least:,{form}}" if least == most else f"{least:,{form}} to {most:,{form}}"

@@ -1,0 +1,68 @@
+"""The help of a command: its choices, and every knob with its value, meaning and range."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from experiments.choices import HYDRA_GROUPS
+from imug_tts.assemble import choices
+from imug_tts.contracts import Backbone, ConfigurationError, Judge, Tracker
+from imug_tts.knobs import Knob, knobs_of
+from imug_tts.registry import component_class
+
+__all__ = ["help_text"]
+
+_CONF: Final = Path(__file__).parents[1] / "conf"
+_KINDS: Final[Mapping[str, type]] = {
+    **{name: kind for kind, name in HYDRA_GROUPS.items() if kind is not Tracker},
+    "planner": Backbone,
+    "verifier": Backbone,
+    "scorer": Judge,
+}
+"""The kind of component that stands under a key of a configuration."""
+
+
+def help_text(about: str, config: Mapping[str, Any], settings: type) -> str:
+    """The help of a command whose configuration is `config`, as it stands with the choices made."""
+    groups = "\n".join(f"  {name}: {', '.join(_options(kind))}" for kind, name in HYDRA_GROUPS.items())
+    knobs = "\n".join(_lines(config, knobs_of(settings), ""))
+    return (
+        f"{about.strip()}\n\nChoices (group=option):\n\n{groups}\n\n"
+        f"Knobs (name=value), as they stand with these choices:\n\n{knobs}"
+    )
+
+
+def _options(kind: type) -> list[str]:
+    """Components, and the compositions of conf/."""
+    files = (_CONF / HYDRA_GROUPS[kind]).glob("*.yaml")
+    return sorted({*choices(kind), *(file.stem for file in files)})
+
+
+def _lines(node: Mapping[str, Any], known: Mapping[str, Knob], indent: str) -> Iterator[str]:
+    for key, value in node.items():
+        knob = known.get(key)
+        comment = f"  # {knob.meaning} {knob.allowed}".rstrip() if knob is not None and knob.meaning else ""
+        if isinstance(value, Mapping) and value:
+            yield f"{indent}{key}:{comment}"
+            yield from _lines(value, _knobs_below(key, value, knob), f"{indent}  ")
+        else:
+            yield f"{indent}{key}: {_shown(value)}{comment}"
+
+
+def _knobs_below(key: str, node: Mapping[str, Any], knob: Knob | None) -> Mapping[str, Knob]:
+    if knob is not None and isinstance(knob.hint, type) and knobs_of(knob.hint):
+        return knobs_of(knob.hint)
+    kind = knob.part if knob is not None else _KINDS.get(key)
+    try:
+        if kind is None:  # a tracker stands under its own name
+            return knobs_of(component_class(Tracker, key, "")) if node.get("name") == key else {}
+        return knobs_of(component_class(kind, str(node.get("name")), ""))
+    except ConfigurationError:
+        return {}
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

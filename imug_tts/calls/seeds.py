@@ -1,0 +1,18 @@
+"""Seeds: which random numbers a branch of a turn has."""
+
+from __future__ import annotations
+
+import hashlib
+
+__all__ = ["branch_seed"]
+
+
+def branch_seed(run_seed: int, sample: str, turn: int, path: tuple[int, ...]) -> int:
+    """The seed of one branch of one turn, in [0, 2**63).
+
+    Trailing zeros of the path do not count: candidate 0 of Best-of-N is what Direct draws.
+    """
+    while path and path[-1] == 0:
+        path = path[:-1]
+    digest = hashlib.sha256(f"{run_seed}\n{sample}\n{turn}\n{path}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

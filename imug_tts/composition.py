@@ -1,0 +1,246 @@
+"""Nestings of strategies as a whole: their label, and whether they can work in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Final, NamedTuple
+
+from imug_tts.contracts import (
+    Backbone,
+    Capabilities,
+    ConfigurationError,
+    Judge,
+    JudgeUse,
+    ModelRole,
+    Strategy,
+)
+from imug_tts.dialogue import Modality
+from imug_tts.knobs import knobs_of, parts
+from imug_tts.prompts import load
+from imug_tts.registry import name_of
+
+__all__ = [
+    "MAX_LAYERS",
+    "ORACLE",
+    "JudgePlace",
+    "check_composition",
+    "is_oracle",
+    "judges",
+    "label",
+    "layers",
+    "models_asked",
+    "roles_asked",
+]
+
+ORACLE: Final = "oracle_"
+"""Begins the name of a layer that judges by the scorer itself."""
+
+MAX_LAYERS: Final = 8
+"""Every layer multiplies the calls of a turn; more layers than this are a mistake."""
+
+
+class JudgePlace(NamedTuple):
+    """A judge of a nesting, and where it stands."""
+
+    path: str
+    """Where a configuration names it, e.g. "strategy.inner.judge"."""
+    layer: Strategy
+    judge: Judge
+
+    @property
+    def use(self) -> JudgeUse:
+        return self.layer.judge_use
+
+
+def layers(strategy: Strategy) -> Iterator[Strategy]:
+    """The layers of a nesting, each before its parts, in the order of its fields."""
+    yield strategy
+    for _, part in parts(strategy):
+        if isinstance(part, Strategy):
+            yield from layers(part)
+
+
+def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
+    """The judges of all layers, and the judges that these hold."""
+    for name, part in parts(strategy):
+        place = f"{path}.{name}"
+        if isinstance(part, Judge):
+            yield from (JudgePlace(where, strategy, judge) for where, judge in _with_members(part, place))
+        elif isinstance(part, Strategy):
+            yield from judges(part, place)
+
+
+def label(strategy: Strategy) -> str:
+    """What tables and records call a nesting: "best_of_4+self_verify[max_rounds=5]+cot".
+
+    Layers outer to inner, each with the knobs that differ from their defaults. "direct" is left out below
+    other layers unless it has such knobs. Judges are named as soon as one of them is not the backbone itself.
+    A layer with several strategies as parts lists them: "debate[draft=cot,critic=self_verify]".
+    """
+    named = any(_judge_name(place.judge) != "backbone" for place in judges(strategy) if not place.judge.oracle)
+    return _label(strategy, named)
+
+
+def is_oracle(strategy: Strategy) -> bool:
+    """Whether any layer judges by the scorer itself."""
+    return any(place.judge.oracle for place in judges(strategy))
+
+
+def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
+    """The roles in which the run's own models are asked."""
+    components = (*layers(strategy), *(place.judge for place in judges(strategy)))
+    return frozenset(role for each in components for role, model in each.models.items() if model is None)
+
+
+def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
+    """The models that layers and judges bring, each with its place, e.g. "strategy.judge"."""
+    for layer in layers(strategy):
+        yield from ((layer.name, model) for model in layer.models.values() if model is not None)
+    for place in judges(strategy):
+        yield from ((place.path, model) for model in place.judge.models.values() if model is not None)
+
+
+def check_composition(
+    strategy: Strategy,
+    models: Mapping[ModelRole, Backbone],
+    modalities: Collection[Modality] = ("text", "image"),
+) -> None:
+    """Refuse a nesting that cannot work on these models and turns, before any compute.
+
+    `models` has every role; `modalities` are those of the turns that will be posed.
+
+    Raises:
+        ConfigurationError: with the reason and what to change.
+    """
+    setting = _Setting(models, tuple(sorted(modalities)))
+    depth = _depth(strategy)
+    if depth > MAX_LAYERS:
+        raise ConfigurationError(f"the strategy nests {depth} layers; the most is {MAX_LAYERS}")
+    for modality in setting.posed:
+        known = models["generator"].capabilities.outputs
+        if modality not in known:
+            raise ConfigurationError(
+                f"the benchmark poses {modality} turns, and the generator outputs {' and '.join(sorted(known))} "
+                f"only; choose a backbone that outputs {modality}"
+            )
+    _check(strategy, setting)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """See contracts: the run for which a composition is checked."""
+
+    models: Mapping[ModelRole, Backbone]
+    posed: Sequence[Modality]
+    around: tuple[Strategy, ...] = field(default=())
+
+    def capabilities(self, role: ModelRole, model: Backbone | None = None) -> Capabilities:
+        return (model or self.models[role]).capabilities
+
+    def has(self, role: ModelRole) -> bool:
+        return role in self.models
+
+    def settings(self, role: ModelRole) -> type | None:
+        return self.models[role].settings
+
+    def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
+        return load(self.capabilities(role, model).prompts)
+
+    def is_inside(self, kind: type[Strategy]) -> bool:
+        return any(isinstance(layer, kind) for layer in self.around)
+
+
+def _check(layer: Strategy, setting: _Setting) -> None:
+    acts_on = [modality for modality in setting.posed if layer.acts_on(modality)]
+    layer.check(setting)
+    for _, part in parts(layer):
+        if isinstance(part, Judge):
+            for _, judge in _with_members(part, ""):
+                judge.check(setting, acts_on, layer.name)
+    for modality in acts_on:
+        _check_variety(layer, modality)
+    inside = _Setting(setting.models, setting.posed, (*setting.around, layer))
+    for part in _inner(layer):
+        _check(part, inside)
+
+
+def _check_variety(layer: Strategy, modality: Modality) -> None:
+    """Refuse to draw the same thing several times."""
+    draws = layer.draws(modality)
+    if draws > 1 and not any(_varies(part, modality) for part in _inner(layer)):
+        raise ConfigurationError(
+            f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it "
+            f"wraps is greedy there; set {modality}_temperature of the innermost layer above 0"
+        )
+
+
+def _varies(layer: Strategy, modality: Modality) -> bool:
+    """Whether answers differ between seeds; a strategy without parts that does not say is trusted to."""
+    own = layer.varies(modality) if layer.acts_on(modality) else None
+    if own is not None:
+        return own
+    inner = _inner(layer)
+    return not inner or any(_varies(part, modality) for part in inner)
+
+
+def _inner(layer: Strategy) -> list[Strategy]:
+    return [part for _, part in parts(layer) if isinstance(part, Strategy)]
+
+
+def _depth(strategy: Strategy) -> int:
+    return 1 + max((_depth(part) for part in _inner(strategy)), default=0)
+
+
+def _with_members(judge: Judge, path: str) -> Iterator[tuple[str, Judge]]:
+    """A judge and the judges that it holds, each with its place."""
+    yield path, judge
+    for name, part in parts(judge):
+        if isinstance(part, Judge):
+            yield from _with_members(part, f"{path}.{name}")
+
+
+def _label(layer: Strategy, with_judges: bool) -> str:
+    has_oracle = any(isinstance(part, Judge) and part.oracle for _, part in parts(layer))
+    name = layer.name if not has_oracle or layer.name.startswith(ORACLE) else f"{ORACLE}{layer.name}"
+    knobs = [*_changed_knobs(layer), *(knob for text in _judge_labels(layer, with_judges) for knob in text)]
+    inner = [(field, _label(part, with_judges)) for field, part in parts(layer) if isinstance(part, Strategy)]
+    if len(inner) > 1:
+        knobs += [f"{field}={text}" for field, text in inner]
+        inner = []
+    own = f"{name}[{','.join(knobs)}]" if knobs else name
+    return "+".join([own, *(text for _, text in inner if text != "direct")])
+
+
+def _judge_labels(layer: Strategy, with_judges: bool) -> Iterator[list[str]]:
+    for name, part in parts(layer):
+        if isinstance(part, Judge) and not part.oracle:
+            named = [f"{name}={_judge_name(part)}"] if with_judges else []
+            yield [*named, *(f"{name}.{knob}" for knob in _changed_knobs(part))]
+
+
+def _judge_name(judge: Judge) -> str:
+    members = [part for _, part in parts(judge) if isinstance(part, Judge)]
+    return f"{judge.name}({'-'.join(map(_judge_name, members))})" if members else judge.name
+
+
+def _changed_knobs(owner: object) -> list[str]:
+    """Knobs that change what comes out, that differ from their defaults, and that no name states already."""
+    knobs = [
+        knob
+        for knob in knobs_of(type(owner)).values()
+        if knob.part is None and not knob.runtime and not knob.named and knob.default is not MISSING
+    ]
+    changed = [knob.name for knob in knobs if getattr(owner, knob.name) != knob.default]
+    models = [
+        f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)
+    ]
+    return [*(f"{name}={_plain(getattr(owner, name))}" for name in changed), *models]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    if isinstance(value, Mapping):
+        return "-".join(f"{key}:{item}" for key, item in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,228 @@
+"""A model and its calls: what is asked of a backbone, what it answers, what that costs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields, replace
+from operator import add, attrgetter
+from typing import Any, ClassVar, Final, Literal
+
+from imug_tts.contracts.errors import ConfigurationError
+from imug_tts.dialogue import Message, Modality, Part
+
+__all__ = [
+    "MODEL_ROLES",
+    "Backbone",
+    "Candidate",
+    "Capabilities",
+    "Cost",
+    "Finish",
+    "Form",
+    "ModelRole",
+    "Remote",
+    "Request",
+    "Sampling",
+    "Scalar",
+    "SeedGuarantee",
+]
+
+Finish = Literal["stop", "length", "refused"]
+"""Why a candidate ended. Refusals and length stops are data, so Best-of-N goes on with the rest."""
+
+SeedGuarantee = Literal["exact", "best_effort", "none"]
+"""Whether one request and seed give one candidate: bit for bit in any batch, nearly, or not."""
+
+Form = Literal["free", "yes_no", "reward"]
+"""What a text call must give: any text; "yes" or "no"; a number whose order counts."""
+
+ModelRole = Literal["generator", "planner", "verifier", "scorer"]
+MODEL_ROLES: Final[tuple[ModelRole, ...]] = ("generator", "planner", "verifier")
+"""The roles that the backbone under test plays unless another model does; it never scores itself."""
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What calls cost. Adding two costs adds every field.
+
+    `prompt_tokens` are prefilled, `cached_tokens` are prompt tokens shared with a call that was
+    charged for them already. `nfe` counts network evaluations, guidance branches included; for an
+    autoregressive model it equals the new tokens of images. `seconds` is time in the model.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    new_tokens: int = 0
+    denoise_steps: int = 0
+    nfe: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    dollars: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        mine, others = _values(self), _values(other)
+        if not any(mine) or not any(others):  # most of what a turn adds up is nothing
+            return self if any(mine) else other
+        return Cost(**dict(zip(_COSTS, map(add, mine, others), strict=True)))
+
+    def after_a_shared_prompt(self) -> Cost:
+        """The cost of a call whose prompt another call has paid for."""
+        shared = self.prompt_tokens + self.cached_tokens
+        return replace(self, prompt_tokens=0, cached_tokens=shared)
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(zip(_COSTS, _values(self), strict=True))
+
+
+_COSTS: Final = tuple(f.name for f in fields(Cost))
+_values: Final = attrgetter(*_COSTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How tokens or latents are drawn. A temperature of 0 is greedy.
+
+    `settings` are the backbone's own for this call, as (name, value) pairs sorted by name, e.g.
+    (("steps", 30),). A backbone declares those that it takes in `Backbone.settings`.
+    """
+
+    temperature: float = 1.0
+    max_tokens: int = 512
+    settings: tuple[tuple[str, Scalar], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature", float(self.temperature))  # 1 and 1.0 are one call
+        if not self.temperature >= 0:
+            raise ConfigurationError(f"temperature is {self.temperature}; it must be 0 or more")
+        if self.max_tokens < 1:
+            raise ConfigurationError(f"max_tokens is {self.max_tokens}; it must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """N candidates wanted: N seeds on one immutable history.
+
+    The history ends with the user's message. A "yes_no" call must answer "yes" or "no" (an explanation may
+    follow), with P(yes) where the backbone has logits; a "reward" call must give `Candidate.reward`.
+    """
+
+    history: tuple[Message, ...]
+    modality: Modality
+    seeds: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    form: Form = "free"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One answer to a request, for one of its seeds. `output` is None only when refused.
+
+    `thought` is text that the model produced on the way and that is not part of the answer.
+    `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None
+    where the backbone has no logits. `reward` is the number of a reward call, on the model's own scale.
+    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `is_new` is set
+    by the engine: whether this invocation made the call, and no journal answered it.
+    """
+
+    output: Part | None
+    finish: Finish = "stop"
+    thought: str | None = None
+    reason: str | None = None
+    p_yes: float | None = None
+    reward: float | None = None
+    cost: Cost = field(default_factory=Cost)
+    is_new: bool = field(default=True, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a backbone can do, declared truthfully and checked before any compute."""
+
+    outputs: frozenset[Modality]
+    reads_images: bool
+    """Understands images of the history when it answers in text."""
+    draws_from_images: bool
+    """Images of the history influence the image that it draws."""
+    seeds: SeedGuarantee
+    logits: bool
+    """Yes/no calls come with P(yes)."""
+    max_batch: int
+    """Candidates (rows) that one call of `generate` may ask for in all."""
+    concurrent_batches: int = 1
+    """Calls of `generate` that may be in flight at once, each from a thread of its own."""
+    prompts: str = "default"
+    """The prompt set in which strategies and judges address this backbone."""
+    rewards: bool = False
+    """Answers reward calls."""
+
+
+class Backbone(ABC):
+    """A unified multimodal model."""
+
+    settings: ClassVar[type | None] = None
+    """A class whose knobs are the settings that one call may change, e.g. steps or guidance; None for none."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Names weights and adapter version; a part of every call's identity. Loads no weights.
+
+        A knob that changes what comes out belongs in it, unless the knob is at its default.
+        """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
+
+    @abstractmethod
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One list of candidates per request, in the order of its seeds.
+
+        Called from as many worker threads at a time as `concurrent_batches` says. Loads weights at its
+        first call. Any exception fails the call; the engine halves a batch of several requests and tries
+        again, until the request that fails stands alone.
+
+        Raises:
+            BackboneError: the batch failed as a whole; no candidate of it counts.
+        """
+
+
+class Remote(Backbone):
+    """A backbone whose model runs on servers elsewhere. Its `max_batch` is 1."""
+
+    @property
+    @abstractmethod
+    def dollars_per_call(self) -> float:
+        """What an answered call costs on average; 0 where nobody has said."""
+
+    @abstractmethod
+    def answered(self, request: Request) -> AbstractContextManager[Candidate]:
+        """The answer to a request of one seed.
+
+        The engine writes the answer to the journal inside the `with` block. Keep the server's slot reserved
+        until the block ends; then a kill loses only the calls in flight. Called from as many threads as
+        `concurrent_batches` says.
+
+        Raises:
+            BackboneError: the call failed.
+        """
+
+    @abstractmethod
+    def unreachable(self) -> Mapping[str, str]:
+        """The servers that do not answer now, and why; asks each once, for no work."""
+
+    def interrupt(self) -> None:
+        """Make every call that waits or is in flight fail soon, and every later one at once."""
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """One call per seed, one after the other."""
+        made: list[list[Candidate]] = [[] for _ in requests]
+        for request, candidates in zip(requests, made, strict=True):
+            for seed in request.seeds:
+                with self.answered(replace(request, seeds=(seed,))) as candidate:
+                    candidates.append(candidate)
+        return made

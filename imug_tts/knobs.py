@@ -1,0 +1,272 @@
+"""Knobs: what can be configured of a component, declared once, on the fields of its class.
+
+    @component
+    class Direct(Strategy):
+        image_temperature: float = knob("Temperature of images; 0 is greedy.", default=1.0, ge=0)
+
+From this declaration follow validation, the identity of a run, the label in tables, the Hydra option and its
+help. pydantic validates: 1 is taken for 1.0 where a number is due, and nothing else is converted. A field
+whose type is Strategy, Judge, Backbone, Benchmark or Tracker (or several, or None) is a *part*: another
+component. A plain dataclass of a plugin works too; its fields are knobs without a description or a range.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, is_dataclass
+from functools import cache, wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_json
+
+from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
+
+__all__ = [
+    "Folder",
+    "Knob",
+    "Several",
+    "component",
+    "knob",
+    "knobs_of",
+    "nearest",
+    "parts",
+]
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+Several = Annotated[tuple[T, ...], Strict(False)]
+"""A tuple that may be given as any sequence."""
+Folder = Annotated[Path, Strict(False)]
+"""A path that may be given as text."""
+
+PART_KINDS: Final = (Strategy, Judge, Backbone, Benchmark, Tracker)
+_CONFIG: Final = ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
+_EFFECT: Final = "imug_tts"
+"""The key under which a field keeps what pydantic does not know of a knob."""
+
+
+def knob(
+    meaning: str,
+    *,
+    default: Any = PydanticUndefined,
+    default_factory: Callable[[], Any] | None = None,
+    runtime: bool = False,
+    selects: bool = False,
+    named: bool = False,
+    preset: Mapping[str, Any] | None = None,
+    **limits: Any,
+) -> Any:
+    """Declare a knob or a part; the value of a class attribute.
+
+    Args:
+        meaning: one sentence for help and reference page.
+        default: the default; without one the knob must be set.
+        runtime: the knob changes how a run is done, and never what comes out.
+        selects: the knob picks dialogues and changes none of them.
+        named: the component's `name` or `identity` states the value already.
+        preset: of a part, the knobs that its first choice in a configuration has, instead of its defaults.
+        limits: pydantic's constraints, e.g. ge=1, gt=0, le=1, pattern="...", min_length=1.
+    """
+    effect = {"runtime": runtime, "selects": selects, "named": named, "preset": dict(preset or {})}
+    given = {"default_factory": default_factory} if default_factory is not None else {"default": default}
+    return Field(description=meaning, json_schema_extra={_EFFECT: effect}, **given, **limits)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(knob, dataclasses.field))
+def component(cls: type[C]) -> type[C]:
+    """Make a frozen, keyword-only dataclass of `cls` whose constructor checks its knobs.
+
+    Its constructor raises ConfigurationError with the knob, the value and what is allowed.
+    """
+    made = pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
+    construct = made.__init__
+
+    @wraps(construct)
+    def checked(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            construct(self, *args, **values)
+        except ValidationError as error:
+            raise ConfigurationError(f"{cls.__name__}: {_words(cls, error)}") from None
+
+    made.__init__ = checked  # type: ignore[method-assign,assignment]
+    return made  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """A field of a component as its class declares it."""
+
+    name: str
+    hint: Any
+    default: Any
+    """MISSING when it must be set."""
+    meaning: str = ""
+    runtime: bool = False
+    selects: bool = False
+    named: bool = False
+    preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    limits: tuple[Any, ...] = ()
+
+    @property
+    def part(self) -> type | None:
+        """The kind of component that the field holds; None for a plain value."""
+        return next((kind for kind in _members(self.hint) if kind in PART_KINDS), None)
+
+    @property
+    def is_optional(self) -> bool:
+        return types.NoneType in _members(self.hint)
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed and what they change, in brackets, for help and reference."""
+        choices = [str(choice) for hint in _members(self.hint) for choice in _choices(hint)]
+        ranges = [text for limit in self.limits if (text := _range(limit))]
+        said = [" | ".join(choices)] if choices else ranges
+        effect = ["changes no result"] if self.runtime else []
+        return f"({'; '.join([*said, *effect])})" if said or effect else ""
+
+    def check(self, value: object) -> Any:
+        """The value as the field has it; lists become tuples and texts paths where these are due.
+
+        Raises:
+            ConfigurationError: the value is not allowed; says what is.
+        """
+        try:
+            # In the strict reading of JSON a list may be a tuple and a text a path, and nothing else converts.
+            return self._adapter.validate_json(to_json(value), strict=True)
+        except ValidationError as error:
+            raise ConfigurationError(_complaint(self, value, error)) from None
+
+    @property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(Annotated[self.hint, *self.limits] if self.limits else self.hint)
+
+
+@cache
+def knobs_of(cls: type) -> Mapping[str, Knob]:
+    """The knobs and parts of a component's class, by name; none for a class that is no dataclass."""
+    if not is_dataclass(cls):
+        return {}
+    declared: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        each.name: _declared(each.name, declared[each.name])
+        if each.name in declared
+        else Knob(name=each.name, hint=hints[each.name], default=_default(each))
+        for each in dataclasses.fields(cls)
+        if each.init
+    }
+
+
+def parts(component: object) -> Iterator[tuple[str, object]]:
+    """The parts of a component, each with the name of its field: the components that its fields hold."""
+    for each in knobs_of(type(component)).values():
+        if each.part is not None:
+            held = getattr(component, each.name)
+            for part in held if isinstance(held, (tuple, list)) else (held,):
+                if part is not None:
+                    yield each.name, part
+
+
+def nearest(word: object, choices: Iterable[str]) -> str:
+    """Advice on a wrong name: "did you mean x? Choose from: x, y"."""
+    listed = list(choices)
+    close = difflib.get_close_matches(str(word), listed, n=1, cutoff=0.5)
+    guess = f"did you mean {close[0]}? " if close else ""
+    return f"{guess}Choose from: {', '.join(listed)}"
+
+
+def _declared(name: str, info: FieldInfo) -> Knob:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    effect: Any = extra.get(_EFFECT, {})
+    default = info.get_default(call_default_factory=True, validated_data={})
+    return Knob(
+        name=name,
+        hint=info.annotation,
+        default=MISSING if default is PydanticUndefined else default,
+        meaning=info.description or "",
+        limits=tuple(info.metadata),
+        **effect,
+    )
+
+
+def _default(each: dataclasses.Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """The types that a hint is made of: of `tuple[Judge, ...] | None`, Judge and NoneType."""
+    if get_origin(hint) in (Annotated, Union, types.UnionType, tuple, list):
+        return tuple(member for inner in get_args(hint) for member in _members(inner))
+    return (hint,)
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _range(limit: Any) -> str:
+    """ "1 or more"; empty for a limit that has no words."""
+    forms = {"ge": "{} or more", "gt": "above {}", "le": "{} or less", "lt": "below {}"}
+    return next((form.format(getattr(limit, key)) for key, form in forms.items() if hasattr(limit, key)), "")
+
+
+def _words(cls: type, error: ValidationError) -> str:
+    """What is wrong with the arguments of a component's constructor."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":  # raised by the component's own check
+        return str(first["ctx"]["error"])
+    name = str(first["loc"][0]) if first["loc"] else ""
+    known = knobs_of(cls)
+    if name not in known:
+        return f"there is no knob {name!r}; {nearest(name, known)}" if name else str(first["msg"])
+    if first["type"] == "missing":
+        return f"{name} must be set"
+    return f"{name} {_complaint(known[name], first['input'], error)}"
+
+
+def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
+    """ "is -1; it must be 0 or more"."""
+    first = error.errors(include_url=False)[0]
+    place = first["loc"][-1] if first["loc"] else ""
+    shown = first["input"] if isinstance(place, int) else value
+    context = first.get("ctx", {})
+    if first["type"] == "literal_error":
+        allowed = [str(choice) for hint in _members(knob.hint) for choice in _choices(hint)]
+        return f"is {shown!r}; {nearest(shown, allowed)}"
+    if first["type"] == "tuple_type":
+        return f"is {value!r}; it must be a list: [{value}]"
+    if first["type"] == "is_instance_of":
+        return f"is {shown!r}; it must be a {context['class']}"
+    limit = _LIMITS.get(first["type"])
+    if limit is not None:
+        return f"is {shown!r}; it must be {limit.format(**context)}"
+    return f"is {shown!r}: {first['msg']}"
+
+
+_LIMITS: Final = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "path_type": "a path",
+    "dict_type": "a mapping: {name: value}",
+    "greater_than_equal": "{ge:g} or more",
+    "greater_than": "above {gt:g}",
+    "less_than_equal": "{le:g} or less",
+    "less_than": "below {lt:g}",
+    "too_short": "a list of {min_length} or more",
+    "string_too_short": "text of {min_length} characters or more",
+    "string_pattern_mismatch": "text of the form {pattern}",
+}
+"""What is allowed, by pydantic's type of error."""

@@ -1,0 +1,284 @@
+"""The files of a run: written and read here and nowhere else.
+
+A run's folder holds `manifest.json` (what the run is, and every turn that it plans), `turns.jsonl` (one record
+per answered or failed turn) and `images/`. The engine, swapped histories, scoring and the analysis all come here.
+Runs that version 0.1 wrote are read as if this version had written them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from imug_tts.contracts.record import HISTORIES, OUTCOMES, History, Record
+from imug_tts.files import plain_name
+
+__all__ = [
+    "MANIFEST",
+    "TURNS",
+    "Line",
+    "Manifest",
+    "PlannedDialogue",
+    "RecordError",
+    "arm_key",
+    "digest",
+    "image_path",
+    "line_of",
+    "plain",
+    "read_manifest",
+    "read_turns",
+    "run_folders",
+    "sample_name",
+]
+
+MANIFEST: Final = "manifest.json"
+TURNS: Final = "turns.jsonl"
+
+_REQUIRED: Final = (
+    *("run", "strategy", "history", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns"),
+    *("modality", "outcome", "score", "score_detail", "error", "cost", "response"),
+)
+_NOT_RUNS: Final = frozenset(["images", "journal", "analysis"])
+_AXES: Final = ("history", "history_from", "seed")
+"""What two runs of one arm may differ in, beside the dialogues that they answer."""
+_SELECTION_0_1: Final = ("classes", "domains", "tasks", "turns", "num_samples")
+"""The knobs of version 0.1's benchmarks that pick dialogues; later manifests leave them out of `arm_identity`."""
+
+
+class RecordError(ValueError):
+    """A file of a run is missing or damaged. The message names the file, and the line if there is one."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class PlannedDialogue(NamedTuple):
+    """A dialogue that a run plans to answer."""
+
+    sample_class: str
+    domain: str
+    task: str
+    sample_id: str
+    modalities: tuple[str, ...]
+    """Of its turns, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a run is."""
+
+    folder: Path
+    run: str
+    """The folder's name when the run was made; every record carries it."""
+    arm: str
+    """Names all in which the run may differ from others, apart from history, seed and the dialogues."""
+    strategy: str
+    """The strategy's label."""
+    oracle: bool
+    history: History
+    history_from: str
+    """The identity of the run whose outputs stand in a swapped history; empty for other histories."""
+    seed: int
+    benchmark: str
+    backbone: str
+    models: Mapping[str, str] = field(default_factory=dict)
+    """The identity of every model that the run may ask, by role, or by the judge that brings it."""
+    judges: tuple[Mapping[str, Any], ...] = ()
+    """The judges inside the strategy: place, layer, use ("selects" or "verifies"), judge, kind, models."""
+    arm_identity: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration behind `arm`, as plain values."""
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    """The knobs that pick dialogues, as far as they are not at their defaults."""
+    planned: tuple[PlannedDialogue, ...] = ()
+
+
+class Line(NamedTuple):
+    """One record and where it stands."""
+
+    place: str
+    """File and line, for messages."""
+    record: Record
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folders at or below `folder` that hold a run."""
+    for path, folders, files in os.walk(folder):
+        if TURNS in files or MANIFEST in files:
+            yield Path(path)
+        folders[:] = sorted(name for name in folders if name not in _NOT_RUNS)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What the run in `folder` is.
+
+    Raises:
+        RecordError: the manifest is missing or damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        return _manifest(folder, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise RecordError(str(path), "missing") from None
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(str(path), f"damaged ({_reason(error)})") from error
+
+
+def read_turns(
+    folder: Path,
+    *,
+    on_torn: Callable[[str], None] = lambda place: None,
+    on_damage: Callable[[RecordError], None] | None = None,
+) -> Iterator[Line]:
+    """The records of a run in the order of the file; none where the run has no file yet.
+
+    Args:
+        on_torn: told the place of a last line that a kill cut off; the line is passed over.
+        on_damage: told of a damaged line, which is then passed over; without it the line is an error.
+
+    Raises:
+        RecordError: a line is damaged, or the file cannot be read.
+    """
+    path = folder / TURNS
+    if not path.exists():
+        return
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                place = f"{path}, line {number}"
+                if not line.endswith(b"\n") and not _is_json(line):
+                    on_torn(place)
+                    return
+                try:
+                    yield Line(place, _record(line))
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    problem = RecordError(place, f"damaged ({_reason(error)})")
+                    if on_damage is None:
+                        raise problem from error
+                    on_damage(problem)
+    except OSError as error:
+        raise RecordError(str(path), error.strerror or str(error)) from error
+
+
+def line_of(record: Record) -> bytes:
+    """The line of `turns.jsonl` that holds the record."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def image_path(folder: Path, sha256: str) -> Path:
+    """Where the run in `folder` keeps an image.
+
+    Raises:
+        ConfigurationError: the hash is no name of a file.
+    """
+    return folder / "images" / plain_name(f"{sha256}.png")
+
+
+def sample_name(record: Record) -> str:
+    """The name of the record's dialogue within its benchmark."""
+    return f"{record['domain']}/{record['task']}/{record['sample_id']}"
+
+
+def arm_key(strategy: str, arm_identity: Mapping[str, Any]) -> str:
+    """The name of an arm: its strategy's label, and a hash over what it is."""
+    return f"{strategy}#{digest(arm_identity)[:8]}"
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """SHA-256 over canonical JSON, as hexadecimal. 1 and 1.0 are the same; the order of keys is not seen."""
+    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plain(value: Mapping[str, Any]) -> Any:
+    """The value as JSON has it: tuples become lists, mappings become dicts, paths texts."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
+    arm_identity, selection = _arm_identity(stored)
+    strategy = str(stored["strategy"])
+    return Manifest(
+        folder=folder,
+        run=str(stored["run"]),
+        arm=str(stored.get("arm") or arm_key(strategy, arm_identity)),
+        strategy=strategy,
+        oracle=bool(stored["oracle"]),
+        history=_one_of(HISTORIES, stored["history"], "history"),
+        history_from=str(stored.get("history_from") or ""),
+        seed=int(stored["seed"]),
+        benchmark=_text(stored["benchmark"]),
+        backbone=_text(stored["backbone"]),
+        models=stored.get("models", {}),
+        judges=tuple(stored.get("judges", ())),
+        arm_identity=arm_identity,
+        selection=selection,
+        planned=tuple(map(_planned, stored["planned"])),
+    )
+
+
+def _arm_identity(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What names the arm, and what picks its dialogues; version 0.1 kept both in one mapping."""
+    if "arm_identity" in stored:
+        return stored["arm_identity"], stored["selection"]
+    identity = {key: value for key, value in stored["identity"].items() if key not in _AXES}
+    benchmark = identity.pop("benchmark", {})
+    chosen = {key: value for key, value in benchmark.items() if key in _SELECTION_0_1}
+    rest = {key: value for key, value in benchmark.items() if key not in _SELECTION_0_1}
+    return {**identity, "benchmark": rest}, chosen
+
+
+def _planned(dialogue: Mapping[str, Any]) -> PlannedDialogue:
+    modalities = tuple(_one_of(("text", "image"), modality, "modality") for modality in dialogue["modalities"])
+    where = (str(dialogue[key]) for key in ("class", "domain", "task", "sample_id"))
+    return PlannedDialogue(*where, modalities=modalities)
+
+
+def _record(line: bytes) -> Record:
+    record: Record = json.loads(line)
+    for key in _REQUIRED:
+        record[key]
+    _one_of(OUTCOMES, record["outcome"], "outcome")
+    if (record["score"] is not None) != (record["outcome"] == "scored"):
+        raise ValueError(f"outcome {record['outcome']!r} with score {record['score']!r}")
+    if record["score"] is not None and not 0 <= record["score"] <= 1:
+        raise ValueError(f"score {record['score']!r} is outside 0 to 1")
+    return record
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _one_of(allowed: tuple[Any, ...], value: Any, what: str) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{what} is {value!r}, not one of {', '.join(allowed)}")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _reason(error: Exception) -> str:
+    return f"no field {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

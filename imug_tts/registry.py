@@ -1,0 +1,158 @@
+"""Components by name: ours and those of installed plugins, all declared as entry points.
+
+A package that declares an entry point in one of the groups `imug_tts.backbones`, `.strategies`, `.judges`,
+`.benchmarks`, `.tracking` adds a component that configurations name like ours; `.prompts` adds a prompt set.
+A configuration can construct nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Final
+
+from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
+from imug_tts.knobs import Knob, knobs_of, nearest
+
+__all__ = ["GROUPS", "broken", "component_class", "describe", "entry", "name_of", "names", "selection", "source_of"]
+
+GROUPS: Final[Mapping[type, str]] = {
+    Backbone: "backbones",
+    Strategy: "strategies",
+    Judge: "judges",
+    Benchmark: "benchmarks",
+    Tracker: "tracking",
+}
+"""The group of entry points of each kind of component."""
+
+_NOT_INSTALLED: Final = "imug_tts is not installed; run: pip install -e . -c constraints.txt"
+
+
+def names(group: str) -> list[str]:
+    """The names of a group, sorted."""
+    return sorted(_entry_points(group))
+
+
+def entry(group: str, name: str, where: str) -> Any:
+    """The object behind a name, imported.
+
+    Args:
+        where: the place in the configuration, for the message.
+
+    Raises:
+        ConfigurationError: there is no such name, or it cannot be imported; names the package.
+    """
+    known = _entry_points(group)
+    if not known:
+        raise ConfigurationError(_NOT_INSTALLED)
+    if name not in known:
+        raise ConfigurationError(f"{where}: there is no {name!r}; {nearest(name, names(group))}")
+    try:
+        return known[name].load()
+    except Exception as error:  # a plugin's module may fail in any way
+        raise ConfigurationError(f"{where}: {_said(known[name])} cannot be loaded: {error}") from error
+
+
+def component_class(kind: type, name: str, where: str) -> type:
+    """The class of a component.
+
+    Raises:
+        ConfigurationError: as `entry`; or the name does not stand for a class of this kind.
+    """
+    found = entry(GROUPS[kind], name, where)
+    if not isinstance(found, type) or not issubclass(found, kind):
+        point = _entry_points(GROUPS[kind])[name]
+        raise ConfigurationError(
+            f"{where}: {_said(point)} is no {kind.__name__}; derive its class from imug_tts.contracts."
+            f"{kind.__name__}"
+        )
+    return found
+
+
+def broken() -> Iterator[str]:
+    """Why components that are declared cannot be loaded, one sentence each."""
+    for kind, group in GROUPS.items():
+        for name in names(group):
+            try:
+                component_class(kind, name, group)
+            except ConfigurationError as error:
+                yield str(error)
+
+
+@cache
+def name_of(cls: type) -> str:
+    """The name under which a component's class is declared; MODULE:CLASS for one that is not declared."""
+    for kind, group in GROUPS.items():
+        if issubclass(cls, kind):
+            for point in _entry_points(group).values():
+                if point.attr == cls.__name__ and cls.__module__.startswith(point.module):
+                    return point.name
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def source_of(group: str, name: str) -> str:
+    """The package that declares a component."""
+    distribution = _entry_points(group)[name].dist
+    return distribution.name if distribution is not None else "unknown"
+
+
+def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
+    """What a component is, as plain values: its name, and the knobs and parts that change what comes out.
+
+    A class of settings, which is no component, has no name.
+
+    Knobs at their default are left out, so that a new knob of a later version changes no identity. The
+    benchmark that a part is handed by its run is left out too. Knobs that pick dialogues are left out
+    without `selects`.
+    """
+    known = knobs_of(type(component))
+    changed = {name: value for name, value in _changed(component) if selects or not known[name].selects}
+    named = {"name": name_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
+    return {**named, **changed}
+
+
+def selection(component: object) -> dict[str, Any]:
+    """The knobs that pick dialogues, as far as they are not at their defaults."""
+    known = knobs_of(type(component))
+    return {name: value for name, value in _changed(component) if known[name].selects}
+
+
+def _changed(component: object) -> Iterator[tuple[str, Any]]:
+    for knob in knobs_of(type(component)).values():
+        value = getattr(component, knob.name)
+        if not (knob.runtime or knob.part is Benchmark or _is_default(knob, value)):
+            yield knob.name, _plain(value)
+
+
+def _is_default(knob: Knob, value: object) -> bool:
+    if knob.part is not None:
+        return value is None or value == ()
+    return bool(knob.default is not dataclasses.MISSING and value == knob.default)
+
+
+def _plain(value: object) -> Any:
+    if type(value) in (bool, int, float, str, type(None)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    if is_dataclass(value) or isinstance(value, tuple(GROUPS)):
+        return describe(value)
+    return repr(value)
+
+
+def _said(point: EntryPoint) -> str:
+    package = point.dist.name if point.dist is not None else "an unknown package"
+    return f"{point.name!r} ({point.value}, declared by {package})"
+
+
+@cache
+def _entry_points(group: str) -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"imug_tts.{group}")}

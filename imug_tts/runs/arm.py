@@ -1,0 +1,165 @@
+"""One cell of a study: what it is, and whether it can work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imug_tts.calls.budget import Budget
+from imug_tts.composition import check_composition, judges, models_asked, roles_asked
+from imug_tts.contracts import (
+    MODEL_ROLES,
+    Backbone,
+    Benchmark,
+    ConfigurationError,
+    History,
+    ModelRole,
+    Strategy,
+)
+from imug_tts.dialogue import Question, Sample
+from imug_tts.registry import describe, selection
+from imug_tts.runs.recorded import Recorded
+from imug_tts.runs.transcript import Transcript
+
+__all__ = ["Arm", "check", "models_by_role"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One cell of a study: who answers which dialogues, how, and on which history."""
+
+    backbone: Backbone
+    strategy: Strategy
+    benchmark: Benchmark
+    roles: Mapping[ModelRole, Backbone] = field(default_factory=dict)
+    """Other models than `backbone` for the planner or the verifier, and the model that scores."""
+    history: History = "own"
+    transcript: Transcript | None = None
+    """The other run's answers, for history="swap"."""
+    seed: int = 0
+    budget: Budget = field(default_factory=Budget)
+    score_candidates: bool = True
+    """Whether every output that a strategy considered is scored, not the answers alone."""
+
+    @property
+    def models(self) -> dict[ModelRole, Backbone]:
+        """The run's model in each role; only a scorer may be missing."""
+        return models_by_role(self.backbone, self.roles)
+
+    @property
+    def all_models(self) -> dict[str, Backbone]:
+        """Every model that may be asked: by role, and by the judge or layer that brings it."""
+        asked = {"generator", "scorer", *roles_asked(self.strategy)}
+        by_role = {str(role): model for role, model in self.models.items() if role in asked}
+        return {**by_role, **dict(models_asked(self.strategy))}
+
+    @property
+    def own_identity(self) -> dict[str, Any]:
+        """What the arm is apart from its history, seed and dialogues, as plain values."""
+        asked = roles_asked(self.strategy) | {"scorer"}
+        return {
+            "backbone": describe(self.backbone),
+            "strategy": describe(self.strategy),
+            "roles": {str(r): describe(m) for r, m in sorted(self.roles.items()) if r in asked},
+            "benchmark": describe(self.benchmark, selects=False),
+            "budget": describe(self.budget),
+            "score_candidates": self.score_candidates,
+        }
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """The knobs that pick dialogues, as far as they are not at their defaults."""
+        return selection(self.benchmark)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that makes a run of the arm another run, as plain values."""
+        return {
+            **self.own_identity,
+            "selection": self.selection,
+            "history": self.history,
+            "history_from": None if self.transcript is None else self.transcript.identity,
+            "seed": self.seed,
+        }
+
+    @property
+    def judges(self) -> list[dict[str, Any]]:
+        """The judges inside the strategy, for the manifest and for tables."""
+        return [
+            {
+                "place": place.path,
+                "layer": place.layer.name,
+                "use": place.use,
+                "judge": place.judge.name,
+                "kind": place.judge.kind,
+                "models": {
+                    str(role): (model or self.models[role]).identity
+                    for role, model in place.judge.models.items()
+                },
+            }
+            for place in judges(self.strategy)
+        ]
+
+
+def models_by_role(
+    backbone: Backbone, others: Mapping[ModelRole, Backbone]
+) -> dict[ModelRole, Backbone]:
+    """Who plays which role: the backbone under test, unless another model does."""
+    return {**dict.fromkeys(MODEL_ROLES, backbone), **others}
+
+
+def check(arm: Arm) -> None:
+    """Check that the arm can work, before any compute.
+
+    Raises:
+        ConfigurationError: with the reason and what to change.
+    """
+    samples = arm.benchmark.samples()
+    if not samples:
+        raise ConfigurationError("the benchmark has no samples under these settings; widen its filters")
+    posed = {question.modality for sample in samples for question in sample.questions}
+    check_composition(arm.strategy, arm.models, posed)
+    if arm.history == "gold":
+        _check_references(arm.benchmark, samples)
+    elif arm.history == "swap" and not isinstance(arm.strategy, Recorded):  # which reads no history
+        _check_transcript(arm, samples)
+
+
+def _check_references(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
+    for sample, question in _turns_before_the_last(samples):
+        if benchmark.reference(sample, question.number) is None:
+            raise ConfigurationError(
+                f"history=gold needs reference outputs, and turn {question.number} of {sample.name} "
+                "has none; use history=own, or history=swap with another run's outputs"
+            )
+
+
+def _check_transcript(arm: Arm, samples: Sequence[Sample]) -> None:
+    transcript = arm.transcript
+    if transcript is None:
+        raise ConfigurationError(
+            "history=swap needs the run whose outputs are shown: history_from=runs/STUDY/RUN"
+        )
+    if transcript.benchmark not in (None, arm.benchmark.identity):
+        raise ConfigurationError(
+            f"history_from: {transcript.run} answered {transcript.benchmark}, and this run is to answer "
+            f"{arm.benchmark.identity}; swap histories between runs of the same benchmark"
+        )
+    wanted = list(_turns_before_the_last(samples))
+    missing = [
+        f"turn {question.number} of {sample.name}"
+        for sample, question in wanted
+        if getattr(transcript.answers.get((sample.name, question.number)), "modality", None)
+        != question.modality
+    ]
+    if missing:
+        raise ConfigurationError(
+            f"history_from: {transcript.run} lacks {len(missing)} of {len(wanted)} answers that histories "
+            f"show, the first {missing[0]}; complete that run, or narrow the benchmark to what it answered"
+        )
+
+
+def _turns_before_the_last(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Question]]:
+    """The turns whose answers a later turn sees."""
+    return ((sample, question) for sample in samples for question in sample.questions[:-1])

@@ -1,0 +1,72 @@
+"""One dialogue by hand: the three-line way to try a strategy on a backbone."""
+
+from __future__ import annotations
+
+from imug_tts.calls import Brokers, Budget, Journal, TurnScope
+from imug_tts.composition import check_composition
+from imug_tts.concurrency import run_blocking
+from imug_tts.contracts import Backbone, Strategy
+from imug_tts.dialogue import Message, Modality, Part, Response, Text, Turn
+from imug_tts.runs.arm import models_by_role
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """A dialogue with a backbone that answers through a strategy.
+
+    >>> chat = Conversation(load_backbone("pocket"), Direct())          # doctest: +SKIP
+    >>> chat.say("add a red star at b2", modality="image").output.pixels().shape  # doctest: +SKIP
+    (64, 64, 3)
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        strategy: Strategy,
+        *,
+        seed: int = 0,
+        budget: Budget | None = None,
+        system_prompt: str | None = None,
+    ) -> None:
+        """Raises ConfigurationError when the strategy cannot work with the backbone."""
+        self._models = models_by_role(backbone, {})
+        check_composition(strategy, self._models)
+        self._strategy = strategy
+        self._seed = seed
+        self._budget = budget or Budget()
+        self._journal = Journal()
+        self._turn = 0
+        self.history: list[Message] = []
+        if system_prompt is not None:
+            self.history.append(Message("system", (Text(system_prompt),)))
+
+    def say(self, *parts: Part | str, modality: Modality = "text") -> Response:
+        """Say something and return the answer; both enter the history.
+
+        Raises:
+            BackboneError: the model failed; the history is as it was before.
+        """
+        user = Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
+        history = (*self.history, user)
+        turn = Turn("conversation", self._turn + 1, modality, history)
+        response = run_blocking(self._respond(turn))
+        self._turn += 1
+        self.history.append(user)
+        if response.output is not None:
+            self.history.append(Message("assistant", response.left_behind))
+        return response
+
+    async def _respond(self, turn: Turn) -> Response:
+        brokers = Brokers(self._journal)
+        scope = TurnScope.root(
+            models=self._models,
+            brokers=brokers,
+            run_seed=self._seed,
+            turn=turn,
+            budget=self._budget,
+        )
+        try:
+            return await self._strategy.respond(turn, scope)
+        finally:
+            await brokers.stop()

@@ -1,0 +1,222 @@
+"""What a run would ask of its models, estimated by playing its turns with a stand-in for every model.
+
+What a strategy asks depends on the replies: it stops when its verifier accepts. So each kind of turn is played
+twice, with a verifier that accepts at once and with one that never does, and the plan is a range.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from imug_tts.calls import Broker, Brokers, Journal, TurnScope
+from imug_tts.concurrency import run_blocking
+from imug_tts.contracts import (
+    Backbone,
+    Candidate,
+    Capabilities,
+    ConfigurationError,
+    Form,
+    JudgeError,
+    ModelRole,
+    Remote,
+    Request,
+    Sampling,
+)
+from imug_tts.dialogue import Image, Message, Modality, Part, Sample, Text, Turn
+from imug_tts.prompts import load
+from imug_tts.runs.arm import Arm
+
+__all__ = ["Asked", "Plan", "plan_arm"]
+
+_MANY: Final = "\n".join(f"Is thing {number} as it should be?" for number in range(1000))
+
+
+class Asked(NamedTuple):
+    """What a call is for, and the identity of the model that is asked."""
+
+    role: ModelRole
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Estimated calls, images drawn and dollars, if every verifier accepts at once, or none ever does."""
+
+    calls: Mapping[Asked, int]
+    images: int
+    dollars: float
+    """Of the calls to models that have a price."""
+
+
+def plan_arm(arm: Arm) -> tuple[Plan, Plan]:
+    """The least and the most that the arm asks of its models, without asking any of them."""
+    return run_blocking(_plan(arm, accepts=True)), run_blocking(_plan(arm, accepts=False))
+
+
+async def _plan(arm: Arm, accepts: bool) -> Plan:
+    samples = arm.benchmark.samples()
+    turns: Counter[Modality] = Counter(q.modality for sample in samples for q in sample.questions)
+    calls: Counter[Asked] = Counter()
+    images, outputs = 0, {"text": 0, "image": 0}
+    for modality, count in turns.items():
+        played = await _play(arm, modality, accepts)
+        outputs[modality] = played.considered if arm.score_candidates else 1
+        images += count * played.images
+        calls.update({asked: count * times for asked, times in played.calls.items()})
+    if "scorer" in arm.roles:
+        scorer = Asked("scorer", arm.roles["scorer"].identity)
+        for modality, count in (await _judged(arm, samples)).items():
+            calls[scorer] += count * outputs[modality]
+    prices = {m.identity: m.dollars_per_call for m in arm.all_models.values() if isinstance(m, Remote)}
+    dollars = sum(count * prices.get(asked.model, 0.0) for asked, count in calls.items())
+    return Plan(calls=calls, images=images, dollars=dollars)
+
+
+class _Played(NamedTuple):
+    """What one turn asked for, and how many different outputs the strategy considered."""
+
+    calls: Counter[Asked]
+    images: int
+    considered: int
+
+
+async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
+    calls: Counter[Asked] = Counter()
+    drawn: Counter[Modality] = Counter()
+
+    def count(role: ModelRole, model: Backbone, modality: Modality) -> None:
+        calls[Asked(role, model.identity)] += 1
+        drawn[modality] += 1
+
+    brokers = _StandIns(accepts)
+    turn = _first_turn(arm.benchmark.samples(), modality)
+    scope = TurnScope.root(
+        models=arm.models, brokers=brokers, run_seed=0, turn=turn, budget=arm.budget, on_call=count
+    )
+    try:
+        response = await arm.strategy.respond(turn, scope)
+    except JudgeError as error:
+        raise ConfigurationError(f"there is no dry run of this strategy without its scorer: {error}") from error
+    finally:
+        await brokers.stop()
+    considered = {node.output for node in response.walk() if node.output is not None}
+    return _Played(calls, drawn["image"], len(considered))
+
+
+def _first_turn(samples: Sequence[Sample], modality: Modality) -> Turn:
+    """The first turn of the benchmark in a modality, after answers that say nothing."""
+    sample, last = next((s, q) for s in samples for q in s.questions if q.modality == modality)
+    history: list[Message] = []
+    for question in sample.questions[: last.number]:
+        answer = Message("assistant", (_answer(question.modality, 0),))
+        history += [Message("user", question.parts), answer]
+    return Turn(sample.name, last.number, modality, tuple(history[:-1]))
+
+
+async def _judged(arm: Arm, samples: Sequence[Sample]) -> Counter[Modality]:
+    """Turns by modality whose score asks the scorer."""
+    judged: Counter[Modality] = Counter()
+    prompts = load(arm.roles["scorer"].capabilities.prompts)
+    for sample in samples:
+        outputs: list[Part | None] = []
+        for question in sample.questions:
+            outputs.append(_answer(question.modality, 0))
+            scope = _MuteScope(prompts)
+            with suppress(JudgeError):
+                await arm.benchmark.score(sample, outputs, scope)
+            judged[question.modality] += scope.times_asked > 0
+    return judged
+
+
+class _StandIns(Brokers):
+    """Brokers that ask a stand-in for each model."""
+
+    def __init__(self, accepts: bool) -> None:
+        super().__init__(Journal())
+        self._accepts = accepts
+        self._stand_ins: dict[int, _StandIn] = {}
+
+    def of(self, model: Backbone) -> Broker:
+        stand_in = self._stand_ins.get(id(model))
+        if stand_in is None:
+            stand_in = self._stand_ins[id(model)] = _StandIn(model.capabilities, self._accepts)
+        return super().of(stand_in)
+
+
+class _StandIn(Backbone):
+    """Answers at once; as a verifier it accepts or not, with a short or a long checklist."""
+
+    def __init__(self, capabilities: Capabilities, accepts: bool) -> None:
+        self._capabilities = capabilities
+        self._accepts = accepts
+
+    @property
+    def identity(self) -> str:
+        return "stand-in"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(self._capabilities, max_batch=1, concurrent_batches=1)
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]
+
+    def _candidate(self, request: Request, seed: int) -> Candidate:
+        if request.form == "yes_no":
+            return Candidate(output=Text("yes" if self._accepts else "no"), p_yes=float(self._accepts))
+        if request.form == "reward":
+            return Candidate(output=Text("reward"), reward=float(self._accepts))
+        text = "Is it as it should be?" if self._accepts else _MANY
+        output = _answer("image", seed) if request.modality == "image" else Text(text)
+        return Candidate(output=output)
+
+
+class _MuteScope:
+    """A scope that counts how often it is asked, and never answers."""
+
+    seed = 0
+
+    def __init__(self, prompts: Mapping[str, str]) -> None:
+        self._prompts = prompts
+        self.times_asked = 0
+
+    def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
+        return self._prompts
+
+    def child(self, index: int) -> _MuteScope:
+        return self
+
+    def split(self, n: int) -> Sequence[_MuteScope]:
+        return [self] * n
+
+    def as_scorer(self) -> _MuteScope:
+        return self
+
+    async def ask(
+        self,
+        role: ModelRole,
+        history: tuple[Message, ...],
+        modality: Modality,
+        sampling: Sampling,
+        *,
+        form: Form = "free",
+        model: Backbone | None = None,
+    ) -> Candidate:
+        self.times_asked += 1
+        raise JudgeError("this is a dry run")
+
+
+@cache
+def _answer(modality: Modality, seed: int) -> Part:
+    """An answer that says nothing; pictures of different seeds differ."""
+    if modality == "text":
+        return Text("A")
+    shade = np.frombuffer(seed.to_bytes(8, "big"), np.uint8)
+    return Image.from_pixels(np.resize(shade, (64, 64, 3)))

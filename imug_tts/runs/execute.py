@@ -1,0 +1,132 @@
+"""Executes runs into their folders: begins them, goes on with them, or skips those that are complete.
+
+The runs of a study share one journal, their models and one queue of dialogues, in the order of
+the runs: when one run has fewer dialogues left than fill a batch, the next one joins in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from imug_tts.calls import Brokers, Journal
+from imug_tts.concurrency import run_blocking
+from imug_tts.contracts import ConfigurationError, ModelDown, Summary, Tracker
+from imug_tts.runs.arm import Arm, check
+from imug_tts.runs.interrupt import stop_signals
+from imug_tts.runs.job import Job, Run
+from imug_tts.runs.player import Player
+from imug_tts.runs.trackers import Trackers
+
+__all__ = ["execute"]
+
+_LEAST_IN_FLIGHT: Final = 32
+
+
+def execute(
+    runs: Sequence[Run], *, journal: Path, trackers: Sequence[Tracker] = (), in_flight: int | None = None
+) -> list[Summary]:
+    """Execute the runs in order. A run that is already complete is skipped without loading weights.
+
+    Args:
+        journal: the folder of finished calls, shared by the runs.
+        trackers: told what happens; one that raises an exception is dropped with a warning.
+        in_flight: dialogues at a time; by default twice what the models of a run take at once, and no
+            less than 32, so that calls are prepared while others are computed.
+
+    Raises:
+        ConfigurationError: before any compute, with what to change.
+        StorageError: the output cannot be written; what was journaled is safe.
+        ModelDown: every recent call of a model failed; what was answered before is kept.
+        KeyboardInterrupt: after a first SIGINT or SIGTERM, with everything flushed.
+    """
+    _refuse_equal_folders(runs)
+    for run in runs:
+        check(run.arm)
+    with ExitStack() as held:
+        told = held.enter_context(closing(Trackers(trackers)))
+        jobs = [held.enter_context(closing(Job(run, told))) for run in runs]
+        told.start([job.plan for job in jobs])
+        session = _Session(jobs, journal, in_flight)
+        try:
+            interrupted = run_blocking(session.play())
+        finally:
+            session.close()
+        summaries = [job.finish(interrupted or session.down is not None) for job in jobs]
+    if session.down is not None:
+        raise session.down
+    if interrupted:
+        done = sum(summary.scored for summary in summaries)
+        raise KeyboardInterrupt(f"{done} of {sum(s.planned for s in summaries)} turns are done")
+    return summaries
+
+
+class _Session:
+    """One invocation: its event loop, models and journal."""
+
+    def __init__(self, jobs: Sequence[Job], journal: Path, in_flight: int | None) -> None:
+        self._jobs = jobs
+        self._journal_folder = journal
+        self._in_flight = in_flight or max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(job.arm) for job in jobs))
+        self.down: ModelDown | None = None
+        """Why no dialogue could be played to its end any more."""
+
+    async def play(self) -> bool:
+        """Play every dialogue that is missing; True if a signal asked to stop before the end."""
+        todo = self._dialogues()
+        workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
+        with stop_signals(workers) as interrupt:
+            try:
+                await asyncio.gather(*workers)
+            except asyncio.CancelledError:
+                if not interrupt.requested:
+                    raise
+            except ModelDown as error:
+                self.down = error
+            finally:
+                for worker in workers:
+                    worker.cancel()
+                if "_brokers" in vars(self):
+                    await self._brokers.stop()
+        return interrupt.requested
+
+    def close(self) -> None:
+        if "_journal" in vars(self):
+            self._journal.close()
+
+    def _dialogues(self) -> Iterator[tuple[Job, int]]:
+        for job in self._jobs:
+            for index in job.open():
+                yield job, index
+
+    async def _work(self, todo: Iterator[tuple[Job, int]]) -> None:
+        for job, index in todo:  # the workers share one iterator
+            player = Player(job.arm, job.samples[index], self._brokers, job.called)
+            records = await player.play()
+            job.take(index, player, records, self._journal)
+
+    @cached_property
+    def _journal(self) -> Journal:
+        return Journal(self._journal_folder)
+
+    @cached_property
+    def _brokers(self) -> Brokers:
+        return Brokers(self._journal)
+
+
+def _refuse_equal_folders(runs: Sequence[Run]) -> None:
+    folders: set[Path] = set()
+    for run in runs:
+        if run.folder in folders:
+            raise ConfigurationError(f"the run in {run.folder} stands twice among the runs to execute")
+        folders.add(run.folder)
+
+
+def _calls_at_once(arm: Arm) -> int:
+    """Calls that the models of an arm can have in hand."""
+    models = {id(model): model.capabilities for model in arm.all_models.values()}
+    return sum(each.max_batch * each.concurrent_batches for each in models.values())

@@ -1,0 +1,58 @@
+"""What the first and the second Ctrl-C do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+__all__ = ["Interrupt", "stop_signals"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Interrupt:
+    """Whether a signal has asked to stop."""
+
+    requested: bool = False
+
+
+@contextmanager
+def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
+    """Cancel the workers at the first SIGINT or SIGTERM; end the process at the second.
+
+    Outside the main thread signals are left to whoever owns that.
+    """
+    interrupt = Interrupt()
+
+    def stop() -> None:
+        if interrupt.requested:
+            _say("stopped at once; what was journaled is safe")
+            os._exit(130)
+        interrupt.requested = True
+        _say("stopping: what is in flight is finished and kept (again to stop at once)")
+        for worker in workers:
+            worker.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield interrupt
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"\n{text}\n")
+    sys.stderr.flush()

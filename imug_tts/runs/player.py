@@ -1,0 +1,167 @@
+"""Plays one dialogue of an arm: turn by turn, one record each."""
+
+from __future__ import annotations
+
+import traceback
+from typing import NamedTuple
+
+from imug_tts.calls import Brokers, OnCall, TurnScope
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import (
+    BackboneError,
+    Cost,
+    JudgeError,
+    NoScorer,
+    Outcome,
+    Record,
+    Scope,
+    Score,
+    TimedOut,
+)
+from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn
+from imug_tts.runs.arm import Arm
+from imug_tts.runs.turn_records import images_of, turn_record
+
+__all__ = ["Player"]
+
+
+class _Played(NamedTuple):
+    """How a turn went."""
+
+    outcome: Outcome
+    response: Response | None = None
+    scores: dict[Part, Score] | None = None
+    error: str | None = None
+
+
+class Player:
+    """Plays one sample turn by turn. Stops when a turn has no answer and the next turn needs it."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        sample: Sample,
+        brokers: Brokers,
+        on_call: OnCall = lambda role, model, modality: None,
+    ) -> None:
+        """`on_call` is told of every call that is made and not answered by the journal."""
+        self._arm = arm
+        self._sample = sample
+        self._brokers = brokers
+        self._on_call = on_call
+        self._history: list[Message] = []
+        self._outputs: list[Part | None] = []
+        self.images: list[Image] = []
+        """Every image that the records name."""
+        self.spent = Cost()
+        """What playing asked of the models; the rest came from the journal."""
+        self.log: list[str] = []
+        """The failures, each with its traceback."""
+
+    async def play(self) -> list[Record]:
+        if self._sample.system_prompt is not None:
+            self._history.append(Message("system", (Text(self._sample.system_prompt),)))
+        records = []
+        for question in self._sample.questions:
+            records.append(await self._turn(question))
+            if len(self._outputs) < question.number:
+                break
+        return records
+
+    async def _turn(self, question: Question) -> Record:
+        arm, sample = self._arm, self._sample
+        self._history.append(Message("user", question.parts))
+        turn = Turn(sample.name, question.number, question.modality, tuple(self._history))
+        scope = TurnScope.root(
+            models=arm.models,
+            brokers=self._brokers,
+            run_seed=arm.seed,
+            turn=turn,
+            budget=arm.budget,
+            on_call=self._on_call,
+        )
+        played = await self._play(turn, scope)
+        reference = arm.benchmark.reference(sample, question.number)
+        self._remember(question, played.response, reference)
+        self._keep_images(question, played.response, reference)
+        self.spent += scope.ledger.spent()
+        return turn_record(
+            sample=sample,
+            question=question,
+            outcome=played.outcome,
+            error=played.error,
+            response=played.response,
+            reference=reference,
+            scores=played.scores or {},
+            costs=scope.ledger.costs(),
+        )
+
+    async def _play(self, turn: Turn, scope: TurnScope) -> _Played:
+        response: Response | None = None
+        try:
+            response = await self._arm.strategy.respond(turn, scope)
+            if response.output is None:
+                return _Played("refused", response, error=response.reason)
+            return _Played("scored", response, await self._score(response, scope.as_scorer()))
+        except (BackboneError, JudgeError) as failure:
+            self._note(turn, failure)
+            return _Played(_outcome_of(failure), response, error=f"{type(failure).__name__}: {failure}")
+
+    async def _score(self, response: Response, scope: Scope) -> dict[Part, Score]:
+        """Score the answer and, for analysis, every output that was considered.
+
+        A scorer that fails on an output that was not chosen leaves that output without a score.
+        """
+        assert response.output is not None
+        nodes = response.walk() if self._arm.score_candidates else [response]
+        others = dict.fromkeys(node.output for node in nodes if node.output not in (None, response.output))
+        outputs = [response.output, *(output for output in others if output is not None)]
+        results = await gather_all(self._score_or_error(output, scope) for output in outputs)
+        scores = {o: s for o, s in zip(outputs, results, strict=True) if isinstance(s, Score)}
+        own = results[0]
+        if isinstance(own, JudgeError):
+            raise own
+        return scores
+
+    async def _score_or_error(self, output: Part, scope: Scope) -> Score | JudgeError:
+        try:
+            return await self._arm.benchmark.score(self._sample, [*self._outputs, output], scope)
+        except JudgeError as error:
+            return error
+
+    def _note(self, turn: Turn, failure: Exception) -> None:
+        if isinstance(failure, NoScorer):
+            return
+        told = "".join(traceback.format_exception(failure))
+        self.log.append(f"turn {turn.number} of {turn.sample}: {told}")
+
+    def _remember(self, question: Question, response: Response | None, reference: Part | None) -> None:
+        """Append what later turns see after the question; nothing when the model's own answer is missing."""
+        left_behind = self._left_behind(question, response, reference)
+        if left_behind:
+            self._history.append(Message("assistant", left_behind))
+            self._outputs.append(left_behind[-1])
+        elif self._arm.history != "own":
+            self._outputs.append(None)
+
+    def _left_behind(
+        self, question: Question, response: Response | None, reference: Part | None
+    ) -> tuple[Part, ...]:
+        if self._arm.history == "own":
+            return () if response is None or response.output is None else response.left_behind
+        shown = reference
+        if self._arm.transcript is not None:
+            shown = self._arm.transcript.answers.get((self._sample.name, question.number))
+        return () if shown is None else (shown,)
+
+    def _keep_images(self, question: Question, response: Response | None, reference: Part | None) -> None:
+        parts = (*question.parts, reference)
+        self.images.extend(part for part in parts if isinstance(part, Image))
+        if response is not None:
+            self.images.extend(images_of(response))
+
+
+def _outcome_of(failure: BackboneError | JudgeError) -> Outcome:
+    if isinstance(failure, JudgeError):
+        return "unscored" if isinstance(failure, NoScorer) else "judge_error"
+    return "timed_out" if isinstance(failure, TimedOut) else "model_error"

@@ -1,0 +1,64 @@
+"""What another run answered: a history that turns can be answered on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from imug_tts.contracts import ConfigurationError
+from imug_tts.dialogue import Image, Part, Text
+from imug_tts.records import RecordError, image_path, read_manifest, read_turns, sample_name
+
+__all__ = ["Transcript"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """The answers of one run, by sample name and turn number. Turns that were not answered are absent."""
+
+    run: str
+    benchmark: str | None
+    """Identity of the benchmark; None where the source does not say."""
+    answers: Mapping[tuple[str, int], Part]
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Transcript:
+        """Read the folder of a run.
+
+        Raises:
+            ConfigurationError: it is no run's folder, or its records are damaged.
+        """
+        try:
+            manifest = read_manifest(folder)
+            return cls(run=manifest.run, benchmark=manifest.benchmark, answers=dict(_answers(folder)))
+        except RecordError as error:
+            raise ConfigurationError(
+                f"{folder} cannot be read as the folder of a run ({error}); name one "
+                "that experiments/run.py made, e.g. runs/STUDY/RUN"
+            ) from error
+
+    @cached_property
+    def identity(self) -> str:
+        """The run and a hash of what it answered."""
+        digest = hashlib.sha256()
+        for key, part in sorted(self.answers.items()):
+            digest.update(json.dumps([key, part.to_json()]).encode())
+        return f"{self.run}:{digest.hexdigest()[:16]}"
+
+
+def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
+    for _, record in read_turns(folder):
+        output = None if record["response"] is None else record["response"]["output"]
+        if output is not None:
+            yield (sample_name(record), record["turn"]), _part(output, folder)
+
+
+def _part(stored: Mapping[str, Any], folder: Path) -> Part:
+    if "text" in stored:
+        return Text(stored["text"])
+    return Image(stored["image"], image_path(folder, stored["image"]))
