@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from imug_tts.assemble import NONE, REQUIRED, choices
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 from imug_tts.knobs import Knob, knobs_of
-from imug_tts.registry import GROUPS, component_class
+from imug_tts.registry import GROUPS, component_class, names
 
 __all__ = ["HYDRA_GROUPS", "declare_settings", "register_components"]
 
@@ -48,7 +48,7 @@ def declare_settings(name: str, cls: type) -> None:
 
 
 def _node(kind: type, name: str) -> Any:
-    if name == NONE and name not in GROUPS:
+    if name == NONE and name not in names(GROUPS[kind]):
         return OmegaConf.create({"name": name})
     try:
         cls = component_class(kind, name, GROUPS[kind])
@@ -56,7 +56,7 @@ def _node(kind: type, name: str) -> Any:
         return OmegaConf.create({"name": name})
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
-    presets = {}
+    presets: dict[str, Any] = {}
     for knob in knobs_of(cls).values():
         if knob.part is None:
             node |= {knob.name: _value(knob)} if not is_dataclass(knob.default) else {}

@@ -40,7 +40,9 @@ def guarded(work: Callable[[], int]) -> int:
     except ConfigurationError as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
-        return complain(f"interrupted: {interrupt}; run the same command again to go on".replace(": ;", ";"), 130)
+        return complain(
+            f"interrupted: {interrupt}; run the same command again to go on".replace(": ;", ";"), 130
+        )
     except (StorageError, ModelDown) as error:
         return complain(str(error), 1)
 
@@ -106,7 +108,9 @@ def _teach(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _teach_knob(cause)
     said = "\n".join(line for line in str(error).splitlines() if line.strip())
-    return f"{said}\n{_QUOTING}" if "LexerNoViableAltException" in said or "parsing override" in said else said
+    return (
+        f"{said}\n{_QUOTING}" if "LexerNoViableAltException" in said or "parsing override" in said else said
+    )
 
 
 _QUOTING: Final = (

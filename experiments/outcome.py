@@ -49,7 +49,9 @@ def _missing(summaries: Sequence[Summary]) -> Iterator[str]:
         return
     reasons: Counter[str] = Counter()
     for summary in summaries:
-        reasons.update({reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")})
+        reasons.update(
+            {reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")}
+        )
     failed = reasons.total()
     after = f", {missing - failed} of them after a failed one" if missing > failed else ""
     yield f"{missing} turns are missing{after}; the reasons:"

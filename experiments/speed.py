@@ -152,7 +152,7 @@ def _run(strategy: Strategy, num_dialogues: int) -> Timed:
     """A run through the engine with a cold prefix cache and a new journal; weights are loaded before."""
     from imug_tts import PocketWorld
     from imug_tts.runs import Arm, Run, execute
-    
+
     backbone = _loaded_backbone()
     arm = Arm(backbone=backbone, strategy=strategy, benchmark=PocketWorld(num_samples=num_dialogues))
     with tempfile.TemporaryDirectory() as folder:

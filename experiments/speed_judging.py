@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imug_tts.backbones.http import HttpClient
-from imug_tts.contracts import Scope, Score
+from imug_tts.contracts import Benchmark, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.scoring import mcq
 from imug_tts.scoring.grid import score_grid
 from imug_tts.scoring.image import score_image
-from tests.chat_server import process
+from imug_tts.testing.chat_server import process
 
 if TYPE_CHECKING:
     from imug_tts.runs import Run
@@ -43,7 +43,7 @@ def judging_over_ideal() -> float:
 
 def _judging_over_ideal() -> float:
     from imug_tts.runs import execute
-    
+
     results = [{"point_id": number, "score": 4, "reason": "so"} for number in range(1, 1 + len(POINTS))]
     reply = json.dumps({"evaluation_results": results})
     ideal_s = SAMPLES * LATENCY_S / AT_ONCE
@@ -109,7 +109,7 @@ def _scored_by_rule(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class _OneImageEach:
+class _OneImageEach(Benchmark):
     """Dialogues of one image turn, which a judge scores beside one reference."""
 
     reference_image: Image
@@ -146,8 +146,8 @@ def _run(folder: Path, base_url: str) -> Run:
         (f"speed/judging/{number}", 1): picture for number, picture in enumerate(drawn)
     }
     arm = Arm(
-        backbone=AbsentModel(identity="recorded"),
-        strategy=Recorded(name="recorded", answers=answers, failures={}),
+        backbone=AbsentModel(recorded="recorded"),
+        strategy=Recorded(model="recorded", answers=answers, failures={}),
         benchmark=_OneImageEach(image),
         roles={"scorer": OpenAIChat(base_url=base_url, model="fake", concurrency=AT_ONCE)},
     )

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.infer_servers import process, stats, unused_url
+from imug_tts.testing.infer_servers import process, stats, unused_url
 
 __all__ = [
     "client_peak_mb",
@@ -99,9 +99,9 @@ def _play_here(urls: Sequence[str]) -> None:
     from imug_tts import Direct, PocketWorld
     from imug_tts.backbones.imug_server import ImugServerBackbone
     from imug_tts.runs import Arm, Run, execute
-    
+
     arm = Arm(
-        backbone=ImugServerBackbone(urls=urls, model="fake"),
+        backbone=ImugServerBackbone(urls=tuple(urls), model="fake"),
         strategy=Direct(),
         benchmark=PocketWorld(num_samples=SAMPLES),
     )

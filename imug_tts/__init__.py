@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from imug_tts.backbones.pocket import PocketBackbone
     from imug_tts.benchmarks.pocket_world import PocketWorld
     from imug_tts.contracts import Backbone
-    from imug_tts.runs import Conversation
     from imug_tts.judges import BackboneJudge, ExactJudge
+    from imug_tts.runs import Conversation
     from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 
 __all__ = [

@@ -67,7 +67,9 @@ _ROLES: Final[tuple[ModelRole, ...]] = ("planner", "verifier")
 class RunSettings:
     """The knobs of one run that belong to no component."""
 
-    seed: int = knob("Seed of the run; candidate i of a turn has the same random numbers in every arm.", default=0)
+    seed: int = knob(
+        "Seed of the run; candidate i of a turn has the same random numbers in every arm.", default=0
+    )
     history: History = knob(
         "What earlier turns show. own: the model's own outputs; gold: the reference outputs; swap: another run's.",
         default="own",
@@ -102,8 +104,12 @@ class ScoreSettings:
     outputs: Folder = knob(
         "A model's folder in the official layout, or the folder of a run, e.g. outputs=runs/STUDY/RUN."
     )
-    model: str | None = knob("What the model is called in tables and files; null: the folder's name.", default=None)
-    output: Folder | None = knob("The folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True)
+    model: str | None = knob(
+        "What the model is called in tables and files; null: the folder's name.", default=None
+    )
+    output: Folder | None = knob(
+        "The folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True
+    )
     scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
     in_flight: int | None = knob(
         "Dialogues at a time; null for twice what the judge takes at once, and 32 or more.",
@@ -259,7 +265,9 @@ class _Builder:
             )
         name = node["name"]
         if name == NONE and NONE not in names(GROUPS[kind]):
-            raise ConfigurationError(f"{where} is none, and it must be a component: {', '.join(choices(kind))}")
+            raise ConfigurationError(
+                f"{where} is none, and it must be a component: {', '.join(choices(kind))}"
+            )
         cls = component_class(kind, name, where)
         return self.construct(cls, {k: v for k, v in node.items() if k != "name"}, where, name)
 
@@ -270,7 +278,8 @@ class _Builder:
         _refuse_unknown(values, known, called, "knob")
         prefix = f"{where}." if where else ""
         given = {
-            key: self._value(each, values.get(key, MISSING), prefix + key, name) for key, each in known.items()
+            key: self._value(each, values.get(key, MISSING), prefix + key, name)
+            for key, each in known.items()
         }
         missing = [key for key, value in given.items() if value is MISSING and known[key].default is MISSING]
         if missing:

@@ -78,7 +78,9 @@ def label(strategy: Strategy) -> str:
     other layers unless it has such knobs. Judges are named as soon as one of them is not the backbone itself.
     A layer with several strategies as parts lists them: "debate[draft=cot,critic=self_verify]".
     """
-    named = any(_judge_name(place.judge) != "backbone" for place in judges(strategy) if not place.judge.oracle)
+    named = any(
+        _judge_name(place.judge) != "backbone" for place in judges(strategy) if not place.judge.oracle
+    )
     return _label(strategy, named)
 
 
@@ -89,8 +91,8 @@ def is_oracle(strategy: Strategy) -> bool:
 
 def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
     """The roles in which the run's own models are asked."""
-    components = (*layers(strategy), *(place.judge for place in judges(strategy)))
-    return frozenset(role for each in components for role, model in each.models.items() if model is None)
+    asked = [*(layer.models for layer in layers(strategy)), *(p.judge.models for p in judges(strategy))]
+    return frozenset(role for models in asked for role, model in models.items() if model is None)
 
 
 def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
@@ -232,9 +234,7 @@ def _changed_knobs(owner: object) -> list[str]:
         if knob.part is None and not knob.runtime and not knob.named and knob.default is not MISSING
     ]
     changed = [knob.name for knob in knobs if getattr(owner, knob.name) != knob.default]
-    models = [
-        f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)
-    ]
+    models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
     return [*(f"{name}={_plain(getattr(owner, name))}" for name in changed), *models]
 
 

@@ -19,7 +19,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, is_dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -75,7 +86,7 @@ def knob(
         preset: of a part, the knobs that its first choice in a configuration has, instead of its defaults.
         limits: pydantic's constraints, e.g. ge=1, gt=0, le=1, pattern="...", min_length=1.
     """
-    effect = {"runtime": runtime, "selects": selects, "named": named, "preset": dict(preset or {})}
+    effect: Any = {"runtime": runtime, "selects": selects, "named": named, "preset": dict(preset or {})}
     given = {"default_factory": default_factory} if default_factory is not None else {"default": default}
     return Field(description=meaning, json_schema_extra={_EFFECT: effect}, **given, **limits)
 
@@ -96,7 +107,7 @@ def component(cls: type[C]) -> type[C]:
         except ValidationError as error:
             raise ConfigurationError(f"{cls.__name__}: {_words(cls, error)}") from None
 
-    made.__init__ = checked  # type: ignore[method-assign,assignment]
+    made.__init__ = checked  # type: ignore[method-assign]
     return made  # type: ignore[return-value]
 
 
@@ -147,12 +158,17 @@ class Knob:
 
     @property
     def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(Annotated[self.hint, *self.limits] if self.limits else self.hint)
+        hint: Any = Annotated[self.hint, *self.limits] if self.limits else self.hint
+        return TypeAdapter(hint)
+
+
+def knobs_of(cls: type) -> Mapping[str, Knob]:
+    """The knobs and parts of a component's class, by name; none for a class that is no dataclass."""
+    return _knobs_of(cls)
 
 
 @cache
-def knobs_of(cls: type) -> Mapping[str, Knob]:
-    """The knobs and parts of a component's class, by name; none for a class that is no dataclass."""
+def _knobs_of(cls: Any) -> Mapping[str, Knob]:
     if not is_dataclass(cls):
         return {}
     declared: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})

@@ -235,9 +235,13 @@ def _arm_identity(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping
 
 
 def _planned(dialogue: Mapping[str, Any]) -> PlannedDialogue:
-    modalities = tuple(_one_of(("text", "image"), modality, "modality") for modality in dialogue["modalities"])
-    where = (str(dialogue[key]) for key in ("class", "domain", "task", "sample_id"))
-    return PlannedDialogue(*where, modalities=modalities)
+    return PlannedDialogue(
+        sample_class=str(dialogue["class"]),
+        domain=str(dialogue["domain"]),
+        task=str(dialogue["task"]),
+        sample_id=str(dialogue["sample_id"]),
+        modalities=tuple(_one_of(("text", "image"), each, "modality") for each in dialogue["modalities"]),
+    )
 
 
 def _record(line: bytes) -> Record:

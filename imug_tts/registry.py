@@ -18,7 +18,17 @@ from typing import Any, Final
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 from imug_tts.knobs import Knob, knobs_of, nearest
 
-__all__ = ["GROUPS", "broken", "component_class", "describe", "entry", "name_of", "names", "selection", "source_of"]
+__all__ = [
+    "GROUPS",
+    "broken",
+    "component_class",
+    "describe",
+    "entry",
+    "name_of",
+    "names",
+    "selection",
+    "source_of",
+]
 
 GROUPS: Final[Mapping[type, str]] = {
     Backbone: "backbones",
@@ -83,9 +93,13 @@ def broken() -> Iterator[str]:
                 yield str(error)
 
 
-@cache
 def name_of(cls: type) -> str:
     """The name under which a component's class is declared; MODULE:CLASS for one that is not declared."""
+    return _name_of(cls)
+
+
+@cache
+def _name_of(cls: Any) -> str:
     for kind, group in GROUPS.items():
         if issubclass(cls, kind):
             for point in _entry_points(group).values():

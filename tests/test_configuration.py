@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import imug_tts
-from imug_tts.configuration import (
+from imug_tts.assemble import (
     IDENTITY,
     RUNTIME,
     build_arm,
@@ -31,8 +31,8 @@ from imug_tts.configuration import (
     identity,
     refuse_secrets,
 )
+from imug_tts.composition import is_oracle, label
 from imug_tts.contracts import ConfigurationError
-from imug_tts.strategies import is_oracle, label
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = {

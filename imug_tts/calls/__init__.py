@@ -6,4 +6,14 @@ from imug_tts.calls.call import Call
 from imug_tts.calls.journal import Journal, JournalWarning
 from imug_tts.calls.scope import OnCall, TurnScope
 
-__all__ = ["Answer", "Broker", "Brokers", "Budget", "Call", "Journal", "JournalWarning", "OnCall", "TurnScope"]
+__all__ = [
+    "Answer",
+    "Broker",
+    "Brokers",
+    "Budget",
+    "Call",
+    "Journal",
+    "JournalWarning",
+    "OnCall",
+    "TurnScope",
+]

@@ -46,9 +46,7 @@ class Allowance:
 
     def shares(self, n: int) -> list[Allowance]:
         """Split what is left evenly; the first shares get the remainders."""
-        return [
-            Allowance({m: _share(left, n, i) for m, left in self._left.items()}, self) for i in range(n)
-        ]
+        return [Allowance({m: _share(left, n, i) for m, left in self._left.items()}, self) for i in range(n)]
 
 
 def _share(left: int | None, n: int, index: int) -> int | None:

@@ -35,6 +35,7 @@ class Benchmark(ABC):
     def reference(self, sample: Sample, number: int) -> Part | None:
         """The reference output of turn `number`, for teacher forcing; None where there is none."""
         del sample, number
+        return None
 
     @abstractmethod
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:

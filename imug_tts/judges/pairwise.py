@@ -102,7 +102,9 @@ class PairwiseJudge(VerifierJudge, Ranker):
         }
         read = {opponent: share for opponent, share in sorted(shares.items()) if share is not None}
         if not read:
-            return Verdict(status="unparsable", judge=self.name, kind=self.kind, detail="no comparison could be read")
+            return Verdict(
+                status="unparsable", judge=self.name, kind=self.kind, detail="no comparison could be read"
+            )
         detail = ", ".join(f"{share:g} against {opponent}" for opponent, share in read.items())
         share = fmean(read.values())
         return Verdict(status="ok", judge=self.name, kind=self.kind, score=share, detail=detail)

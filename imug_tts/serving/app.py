@@ -19,8 +19,8 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from imug_tts.contracts import ConfigurationError
 from imug_tts.calls import Budget, Journal
+from imug_tts.contracts import ConfigurationError
 from imug_tts.infer_protocol import ProtocolError
 from imug_tts.knobs import Folder, component, knob
 from imug_tts.serving.desk import Desk, Served

@@ -9,7 +9,15 @@ from typing import Any
 
 from imug_tts.calls import Brokers, Budget, Journal, TurnScope
 from imug_tts.composition import check_composition, label
-from imug_tts.contracts import Backbone, BackboneError, JudgeError, ModelDown, ModelRole, OutOfBudget, Strategy
+from imug_tts.contracts import (
+    Backbone,
+    BackboneError,
+    JudgeError,
+    ModelDown,
+    ModelRole,
+    OutOfBudget,
+    Strategy,
+)
 from imug_tts.dialogue import Response, Turn
 from imug_tts.infer_protocol import shortened, write_response
 from imug_tts.runs.arm import models_by_role

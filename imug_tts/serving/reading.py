@@ -31,7 +31,9 @@ class Limits:
     messages: int = knob("Most messages of a history.", default=100, ge=1, runtime=True)
     characters: int = knob("Most characters of all texts of a history.", default=200_000, ge=1, runtime=True)
     images: int = knob("Most images of a history.", default=64, ge=1, runtime=True)
-    pixels: int = knob("Most pixels of one image, width times height.", default=MAX_PIXELS, ge=1, runtime=True)
+    pixels: int = knob(
+        "Most pixels of one image, width times height.", default=MAX_PIXELS, ge=1, runtime=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,10 @@ class SelfVerification(Strategy):
     def check(self, setting: Setting) -> None:
         """The judge must accept or reject one answer, and the generator must take feedback as asked."""
         if self.judge.kind != "probability":
-            what = {"rank": "only compares several", "reward": "gives rewards, of which only the order counts"}
+            what = {
+                "rank": "only compares several",
+                "reward": "gives rewards, of which only the order counts",
+            }
             raise ConfigurationError(
                 f"{self.name} accepts or rejects one answer, and judge={self.judge.name} "
                 f"{what[self.judge.kind]}; set judge@strategy.judge=backbone on that layer"

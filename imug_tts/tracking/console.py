@@ -48,7 +48,9 @@ class ConsoleTracker(Tracker):
         state.closed += summary.planned - state.done[run.name]
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
-        _print(f"{state.head(run.name)}  {', '.join(_standing(summary))}  {_scores(summary)}  ({_work(summary)})")
+        _print(
+            f"{state.head(run.name)}  {', '.join(_standing(summary))}  {_scores(summary)}  ({_work(summary)})"
+        )
 
     @property
     def _progress(self) -> _State:

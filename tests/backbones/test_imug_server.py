@@ -28,7 +28,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Image, Message, Modality, Text
 from imug_tts.infer_protocol import ProtocolError, RequestBody, read_image, read_response
-from tests.infer_servers import (
+from imug_tts.testing.infer_servers import (
     Asked,
     Fault,
     InferServer,
@@ -39,7 +39,7 @@ from tests.infer_servers import (
     infer_server,
     unused_url,
 )
-from tests.support import turn_of, within
+from imug_tts.testing.toys import turn_of, within
 
 PICTURE = Image.from_bytes(drawn(7))
 

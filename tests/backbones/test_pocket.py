@@ -63,8 +63,8 @@ def requests(picture: Image) -> list[Request]:
         ask((*later, user(SECOND, f"plan {plan}")), "image", 1, 4),
         ask((*later, user(SECOND, "plan")), "text", 1, 2, sampling=Sampling(temperature=0.7)),
         ask((*later, user(SECOND, "plan")), "text", 9, sampling=GREEDY),
-        ask((*later, user(SECOND), said, user(f"check {plan}")), "text", 1, yes_no=True),
-        ask((user(FIRST), said, user("check")), "text", 1, yes_no=True),
+        ask((*later, user(SECOND), said, user(f"check {plan}")), "text", 1, form="yes_no"),
+        ask((user(FIRST), said, user("check")), "text", 1, form="yes_no"),
         ask((user(FIRST), said, user(QUESTION)), "text", 1, 2),
         ask((user("fetch me a coffee"),), "image", 1),
     ]
@@ -178,7 +178,7 @@ def test_a_spoiled_picture_is_rejected_and_its_cells_named(backbone: PocketBackb
     verdicts = []
     for part in (drawn, Image.from_pixels(pixels)):
         history = (user(request), Message("assistant", (part,)), user(f"check {plan}"))
-        verdicts.append(backbone.generate([ask(history, "text", yes_no=True)])[0][0])
+        verdicts.append(backbone.generate([ask(history, "text", form="yes_no")])[0][0])
     assert verdicts[0].output == Text("yes")
     assert isinstance(verdicts[1].output, Text)
     assert verdicts[1].output.text.split()[:2] == ["no", "a1"]

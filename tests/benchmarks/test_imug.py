@@ -13,11 +13,11 @@ from imug_tts.benchmarks.imug.synthetic import synthetic_samples
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import ConfigurationError, Score
 from imug_tts.dialogue import Image, Part, Sample, Text
-from imug_tts.engine import Arm, check
+from imug_tts.runs import Arm, check
 from imug_tts.scoring import Scoring
 from imug_tts.strategies import Direct
+from imug_tts.testing.toys import ToyBackbone, within
 from tests.benchmarks.imug_files import GRID, edit, write_small
-from tests.support import ToyBackbone, within
 
 HAT = Image.from_pixels(np.full((8, 8, 3), 9, np.uint8))
 COLORS = {"0": (255, 255, 255), "1": (255, 255, 255), "r": (220, 30, 30), "g": (30, 160, 40)}

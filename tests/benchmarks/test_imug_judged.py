@@ -14,8 +14,8 @@ from imug_tts.benchmarks.imug import Imug
 from imug_tts.contracts import Candidate, JudgeError, NoScorer, Request, Score
 from imug_tts.dialogue import Image, Part, Sample, Text
 from imug_tts.scoring import Scoring
+from imug_tts.testing.toys import CAPABILITIES, within
 from tests.benchmarks.imug_files import PERSON, edit, write_small
-from tests.support import CAPABILITIES, within
 
 HAT, RED_HAT, SEED = (Image.from_pixels(np.full((8, 8, 3), shade, np.uint8)) for shade in (9, 99, 199))
 

@@ -18,7 +18,7 @@ from imug_tts.benchmarks.pocket_world.tasks import TASK_CLASSES
 from imug_tts.contracts import ConfigurationError, JudgeError
 from imug_tts.dialogue import Image, Part, Sample, Text
 from imug_tts.scoring import Scoring
-from tests.support import within
+from imug_tts.testing.toys import within
 
 WORLD = PocketWorld()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from imug_tts.testing.runs import records
 from tests.crash.killing import journal_size, journaled_calls, kill_at_a_random_moment, run_to_the_end
-from tests.engine.toy import records
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20

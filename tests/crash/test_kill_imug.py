@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.infer_servers import InferServer, by_content, infer_server
+from imug_tts.testing.runs import records
 from tests.crash.killing import journaled_calls, kill_at_a_random_moment, run_to_the_end
-from tests.engine.toy import records
-from tests.infer_servers import InferServer, by_content, infer_server
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 KILLS = 25

@@ -17,10 +17,10 @@ from imug_tts.benchmarks.pocket_world import PocketWorld
 from imug_tts.benchmarks.pocket_world.official import write_official
 from imug_tts.contracts import BackboneError, Candidate, Request
 from imug_tts.dialogue import Image, Text
-from imug_tts.engine import Arm, Run, execute
+from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import Direct
-from tests.engine.toy import Listener
-from tests.support import ToyBackbone
+from imug_tts.testing.runs import Listener
+from imug_tts.testing.toys import ToyBackbone
 
 WORLD = PocketWorld(num_samples=4)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.chat_server import ChatServer, Reply, chat_server, completion
-from tests.engine.toy import records
-from tests.infer_servers import InferServer, by_content, faulty, infer_server, unused_url
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.infer_servers import InferServer, by_content, faulty, infer_server, unused_url
+from imug_tts.testing.runs import records
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 PRICES = ("backbone.dollars_per_call=0.5", "scorer.dollars_per_call=0.25")

@@ -56,7 +56,7 @@ class Painter:
     def _answer(self, request):
         if request.modality == "image":
             return Candidate(output=Image.from_pixels(np.full((64, 64, 3), self.shade, np.uint8)))
-        return Candidate(output=Text("yes" if request.yes_no else "A"), p_yes=0.6, cost=Cost(calls=1))
+        return Candidate(output=Text("yes" if request.form == "yes_no" else "A"), p_yes=0.6, cost=Cost(calls=1))
 '''
 
 
@@ -118,7 +118,7 @@ def test_help_and_configuration_import_nothing_heavy(shell: Shell, arguments: li
     done = subprocess.run(command, cwd=shell.home, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hydra" in imported
-    assert not imported & {"torch", "transformers", "pandas", "numpy", "PIL", "imug_tts.engine"}
+    assert not imported & {"torch", "transformers", "pandas", "numpy", "PIL", "imug_tts.runs"}
     assert "strategy" in done.stdout
 
 

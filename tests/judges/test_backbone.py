@@ -18,10 +18,10 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Image, Message, Response, Text, Turn, Verdict
-from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge
 from imug_tts.prompts import load
-from tests.support import CAPABILITIES, ToyBackbone, turn_of, within
+from imug_tts.runs import Budget
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, turn_of, within
 
 PROMPTS = load("default")
 DRAWN = Response(strategy="direct", output=Image.from_bytes(b"a circle"))
@@ -51,7 +51,7 @@ class Scripted(ToyBackbone):
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         drawn = super().generate(requests)
         return [
-            [self._reply(request)] if request.yes_no else candidates
+            [self._reply(request)] if request.form == "yes_no" else candidates
             for request, candidates in zip(requests, drawn, strict=True)
         ]
 
@@ -102,7 +102,7 @@ def test_what_is_neither_yes_nor_no_is_asked_again_and_then_unparsable(reply: st
     verdict = verdict_of(backbone)
     assert (verdict.status, verdict.score) == ("unparsable", None)
     assert "Is it red?" in verdict.detail
-    first, *again = [request for request in backbone.asked if request.yes_no]
+    first, *again = [request for request in backbone.asked if request.form == "yes_no"]
     assert len(again) == 2
     assert all(request.sampling.temperature > 0 for request in again)
     assert len({request.seeds for request in (first, *again)}) == 3

@@ -10,7 +10,7 @@ import pytest
 from imug_tts.contracts import JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn, Verdict
 from imug_tts.judges import ExactJudge
-from tests.support import turn_of, within
+from imug_tts.testing.toys import turn_of, within
 
 SAMPLE = Sample(
     sample_id="0",

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from imug_tts.backbones.openai_chat import OpenAIChat
+from imug_tts.calls import Journal
 from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Sampling, TimedOut
 from imug_tts.dialogue import Image, Message, Text
-from imug_tts.engine.journal import Journal
-from tests.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
 
 KEY = "sk-very-secret-0123456789"
 HAT = Image.from_pixels(np.full((8, 8, 3), 9, np.uint8))

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imug_tts.configuration import build_scorer
-from imug_tts.contracts import Candidate, ConfigurationError, Request, Scope, Score
+from imug_tts.assemble import build_scorer
+from imug_tts.composition import label
+from imug_tts.contracts import Candidate, ConfigurationError, Request, Scope, Score, Summary
 from imug_tts.dialogue import Image, Part, Sample
-from imug_tts.engine import Arm, Run, Summary, execute
 from imug_tts.judges import OpenAIJudge
 from imug_tts.prompts import load
+from imug_tts.runs import Arm, Run, execute
 from imug_tts.scoring.image import score_image
-from imug_tts.strategies import BestOfN, Direct, label
-from tests.chat_server import ChatServer, Reply, chat_server, completion
-from tests.engine.toy import Listener, ToyBenchmark, records
-from tests.support import ToyBackbone
+from imug_tts.strategies import BestOfN, Direct
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.runs import Listener, ToyBenchmark, records
+from imug_tts.testing.toys import ToyBackbone
 
 CHECKLIST = load("default")["checklist"]
 

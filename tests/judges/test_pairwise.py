@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imug_tts.composition import check_composition
 from imug_tts.contracts import (
     MODEL_ROLES,
     BackboneError,
@@ -20,11 +21,11 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Image, Message, Part, Response, Text, Verdict
-from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge, PairwiseJudge
 from imug_tts.prompts import load
-from imug_tts.strategies import BestOfN, Direct, SelfVerification, check_composition
-from tests.support import CAPABILITIES, ToyBackbone, answer, turn_of, within
+from imug_tts.runs import Budget
+from imug_tts.strategies import BestOfN, Direct, SelfVerification
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, answer, turn_of, within
 
 Choice = Callable[[Part, Part], str]
 COMPARE = load("default")["compare"]

@@ -16,8 +16,8 @@ from imug_tts.dialogue import Image, Text
 from imug_tts.scoring.dynamic import ReferencedTurn, Resolution, determined_answer, resolve
 from imug_tts.scoring.mcq import Rule
 from imug_tts.scoring.replies import UnreadableReply
-from tests.chat_server import ChatServer, Reply, chat_server, completion
-from tests.support import within
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.toys import within
 
 OFFICIAL = Path(__file__).parent / "data" / "dynamic_official.jsonl"
 CASES = [json.loads(line) for line in OFFICIAL.read_text().splitlines()]

@@ -17,8 +17,8 @@ from imug_tts.contracts import JudgeError, NoScorer, Score
 from imug_tts.dialogue import Image
 from imug_tts.scoring.image import score_image
 from imug_tts.scoring.replies import UnreadableReply, json_object
-from tests.chat_server import ChatServer, Reply, chat_server, completion
-from tests.support import within
+from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from imug_tts.testing.toys import within
 
 BEFORE, TARGET = (Image.from_pixels(np.full((4, 4, 3), shade, np.uint8)) for shade in (9, 99))
 POINTS = ("the hat is red", "the dog is there", "nothing else changed")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imug_tts.testing.infer_servers import stats
 from tests.crash.killing import journaled_calls
-from tests.infer_servers import stats
 
 __all__ = ["Killed", "play_with_kills", "run_command"]
 

@@ -11,12 +11,12 @@ import pytest
 
 from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy
 from imug_tts.dialogue import Message, Modality, Text
-from imug_tts.engine import Budget, Journal
 from imug_tts.judges import BackboneJudge
+from imug_tts.runs import Budget, Journal
 from imug_tts.serving import Desk, Served
 from imug_tts.serving.reading import Asked
 from imug_tts.strategies import BestOfN, Direct, MajorityVote, SelfVerification
-from tests.support import ToyBackbone
+from imug_tts.testing.toys import ToyBackbone
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infer_servers import Fault, by_content, faulty, infer_server, process, unused_url
+from imug_tts.testing.infer_servers import Fault, by_content, faulty, infer_server, process, unused_url
 from tests.serving.kills import play_with_kills, run_command
 
 KILLS = 3

@@ -16,7 +16,7 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.infer_protocol import ProtocolError, RequestBody
 from imug_tts.serving import Limits
 from imug_tts.serving.reading import read_request
-from tests.infer_servers import drawn
+from imug_tts.testing.infer_servers import drawn
 
 PICTURE = base64.b64encode(drawn(7)).decode()
 LIMITS = Limits(messages=5, characters=20, images=2, pixels=64 * 64)

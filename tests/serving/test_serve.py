@@ -20,7 +20,7 @@ import pytest
 
 from imug_tts.benchmarks.pocket_world import PocketWorld
 from imug_tts.benchmarks.pocket_world.official import write_official
-from tests.infer_servers import InferServer, by_content, faulty, infer_server
+from imug_tts.testing.infer_servers import InferServer, by_content, faulty, infer_server
 from tests.serving.official_client import Record, infer, play, post
 
 ROOT = Path(__file__).parents[2]

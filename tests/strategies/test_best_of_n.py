@@ -9,10 +9,10 @@ import pytest
 
 from imug_tts.contracts import BackboneError, ConfigurationError, Scope
 from imug_tts.dialogue import Part, Response, Turn, Verdict
-from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge
+from imug_tts.runs import Budget
 from imug_tts.strategies import BestOfN, Direct
-from tests.support import TableJudge, ToyBackbone, answer, turn_of
+from imug_tts.testing.toys import TableJudge, ToyBackbone, answer, turn_of
 
 
 def draws(n: int) -> list[Part]:

@@ -8,10 +8,10 @@ import pytest
 
 from imug_tts.contracts import ConfigurationError, OutOfBudget, Scope
 from imug_tts.dialogue import Image, Response, Text, Turn
-from imug_tts.engine import Budget
 from imug_tts.prompts import load
+from imug_tts.runs import Budget
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct
-from tests.support import TableJudge, ToyBackbone, answer, turn_of
+from imug_tts.testing.toys import TableJudge, ToyBackbone, answer, turn_of
 
 PROMPTS = load("default")
 

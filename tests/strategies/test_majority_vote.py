@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imug_tts.calls.seeds import branch_seed
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Message, Response, Text
-from imug_tts.engine import Budget
-from imug_tts.engine.scope import branch_seed
+from imug_tts.runs import Budget
 from imug_tts.strategies import Direct, MajorityVote
-from tests.support import ToyBackbone, answer, turn_of
+from imug_tts.testing.toys import ToyBackbone, answer, turn_of
 
 SAMPLED = Direct(text_temperature=0.7)
 

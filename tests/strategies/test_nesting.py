@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from imug_tts.contracts import Strategy
 from imug_tts.dialogue import Modality, Response
-from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge
+from imug_tts.runs import Budget
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
-from tests.support import CAPABILITIES, ToyBackbone, answer, turn_of
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, answer, turn_of
 
 LEAF = Direct(text_temperature=0.7)
 BOTH: tuple[Modality, ...] = ("text", "image")

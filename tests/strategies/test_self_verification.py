@@ -8,11 +8,11 @@ import pytest
 
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Message, Part, Text
-from imug_tts.engine import Budget
 from imug_tts.judges import BackboneJudge
 from imug_tts.prompts import load
+from imug_tts.runs import Budget
 from imug_tts.strategies import BestOfN, Direct, SelfVerification
-from tests.support import TableJudge, ToyBackbone, answer, turn_of
+from imug_tts.testing.toys import TableJudge, ToyBackbone, answer, turn_of
 
 FEEDBACK = load("default")["feedback"].format(failed="- the star is missing")
 
@@ -80,7 +80,7 @@ def test_the_judge_never_sees_drafts_or_feedback() -> None:
     response = answer(verify, backbone=backbone)
     assert len(response.candidates) == 3
     assert backbone.prompts_asked()["checklist"] == 1
-    checks = [request.history for request in backbone.asked if request.yes_no]
+    checks = [request.history for request in backbone.asked if request.form == "yes_no"]
     assert all(history[:3] == turn_of().history and len(history) == 5 for history in checks)
 
 

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imug_tts.contracts import ConfigurationError, Cost
-from imug_tts.engine import Summary
-from imug_tts.tracking import PlannedRun, Tracker
+from imug_tts.contracts import ConfigurationError, Cost, PlannedRun, Summary, Tracker
 from imug_tts.tracking.console import ConsoleTracker
-from imug_tts.tracking.none import NoTracker
 
 RUNS = [
     PlannedRun("direct-76543210", "direct", 10),

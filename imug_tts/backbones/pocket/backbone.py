@@ -19,7 +19,15 @@ from imug_tts.backbones.pocket.reading import (
     read,
 )
 from imug_tts.backbones.pocket.vocabulary import UnknownWord
-from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, ConfigurationError, Cost, Request
+from imug_tts.contracts import (
+    Backbone,
+    BackboneError,
+    Candidate,
+    Capabilities,
+    ConfigurationError,
+    Cost,
+    Request,
+)
 from imug_tts.dialogue import Image, Text
 from imug_tts.knobs import Folder, component, knob
 

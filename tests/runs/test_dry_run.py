@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from imug_tts.contracts import Strategy
-from imug_tts.engine import Arm, rehearse
+from imug_tts.runs import Arm, plan_arm
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
-from tests.engine.toy import ToyBenchmark, run
-from tests.support import ToyBackbone
+from imug_tts.testing.runs import ToyBenchmark, run
+from imug_tts.testing.toys import ToyBackbone
 
 JUDGE = BackboneJudge()
 STRATEGIES: list[Strategy] = [
@@ -28,7 +28,7 @@ def test_a_run_asks_within_the_plan(tmp_path: Path, strategy: Strategy) -> None:
     model, scorer = ToyBackbone(), ToyBackbone(identity="judge")
     benchmark = ToyBenchmark(judged=True)
     arm = Arm(backbone=model, strategy=strategy, benchmark=benchmark, roles={"scorer": scorer})
-    least, most = rehearse(arm)
+    least, most = plan_arm(arm)
     assert (model.asked, scorer.asked) == ([], [])
     run(tmp_path, strategy, model, benchmark=benchmark, scorer=scorer)
     assert least.images <= model.calls("image") <= most.images
@@ -39,7 +39,7 @@ def test_a_run_asks_within_the_plan(tmp_path: Path, strategy: Strategy) -> None:
 
 def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
     strategy = ChainOfThought(inner=Direct())
-    least, most = rehearse(Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()))
+    least, most = plan_arm(Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()))
     assert least == most
     assert Counter(least.calls) == Counter(generator=24, planner=24)
     assert least.images == 12
@@ -57,7 +57,7 @@ def test_answers_alone_are_fewer_to_score() -> None:
         )
         for score_candidates in (True, False)
     ]
-    assert [rehearse(arm)[0].calls["scorer"] for arm in arms] == [48, 12]
+    assert [plan_arm(arm)[0].calls["scorer"] for arm in arms] == [48, 12]
 
 
 def _of_the_model(calls: object) -> int:

@@ -12,8 +12,8 @@ import pytest
 
 from imug_tts.contracts import BackboneError, Candidate, Capabilities, Request
 from imug_tts.strategies import BestOfN, Direct
-from tests.engine.toy import ToyBenchmark, records, run
-from tests.support import CAPABILITIES, TableJudge, ToyBackbone
+from imug_tts.testing.runs import ToyBenchmark, records, run
+from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 
 BEST_OF_4 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=4)
 

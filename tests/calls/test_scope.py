@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imug_tts.calls import Answer
+from imug_tts.calls.ledger import Ledger
+from imug_tts.calls.seeds import branch_seed
 from imug_tts.contracts import Candidate, ConfigurationError, Cost, ModelRole
-from imug_tts.engine import Budget
-from imug_tts.engine.broker import Answer
-from imug_tts.engine.scope import Ledger, branch_seed
+from imug_tts.runs import Budget
 
 paths = st.lists(st.integers(0, 7), max_size=4).map(tuple)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from imug_tts.contracts import BackboneError, Candidate, Capabilities, Request
 from imug_tts.strategies import BestOfN, Direct
-from tests.engine.toy import ToyBenchmark, records, run
-from tests.support import CAPABILITIES, TableJudge, ToyBackbone
+from imug_tts.testing.runs import ToyBenchmark, records, run
+from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 
 JUDGED = ToyBenchmark(judged=True)
 BEST_OF_3 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=3)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy, TimedOut
 from imug_tts.dialogue import Text
-from imug_tts.engine import Arm, Budget, Conversation, Run, StorageError, execute
+from imug_tts.contracts import StorageError
+from imug_tts.runs import Arm, Budget, Conversation, Run, execute
 from imug_tts.files import exclusive
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
-from tests.engine.toy import GOLD_IMAGE, Listener, ToyBenchmark, records, run
-from tests.support import ToyBackbone
+from imug_tts.testing.runs import GOLD_IMAGE, Listener, ToyBenchmark, records, run
+from imug_tts.testing.toys import ToyBackbone
 
 NESTED = BestOfN(
     n=3,

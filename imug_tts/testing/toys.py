@@ -16,25 +16,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
+
+from imug_tts.calls import Brokers, Budget, Journal, TurnScope
 from imug_tts.contracts import (
     Backbone,
     Candidate,
     Capabilities,
     Cost,
+    Form,
+    Judge,
     ModelRole,
     Request,
     Sampling,
     Scope,
     Strategy,
 )
-from imug_tts.dialogue import Image, Message, Modality, Part, Response, Text, Turn, Verdict
-from imug_tts.engine import Budget
-from imug_tts.engine.broker import Broker
-from imug_tts.engine.journal import Journal
-from imug_tts.engine.scope import TurnScope
+from imug_tts.dialogue import Image, Message, Modality, Part, Point, Response, Text, Turn, Verdict
 from imug_tts.prompts import load
+from imug_tts.runs.arm import models_by_role
 
-__all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "turn_of", "within"]
+__all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "picture", "turn_of", "within"]
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ CAPABILITIES = Capabilities(
 
 
 @dataclass
-class ToyBackbone:
+class ToyBackbone(Backbone):
     """Plans, checks and draws by hash. Rates are shares of calls, decided by the call alone."""
 
     capabilities: Capabilities = CAPABILITIES
@@ -82,8 +84,8 @@ class ToyBackbone:
         if request.modality == "image":
             if _share(noise, "refuse") < self.refusal_rate:
                 return Candidate(output=None, finish="refused", cost=cost)
-            return Candidate(output=Image.from_bytes(noise.encode()), cost=cost)
-        if request.yes_no:
+            return Candidate(output=picture(noise), cost=cost)
+        if request.form == "yes_no":
             return self._check(noise, cost)
         return Candidate(output=Text(self._write(request.history, seed, noise)), cost=cost)
 
@@ -103,11 +105,12 @@ class ToyBackbone:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableJudge:
+class TableJudge(Judge):
     """Scores outputs by a table; None is unparsable, an output that is not in the table gets 0."""
 
     scores: Mapping[Part, float | None]
-    failed: tuple[str, ...] = ("the star is missing",)
+    points: tuple[str, ...] = ()
+    """Points that fail unless the score is 1; without points the score decides."""
     name: str = "table"
     oracle: bool = False
 
@@ -116,15 +119,15 @@ class TableJudge:
         assert response.output is not None
         score = self.scores.get(response.output, 0.0)
         status: Literal["ok", "unparsable"] = "unparsable" if score is None else "ok"
-        failed = () if score is None or score >= 1 else self.failed
-        return Verdict(status=status, judge=self.name, score=score, failed=failed)
+        points = () if score is None else tuple(Point(text, float(score >= 1)) for text in self.points)
+        return Verdict(status=status, judge=self.name, score=score, points=points)
 
 
 def turn_of(modality: Modality = "image") -> Turn:
     """Turn 2 of a dialogue that holds an image."""
     history = (
         Message("user", (Text("draw a star"),)),
-        Message("assistant", (Image.from_bytes(b"star"),)),
+        Message("assistant", (picture("star"),)),
         Message("user", (Text("add a circle" if modality == "image" else "what is it? A star B circle"),)),
     )
     return Turn(sample="static/toy/0", number=2, modality=modality, history=history)
@@ -163,11 +166,9 @@ def within(
     turn = turn or turn_of()
 
     async def main() -> T:
-        models: dict[ModelRole, Backbone] = {"generator": backbone or ToyBackbone()}
-        if scorer is not None:
-            models["scorer"] = scorer
-        brokers = {role: Broker(model, Journal(journal)) for role, model in models.items()}
+        brokers = Brokers(Journal(journal))
         root = TurnScope.root(
+            models=models_by_role(backbone or ToyBackbone(), {} if scorer is None else {"scorer": scorer}),
             brokers=brokers,
             run_seed=seed,
             turn=turn,
@@ -176,8 +177,7 @@ def within(
         try:
             return await run(root if shuffle is None else _Shuffled(root, random.Random(shuffle)))
         finally:
-            for broker in brokers.values():
-                await broker.stop()
+            await brokers.stop()
 
     return asyncio.run(main())
 
@@ -193,8 +193,8 @@ class _Shuffled:
     def seed(self) -> int:
         return self.scope.seed
 
-    def prompts(self, role: ModelRole) -> Mapping[str, str]:
-        return self.scope.prompts(role)
+    def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
+        return self.scope.prompts(role, model)
 
     def child(self, index: int) -> Scope:
         return _Shuffled(self.scope.child(index), self.delays)
@@ -212,17 +212,24 @@ class _Shuffled:
         modality: Modality,
         sampling: Sampling,
         *,
-        yes_no: bool = False,
+        form: Form = "free",
+        model: Backbone | None = None,
     ) -> Candidate:
         await self._dawdle()
         try:
-            return await self.scope.ask(role, history, modality, sampling, yes_no=yes_no)
+            return await self.scope.ask(role, history, modality, sampling, form=form, model=model)
         finally:
             await self._dawdle()
 
     async def _dawdle(self) -> None:
         for _ in range(self.delays.randrange(8)):
             await asyncio.sleep(0)
+
+
+def picture(content: str) -> Image:
+    """A real image whose bytes are fixed by `content`, another for each."""
+    pixels = np.frombuffer(hashlib.sha256(content.encode()).digest(), np.uint8)
+    return Image.from_pixels(np.resize(pixels, (4, 4, 3)))
 
 
 def _last_text(history: tuple[Message, ...]) -> str:

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imug_tts.contracts import MODEL_ROLES, ConfigurationError, Strategy
-from imug_tts.engine import Budget
-from imug_tts.strategies import check_composition
-from tests.engine.toy import ToyBenchmark, records, run
+from imug_tts.runs import Budget
+from imug_tts.composition import check_composition
+from imug_tts.testing.runs import ToyBenchmark, records, run
 from tests.strategies.test_nesting import nestings
-from tests.support import CAPABILITIES, ToyBackbone
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
 
 MODEL = ToyBackbone(refusal_rate=0.1, mumble_rate=0.1)
 BENCHMARK = ToyBenchmark(num_samples=3)

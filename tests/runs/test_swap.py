@@ -10,10 +10,10 @@ import pytest
 
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Text
-from imug_tts.engine import Transcript
+from imug_tts.runs import Transcript
 from imug_tts.strategies import ChainOfThought, Direct
-from tests.engine.toy import ToyBenchmark, records, run
-from tests.support import ToyBackbone
+from imug_tts.testing.runs import ToyBenchmark, records, run
+from imug_tts.testing.toys import ToyBackbone
 
 
 def source(folder: Path, seed: int = 3) -> Transcript:

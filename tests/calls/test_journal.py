@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imug_tts.contracts import Candidate, Cost
+from imug_tts.contracts import Candidate, Cost, StorageError
 from imug_tts.dialogue import Image, Text
-from imug_tts.engine import Journal, JournalWarning, StorageError
+from imug_tts.runs import Journal, JournalWarning
 
 COST = Cost(calls=1, prompt_tokens=7, new_tokens=3, seconds=0.25)
 candidates = st.builds(
@@ -125,7 +125,8 @@ import resource, signal
 from pathlib import Path
 from imug_tts.contracts import Candidate
 from imug_tts.dialogue import Text
-from imug_tts.engine import Journal, StorageError
+from imug_tts.contracts import StorageError
+from imug_tts.runs import Journal
 journal = Journal(Path({str(tmp_path)!r}))
 journal.append([("a", Candidate(output=Text("kept")))])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imug_tts.contracts import Backbone, Sampling, Scope, Score, Strategy
+from imug_tts.contracts import (
+    Backbone,
+    Benchmark,
+    History,
+    PlannedRun,
+    Record,
+    Sampling,
+    Scope,
+    Score,
+    Strategy,
+    Summary,
+    Tracker,
+)
 from imug_tts.dialogue import Image, Message, Part, Question, Sample, Text
-from imug_tts.engine import Arm, Budget, History, Run, Summary, Transcript, execute
-from imug_tts.tracking import PlannedRun
-from tests.support import ToyBackbone
+from imug_tts.runs import Arm, Budget, Run, Transcript, execute
+from imug_tts.testing.toys import ToyBackbone, picture
 
-GOLD_IMAGE = Image.from_bytes(b"gold")
+GOLD_IMAGE = picture("gold")
 
 
 @dataclass(frozen=True)
-class ToyBenchmark:
+class ToyBenchmark(Benchmark):
     """Dialogues of image, text, image, text turns; an output's score is in its bytes."""
 
     num_samples: int = 6
@@ -55,7 +66,7 @@ class ToyBenchmark:
 
 
 @dataclass
-class Listener:
+class Listener(Tracker):
     """A tracker that keeps what it is told."""
 
     planned: int = 0
@@ -66,11 +77,11 @@ class Listener:
     def start(self, runs: Sequence[PlannedRun]) -> None:
         self.planned = sum(run.planned for run in runs)
 
-    def turn(self, record: Mapping[str, Any], replayed: bool) -> None:
+    def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
         self.turns.append(replayed)
 
-    def finish(self, run: str, summary: Summary) -> None:
-        self.finished.append(run)
+    def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
+        self.finished.append(run.name)
 
 
 def run(
@@ -89,7 +100,7 @@ def run(
     in_flight: int | None = None,
     tracker: Listener | None = None,
 ) -> Summary:
-    """Execute a toy arm into `folder`; its identity is the seed and the history."""
+    """Execute a toy arm into `folder`."""
     arm = Arm(
         backbone=backbone or ToyBackbone(),
         strategy=strategy,
@@ -104,11 +115,10 @@ def run(
     one = Run(
         arm=arm,
         folder=folder,
-        identity={"seed": seed, "history": history},
         config={"seed": seed},
     )
     (summary,) = execute(
-        [one], journal=journal or folder / "journal", tracker=tracker or Listener(), in_flight=in_flight
+        [one], journal=journal or folder / "journal", trackers=[tracker or Listener()], in_flight=in_flight
     )
     return summary
 

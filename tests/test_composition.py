@@ -20,7 +20,7 @@ from imug_tts.strategies import (
     check_composition,
     label,
 )
-from tests.support import CAPABILITIES, TableJudge
+from imug_tts.testing.toys import CAPABILITIES, TableJudge
 
 JUDGE = BackboneJudge()
 WRAPPERS = ("cot", "self_verify", "best_of_n")
