@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
+from torch.optim import AdamW, Muon, Optimizer
 
 from experiments.pocket_training.model import PocketModel, Shape, tree_mask
-from experiments.pocket_training.optimizer import build_optimizers
 from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
 from experiments.pocket_training.trees import NO_TARGET, Language, Row, dialogue_row, stack
 from experiments.pocket_training.words import build_vocabulary
@@ -64,6 +64,17 @@ class Progress:
     plays: int = 0
 
 
+def build_optimizers(model: PocketModel, muon_lr: float, adam_lr: float) -> list[Optimizer]:
+    """Muon for the matrices of the layers, AdamW for tables and norms."""
+    matrices = [parameter for parameter in model.layers.parameters() if parameter.ndim == 2]
+    chosen = set(map(id, matrices))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return [
+        Muon(matrices, lr=muon_lr, weight_decay=0.0),
+        AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
 class Trainer:
     """One process of a run. Rank 0 writes checkpoints and the curve."""
 
@@ -73,7 +84,7 @@ class Trainer:
         self.language = Language.of(build_vocabulary(tokenizer.num_codes), tokenizer)
         torch.manual_seed(config.seed)
         self.model = PocketModel(self.language.vocabulary, self.language.shown, Shape())
-        self.optimizers = build_optimizers(self.model.named_parameters(), config.muon_lr, config.adam_lr)
+        self.optimizers = build_optimizers(self.model, config.muon_lr, config.adam_lr)
         self.own_rows: list[Row] = []
         self.saved_at = time.monotonic()
         if self.checkpoint.exists():
