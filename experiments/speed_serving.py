@@ -60,7 +60,7 @@ def one_slow_of_four_over_ideal() -> float:
 
 
 def one_dead_of_four_over_ideal() -> float:
-    """Time over the ideal of the three servers that are left, with nobody at the fourth address."""
+    """Time over the ideal of the three servers that are left, with no server at the fourth address."""
     return _time_over_ideal([LATENCY_S] * 3, dead=1)
 
 

@@ -109,10 +109,10 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one, never half of one."""
-        fresh = self.checkpoint.with_suffix(".tmp")
+        temporary = self.checkpoint.with_suffix(".tmp")
         tensors = {name: tensor.clone() for name, tensor in self._state()}
-        save_file(tensors, fresh, metadata={"progress": json.dumps(asdict(self.progress))})
-        os.replace(fresh, self.checkpoint)
+        save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(self.progress))})
+        os.replace(temporary, self.checkpoint)
         self.saved_at = time.monotonic()
 
     def load(self) -> None:
@@ -129,7 +129,7 @@ class Trainer:
                     owner[id(parameters[name])].state[parameters[name]][key] = stored.get_tensor(full_name)
 
     def rows(self) -> list[Row]:
-        """This step's rows: fresh dialogues, and in the on-policy phase some with own pictures."""
+        """This step's rows: new dialogues, and in the on-policy phase some with own pictures."""
         config, place = self.config, self.progress.step * self.config.processes + self.rank
         own = config.on_policy_rows if self.own_rows else 0
         picks = np.random.default_rng([config.seed, place]).integers(0, max(1, len(self.own_rows)), own)
@@ -210,8 +210,8 @@ class Trainer:
 
         started = time.monotonic()
         name = (config.seed, self.progress.plays, self.rank)
-        fresh = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
-        self.own_rows = (self.own_rows + fresh)[-1500:]
+        played = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
+        self.own_rows = (self.own_rows + played)[-1500:]
         self.progress.plays += 1
         self.progress.seconds += time.monotonic() - started
 
@@ -227,7 +227,7 @@ class Trainer:
             curve.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
 
     def run(self) -> None:
-        """Train until the budget is spent, or until the process that started this one is gone."""
+        """Train until the budget is spent, or until the process that started this one has ended."""
         mean: dict[str, float] = {}
         parent = os.getppid()
         while self.spent < 1 and os.getppid() == parent:
@@ -259,9 +259,9 @@ def train(config: TrainConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     tokenizer = config.out / "image_tokenizer.safetensors"
     if not tokenizer.exists():
-        fresh = tokenizer.with_suffix(".tmp")
-        train_image_tokenizer(config.seed).save(fresh)
-        os.replace(fresh, tokenizer)
+        temporary = tokenizer.with_suffix(".tmp")
+        train_image_tokenizer(config.seed).save(temporary)
+        os.replace(temporary, tokenizer)
     if config.processes == 1:
         _process(0, config)
         return
