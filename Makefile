@@ -13,11 +13,12 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test fuzz check format clean
 
 help:
 	@echo "make demo   run the study on this machine and show it"
 	@echo "make test   lint, types and tests"
+	@echo "make fuzz   search new random examples in the property tests"
 	@echo "make check  lint and types only"
 	@echo "make clean  remove runs and caches, and the environment"
 
@@ -36,6 +37,9 @@ demo: $(READY)
 
 test: check
 	$(BIN)/python -m pytest -q
+
+fuzz: $(READY)
+	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz
 
 check: $(READY)
 	$(BIN)/ruff check $(SOURCES)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -87,14 +86,10 @@ def help_s() -> float:
 
 def demo_peak_mb() -> float:
     """Peak resident memory of the demo's sweep, in MB."""
+    from experiments.speed_process import finish
+
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(RUN), "-m", "experiment=demo", f"output={folder}/demo"]
-        process = subprocess.Popen([*command, "tracking=none"], cwd=ROOT, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"the demo ended with status {process.returncode}")
-        return usage.ru_maxrss / 1024
+        return finish(RUN, "-m", "experiment=demo", f"output={folder}/demo", "tracking=none").peak_mb
 
 
 def of(module: str, name: str) -> Callable[[], float]:

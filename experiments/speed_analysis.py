@@ -6,9 +6,6 @@ Figures of `experiments/speed.py`. Seconds are CPU seconds: what other programs 
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from experiments.speed_process import Finished, finish
+
 NUM_SAMPLES, NUM_TURNS, NUM_ROWS = 3113, 6, 120_000
 DECAY = {"direct": 0.05, "cot": 0.03, "self_verify": 0.04, "bon4": 0.04, "bon8": 0.035, "bon16": 0.03}
 
@@ -41,26 +39,20 @@ def bootstrap_cpu_s() -> float:
 
 def analysis_cpu_s() -> float:
     """CPU seconds of `python -m analysis` on 120,000 turns: numbers, tables, figures and page."""
-    return _whole_analysis()[0]
+    return _whole_analysis().cpu_s
 
 
 def analysis_peak_mb() -> float:
     """Its peak memory in MiB."""
-    return _whole_analysis()[1]
+    return _whole_analysis().peak_mb
 
 
 @cache
-def _whole_analysis() -> tuple[float, float]:
+def _whole_analysis() -> Finished:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "runs.csv")
         _write(path)
-        command = [sys.executable, "-m", "analysis", str(path), "--out", f"{folder}/out"]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"the analysis ended with status {process.returncode}")
-        return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return finish("-m", "analysis", path, "--out", f"{folder}/out")
 
 
 def _write(path: Path) -> None:

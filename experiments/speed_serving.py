@@ -11,8 +11,6 @@ measures them with more detail:
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.speed_process import finish
 from imug_tts.testing.infer_servers import process, stats, unused_url
 
 __all__ = [
@@ -61,7 +60,7 @@ def one_slow_of_four_over_ideal() -> float:
 
 
 def one_dead_of_four_over_ideal() -> float:
-    """Time over the ideal of the three servers that are left, with nobody at the fourth address."""
+    """Time over the ideal of the three servers that are left, with no server at the fourth address."""
     return _time_over_ideal([LATENCY_S] * 3, dead=1)
 
 
@@ -89,13 +88,13 @@ def _time_of_a_run_over_ideal(latencies_s: Sequence[float], dead: int) -> float:
 
 def _play(urls: Sequence[str], counted: Sequence[str] = ()) -> Played:
     """A run of the pocket world's dialogues in a process of its own."""
-    command = [sys.executable, __file__, "play", *urls]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Played(**json.loads(done.stdout), calls=[stats(url).total() for url in counted])
+    done = finish(__file__, "play", *urls)
+    client = json.loads(done.stdout)
+    return Played(**client, peak_mb=done.peak_mb, calls=[stats(url).total() for url in counted])
 
 
 def _play_here(urls: Sequence[str]) -> None:
-    """Play and print what `Played` has of the client."""
+    """Play and print what the run tells of itself."""
     from imug_tts import Direct, PocketWorld
     from imug_tts.backbones.imug_server import ImugServerBackbone
     from imug_tts.runs import Arm, Run, execute
@@ -109,9 +108,8 @@ def _play_here(urls: Sequence[str]) -> None:
         run = Run(arm=arm, folder=Path(folder, "run"), config={})
         journal = Path(folder, "journal")
         [summary] = execute([run], journal=journal, in_flight=SAMPLES)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     client = {"planned": summary.planned, "scored": summary.scored, "seconds": summary.seconds}
-    print(json.dumps({**client, "peak_mb": peak_mb}))
+    print(json.dumps(client))
 
 
 def main() -> None:

@@ -44,12 +44,14 @@ def export(run: Path, folder: Path) -> None:
     """Write the latest checkpoint of `run` as a model folder, file by file by rename."""
     trainer = Trainer(TrainConfig(out=run, processes=1), rank=0)
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = {name: folder / f".{name}" for name in ("model.safetensors", "config.json", "vocabulary.json")}
-    save_file(trainer.model.to_llama(), fresh["model.safetensors"], metadata={"format": "pt"})
+    temporary = {
+        name: folder / f".{name}" for name in ("model.safetensors", "config.json", "vocabulary.json")
+    }
+    save_file(trainer.model.to_llama(), temporary["model.safetensors"], metadata={"format": "pt"})
     config = llama_config(trainer.model.shape, trainer.language.vocabulary)
-    fresh["config.json"].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    trainer.language.vocabulary.save(fresh["vocabulary.json"])
-    for name, path in fresh.items():
+    temporary["config.json"].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    trainer.language.vocabulary.save(temporary["vocabulary.json"])
+    for name, path in temporary.items():
         path.chmod(0o644)
         os.replace(path, folder / name)
     shutil.copyfile(run / "image_tokenizer.safetensors", folder / "image_tokenizer.safetensors")

@@ -50,7 +50,7 @@ class TokenTable(nn.Module):
 
 
 class Layer(nn.Module):
-    """One Llama layer; the four attention matrices and the two input matrices of the MLP are stacked."""
+    """One Llama layer: attention matrices in the order query, key, value, output; MLP inputs gate, up."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -58,23 +58,24 @@ class Layer(nn.Module):
         self.heads, self.eps = shape.num_attention_heads, shape.rms_norm_eps
         self.attention_norm = nn.Parameter(torch.ones(width))
         self.mlp_norm = nn.Parameter(torch.ones(width))
-        self.attention = nn.Parameter(torch.randn(4, width, width) / width**0.5)
-        self.mlp_in = nn.Parameter(torch.randn(2, inner, width) / width**0.5)
-        self.mlp_out = nn.Parameter(torch.randn(1, width, inner) / inner**0.5)
+        self.attention = nn.ParameterList(torch.randn(width, width) / width**0.5 for _ in "qkvo")
+        self.mlp_in = nn.ParameterList(torch.randn(inner, width) / width**0.5 for _ in ("gate", "up"))
+        self.mlp_out = nn.Parameter(torch.randn(width, inner) / inner**0.5)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
         """x: (rows, tokens, width); mask: (rows, 1, tokens, tokens), added to the scores."""
         rows, tokens, width = x.shape
         h = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
-        qkv = functional.linear(h, self.attention[:3].flatten(0, 1)).view(rows, tokens, 3, self.heads, -1)
+        query, key, value, output = self.attention
+        qkv = functional.linear(h, torch.cat([query, key, value])).view(rows, tokens, 3, self.heads, -1)
         q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
         mixed = functional.scaled_dot_product_attention(
             rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask
         )
-        x = x + functional.linear(mixed.transpose(1, 2).reshape(rows, tokens, width), self.attention[3])
+        x = x + functional.linear(mixed.transpose(1, 2).reshape(rows, tokens, width), output)
         h = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
-        gate, up = functional.linear(h, self.mlp_in.flatten(0, 1)).chunk(2, -1)
-        return x + functional.linear(functional.silu(gate) * up, self.mlp_out[0])
+        gate, up = functional.linear(h, torch.cat(list(self.mlp_in))).chunk(2, -1)
+        return x + functional.linear(functional.silu(gate) * up, self.mlp_out)
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -129,7 +130,7 @@ class PocketModel(nn.Module):
             for name, matrix in zip("qkvo", layer.attention, strict=True):
                 named[f"{at}self_attn.{name}_proj.weight"] = matrix
             named[f"{at}mlp.gate_proj.weight"], named[f"{at}mlp.up_proj.weight"] = layer.mlp_in
-            named[f"{at}mlp.down_proj.weight"] = layer.mlp_out[0]
+            named[f"{at}mlp.down_proj.weight"] = layer.mlp_out
             named[f"{at}input_layernorm.weight"] = layer.attention_norm
             named[f"{at}post_attention_layernorm.weight"] = layer.mlp_norm
         return {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}

@@ -1,6 +1,6 @@
 """The model plays dialogues of its own, and the exact simulator marks what it drew.
 
-Only marks are learned from these rows: the model's own pictures are looked at, never imitated.
+Only marks are learned from these rows: the model's own pictures are input, never targets.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Played:
         return self.scenes[-1] if self.scenes else world.BLANK
 
     def ask(self) -> None:
-        """Put the next request behind the prompt."""
+        """Append the next request to the prompt."""
         request = layout.request(self.language.vocabulary, self.turns[len(self.scenes)].request)
         self.prompt = [*self.prompt[:-1], [*self.prompt[-1], *request]]
 
     def take(self, scene: Scene) -> None:
-        """Put a picture behind the request; the next request will complete its piece."""
+        """Append a picture after the request; the next request will complete its piece."""
         self.scenes.append(scene)
         self.prompt = [*self.prompt, layout.image(self.language.vocabulary, self.language.codes(scene))]
 
@@ -64,7 +64,7 @@ class Played:
 def candidates(
     speaker: Speaker, playing: Sequence[Played], stream: Stream
 ) -> tuple[list[str], list[list[Scene]]]:
-    """Per dialogue, the greedy plan, and pictures: direct, behind that plan, and behind sampled plans."""
+    """Per dialogue, the greedy plan, and pictures: direct, after that plan, and after sampled plans."""
     vocabulary, language = speaker.vocabulary, playing[0].language
     seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
     greedy = [plans[0] for plans in speaker.plan([Sampled(p.prompt) for p in playing])]

@@ -44,6 +44,23 @@ def _k_means(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return codebook
 
 
+def _encoder(data: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Matrix and bias of the encoder of a linear autoencoder."""
+    width = data.shape[1]
+    encoder = (torch.randn(width, _LATENT, generator=generator) / width**0.5).requires_grad_()
+    decoder = (torch.randn(_LATENT, width, generator=generator) / _LATENT**0.5).requires_grad_()
+    encoder_bias = torch.zeros(_LATENT, requires_grad=True)
+    decoder_bias = data.mean(0).clone().requires_grad_()
+    optimizer = torch.optim.Adam([encoder, decoder, encoder_bias, decoder_bias], lr=5e-3)
+    for _ in range(_WARM_UP_STEPS):
+        batch = data[torch.randint(len(data), (_BATCH,), generator=generator)]
+        loss = (((batch @ encoder + encoder_bias) @ decoder + decoder_bias - batch) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return encoder.detach(), encoder_bias.detach()
+
+
 def train_image_tokenizer(seed: int, num_dialogues: int = 600) -> ImageTokenizer:
     """A tokenizer that reads and draws every cell state exactly.
 
@@ -52,25 +69,11 @@ def train_image_tokenizer(seed: int, num_dialogues: int = 600) -> ImageTokenizer
     """
     generator = torch.Generator().manual_seed(seed)
     data = _patches(seed, num_dialogues)
-    width = data.shape[1]
-    encoder = (torch.randn(width, _LATENT, generator=generator) / width**0.5).requires_grad_()
-    decoder = (torch.randn(_LATENT, width, generator=generator) / _LATENT**0.5).requires_grad_()
-    encoder_bias, decoder_bias = (
-        torch.zeros(_LATENT, requires_grad=True),
-        data.mean(0).clone().requires_grad_(),
-    )
-    optimizer = torch.optim.Adam([encoder, decoder, encoder_bias, decoder_bias], lr=5e-3)
-    for _ in range(_WARM_UP_STEPS):
-        batch = data[torch.randint(len(data), (_BATCH,), generator=generator)]
-        loss = (((batch @ encoder + encoder_bias) @ decoder + decoder_bias - batch) ** 2).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        latents = data @ encoder + encoder_bias
-        codebook = _k_means(latents, generator)
-        inputs = torch.nn.functional.pad(codebook[_nearest(latents, codebook)], (0, 1), value=1.0)
-        solution = torch.linalg.lstsq(inputs.double(), data.double(), driver="gelsd").solution.float()
+    encoder, encoder_bias = _encoder(data, generator)
+    latents = data @ encoder + encoder_bias
+    codebook = _k_means(latents, generator)
+    inputs = torch.nn.functional.pad(codebook[_nearest(latents, codebook)], (0, 1), value=1.0)
+    solution = torch.linalg.lstsq(inputs.double(), data.double(), driver="gelsd").solution.float()
     return _pruned(encoder, encoder_bias, codebook, solution[:-1], solution[-1])
 
 
@@ -83,11 +86,11 @@ def _pruned(
 ) -> ImageTokenizer:
     """Keep only the codes that real cells use, and check that reading and drawing are exact."""
     full = ImageTokenizer(
-        encoder=encoder.detach().numpy(),
-        encoder_bias=encoder_bias.detach().numpy(),
-        codebook=codebook.detach().numpy(),
-        decoder=decoder.detach().numpy(),
-        decoder_bias=decoder_bias.detach().numpy(),
+        encoder=encoder.numpy(),
+        encoder_bias=encoder_bias.numpy(),
+        codebook=codebook.numpy(),
+        decoder=decoder.numpy(),
+        decoder_bias=decoder_bias.numpy(),
         grid=world.SIDE,
     )
     scenes = [tuple(range(16)), tuple(range(16, 32))]

@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
+from torch.optim import AdamW, Muon, Optimizer
 
 from experiments.pocket_training.model import PocketModel, Shape, tree_mask
-from experiments.pocket_training.optimizer import build_optimizers
 from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
 from experiments.pocket_training.trees import NO_TARGET, Language, Row, dialogue_row, stack
 from experiments.pocket_training.words import build_vocabulary
@@ -64,6 +64,17 @@ class Progress:
     plays: int = 0
 
 
+def build_optimizers(model: PocketModel, muon_lr: float, adam_lr: float) -> list[Optimizer]:
+    """Muon for the matrices of the layers, AdamW for tables and norms."""
+    matrices = [parameter for parameter in model.layers.parameters() if parameter.ndim == 2]
+    chosen = set(map(id, matrices))
+    others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
+    return [
+        Muon(matrices, lr=muon_lr, weight_decay=0.0),
+        AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
 class Trainer:
     """One process of a run. Rank 0 writes checkpoints and the curve."""
 
@@ -73,7 +84,7 @@ class Trainer:
         self.language = Language.of(build_vocabulary(tokenizer.num_codes), tokenizer)
         torch.manual_seed(config.seed)
         self.model = PocketModel(self.language.vocabulary, self.language.shown, Shape())
-        self.optimizers = build_optimizers(self.model.named_parameters(), config.muon_lr, config.adam_lr)
+        self.optimizers = build_optimizers(self.model, config.muon_lr, config.adam_lr)
         self.own_rows: list[Row] = []
         self.saved_at = time.monotonic()
         if self.checkpoint.exists():
@@ -98,10 +109,10 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one, never half of one."""
-        fresh = self.checkpoint.with_suffix(".tmp")
+        temporary = self.checkpoint.with_suffix(".tmp")
         tensors = {name: tensor.clone() for name, tensor in self._state()}
-        save_file(tensors, fresh, metadata={"progress": json.dumps(asdict(self.progress))})
-        os.replace(fresh, self.checkpoint)
+        save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(self.progress))})
+        os.replace(temporary, self.checkpoint)
         self.saved_at = time.monotonic()
 
     def load(self) -> None:
@@ -118,7 +129,7 @@ class Trainer:
                     owner[id(parameters[name])].state[parameters[name]][key] = stored.get_tensor(full_name)
 
     def rows(self) -> list[Row]:
-        """This step's rows: fresh dialogues, and in the on-policy phase some with own pictures."""
+        """This step's rows: new dialogues, and in the on-policy phase some with own pictures."""
         config, place = self.config, self.progress.step * self.config.processes + self.rank
         own = config.on_policy_rows if self.own_rows else 0
         picks = np.random.default_rng([config.seed, place]).integers(0, max(1, len(self.own_rows)), own)
@@ -199,8 +210,8 @@ class Trainer:
 
         started = time.monotonic()
         name = (config.seed, self.progress.plays, self.rank)
-        fresh = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
-        self.own_rows = (self.own_rows + fresh)[-1500:]
+        played = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
+        self.own_rows = (self.own_rows + played)[-1500:]
         self.progress.plays += 1
         self.progress.seconds += time.monotonic() - started
 
@@ -216,7 +227,7 @@ class Trainer:
             curve.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
 
     def run(self) -> None:
-        """Train until the budget is spent, or until the process that started this one is gone."""
+        """Train until the budget is spent, or until the process that started this one has ended."""
         mean: dict[str, float] = {}
         parent = os.getppid()
         while self.spent < 1 and os.getppid() == parent:
@@ -248,9 +259,9 @@ def train(config: TrainConfig) -> None:
     config.out.mkdir(parents=True, exist_ok=True)
     tokenizer = config.out / "image_tokenizer.safetensors"
     if not tokenizer.exists():
-        fresh = tokenizer.with_suffix(".tmp")
-        train_image_tokenizer(config.seed).save(fresh)
-        os.replace(fresh, tokenizer)
+        temporary = tokenizer.with_suffix(".tmp")
+        train_image_tokenizer(config.seed).save(temporary)
+        os.replace(temporary, tokenizer)
     if config.processes == 1:
         _process(0, config)
         return

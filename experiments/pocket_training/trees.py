@@ -27,7 +27,7 @@ from imug_tts.benchmarks.pocket_world.world import EMPTY, Scene
 ROW_TOKENS, MAX_SEGMENTS = 384, 64
 NO_TARGET = -1
 CANDIDATES = 2
-"""Pictures to mark behind one check's opening."""
+"""Pictures to mark after one check's opening."""
 IMAGE_WEIGHT, PLAN_WEIGHT, MARK_WEIGHT, VALUE_WEIGHT, LETTER_WEIGHT = 1.0, 1.0, 0.5, 2.0, 4.0
 
 
@@ -91,7 +91,7 @@ class TreeWriter:
         return len(self.ids) + count <= self.limit and len(self.lineages) < MAX_SEGMENTS - 2
 
     def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[tuple[int, float]] = ()) -> int:
-        """Append a segment behind its parent and return its number.
+        """Append a segment after its parent and return its number.
 
         `goals` are (target, weight) of its last tokens.
         """
@@ -136,13 +136,13 @@ def next_goals(ids: Sequence[int], weight: float) -> list[tuple[int, float]]:
 
 
 def add_picture(writer: TreeWriter, language: Language, parent: int, scene: Scene, weight: float) -> int:
-    """A picture behind `parent`, learned with `weight` (0: only looked at)."""
+    """A picture after `parent`, learned with `weight` (0: input only, no target)."""
     ids = layout.image(language.vocabulary, language.codes(scene))
     return writer.add(parent, ids, next_goals(ids, weight))
 
 
 def add_plan(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn) -> None:
-    """The gold plan and the gold picture behind it, if there is room."""
+    """The gold plan and the gold picture after it, if there is room."""
     ids = encoded_plan(language, turn)
     if writer.room(_with_picture(ids)):
         planned = writer.add(asked, ids, next_goals(ids, PLAN_WEIGHT))
@@ -156,14 +156,14 @@ def _with_picture(ids: Sequence[int]) -> int:
 def add_check(
     writer: TreeWriter, language: Language, opening: int, scene: Scene, right: Sequence[bool]
 ) -> None:
-    """A picture and its marks, one a cell, behind what opened the check."""
+    """A picture and its marks, one a cell, after what opened the check."""
     yes, no = language.vocabulary.id_of["yes"], language.vocabulary.id_of["no"]
     goals = [(yes if cell else no, MARK_WEIGHT) for cell in right]
     writer.add(opening, layout.marked(language.vocabulary, language.codes(scene)), goals)
 
 
 def add_checks(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn, stream: Stream) -> None:
-    """Checks of candidates behind one opening, if there is room."""
+    """Checks of candidates after one opening, if there is room."""
     size = _with_picture(encoded_plan(language, turn))
     if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
         return
@@ -175,7 +175,7 @@ def add_checks(writer: TreeWriter, language: Language, asked: int, turn: ImageTu
 
 
 def add_question(writer: TreeWriter, language: Language, drawn: int, mcq: questions.Mcq, letter: str) -> None:
-    """A question behind the picture `drawn`, value, then letter, if there is room."""
+    """A question after the picture `drawn`, value, then letter, if there is room."""
     if not writer.room(16):
         return
     ids = layout.question(language.vocabulary, mcq.words())

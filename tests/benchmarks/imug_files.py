@@ -10,22 +10,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from imug_tts.benchmarks.imug.reading import DataError, read_data
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.dialogue import Image, Question, Sample, Text
 from imug_tts.scoring.mcq import DYNAMIC
 
 __all__ = [
+    "BENCHMARK",
+    "DYNAMICS",
     "GRID",
+    "GRID_FILE",
+    "IMAGES",
     "PERSON",
     "SAMPLES",
     "as_hub_snapshot",
     "edit",
     "keys_of",
+    "problems_of",
     "records",
+    "rewritten",
     "write_records",
     "write_small",
 ]
+
+BENCHMARK = "benchmark.jsonl"
+IMAGES = "image_references.jsonl"
+DYNAMICS = "dynamic_references.jsonl"
+GRID_FILE = "grid_gt/Geometric_Coloring__cubes_coloring__7.jsonl"
 
 PERSON = Image.from_pixels(np.full((6, 8, 3), 200, np.uint8))
 GRID = [["1", "r", "0"], ["0", "g", "0"], ["0", "0", "1"]]
@@ -96,6 +109,21 @@ def edit(file: Path, line: int, change: Callable[[dict[str, Any]], object]) -> N
     values = records(file)
     change(values[line - 1])
     write_records(file, values)
+
+
+def rewritten(data: Path, change: Callable[[bytes], bytes]) -> Path:
+    """The data folder with the bytes of its benchmark file changed."""
+    file = data / BENCHMARK
+    file.write_bytes(change(file.read_bytes()))
+    return data
+
+
+def problems_of(data: Path) -> tuple[str, ...]:
+    """What is wrong with data that cannot be read."""
+    with pytest.raises(DataError) as error:
+        read_data(data)
+    assert str(data) in str(error.value)
+    return error.value.problems
 
 
 def keys_of(samples: tuple[Sample, ...]) -> list[Any]:

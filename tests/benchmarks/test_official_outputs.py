@@ -94,7 +94,7 @@ def test_what_the_client_wrote_is_read_and_written_again_to_the_byte(tmp_path: P
     assert files(ours) == files(theirs)
 
 
-texts = st.text(max_size=20).filter(lambda text: not text.startswith("ERROR:"))
+texts = st.text(max_size=20).map(lambda text: re.sub(r"\A(ERROR:)+", "", text))
 answers: dict[str, st.SearchStrategy[Part]] = {
     "text": texts.map(Text),
     "image": st.integers(0, 255).map(lambda grey: Image.from_pixels(np.full((2, 3, 3), grey, np.uint8))),

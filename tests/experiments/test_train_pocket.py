@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -10,30 +11,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from experiments.pocket_training import on_policy, trees
-from experiments.pocket_training.evaluate import Arms, play_arm
 from experiments.pocket_training.export import export
 from experiments.pocket_training.model import tree_mask
-from experiments.pocket_training.optimizer import orthogonalised
 from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
-from experiments.pocket_training.trainer import TrainConfig, Trainer, train
-from experiments.pocket_training.trees import Language
-from imug_tts.backbones.pocket import PocketBackbone
+from experiments.pocket_training.trainer import TrainConfig, Trainer, build_optimizers, train
 from imug_tts.backbones.pocket.backbone import WEIGHTS
-from imug_tts.backbones.pocket.folder import load_speaker
-from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
 
 TOKENIZER = WEIGHTS / "image_tokenizer.safetensors"
-SCRIPT = Path(__file__).parents[2] / "experiments" / "train_pocket.py"
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+SCRIPT, RUN = EXPERIMENTS / "train_pocket.py", EXPERIMENTS / "run.py"
 
 
 def start(out: Path, steps: int, processes: int) -> subprocess.Popen[bytes]:
@@ -110,12 +105,13 @@ def test_a_resumed_trainer_is_the_one_that_was_saved(trained: Path) -> None:
 
 def test_an_exported_run_is_a_backbone(trained: Path, tmp_path: Path) -> None:
     export(trained, tmp_path / "model")
-    assert PocketBackbone(tmp_path / "model").identity.startswith("pocket:")
-    speaker = load_speaker(tmp_path / "model", torch.float32, cache_bytes=1 << 26)
-    language = Language.of(speaker.vocabulary, ImageTokenizer.load(tmp_path / "model" / TOKENIZER.name))
-    arms = Arms(speaker, language, run=0, temperature=0.3)
-    drawn = play_arm(arms, [make_dialogue("validation", 0, 0)], arms.direct, gold=False)
-    assert all(0 <= each.score <= 1 for each in drawn)
+    command = [sys.executable, str(RUN), f"backbone.folder={tmp_path}/model", "benchmark.num_samples=3"]
+    command += [f"output={tmp_path}/run", "tracking=none"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "run" / "turns.jsonl").read_text().splitlines()]
+    assert {record["outcome"] for record in records} == {"scored"}
+    assert all(0 <= record["score"] <= 1 for record in records)
 
 
 def test_training_learns(tmp_path: Path) -> None:
@@ -169,12 +165,13 @@ def test_a_fresh_image_tokenizer_is_exact() -> None:
     assert train_image_tokenizer(seed=3, num_dialogues=120).num_codes == len(world.STATES)
 
 
-def test_muon_steps_are_nearly_orthogonal() -> None:
-    for shape in ((3, 16, 16), (2, 40, 16), (1, 16, 40)):
-        update = orthogonalised(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
-        values: Any = torch.linalg.svdvals(update)
-        assert values.min() > 0.3
-        assert values.max() < 1.4
+def test_muon_has_the_matrices_of_the_layers_and_adamw_all_else(trained: Path) -> None:
+    model = Trainer(TrainConfig(out=trained, processes=1), rank=0).model
+    optimizers = build_optimizers(model, muon_lr=1, adam_lr=1)
+    muon, adamw = ([p for group in each.param_groups for p in group["params"]] for each in optimizers)
+    assert len(muon) == 7 * model.shape.num_hidden_layers
+    assert {id(p) for p in muon} | {id(p) for p in adamw} == {id(p) for p in model.parameters()}
+    assert len(muon) + len(adamw) == len(list(model.parameters()))
 
 
 def test_a_run_without_a_budget_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy, TimedOut
@@ -169,7 +169,7 @@ def test_arms_of_a_study_share_their_calls(tmp_path: Path) -> None:
     assert sum(len(request.seeds) for request in first_turn) == 3  # the fourth is direct's
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(in_flight=st.integers(1, 9), num_samples=st.integers(1, 5))
 def test_records_do_not_depend_on_how_many_dialogues_are_in_flight(
     tmp_path_factory: pytest.TempPathFactory, in_flight: int, num_samples: int
