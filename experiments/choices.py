@@ -33,7 +33,7 @@ _FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: "direct", Judge: No
 
 
 def register_components() -> None:
-    """Make every component of the registry a choice. A component that cannot be loaded says so when it is chosen."""
+    """Make every component of the registry a choice. One that cannot be loaded says so when it is chosen."""
     store = ConfigStore.instance()
     for kind, group in HYDRA_GROUPS.items():
         for name in choices(kind):

@@ -28,12 +28,12 @@ def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         after = f", and {unasked} turns after them cannot be asked" if unasked else ""
-        yield f"{refused} turns were refused by the model{after}; a refusal is final and counts as missing in tables"
+        yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
-            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; look "
-            "at `detail` of the verdicts in turns.jsonl"
+            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
+            "look at `detail` of the verdicts in turns.jsonl"
         )
     pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
     if identical == pools > 0:
@@ -58,5 +58,5 @@ def _missing(summaries: Sequence[Summary]) -> Iterator[str]:
     for reason, count in reasons.most_common(_MOST_REASONS):
         yield f"  {count} x {reason}"
     if len(reasons) > _MOST_REASONS:
-        yield f"  and {len(reasons) - _MOST_REASONS} other reasons; see summary.json and log.txt in the run's folder"
+        yield f"  and {len(reasons) - _MOST_REASONS} other reasons; see log.txt in the run's folder"
     yield "mend what the reasons name, then run the same command again: it tries these turns again"

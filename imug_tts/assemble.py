@@ -1,7 +1,7 @@
 """The composition root: from plain configurations to objects.
 
-A component's node is `{name: NAME, knob: value, ...}`; NAME is looked up in the registry, and knobs are checked
-as their class declares them. Knows nothing of Hydra: plain dicts and lists in, objects out.
+A component's node is `{name: NAME, knob: value, ...}`; NAME is looked up in the registry, and knobs are
+checked as their class declares them. Knows nothing of Hydra: plain dicts and lists in, objects out.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class RunSettings:
         "Seed of the run; candidate i of a turn has the same random numbers in every arm.", default=0
     )
     history: History = knob(
-        "What earlier turns show. own: the model's own outputs; gold: the reference outputs; swap: another run's.",
+        "What earlier turns show. own: the model's own outputs; gold: the reference outputs; swap: another "
+        "run's outputs.",
         default="own",
     )
     history_from: Folder | None = knob("For history=swap, the folder of that run.", default=None)

@@ -122,9 +122,10 @@ def check_composition(
     for modality in setting.posed:
         known = models["generator"].capabilities.outputs
         if modality not in known:
+            outputs = " and ".join(sorted(known))
             raise ConfigurationError(
-                f"the benchmark poses {modality} turns, and the generator outputs {' and '.join(sorted(known))} "
-                f"only; choose a backbone that outputs {modality}"
+                f"the benchmark poses {modality} turns, and the generator outputs {outputs} only; choose a "
+                f"backbone that outputs {modality}"
             )
     _check(strategy, setting)
 

@@ -37,7 +37,7 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; in a thread of its own where an event loop runs already, as in notebooks."""
+    """Run a coroutine to its end; in another thread where an event loop runs already, as in notebooks."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

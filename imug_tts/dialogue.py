@@ -38,7 +38,7 @@ __all__ = [
 Modality = Literal["text", "image"]
 VerdictKind = Literal["probability", "reward", "rank"]
 """What a verdict's score is: the probability that the answer is right, in [0, 1]; a reward on a scale of its
-own, of which only the order counts; a share of wins among the candidates shown, which says nothing of one alone."""
+own, of which only the order counts; a share of wins among the candidates shown, which says nothing of one."""
 Role = Literal["system", "user", "assistant"]
 
 MAX_PIXELS: Final = 89_000_000

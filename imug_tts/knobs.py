@@ -151,7 +151,7 @@ class Knob:
             ConfigurationError: the value is not allowed; says what is.
         """
         try:
-            # In the strict reading of JSON a list may be a tuple and a text a path, and nothing else converts.
+            # Read as strict JSON, a list may be a tuple and a text a path, and nothing else converts.
             return self._adapter.validate_json(to_json(value), strict=True)
         except ValidationError as error:
             raise ConfigurationError(_complaint(self, value, error)) from None

@@ -1,8 +1,8 @@
 """The files of a run: written and read here and nowhere else.
 
-A run's folder holds `manifest.json` (what the run is, and every turn that it plans), `turns.jsonl` (one record
-per answered or failed turn) and `images/`. The engine, swapped histories, scoring and the analysis all come here.
-Runs that version 0.1 wrote are read as if this version had written them.
+A run's folder holds `manifest.json` (what the run is, and every turn that it plans), `turns.jsonl` (one
+record per answered or failed turn) and `images/`. The engine, swapped histories, scoring and the analysis all
+use this module. Runs that version 0.1 wrote are read as if this version had written them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NOT_RUNS: Final = frozenset(["images", "journal", "analysis"])
 _AXES: Final = ("history", "history_from", "seed")
 """What two runs of one arm may differ in, beside the dialogues that they answer."""
 _SELECTION_0_1: Final = ("classes", "domains", "tasks", "turns", "num_samples")
-"""The knobs of version 0.1's benchmarks that pick dialogues; later manifests leave them out of `arm_identity`."""
+"""The knobs of version 0.1's benchmarks that pick dialogues; later manifests keep them in `selection`."""
 
 
 class RecordError(ValueError):

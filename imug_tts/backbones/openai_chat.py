@@ -103,7 +103,7 @@ class OpenAIChat(Endpoint, Remote):
 
     @cached_property
     def _lanes(self) -> ThreadPoolExecutor:
-        """As many threads as calls may be in flight: one that is free sends the next call that is prepared."""
+        """As many threads as calls may be in flight: a free one sends the next prepared call."""
         return ThreadPoolExecutor(self.concurrency)
 
     @property

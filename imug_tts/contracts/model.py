@@ -164,7 +164,7 @@ class Backbone(ABC):
     """A unified multimodal model."""
 
     settings: ClassVar[type | None] = None
-    """A class whose knobs are the settings that one call may change, e.g. steps or guidance; None for none."""
+    """A class whose knobs are the settings that one call may change, e.g. steps; None for no settings."""
 
     @property
     @abstractmethod

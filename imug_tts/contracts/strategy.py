@@ -27,7 +27,7 @@ class Scope(Protocol):
         ...
 
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
-        """Prompt texts by name, in the set that the model declares; without `model`, the run's in that role."""
+        """Prompt texts by name, in the set that the model (by default the run's in that role) declares."""
         ...
 
     def child(self, index: int) -> Scope:

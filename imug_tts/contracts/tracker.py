@@ -103,7 +103,7 @@ class Summary:
         }
 
 
-class Tracker(ABC):  # noqa: B024 - a tracker overrides what it wants to hear
+class Tracker(ABC):
     """Receives the events of all runs of a study. Every method does nothing unless it is overridden.
 
     Runs overlap: turns of the next run can arrive before the last turns of this one. An exception that a
@@ -114,7 +114,7 @@ class Tracker(ABC):  # noqa: B024 - a tracker overrides what it wants to hear
         """These runs are about to begin, or to go on, in this order."""
 
     def call(self, run: PlannedRun) -> None:
-        """A model call of the run was made, and answered or failed; calls that the journal answers do not count."""
+        """A model call was made, and answered or failed; calls that the journal answers do not count."""
 
     def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
         """A turn is answered or has failed; `replayed` when an earlier invocation recorded it."""

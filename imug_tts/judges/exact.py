@@ -32,8 +32,8 @@ class ExactJudge(Judge):
         del modalities
         if self.benchmark.needs_scorer() and not setting.has("scorer"):
             raise ConfigurationError(
-                f"the judge of {layer} is the scorer itself, and this benchmark is scored by a model that the "
-                "run does not have; choose one, e.g. judge@scorer=openai, or another judge"
+                f"the judge of {layer} is the scorer itself, and this benchmark is scored by a model that "
+                "the run does not have; choose one, e.g. judge@scorer=openai, or another judge"
             )
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:

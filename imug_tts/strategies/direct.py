@@ -24,7 +24,7 @@ class Direct(Strategy):
         ge=1,
     )
     settings: Mapping[str, Scalar] = knob(
-        "Settings of the backbone's own for every draw, e.g. {steps: 30}; each backbone lists those it takes.",
+        "Settings of the backbone's own for every draw, e.g. {steps: 30}; each backbone declares its own.",
         default_factory=dict,
     )
 

@@ -1,1 +1,1 @@
-"""Test doubles: toy models, judges and benchmarks, and servers on this machine, for tests of ours and of plugins."""
+"""Test doubles: toy models, judges, benchmarks and loopback servers, for our tests and those of plugins."""

@@ -48,8 +48,8 @@ class PocketBackbone(Backbone):
     """
 
     folder: Folder | None = knob(
-        "The folder of another model, e.g. one that experiments/train_pocket.py made; null for the model that "
-        "ships with the package.",
+        "The folder of another model, e.g. one that experiments/train_pocket.py made; null for the model "
+        "that ships with the package.",
         default=None,
         named=True,
     )
