@@ -23,12 +23,14 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
+from imug_tts.final_text import final_text
 from imug_tts.judges._verifier import VerifierJudge
+from imug_tts.judges.replies import read_checklist, read_yes_no
 
 __all__ = ["BackboneJudge"]
 
-_MARKER: Final = re.compile(r"^(?:\s|[-*•]|\[[ xX]?\]|\(?\d+[.):])+")
-_YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
+_AFTER_NO: Final = re.compile(r"\W*no\b\W*(.*)", re.IGNORECASE | re.DOTALL)
+"""What is wrong, in the reply of a model whose P(yes) is the answer; it needs no reading."""
 
 
 class _Answer(NamedTuple):
@@ -93,7 +95,7 @@ class BackboneJudge(VerifierJudge):
         history = replace(turn, notes=()).prompt(scope.prompts(self.role)["checklist"])
         for attempt in self.attempts(scope, self.checklist_tokens):
             written = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
-            if questions := _questions(written.output):
+            if questions := read_checklist(_text(written.output)):
                 return questions[: self.max_questions]
         return []
 
@@ -131,19 +133,17 @@ class BackboneJudge(VerifierJudge):
         return Verdict(status="ok", judge=self.name, score=fmean(read), failed=failed, detail=detail)
 
 
-def _questions(output: Part | None) -> list[str]:
-    """One question a line, without bullets, numbers and headings, each once."""
-    lines = output.text.splitlines() if isinstance(output, Text) else []
-    stripped = (_MARKER.sub("", line).strip() for line in lines)
-    return list(dict.fromkeys(line for line in stripped if line and not line.endswith(":")))
+def _text(output: Part | None) -> str:
+    return output.text if isinstance(output, Text) else ""
 
 
 def _read(question: str, reply: Candidate) -> _Answer:
-    """P(yes) where the model gives it, else the word at the start of its reply as 1 or 0."""
-    text = reply.output.text if isinstance(reply.output, Text) else ""
-    found = _YES_NO.match(text)
-    said_no = found is not None and found[1].lower() == "no"
-    explanation = found[2].strip() if found is not None and said_no else ""
+    """P(yes) where the model gives it, else its word as 1 or 0."""
+    text = _text(reply.output)
     if reply.p_yes is not None:
-        return _Answer(question, reply.p_yes, explanation)
-    return _Answer(question, None if found is None else float(not said_no), explanation)
+        wrong = _AFTER_NO.match(final_text(text))
+        return _Answer(question, reply.p_yes, wrong[1].strip() if wrong else "")
+    read = read_yes_no(text)
+    if read is None:
+        return _Answer(question, None)
+    return _Answer(question, float(read.answer), "" if read.answer else read.explanation)

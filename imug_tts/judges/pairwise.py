@@ -6,21 +6,19 @@ which its choice follows the place is a tie.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import BackboneError, JudgeError, OutOfBudget, Scope, TimedOut
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
 from imug_tts.judges._verifier import Attempt, VerifierJudge
+from imug_tts.judges.replies import read_preference
 
 __all__ = ["PairwiseJudge"]
-
-_PLACE: Final = re.compile(r"\W*(?:answer\W+)?(?:the\s+)?(first|second)\b", re.IGNORECASE)
 
 
 class _Match(NamedTuple):
@@ -85,8 +83,8 @@ class PairwiseJudge(VerifierJudge):
         history = (*turn.history[:-1], Message(request.role, (*request.parts, *shown, question)))
         for attempt in self.attempts(scope, self.compare_tokens):
             reply = await self._ask(history, attempt)
-            if found := _PLACE.match(reply):
-                return float(found[1].lower() == "first")
+            if preferred := read_preference(reply):
+                return float(preferred == "first")
         return None
 
     async def _ask(self, history: tuple[Message, ...], attempt: Attempt) -> str:

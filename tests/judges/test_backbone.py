@@ -153,6 +153,31 @@ def test_bullets_numbers_headings_and_repeats_are_dropped_and_the_rest_is_capped
     assert asked == ["Is it 3 by 3?", "Is it red?", "4 stars?", "Is it b2?"]
 
 
+def test_headings_fences_and_closing_words_of_a_checklist_are_never_asked() -> None:
+    checklist = "## Checklist\n```\n1. Is it red?\n2. Is it round?\n```\nLet me know if you need more!"
+    verdict = verdict_of(Scripted(checklist=checklist))
+    assert verdict.score == 1
+    assert verdict.detail == "1.000 Is it red?\n1.000 Is it round?"
+
+
+@pytest.mark.parametrize("reply", ["No doubt about it: yes.", "<think>Is it red? Yes", "Yes, and no."])
+def test_a_reply_that_only_looks_like_an_answer_is_never_a_score(reply: str) -> None:
+    verdict = verdict_of(Scripted(checklist="Is it red?", replies=[(reply, None)]))
+    assert (verdict.status, verdict.score, verdict.failed) == ("unparsable", None, ())
+
+
+def test_reasoning_before_an_answer_does_not_count() -> None:
+    backbone = Scripted(checklist="Is it red?", replies=[("<think>Yes?</think>No, it is blue.", None)])
+    verdict = verdict_of(backbone)
+    assert (verdict.score, verdict.failed) == (0, ("Is it red? it is blue.",))
+
+
+def test_p_yes_counts_whatever_the_words_say() -> None:
+    backbone = Scripted(checklist="Is it red?", replies=[("no a1 b2", 0.25)])
+    verdict = verdict_of(backbone)
+    assert (verdict.score, verdict.failed) == (0.25, ("Is it red? a1 b2",))
+
+
 def test_a_text_answer_is_judged_like_an_image() -> None:
     backbone = ToyBackbone()
     verdict = verdict_of(
