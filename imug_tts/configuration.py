@@ -59,7 +59,7 @@ IDENTITY: Final = frozenset(
         *["applies_to", "inner", "keep_plan", "max_rounds", "n", "refine", "threshold"],
         *["image_temperature", "max_tokens", "plan_temperature", "plan_tokens", "text_temperature"],
         *["draws_from_images", "model", "outputs", "reads_images"],
-        *["check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
+        *["ask", "check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
         *["compare_tokens", "send_seed"],
     ]
 )

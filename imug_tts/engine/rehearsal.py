@@ -34,7 +34,9 @@ from imug_tts.engine.scope import Budget, TurnScope
 
 __all__ = ["Plan", "rehearse"]
 
-_MANY = "\n".join(f"Is thing {number} as it should be?" for number in range(1000))
+_FEW = "1. Is it as it should be? Yes."
+_MANY = "\n".join(f"{number}. Is thing {number} as it should be? No." for number in range(1, 1001))
+"""A checklist, and the answers to all of its questions at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ class _StandIn:
     def _candidate(self, request: Request, seed: int) -> Candidate:
         if request.yes_no:
             return Candidate(output=Text("yes" if self.content else "no"), p_yes=float(self.content))
-        text = "Is it as it should be?" if self.content else _MANY
+        text = _FEW if self.content else _MANY
         output = _answer("image", seed) if request.modality == "image" else Text(text)
         return Candidate(output=output)
 

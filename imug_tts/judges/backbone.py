@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
+    ConfigurationError,
     JudgeError,
     OutOfBudget,
     Scope,
@@ -25,7 +27,7 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
 from imug_tts.final_text import final_text
 from imug_tts.judges._verifier import VerifierJudge
-from imug_tts.judges.replies import read_checklist, read_yes_no
+from imug_tts.judges.replies import YesNo, read_answers, read_checklist, read_yes_no
 
 __all__ = ["BackboneJudge"]
 
@@ -58,12 +60,20 @@ class BackboneJudge(VerifierJudge):
     verdict is "unparsable".
     """
 
+    ask: Literal["each", "together"] = "each"
+    """Whether each question is a call of its own, or all questions about a candidate are one call.
+
+    Together they cost one call, and images are sent once; but a model has no P(yes) for several answers at
+    once, so that a verifier with logits is refused. What the reply leaves unread is asked one by one.
+    """
     max_questions: int = 8
     checklist_tokens: int = 256
     check_tokens: int = 64
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.ask not in ("each", "together"):
+            raise ConfigurationError(f"judge {self.name}: ask is {self.ask!r}; set it to each or together")
         for knob in ("max_questions", "checklist_tokens", "check_tokens"):
             self._at_least(knob, 1)
 
@@ -83,7 +93,9 @@ class BackboneJudge(VerifierJudge):
             raise JudgeError("a refused response has no output to judge")
         try:
             questions = await self._checklist(turn, scope)
-            answers = await self._answers(turn, response.output, questions, scope)
+            asking = self._together if self.ask == "together" else self._one_by_one
+            shown = (*turn.history, Message("assistant", (response.output,)))
+            answers = await asking(shown, questions, scope)
         except TimedOut:
             raise
         except BackboneError as error:
@@ -99,21 +111,41 @@ class BackboneJudge(VerifierJudge):
                 return questions[: self.max_questions]
         return []
 
-    async def _answers(
-        self, turn: Turn, output: Part, questions: Sequence[str], scope: Scope
+    async def _together(
+        self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope
     ) -> list[_Answer]:
-        results = await gather_all(self._answer(turn, output, question, scope) for question in questions)
+        """One call for all questions. Each unread one is asked alone, at most `max_reasks` times."""
+        if not questions:
+            return []
+        numbered = "\n".join(f"{number}. {question}" for number, question in enumerate(questions, 1))
+        check = scope.prompts(self.role)["check_all"].format(questions=numbered)
+        attempt = next(self.attempts(scope, self.check_tokens * len(questions)))
+        history = (*shown, Message("user", (Text(check),)))
+        reply = await attempt.scope.ask(self.role, history, "text", attempt.sampling)
+        answers = read_answers(_text(reply.output), len(questions))
+        read = [_answer(*each) for each in zip(questions, answers, strict=True)]
+        unread = [answer.question for answer in read if answer.p_yes is None]
+        again = iter(await self._one_by_one(shown, unread, scope, most=self.max_reasks))
+        return [next(again) if answer.p_yes is None else answer for answer in read]
+
+    async def _one_by_one(
+        self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope, most: int | None = None
+    ) -> list[_Answer]:
+        """Each question in a call of its own, attempted at most `most` times."""
+        asked = (self._one(shown, question, scope, most) for question in questions)
         answers: list[_Answer] = []
-        for result in results:
+        for result in await gather_all(asked):
             if isinstance(result, OutOfBudget):
                 raise result
             answers.append(result)
         return answers
 
-    async def _answer(self, turn: Turn, output: Part, question: str, scope: Scope) -> _Answer:
+    async def _one(
+        self, shown: tuple[Message, ...], question: str, scope: Scope, most: int | None
+    ) -> _Answer:
         check = scope.prompts(self.role)["check"].format(question=question)
-        history = (*turn.history, Message("assistant", (output,)), Message("user", (Text(check),)))
-        for attempt in self.attempts(scope, self.check_tokens):
+        history = (*shown, Message("user", (Text(check),)))
+        for attempt in islice(self.attempts(scope, self.check_tokens), most):
             reply = await attempt.scope.ask(self.role, history, "text", attempt.sampling, yes_no=True)
             answer = _read(question, reply)
             if answer.p_yes is not None:
@@ -143,7 +175,11 @@ def _read(question: str, reply: Candidate) -> _Answer:
     if reply.p_yes is not None:
         wrong = _AFTER_NO.match(final_text(text))
         return _Answer(question, reply.p_yes, wrong[1].strip() if wrong else "")
-    read = read_yes_no(text)
+    return _answer(question, read_yes_no(text))
+
+
+def _answer(question: str, read: YesNo | None) -> _Answer:
+    """What was read of a reply, as P(yes)."""
     if read is None:
         return _Answer(question, None)
     return _Answer(question, float(read.answer), "" if read.answer else read.explanation)

@@ -135,6 +135,11 @@ def _check_judge(
             f"the judge of {layer.name} checks images, and the {role} cannot read images; "
             "choose another judge, or a backbone that reads images"
         )
+    if getattr(judge, "ask", "each") == "together" and capabilities[role].logits:
+        raise ConfigurationError(
+            f"the judge of {layer.name} asks all questions together, which gives up the P(yes) that "
+            f"the {role} has for each; set ask=each on that judge"
+        )
 
 
 def _check_planner(
