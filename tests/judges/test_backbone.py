@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -238,7 +239,8 @@ def test_together_all_questions_about_a_candidate_are_one_call() -> None:
     assert checklist.history == turn_of().prompt(PROMPTS["checklist"])
     assert check.history == (*turn_of().history, *said, Message("user", (Text(question),)))
     assert (check.sampling.temperature, check.sampling.max_tokens) == (0, 3 * 64)
-    assert (verdict.status, verdict.score) == ("ok", pytest.approx(2 / 3))
+    assert verdict.status == "ok"
+    assert verdict.score == pytest.approx(2 / 3)
     assert verdict.failed == ("Is it square? it is round.",)
 
 
@@ -272,10 +274,10 @@ def test_together_no_checklist_means_no_further_call() -> None:
 
 def test_another_way_to_ask_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="ask is 'all'"):
-        BackboneJudge(ask="all")
+        BackboneJudge(ask="all")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("knobs", [{"max_questions": 0}, {"max_reasks": -1}, {"reask_temperature": 0}])
-def test_knobs_out_of_range_are_refused(knobs: dict[str, int]) -> None:
+def test_knobs_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(knobs))} is"):
         BackboneJudge(**knobs)
