@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from imug_tts.final_text import final_text
@@ -35,12 +36,16 @@ _ALONE: Final = re.compile(rf"^\W*(?:the\s+)?(first|second)\b(?!-\w|['’]s){_NO
 _SAID: Final = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        rf"\b(?:{LABEL}|(?:better|best)(?:\s+{_THING})?)\b\W*(?:is\b\W*)?{_PLACE}{_CLEAR}",
+        rf"\b(?:{LABEL}|(?:better|best|preferred)(?:\s+{_THING})?)\b\W*(?:is\b\W*)?{_PLACE}{_CLEAR}",
         rf"\bi(?:['’]d|\s+would|\s+will|['’]ll)?\s+{_CHOOSE}\s+{_PLACE}{_CLEAR}",
         rf"{_PLACE}\s+(?:is|looks|seems|does|performs|comes\s+out)\s+{_BETTER}",
         rf"{_PLACE}\s+(?:clearly\s+)?wins\b",
     )
 )
+_CAPTION: Final = re.compile(
+    rf"^\W*(?:the\s+)?(first|second)(?P<noun>{_NOUN})\s*(?:[:–—]|-\s)", re.IGNORECASE
+)
+"""How a sentence begins that may only describe: "First image: a star"."""
 _FAULT: Final = re.compile(
     r"\b(?:no|not|never|lacks?|lacking|missing|misses|missed|worse|worst|fails?|failed|failing|wrong|inferior"
     r"|loses|lost|incorrect|inaccurate|poor|bad|broken|ignores?|omits?|forgets?|too|less)\b|n['’]t\b",
@@ -97,7 +102,8 @@ def _from_json(value: Any) -> Place | None:
 
 def _read_prose(text: str) -> Place | None:
     parts = sentences(text)
-    said = [place for at, part in enumerate(parts) for place in _said_in(part, at)]
+    captions = _captions(parts)
+    said = [place for at, part in enumerate(parts) for place in _said_in(part, at, at in captions)]
     if not said or _TIE.search(text):
         return None
     first, last = said[0], said[-1]
@@ -108,12 +114,19 @@ def _read_prose(text: str) -> Place | None:
     return first.place if len({each.place for each in said}) == 1 else None
 
 
-def _said_in(sentence: str, at: int) -> list[_Said]:
+def _captions(parts: Sequence[str]) -> set[int]:
+    """The sentences that describe an answer: those with a noun before the colon, and all if both have one."""
+    found = {at: match for at, part in enumerate(parts) if (match := _CAPTION.match(part))}
+    both = len({_place(match) for match in found.values()}) == 2
+    return {at for at, match in found.items() if both or match["noun"]}
+
+
+def _said_in(sentence: str, at: int, is_caption: bool) -> list[_Said]:
     if not states(sentence):
         return []
     found = [match for form in _SAID for match in form.finditer(sentence)]
     alone = _ALONE.match(sentence)
-    if alone and _supports(_place(alone), sentence[alone.end() :]):
+    if alone and not is_caption and _supports(_place(alone), sentence[alone.end() :]):
         found.append(alone)
     return [_Said(_place(match), at) for match in found if not is_doubtful(sentence[: match.start(1)])]
 

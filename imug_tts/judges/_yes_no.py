@@ -48,6 +48,10 @@ _TAKEN_BACK: Final = re.compile(
     r"|(?:i['’]?m|i am) not (?:sure|certain)|it depends|(?:i )?can(?:no|['’])t (?:tell|say|determine))\b",
     re.IGNORECASE,
 )
+_UNSURE: Final = re.compile(
+    r"\b(?:not (?:sure|certain)|unsure|take (?:that|it) back|second thoughts?|scratch that|correction)\b",
+    re.IGNORECASE,
+)
 _OTHER: Final = {
     True: re.compile(r"\bno\b(?=\W*$|[.,;:!?)\"'”’])", re.IGNORECASE),
     False: re.compile(r"\byes\b", re.IGNORECASE),
@@ -113,8 +117,8 @@ def _from_object(value: Mapping[str, Any]) -> YesNo | None:
 
 def _read_prose(text: str) -> YesNo | None:
     parts = sentences(text)
-    said = [answer for at, part in enumerate(parts) if (answer := _answer_in(part, at))]
-    if not said or any(_TAKEN_BACK.match(each.after) for each in said):
+    said = [answer for at in range(len(parts)) if (answer := _answer_in(parts, at))]
+    if not said or any(_TAKEN_BACK.match(each.after) for each in said) or _UNSURE.search(text):
         return None
     last = said[-1]
     if last.at == len(parts) - 1 and FINAL.match(parts[-1]):
@@ -133,8 +137,10 @@ def _is_contradicted(parts: Sequence[str], said: Sequence[_Said]) -> bool:
     return any(each.answer != said[0].answer for each in said) or any(map(other.search, rest))
 
 
-def _answer_in(sentence: str, at: int) -> _Said | None:
-    if not states(sentence):
+def _answer_in(parts: Sequence[str], at: int) -> _Said | None:
+    """The answer that a sentence gives: not a question, nor what follows one that the reply asks itself."""
+    sentence = parts[at]
+    if not states(sentence) or (at > 1 and not states(parts[at - 1])):
         return None
     for number, form in enumerate(_FORMS):
         found = form.search(sentence)
