@@ -83,8 +83,7 @@ def ballot(text: str) -> str:
     """
     said = final_text(text)
     named = _ARTICLE.sub("a", said)
-    lines = [line for line in named.splitlines() if line.strip()]
-    called = _CALLED.findall(named)
+    lines, called = [line for line in named.splitlines() if line.strip()], _CALLED.findall(named)
     alone = [line for line in (*lines[-1:], *lines[:1]) if _is_letters(line)]
     options = [option[1] for line in lines if (option := _OPTION.match(line))]
     if called or alone:
