@@ -165,3 +165,11 @@ def test_only_the_turns_that_are_posed_count() -> None:
     check_composition(BestOfN(inner=GREEDY, judge=JUDGE), roles(verifier=BLIND), {"text"})
     with pytest.raises(ConfigurationError, match="votes on text turns, and none are posed"):
         check_composition(MajorityVote(inner=Direct()), roles(), {"image"})
+
+
+def test_all_questions_together_are_refused_of_a_verifier_that_gives_p_yes() -> None:
+    strategy = BestOfN(inner=Direct(), judge=BackboneJudge(ask="together"))
+    with pytest.raises(ConfigurationError, match="set ask=each on that judge"):
+        check_composition(strategy, roles())
+    check_composition(strategy, roles(verifier=replace(CAPABILITIES, logits=False)))
+    assert label(strategy) == "best_of_4[judge.ask=together]"

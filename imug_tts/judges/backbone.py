@@ -10,19 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from imug_tts.concurrency import gather_all
-from imug_tts.contracts import Backbone, Candidate, JudgeError, OutOfBudget, Scope
-from imug_tts.dialogue import Message, Part, Point, Response, Text, Turn, Verdict
+from imug_tts.contracts import (
+    Backbone,
+    Candidate,
+    ConfigurationError,
+    JudgeError,
+    OutOfBudget,
+    Scope,
+    Setting,
+)
+from imug_tts.dialogue import Message, Modality, Part, Point, Response, Text, Turn, Verdict
+from imug_tts.final_text import final_text
 from imug_tts.judges._verifier import VerifierJudge
+from imug_tts.judges.replies import YesNo, read_answers, read_checklist, read_yes_no
 from imug_tts.knobs import component, knob
 
 __all__ = ["BackboneJudge", "ChecklistJudge"]
 
-_MARKER: Final = re.compile(r"^(?:\s|[-*•]|\[[ xX]?\]|\(?\d+[.):])+")
-_YES_NO: Final = re.compile(r"\W*(?:answer\W+)?(yes|no)\b\W*(.*)", re.IGNORECASE | re.DOTALL)
+_AFTER_NO: Final = re.compile(r"\W*no\b\W*(.*)", re.IGNORECASE | re.DOTALL)
+"""What is wrong, in the reply of a model whose P(yes) is the answer; it needs no reading."""
 
 
 class _Answer(NamedTuple):
@@ -42,9 +53,23 @@ class ChecklistJudge(VerifierJudge):
     "unparsable".
     """
 
+    ask: Literal["each", "together"] = knob(
+        "Whether each question is a call of its own, or all questions about a candidate are one call, which "
+        "sends the images once and has no P(yes). What that reply leaves unread is asked one by one.",
+        default="each",
+    )
     max_questions: int = knob("Most questions of a checklist; further ones are dropped.", default=8, ge=1)
     checklist_tokens: int = knob("Most tokens of a checklist.", default=256, ge=1)
     check_tokens: int = knob("Most tokens of the answer to one question.", default=64, ge=1)
+
+    def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
+        """Besides: a verifier with logits is asked question by question."""
+        super().check(setting, modalities, layer)
+        if modalities and self.ask == "together" and setting.capabilities(self.role, self.asked_model).logits:
+            raise ConfigurationError(
+                f"the judge of {layer} asks all questions together, which gives up the P(yes) that "
+                f"the {self.role} has for each; set ask=each on that judge"
+            )
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
         """Ask for the checklist, then put each question about the response's output.
@@ -57,33 +82,55 @@ class ChecklistJudge(VerifierJudge):
         if response.output is None:
             raise JudgeError("a refused response has no output to judge")
         questions = await self._checklist(turn, scope)
-        return self._verdict(await self._answers(turn, response.output, questions, scope))
+        asking = self._together if self.ask == "together" else self._one_by_one
+        shown = (*turn.history, Message("assistant", (response.output,)))
+        return self._verdict(await asking(shown, questions, scope))
 
     async def _checklist(self, turn: Turn, scope: Scope) -> list[str]:
         """Questions, at least one; none when no attempt gave any."""
         history = replace(turn, notes=()).prompt(self.prompts(scope)["checklist"])
         for attempt in self.attempts(scope, self.checklist_tokens):
-            written = await self.ask(attempt, history)
-            if questions := _questions(written.output):
+            written = await self.reply(attempt, history)
+            if questions := read_checklist(_text(written.output)):
                 return questions[: self.max_questions]
         return []
 
-    async def _answers(
-        self, turn: Turn, output: Part, questions: Sequence[str], scope: Scope
+    async def _together(
+        self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope
     ) -> list[_Answer]:
-        results = await gather_all(self._answer(turn, output, question, scope) for question in questions)
+        """One call for all questions. Each unread one is asked alone, at most `max_reasks` times."""
+        if not questions:
+            return []
+        numbered = "\n".join(f"{number}. {question}" for number, question in enumerate(questions, 1))
+        check = self.prompts(scope)["check_all"].format(questions=numbered)
+        attempt = next(self.attempts(scope, self.check_tokens * len(questions)))
+        history = (*shown, Message("user", (Text(check),)))
+        reply = await self.reply(attempt, history)
+        answers = read_answers(_text(reply.output), len(questions))
+        read = [_answer(*each) for each in zip(questions, answers, strict=True)]
+        unread = [answer.question for answer in read if answer.p_yes is None]
+        again = iter(await self._one_by_one(shown, unread, scope, most=self.max_reasks))
+        return [next(again) if answer.p_yes is None else answer for answer in read]
+
+    async def _one_by_one(
+        self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope, most: int | None = None
+    ) -> list[_Answer]:
+        """Each question in a call of its own, attempted at most `most` times."""
+        asked = (self._one(shown, question, scope, most) for question in questions)
         answers: list[_Answer] = []
-        for result in results:
+        for result in await gather_all(asked):
             if isinstance(result, OutOfBudget):
                 raise result
             answers.append(result)
         return answers
 
-    async def _answer(self, turn: Turn, output: Part, question: str, scope: Scope) -> _Answer:
+    async def _one(
+        self, shown: tuple[Message, ...], question: str, scope: Scope, most: int | None
+    ) -> _Answer:
         check = self.prompts(scope)["check"].format(question=question)
-        history = (*turn.history, Message("assistant", (output,)), Message("user", (Text(check),)))
-        for attempt in self.attempts(scope, self.check_tokens):
-            reply = await self.ask(attempt, history, form="yes_no")
+        history = (*shown, Message("user", (Text(check),)))
+        for attempt in islice(self.attempts(scope, self.check_tokens), most):
+            reply = await self.reply(attempt, history, form="yes_no")
             answer = _read(question, reply)
             if answer.p_yes is not None:
                 return answer
@@ -124,19 +171,21 @@ class BackboneJudge(ChecklistJudge):
         return self.verifier
 
 
-def _questions(output: Part | None) -> list[str]:
-    """One question a line, without bullets, numbers and headings, each once."""
-    lines = output.text.splitlines() if isinstance(output, Text) else []
-    stripped = (_MARKER.sub("", line).strip() for line in lines)
-    return list(dict.fromkeys(line for line in stripped if line and not line.endswith(":")))
+def _text(output: Part | None) -> str:
+    return output.text if isinstance(output, Text) else ""
 
 
 def _read(question: str, reply: Candidate) -> _Answer:
-    """P(yes) where the model gives it, else the word at the start of its reply as 1 or 0."""
-    text = reply.output.text if isinstance(reply.output, Text) else ""
-    found = _YES_NO.match(text)
-    said_no = found is not None and found[1].lower() == "no"
-    explanation = found[2].strip() if found is not None and said_no else ""
+    """P(yes) where the model gives it, else its word as 1 or 0."""
+    text = _text(reply.output)
     if reply.p_yes is not None:
-        return _Answer(question, reply.p_yes, explanation)
-    return _Answer(question, None if found is None else float(not said_no), explanation)
+        wrong = _AFTER_NO.match(final_text(text))
+        return _Answer(question, reply.p_yes, wrong[1].strip() if wrong else "")
+    return _answer(question, read_yes_no(text))
+
+
+def _answer(question: str, read: YesNo | None) -> _Answer:
+    """What was read of a reply, as P(yes)."""
+    if read is None:
+        return _Answer(question, None)
+    return _Answer(question, float(read.answer), "" if read.answer else read.explanation)

@@ -6,21 +6,19 @@ which its choice follows the place is a tie.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import combinations
 from statistics import fmean
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import Backbone, JudgeError, OutOfBudget, Ranker, Scope
 from imug_tts.dialogue import Message, Part, Response, Text, Turn, Verdict
 from imug_tts.judges._verifier import VerifierJudge
+from imug_tts.judges.replies import read_preference
 from imug_tts.knobs import component, knob
 
 __all__ = ["PairwiseJudge"]
-
-_PLACE: Final = re.compile(r"\W*(?:answer\W+)?(?:the\s+)?(first|second)\b", re.IGNORECASE)
 
 
 class _Match(NamedTuple):
@@ -88,9 +86,9 @@ class PairwiseJudge(VerifierJudge, Ranker):
         question = Text(self.prompts(scope)["compare"])
         history = (*turn.history[:-1], Message(request.role, (*request.parts, *shown, question)))
         for attempt in self.attempts(scope, self.compare_tokens):
-            reply = (await self.ask(attempt, history)).output
-            if found := _PLACE.match(reply.text if isinstance(reply, Text) else ""):
-                return float(found[1].lower() == "first")
+            reply = (await self.reply(attempt, history)).output
+            if preferred := read_preference(reply.text if isinstance(reply, Text) else ""):
+                return float(preferred == "first")
         return None
 
     def _verdict(self, index: int, matches: Sequence[_Match]) -> Verdict:

@@ -12,12 +12,13 @@ check          puts one of them, as `{question}`, about the answer just given
 feedback       asks for another attempt, with the points that failed as `{failed}`; an empty text
                says that the set has no words for it
 
+check_all      puts all of them at once, as the numbered `{questions}`
 compare        asks which of two answers is better, the first or the second
 score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
 resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
 unreadable     asks the scorer again, with the `{problem}` of its reply
 
-A set may leave out the last four, and has the words of the default set for them.
+A set may leave out the last five, and has the words of the default set for them.
 A prompt is a part of every call's identity: changing its text makes new calls, never stale answers.
 """
 
@@ -36,12 +37,12 @@ __all__ = ["NAMES", "available", "load"]
 
 NAMES: Final = (
     *("plan", "follow_plan", "reason", "follow_reason", "checklist", "check", "feedback"),
-    *("compare", "score_image", "resolve", "unreadable"),
+    *("check_all", "compare", "score_image", "resolve", "unreadable"),
 )
 """The prompts that every set has."""
 
 _DEFAULT: Final = "default"
-_OPTIONAL: Final = frozenset(["compare", "score_image", "resolve", "unreadable"])
+_OPTIONAL: Final = frozenset(["check_all", "compare", "score_image", "resolve", "unreadable"])
 """Prompts that a set may leave out; it then has the words of the default set."""
 
 

@@ -35,7 +35,9 @@ from imug_tts.runs.arm import Arm
 
 __all__ = ["Asked", "Plan", "plan_arm"]
 
-_MANY: Final = "\n".join(f"Is thing {number} as it should be?" for number in range(1000))
+_FEW: Final = "1. Is it as it should be? Yes."
+_MANY: Final = "\n".join(f"{number}. Is thing {number} as it should be? No." for number in range(1, 1001))
+"""A checklist, and the answers to all of its questions at once."""
 
 
 class Asked(NamedTuple):
@@ -173,7 +175,7 @@ class _StandIn(Backbone):
             return Candidate(output=Text("yes" if self._accepts else "no"), p_yes=float(self._accepts))
         if request.form == "reward":
             return Candidate(output=Text("reward"), reward=float(self._accepts))
-        text = "Is it as it should be?" if self._accepts else _MANY
+        text = _FEW if self._accepts else _MANY
         output = _answer("image", seed) if request.modality == "image" else Text(text)
         return Candidate(output=output)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from imug_tts.contracts import JudgeError, Sampling, Scope
 from imug_tts.dialogue import Message, Part, Text
+from imug_tts.final_text import final_text
 
 __all__ = ["UnreadableReply", "ask_until_read", "json_object"]
 
@@ -60,10 +61,12 @@ async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callabl
 def json_object(text: str, key: str) -> dict[str, Any]:
     """The one JSON object with `key` in a text that may say other things around it, or fence it.
 
+    Reasoning before the reply may hold drafts of the object, and does not count.
+
     Raises:
         UnreadableReply: there is none, or more than one.
     """
-    found = [value for value in _objects(text) if key in value]
+    found = [value for value in _objects(final_text(text)) if key in value]
     if len(found) == 1:
         return found[0]
     seen = "no JSON object" if not found else f"{len(found)} JSON objects"

@@ -8,14 +8,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Final
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import ConfigurationError, Models, OutOfBudget, Scope, Setting, Strategy
 from imug_tts.dialogue import Modality, Response, Text, Turn
+from imug_tts.final_text import final_text
 from imug_tts.knobs import component, knob
 from imug_tts.strategies._selection import adopt, refused
 
 __all__ = ["MajorityVote", "ballot"]
+
+_LETTERS: Final = re.compile(r"\b[A-G]+\b")
+_ARTICLE: Final = re.compile(
+    r"\bA(?=\s+(?!(?:and|or|is|are|was|because|since|as|but|if|so|for|seems|looks|fits|matches|shows)\b)"
+    r"[a-z]{2,}\b)"
+)
+_CALLED: Final = re.compile(
+    r"\b[Aa]nswers?\b\W*(?:(?:is|are)\b\W*)?(?:[Oo]ptions?\W+)?((?:\b[A-G]+\b(?:\W+and\b)?\W*)+)"
+)
+"""What a reply calls its answer."""
+_OPTION: Final = re.compile(r"\W*([A-G])[.):](?=\s)")
 
 
 @component
@@ -68,7 +81,8 @@ class MajorityVote(Strategy):
         ballots = {i: ballot(s.output.text) for i, s in enumerate(samples) if isinstance(s.output, Text)}
         if not ballots:
             return refused(self.name, samples, note)
-        votes = Counter(ballots.values())
+        # A reply that was cut off while it reasoned votes for nothing, unless there is no other.
+        votes = Counter(vote for vote in ballots.values() if vote) or Counter(ballots.values())
         most = max(votes.values())
         chosen = next(index for index, cast in ballots.items() if votes[cast] == most)
         tied = sum(count == most for count in votes.values()) > 1
@@ -76,9 +90,27 @@ class MajorityVote(Strategy):
 
 
 def ballot(text: str) -> str:
-    """What a reply votes for: its option letters A-G, sorted, or without any its stripped text.
+    """What a reply votes for: its option letters A-G, sorted, or without any its text.
 
-    Letters may stand alone ("A, C") or joined ("CA"): both vote "AC".
+    Letters may stand alone ("A, C") or joined ("CA"): both vote "AC". Reasoning does not vote (see
+    `final_text`). Of a longer reply the letters count that it calls its answer; else those of a last or
+    first line of letters alone, or of the options that its lines begin with ("B. A red circle"); else all,
+    where the article "A" is no letter, and letters are joined in alphabetical order only ("AC", not "BAD").
     """
-    runs: list[str] = re.findall(r"\b[A-G]+\b", text)
-    return "".join(sorted(set("".join(runs)))) or text.strip()
+    said = final_text(text)
+    named = _ARTICLE.sub("a", said)
+    lines, called = [line for line in named.splitlines() if line.strip()], _CALLED.findall(named)
+    alone = [line for line in (*lines[-1:], *lines[:1]) if _is_letters(line)]
+    options = [option[1] for line in lines if (option := _OPTION.match(line))]
+    if called or alone:
+        runs = _LETTERS.findall((called[-1:] or alone)[0])
+    elif options and len(options) == len(lines):
+        runs = options
+    else:
+        runs = [run for run in _LETTERS.findall(named) if list(run) == sorted(set(run))]
+    return "".join(sorted(set("".join(runs)))) or said
+
+
+def _is_letters(line: str) -> bool:
+    words = re.findall(r"[^\W_]+", line)
+    return any(map(_LETTERS.fullmatch, words)) and all(_LETTERS.fullmatch(w) or w == "and" for w in words)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
+    Capabilities,
     ConfigurationError,
     JudgeError,
     OutOfBudget,
@@ -153,6 +155,31 @@ def test_bullets_numbers_headings_and_repeats_are_dropped_and_the_rest_is_capped
     assert asked == ["Is it 3 by 3?", "Is it red?", "4 stars?", "Is it b2?"]
 
 
+def test_headings_fences_and_closing_words_of_a_checklist_are_never_asked() -> None:
+    checklist = "## Checklist\n```\n1. Is it red?\n2. Is it round?\n```\nLet me know if you need more!"
+    verdict = verdict_of(Scripted(checklist=checklist))
+    assert verdict.score == 1
+    assert verdict.detail == "1.000 Is it red?\n1.000 Is it round?"
+
+
+@pytest.mark.parametrize("reply", ["No doubt about it: yes.", "<think>Is it red? Yes", "Yes, and no."])
+def test_a_reply_that_only_looks_like_an_answer_is_never_a_score(reply: str) -> None:
+    verdict = verdict_of(Scripted(checklist="Is it red?", replies=[(reply, None)]))
+    assert (verdict.status, verdict.score, verdict.failed) == ("unparsable", None, ())
+
+
+def test_reasoning_before_an_answer_does_not_count() -> None:
+    backbone = Scripted(checklist="Is it red?", replies=[("<think>Yes?</think>No, it is blue.", None)])
+    verdict = verdict_of(backbone)
+    assert (verdict.score, verdict.failed) == (0, ("Is it red? it is blue.",))
+
+
+def test_p_yes_counts_whatever_the_words_say() -> None:
+    backbone = Scripted(checklist="Is it red?", replies=[("no a1 b2", 0.25)])
+    verdict = verdict_of(backbone)
+    assert (verdict.score, verdict.failed) == (0.25, ("Is it red? a1 b2",))
+
+
 def test_a_text_answer_is_judged_like_an_image() -> None:
     backbone = ToyBackbone()
     verdict = verdict_of(
@@ -185,7 +212,72 @@ def test_a_verifier_that_fails_is_a_judge_error(error: BackboneError, raised: ty
         verdict_of(Failing())
 
 
+WORDS_ONLY = replace(CAPABILITIES, logits=False)
+TOGETHER = BackboneJudge(ask="together")
+
+
+@dataclass
+class Teller(Scripted):
+    """Answers all questions of a checklist with one text, and single ones as `Scripted` does."""
+
+    capabilities: Capabilities = WORDS_ONLY
+    all_at_once: str = "1. Yes\n2. No, it is round.\n3. yes"
+
+    def _write(self, history: tuple[Message, ...], seed: int, noise: str) -> str:
+        asked = history[-1].parts[-1]
+        known = super()._write(history, seed, noise)
+        return known if known == self.checklist else self.all_at_once if "1. Is" in str(asked) else known
+
+
+def test_together_all_questions_about_a_candidate_are_one_call() -> None:
+    backbone = Teller()
+    verdict = verdict_of(backbone, TOGETHER)
+    checklist, check = backbone.asked
+    listed = "1. Is it bright?\n2. Is it square?\n3. Is the star at b2?"
+    said = (Message("assistant", (DRAWN.output or Text(""),)),)
+    question = PROMPTS["check_all"].format(questions=listed)
+    assert checklist.history == turn_of().prompt(PROMPTS["checklist"])
+    assert check.history == (*turn_of().history, *said, Message("user", (Text(question),)))
+    assert (check.sampling.temperature, check.sampling.max_tokens) == (0, 3 * 64)
+    assert verdict.status == "ok"
+    assert verdict.score == pytest.approx(2 / 3)
+    assert verdict.failed == ("Is it square? it is round.",)
+
+
+@pytest.mark.parametrize(
+    ("reply", "alone"),
+    [("1. yes\n3. yes", 1), ("1. yes\n2. yes\n2. no\n3. yes", 1), ("2. yes", 2), ("Looks fine.", 3), ("", 3)],
+)
+def test_together_only_what_was_not_read_is_asked_alone(reply: str, alone: int) -> None:
+    backbone = Teller(all_at_once=reply)
+    verdict = verdict_of(backbone, TOGETHER)
+    assert (verdict.status, verdict.score) == ("ok", 1)
+    assert len([request for request in backbone.asked if request.yes_no]) == alone
+    assert len(backbone.asked) == 2 + alone
+
+
+@pytest.mark.parametrize("max_reasks", [0, 1, 3])
+def test_together_a_question_is_asked_again_so_often_and_then_unparsable(max_reasks: int) -> None:
+    backbone = Teller(all_at_once="1. yes\n2. hm\n3. no", replies=[("hm", None)])
+    verdict = verdict_of(backbone, replace(TOGETHER, max_reasks=max_reasks))
+    assert (verdict.status, verdict.score) == ("unparsable", None)
+    assert verdict.detail == "neither yes nor no to: Is it square?"
+    assert verdict.failed == ("Is the star at b2?",)
+    assert len(backbone.asked) == 2 + max_reasks
+
+
+def test_together_no_checklist_means_no_further_call() -> None:
+    backbone = Teller(checklist="Sorry.")
+    assert verdict_of(backbone, TOGETHER).status == "unparsable"
+    assert len(backbone.asked) == 3
+
+
+def test_another_way_to_ask_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ask is 'all'"):
+        BackboneJudge(ask="all")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("knobs", [{"max_questions": 0}, {"max_reasks": -1}, {"reask_temperature": 0}])
-def test_knobs_out_of_range_are_refused(knobs: dict[str, int]) -> None:
+def test_knobs_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(knobs))} is"):
         BackboneJudge(**knobs)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -63,8 +63,8 @@ def clerk(number: int, body: dict[str, Any]) -> Reply:
     return completion("yes" if "bright" in last else "No, it is square.")
 
 
-def played(server: ChatServer, folder: Path) -> Summary:
-    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1)
+def played(server: ChatServer, folder: Path, ask: Literal["each", "together"] = "each") -> Summary:
+    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1, ask=ask)
     arm = Arm(
         backbone=Painter(),
         strategy=BestOfN(inner=Direct(), judge=judge, n=2),
@@ -86,6 +86,29 @@ def test_a_checklist_is_asked_of_the_endpoint_and_the_scorer_grades(tmp_path: Pa
     assert image_turn["score"] == pytest.approx(0.6)
     assert (summary.scored, summary.missing) == (24, 0)
     assert server.most_at_once <= 8
+
+
+def test_together_a_candidate_costs_one_call_in_which_the_images_are_sent_once(tmp_path: Path) -> None:
+    def reply(number: int, body: dict[str, Any]) -> Reply:
+        return completion("1. yes\n2. No, it is square.") if "1. Is" in asked(body) else clerk(number, body)
+
+    def asked(body: dict[str, Any]) -> str:
+        return str(body["messages"][-1]["content"][-1]["text"])
+
+    with chat_server(reply) as each, chat_server(reply) as together:
+        alone = played(each, tmp_path / "each" / "run")
+        summary = played(together, tmp_path / "together" / "run", ask="together")
+    first, second = (
+        records(tmp_path / name / "run")[0]["response"]["candidates"][0]["verdict"]
+        for name in ("each", "together")
+    )
+    assert first == second
+    assert (alone.scored, summary.scored) == (24, 24)
+    checks, checks_together = (
+        [body for body in server.bodies if "Verify your answer" in asked(body)] for server in (each, together)
+    )
+    assert len(checks) == 2 * len(checks_together) > 0
+    assert json.dumps(checks).count("image_url") == 2 * json.dumps(checks_together).count("image_url") > 0
 
 
 def test_another_start_with_the_same_journal_makes_no_call(tmp_path: Path) -> None:

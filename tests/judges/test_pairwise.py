@@ -124,6 +124,16 @@ def test_a_pair_that_cannot_be_read_does_not_count() -> None:
     assert ranked[0].detail == "0 against 2"
 
 
+def test_what_is_said_against_the_first_is_no_preference_for_it() -> None:
+    replies = iter(
+        [
+            "The first image lacks the star, so the second is better.",
+            "The second image lacks the star, so the first is better.",
+        ]
+    )
+    assert [verdict.score for verdict in verdicts(lambda first, second: next(replies), 2)] == [0, 1]
+
+
 def test_a_candidate_without_a_readable_pair_is_unranked_and_the_choice_says_so() -> None:
     assert [v.status for v in verdicts(lambda first, second: "Hard to say.")] == ["unparsable"] * 3
     response = answer(

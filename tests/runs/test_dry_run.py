@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from imug_tts.runs import Arm, plan_arm
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, run
-from imug_tts.testing.toys import ToyBackbone
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
 
 JUDGE = BackboneJudge()
 STRATEGIES: list[Strategy] = [
@@ -43,6 +44,14 @@ def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
     assert least == most
     assert Counter(least.calls) == Counter(generator=24, planner=24)
     assert least.images == 12
+
+
+def test_all_questions_together_are_planned_as_one_call_a_candidate() -> None:
+    model = ToyBackbone(capabilities=replace(CAPABILITIES, logits=False))
+    strategy = BestOfN(inner=Direct(), judge=replace(JUDGE, ask="together"), n=3)
+    least, most = rehearse(Arm(backbone=model, strategy=strategy, benchmark=ToyBenchmark()))
+    image_turns = 12
+    assert least.calls["verifier"] == most.calls["verifier"] == image_turns * (1 + 3)
 
 
 def test_answers_alone_are_fewer_to_score() -> None:

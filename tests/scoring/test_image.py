@@ -223,3 +223,17 @@ def test_an_object_is_read_back_from_any_words_around_it(
     assert json_object(before + json.dumps(whole) + after, "key") == whole
     with pytest.raises(UnreadableReply, match="2 JSON objects"):
         json_object(json.dumps(whole) + before + json.dumps(whole), "key")
+
+
+@pytest.mark.parametrize(
+    "reasoning", ["<think>{}</think>", "{}</think>", "<reasoning>Draft: {}</reasoning>\n"]
+)
+def test_a_draft_in_the_reasoning_does_not_count(reasoning: str) -> None:
+    draft, whole = {"key": 1, "why": "first thought"}, {"key": 2}
+    reply = f"{reasoning.format(json.dumps(draft))}```json\n{json.dumps(whole)}\n```"
+    assert json_object(reply, "key") == whole
+
+
+def test_a_reply_that_was_cut_off_in_its_reasoning_holds_no_object() -> None:
+    with pytest.raises(UnreadableReply, match="no JSON object"):
+        json_object('<think>Draft: {"key": 1}', "key")

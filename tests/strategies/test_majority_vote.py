@@ -11,6 +11,7 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Message, Response, Text
 from imug_tts.runs import Budget
 from imug_tts.strategies import Direct, MajorityVote
+from imug_tts.strategies.majority_vote import ballot
 from imug_tts.testing.toys import ToyBackbone, answer, turn_of
 
 SAMPLED = Direct(text_temperature=0.7)
@@ -45,6 +46,39 @@ def test_the_most_frequent_letters_win_and_the_earliest_of_equals(
     assert response.chosen == chosen
     assert response.output == Text(replies[chosen])
     assert [c.output for c in response.candidates] == [Text(reply) for reply in replies]
+
+
+@pytest.mark.parametrize(
+    ("reply", "vote"),
+    [
+        ("B", "B"),
+        ("(B)", "B"),
+        ("C and A", "AC"),
+        ("CA", "AC"),
+        ("The answer is C and A.", "AC"),
+        ("**Answer:** B", "B"),
+        ("Option A shows a star, so the answer is option B.", "B"),
+        ("B. A red circle", "B"),
+        ("B) A red circle", "B"),
+        ("A. A star\nC. A circle", "AC"),
+        ("A is wrong, because C has the star.\n\nC", "C"),
+        ("B\n\nA circle is there, and C is wrong.", "B"),
+        ("<think>A or C? It must be A.</think>B", "B"),
+        ("Perhaps C.</think>\n\nAnswer: B", "B"),
+        ("A circle", "A circle"),
+        ("A bad idea is BAD", "A bad idea is BAD"),
+        ("A because of the star", "A"),
+        ("red", "red"),
+        ("<think>A or B", ""),
+    ],
+)
+def test_a_reply_votes_for_the_letters_of_its_answer(reply: str, vote: str) -> None:
+    assert ballot(reply) == vote
+
+
+def test_a_reply_that_was_cut_off_while_it_reasoned_does_not_vote() -> None:
+    assert elect("<think>A", "<think>C", "B").output == Text("B")
+    assert elect("<think>A", "<think>C").chosen == 0
 
 
 def test_a_tied_vote_is_noted() -> None:

@@ -13,6 +13,7 @@ PLACEHOLDERS = {
     "follow_plan": {"plan"},
     "follow_reason": {"plan"},
     "check": {"question"},
+    "check_all": {"questions"},
     "feedback": {"failed"},
     "score_image": {"instruction", "points"},
     "resolve": {"kind"},
