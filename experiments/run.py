@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 
 from experiments.choices import declare_settings, register_components
 from experiments.command import Config, compose, guarded, plain, take_dry_run, wants_help
+from experiments.overrides import for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 
@@ -79,6 +80,7 @@ def _compose() -> tuple[list[Config], bool]:
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = for_every_job(sys.argv[1:])
     collect()
     if single and single[0].sweeper.params:
         choice = single[0].runtime.choices.experiment

@@ -29,6 +29,7 @@ from imug_tts.contracts.model import (
     Sampling,
     Scalar,
     SeedGuarantee,
+    models_by_role,
 )
 from imug_tts.contracts.record import FINAL_OUTCOMES, HISTORIES, OUTCOMES, History, Outcome, Record
 from imug_tts.contracts.strategy import JudgeUse, Models, Scope, Setting, Strategy
@@ -74,4 +75,5 @@ __all__ = [
     "Summary",
     "TimedOut",
     "Tracker",
+    "models_by_role",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from operator import add, attrgetter
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
 from imug_tts.contracts.errors import ConfigurationError
@@ -26,6 +27,7 @@ __all__ = [
     "Sampling",
     "Scalar",
     "SeedGuarantee",
+    "models_by_role",
 ]
 
 Finish = Literal["stop", "length", "refused"]
@@ -226,3 +228,10 @@ class Remote(Backbone):
                 with self.answered(replace(request, seeds=(seed,))) as candidate:
                     candidates.append(candidate)
         return made
+
+
+def models_by_role(
+    backbone: Backbone, others: Mapping[ModelRole, Backbone] = MappingProxyType({})
+) -> dict[ModelRole, Backbone]:
+    """Who plays which role: the backbone under test, unless another model does."""
+    return {**dict.fromkeys(MODEL_ROLES, backbone), **others}

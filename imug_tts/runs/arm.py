@@ -9,20 +9,20 @@ from typing import Any
 from imug_tts.calls.budget import Budget
 from imug_tts.composition import check_composition, judges, models_asked, roles_asked
 from imug_tts.contracts import (
-    MODEL_ROLES,
     Backbone,
     Benchmark,
     ConfigurationError,
     History,
     ModelRole,
     Strategy,
+    models_by_role,
 )
 from imug_tts.dialogue import Question, Sample
 from imug_tts.registry import describe, selection
 from imug_tts.runs.recorded import Recorded
 from imug_tts.runs.transcript import Transcript
 
-__all__ = ["Arm", "check", "models_by_role"]
+__all__ = ["Arm", "check"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +100,6 @@ class Arm:
             }
             for place in judges(self.strategy)
         ]
-
-
-def models_by_role(
-    backbone: Backbone, others: Mapping[ModelRole, Backbone]
-) -> dict[ModelRole, Backbone]:
-    """Who plays which role: the backbone under test, unless another model does."""
-    return {**dict.fromkeys(MODEL_ROLES, backbone), **others}
 
 
 def check(arm: Arm) -> None:

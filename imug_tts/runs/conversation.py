@@ -5,9 +5,8 @@ from __future__ import annotations
 from imug_tts.calls import Brokers, Budget, Journal, TurnScope
 from imug_tts.composition import check_composition
 from imug_tts.concurrency import run_blocking
-from imug_tts.contracts import Backbone, Strategy
+from imug_tts.contracts import Backbone, Strategy, models_by_role
 from imug_tts.dialogue import Message, Modality, Part, Response, Text, Turn
-from imug_tts.runs.arm import models_by_role
 
 __all__ = ["Conversation"]
 
@@ -30,7 +29,7 @@ class Conversation:
         system_prompt: str | None = None,
     ) -> None:
         """Raises ConfigurationError when the strategy cannot work with the backbone."""
-        self._models = models_by_role(backbone, {})
+        self._models = models_by_role(backbone)
         check_composition(strategy, self._models)
         self._strategy = strategy
         self._seed = seed

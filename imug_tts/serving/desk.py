@@ -17,10 +17,10 @@ from imug_tts.contracts import (
     ModelRole,
     OutOfBudget,
     Strategy,
+    models_by_role,
 )
 from imug_tts.dialogue import Response, Turn
 from imug_tts.infer_protocol import shortened, write_response
-from imug_tts.runs.arm import models_by_role
 from imug_tts.serving.reading import Asked
 
 __all__ = ["Desk", "Served"]

@@ -31,10 +31,10 @@ from imug_tts.contracts import (
     Sampling,
     Scope,
     Strategy,
+    models_by_role,
 )
 from imug_tts.dialogue import Image, Message, Modality, Part, Point, Response, Text, Turn, Verdict
 from imug_tts.prompts import load
-from imug_tts.runs.arm import models_by_role
 
 __all__ = ["CAPABILITIES", "TableJudge", "ToyBackbone", "answer", "picture", "turn_of", "within"]
 
