@@ -98,15 +98,19 @@ def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
         check(arm)
     batches: dict[tuple[Path, int | None], _Batch] = {}
     folders: set[Path] = set()
+    twice: list[str] = []
     for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
         settings = assemble.build_settings(assemble.RunSettings, config, assemble.RUN_PARTS)
         run, journal = _place(config, arm, title, settings, is_study)
         if run.folder in folders:
-            warnings.warn(f"{title} stands twice in the sweep; it is run once", stacklevel=1)
+            twice.append(title)
             continue
         folders.add(run.folder)
         batch = _Batch([], journal, settings.in_flight)
         batches.setdefault((journal, settings.in_flight), batch).runs.append(run)
+    if twice:
+        verb = "stands" if len(twice) == 1 else "stand"
+        warnings.warn(f"{', '.join(twice)} {verb} twice in the sweep and will be run once", stacklevel=1)
     return list(batches.values())
 
 
