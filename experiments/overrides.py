@@ -1,4 +1,4 @@
-"""Overrides of a sweep on the command line, so that each job of the sweep checks them and not Hydra before."""
+"""Overrides of a sweep on the command line, checked by each job of the sweep and not by Hydra before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 def for_every_job(arguments: Sequence[str]) -> list[str]:
     """The arguments of a sweep, in which a knob that is set once is a sweep over one value.
 
-    Before it sweeps, Hydra sets such knobs on the choices that the files make, and not on those that are swept:
+    Before it sweeps, Hydra sets such knobs on the choices of the files, and not on those that are swept:
     `-m strategy=best_of_n,best_of_n_cot strategy.n=8` would be refused, because direct has no n.
     """
     parser = OverridesParser.create()
