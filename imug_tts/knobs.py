@@ -195,9 +195,9 @@ def parts(component: object) -> Iterator[tuple[str, object]]:
 def nearest(word: object, choices: Iterable[str]) -> str:
     """Advice on a wrong name: "did you mean x? Choose from: x, y"."""
     listed = list(choices)
+    allowed = ", ".join(listed)
     close = difflib.get_close_matches(str(word), listed, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}Choose from: {', '.join(listed)}"
+    return f"did you mean {close[0]}? Choose from: {allowed}" if close else f"choose from: {allowed}"
 
 
 def _declared(name: str, info: FieldInfo) -> Knob:
