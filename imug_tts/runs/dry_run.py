@@ -173,7 +173,8 @@ class _StandIn(Backbone):
             return Candidate(output=Text("yes" if self._accepts else "no"), p_yes=float(self._accepts))
         if request.form == "reward":
             return Candidate(output=Text("reward"), reward=float(self._accepts))
-        text = "Is it as it should be?" if self._accepts else _MANY
+        # Texts of different seeds differ: what is asked after each of them is another call.
+        text = f"Is it as {seed} says?" if self._accepts else f"{_MANY}\nIs it as {seed} says?"
         output = _answer("image", seed) if request.modality == "image" else Text(text)
         return Candidate(output=output)
 

@@ -10,7 +10,7 @@ from imug_tts.contracts import Strategy
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Arm, Plan, plan_arm
 from imug_tts.runs.dry_run import Asked
-from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
+from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, run
 from imug_tts.testing.toys import ToyBackbone
 
@@ -19,6 +19,7 @@ GRADED = Asked("scorer", "judge")
 STRATEGIES: list[Strategy] = [
     Direct(),
     ChainOfThought(inner=Direct()),
+    MajorityVote(inner=ChainOfThought(inner=Direct())),
     SelfVerification(inner=Direct(), judge=JUDGE),
     BestOfN(inner=SelfVerification(inner=ChainOfThought(inner=Direct()), judge=JUDGE), judge=JUDGE, n=3),
 ]
