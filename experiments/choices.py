@@ -19,8 +19,10 @@ from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, S
 from imug_tts.knobs import Knob, knobs_of
 from imug_tts.registry import GROUPS, component_class, names
 
-__all__ = ["HYDRA_GROUPS", "declare_settings", "register_components"]
+__all__ = ["HIDDEN", "HYDRA_GROUPS", "declare_settings", "register_components"]
 
+HIDDEN: Final = "_"
+"""Begins the names of choices that are not for users."""
 HYDRA_GROUPS: Final[Mapping[type, str]] = {
     Backbone: "backbone",
     Strategy: "strategy",
@@ -56,17 +58,29 @@ def _node(kind: type, name: str) -> Any:
         return OmegaConf.create({"name": name})
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
-    presets: dict[str, Any] = {}
     for knob in knobs_of(cls).values():
         if knob.part is None:
             node |= {knob.name: _value(knob)} if not is_dataclass(knob.default) else {}
         elif knob.part in _FIRST_CHOICE:
-            first = _FIRST_CHOICE[knob.part] if not knob.is_optional else None
+            first = _first_choice(name, knob)
             chosen.append({f"/{HYDRA_GROUPS[knob.part]}@{knob.name}": first})
             node |= {knob.name: None} if first is None else {}
-            presets |= {knob.name: dict(knob.preset)} if knob.preset else {}
-    order = [*chosen, "_self_"] if presets else ["_self_", *chosen]
-    return OmegaConf.create({"defaults": order, **node, **presets})
+    return OmegaConf.create({"defaults": ["_self_", *chosen], **node})
+
+
+def _first_choice(owner: str, knob: Knob) -> str | None:
+    """The choice that a part has before any other is made.
+
+    A preset makes it a choice of its own, so that nothing of the preset is left when another is chosen.
+    """
+    assert knob.part is not None
+    first = None if knob.is_optional else _FIRST_CHOICE[knob.part]
+    if first is None or not knob.preset:
+        return first
+    name = f"{HIDDEN}{owner}_{knob.name}"
+    node = OmegaConf.merge(_node(knob.part, first), knob.preset)
+    ConfigStore.instance().store(group=HYDRA_GROUPS[knob.part], name=name, node=node)
+    return name
 
 
 def _value(knob: Knob) -> Any:

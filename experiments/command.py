@@ -13,7 +13,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.choices import declare_settings, register_components
+from experiments.choices import HIDDEN, declare_settings, register_components
 from experiments.knob_help import help_text
 from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
 from imug_tts.knobs import nearest
@@ -99,7 +99,8 @@ def _teach(error: Exception) -> str:
     """Hydra's complaint in one message, with the nearest right name."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}: there is no {name!r}; {nearest(name, error.options)}"
+        options = [option for option in error.options if not option.startswith(HIDDEN)]
+        return f"{group}: there is no {name!r}; {nearest(name, options)}"
     nested = re.match(r"Could not override '(\w+)@([\w.]+)'", str(error))
     if nested:
         group, place = nested.groups()

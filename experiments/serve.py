@@ -24,15 +24,17 @@ def main() -> int:
 
 
 def _main() -> int:
-    try:
-        from imug_tts.serving import ServiceSettings, serve
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error.name} is missing; run: pip install 'imug_tts[serve]'") from error
-    from imug_tts.composition import label
+    from imug_tts.serving import ServiceSettings
 
     config = compose("serve", __doc__ or "", sys.argv[1:], ServiceSettings)
     if config is None:
         return 0
+    try:
+        from imug_tts.serving.app import serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error.name} is missing; run: pip install 'imug_tts[serve]'") from error
+    from imug_tts.composition import label
+
     service = assemble.build_service(config)
 
     def ready(url: str) -> None:

@@ -216,7 +216,7 @@ def build_trackers(node: object) -> list[Tracker]:
 
 def build_service(config: Node) -> Service:
     """Build what a whole configuration in the form of `conf/serve.yaml` serves. Raises ConfigurationError."""
-    from imug_tts.serving import Served, Service, ServiceSettings  # FastAPI is an extra
+    from imug_tts.serving import Served, Service, ServiceSettings
 
     settings = build_settings(ServiceSettings, config, SERVED_PARTS)
     builder = _Builder(Shared(), Scoring())

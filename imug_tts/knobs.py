@@ -17,7 +17,7 @@ import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, is_dataclass
-from functools import cache, wraps
+from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import (
     Annotated,
@@ -156,7 +156,7 @@ class Knob:
         except ValidationError as error:
             raise ConfigurationError(_complaint(self, value, error)) from None
 
-    @property
+    @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
         hint: Any = Annotated[self.hint, *self.limits] if self.limits else self.hint
         return TypeAdapter(hint)
@@ -195,9 +195,9 @@ def parts(component: object) -> Iterator[tuple[str, object]]:
 def nearest(word: object, choices: Iterable[str]) -> str:
     """Advice on a wrong name: "did you mean x? Choose from: x, y"."""
     listed = list(choices)
+    allowed = ", ".join(listed)
     close = difflib.get_close_matches(str(word), listed, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}Choose from: {', '.join(listed)}"
+    return f"did you mean {close[0]}? Choose from: {allowed}" if close else f"choose from: {allowed}"
 
 
 def _declared(name: str, info: FieldInfo) -> Knob:
@@ -276,7 +276,7 @@ _LIMITS: Final = {
     "finite_number": "a finite number",
     "string_type": "text",
     "path_type": "a path",
-    "dict_type": "a mapping: {name: value}",
+    "dict_type": "a mapping: {{name: value}}",
     "greater_than_equal": "{ge:g} or more",
     "greater_than": "above {gt:g}",
     "less_than_equal": "{le:g} or less",

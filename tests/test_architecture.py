@@ -24,7 +24,11 @@ COMPONENT = LANGUAGE | UTILITIES | {"knobs"}
 """What every component may import: never another component."""
 COMPONENTS = {"backbones", "benchmarks", "judges", "scoring", "strategies", "tracking"}
 ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
-EVERYTHING = ENGINE | COMPONENTS | {"assemble", "calls", "launch", "runs", "serving", "testing", "training", *UTILITIES}
+EVERYTHING = (
+    ENGINE
+    | COMPONENTS
+    | {"assemble", "calls", "launch", "runs", "serving", "testing", "training", *UTILITIES}
+)
 
 # Each part of the package, and what it may import; a part may always import itself. Parts are named below
 # `imug_tts.`; the longest name that fits a module is its row, and a name allows all that is below it.

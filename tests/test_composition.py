@@ -8,7 +8,8 @@ from itertools import product
 
 import pytest
 
-from imug_tts.contracts import Capabilities, ConfigurationError, ModelRole, Strategy
+from imug_tts.composition import check_composition, label
+from imug_tts.contracts import MODEL_ROLES, Backbone, Capabilities, ConfigurationError, ModelRole, Strategy
 from imug_tts.dialogue import Modality
 from imug_tts.judges import BackboneJudge
 from imug_tts.strategies import (
@@ -17,10 +18,8 @@ from imug_tts.strategies import (
     Direct,
     MajorityVote,
     SelfVerification,
-    check_composition,
-    label,
 )
-from imug_tts.testing.toys import CAPABILITIES, TableJudge
+from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 
 JUDGE = BackboneJudge()
 WRAPPERS = ("cot", "self_verify", "best_of_n")
@@ -34,13 +33,8 @@ def wrap(name: str, inner: Strategy) -> Strategy:
     return BestOfN(inner=inner, judge=JUDGE)
 
 
-def roles(**changed: Capabilities) -> Mapping[ModelRole, Capabilities]:
-    named: dict[ModelRole, Capabilities] = {
-        "generator": CAPABILITIES,
-        "planner": CAPABILITIES,
-        "verifier": CAPABILITIES,
-    }
-    return {role: changed.get(role, known) for role, known in named.items()}
+def roles(**changed: Capabilities) -> Mapping[ModelRole, Backbone]:
+    return {role: ToyBackbone(changed.get(role, CAPABILITIES)) for role in MODEL_ROLES}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +130,7 @@ BLIND = replace(CAPABILITIES, reads_images=False)
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(
-    strategy: Strategy, models: Mapping[ModelRole, Capabilities], reason: str
+    strategy: Strategy, models: Mapping[ModelRole, Backbone], reason: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         check_composition(strategy, models)
@@ -155,7 +149,7 @@ def test_what_cannot_work_is_refused_with_the_reason(
     ],
 )
 def test_what_looks_alike_and_works_is_accepted(
-    strategy: Strategy, models: Mapping[ModelRole, Capabilities]
+    strategy: Strategy, models: Mapping[ModelRole, Backbone]
 ) -> None:
     check_composition(strategy, models)
 

@@ -62,7 +62,9 @@ class VerifierJudge(Judge):
             again = Sampling(temperature=self.reask_temperature, max_tokens=max_tokens)
             yield Attempt(scope.child(index), again)
 
-    async def reply(self, attempt: Attempt, history: tuple[Message, ...], *, form: Form = "free") -> Candidate:
+    async def reply(
+        self, attempt: Attempt, history: tuple[Message, ...], *, form: Form = "free"
+    ) -> Candidate:
         """The verifier's reply.
 
         Raises:

@@ -35,9 +35,13 @@ from imug_tts.runs.arm import Arm
 
 __all__ = ["Asked", "Plan", "plan_arm"]
 
-_FEW: Final = "1. Is it as it should be? Yes."
-_MANY: Final = "\n".join(f"{number}. Is thing {number} as it should be? No." for number in range(1, 1001))
-"""A checklist, and the answers to all of its questions at once."""
+_NOBODY: Final = "nobody"
+_FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
+_MANY: Final = "\n".join(
+    [f"1. Is it as {_NOBODY} says? No.", *(f"{n}. Is thing {n} as it should be? No." for n in range(2, 1001))]
+)
+"""A checklist, and the answers to all of its questions at once. A seed takes the place of nobody, because texts of
+different seeds differ: what is asked after each of them is another call."""
 
 
 class Asked(NamedTuple):
@@ -105,7 +109,9 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
     try:
         response = await arm.strategy.respond(turn, scope)
     except JudgeError as error:
-        raise ConfigurationError(f"there is no dry run of this strategy without its scorer: {error}") from error
+        raise ConfigurationError(
+            f"there is no dry run of this strategy without its scorer: {error}"
+        ) from error
     finally:
         await brokers.stop()
     considered = {node.output for node in response.walk() if node.output is not None}
@@ -175,7 +181,7 @@ class _StandIn(Backbone):
             return Candidate(output=Text("yes" if self._accepts else "no"), p_yes=float(self._accepts))
         if request.form == "reward":
             return Candidate(output=Text("reward"), reward=float(self._accepts))
-        text = _FEW if self._accepts else _MANY
+        text = (_FEW if self._accepts else _MANY).replace(_NOBODY, str(seed))
         output = _answer("image", seed) if request.modality == "image" else Text(text)
         return Candidate(output=output)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, Models, Request, Scope, Strategy
+from imug_tts.contracts import (
+    Backbone,
+    BackboneError,
+    Candidate,
+    Capabilities,
+    Models,
+    Request,
+    Scope,
+    Strategy,
+)
 from imug_tts.dialogue import Part, Response, Turn
 
 __all__ = ["AbsentModel", "Recorded"]

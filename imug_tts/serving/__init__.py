@@ -1,7 +1,7 @@
-"""A backbone and a strategy behind the official /infer protocol."""
+"""A backbone and a strategy behind the official /infer protocol; `imug_tts.serving.app` needs FastAPI, an extra."""
 
-from imug_tts.serving.app import Service, ServiceSettings, create_app, serve
 from imug_tts.serving.desk import Desk, Served
 from imug_tts.serving.reading import Limits
+from imug_tts.serving.settings import Service, ServiceSettings
 
-__all__ = ["Desk", "Limits", "Served", "Service", "ServiceSettings", "create_app", "serve"]
+__all__ = ["Desk", "Limits", "Served", "Service", "ServiceSettings"]

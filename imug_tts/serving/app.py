@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,44 +18,16 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from imug_tts.calls import Budget, Journal
+from imug_tts.calls import Journal
 from imug_tts.contracts import ConfigurationError
 from imug_tts.infer_protocol import ProtocolError
-from imug_tts.knobs import Folder, component, knob
 from imug_tts.serving.desk import Desk, Served
 from imug_tts.serving.reading import Limits, read_request
+from imug_tts.serving.settings import Service
 
-__all__ = ["Service", "ServiceSettings", "create_app", "serve"]
+__all__ = ["create_app", "serve"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-@component
-class ServiceSettings:
-    """Where a model is served, and within what limits."""
-
-    host: str = knob(
-        "Address; 0.0.0.0 to be reached from other machines: there is no password.",
-        default="127.0.0.1",
-        runtime=True,
-    )
-    port: int = knob("Port; 0 for any that is free.", default=8000, ge=0, le=65535, runtime=True)
-    seed: int = knob("With the history, decides every answer.", default=0)
-    budget: Budget = knob("Caps per turn.", default_factory=Budget)
-    journal: Folder | None = knob(
-        "A folder that keeps every finished call for the next server; null: kept until the end.",
-        default=None,
-        runtime=True,
-    )
-    limits: Limits = knob("What one request may bring.", default_factory=Limits, runtime=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """What is served, and where."""
-
-    served: Served
-    settings: ServiceSettings
 
 
 class _Door:

@@ -42,8 +42,12 @@ class ChainOfThought(Strategy):
 
     def check(self, setting: Setting) -> None:
         """The planner must write text, and only the outermost of several such layers can keep its plan."""
-        if any(map(self.acts_on, setting.posed)) and "text" not in setting.capabilities("planner").outputs:
-            raise ConfigurationError("cot asks for plans, and the planner does not output text")
+        known = setting.capabilities("planner").outputs
+        if any(map(self.acts_on, setting.posed)) and "text" not in known:
+            raise ConfigurationError(
+                f"cot asks for plans, and the planner outputs {' and '.join(sorted(known))} only; choose one "
+                "that outputs text: backbone@roles.planner=NAME"
+            )
         if self.keep_plan and setting.is_inside(ChainOfThought):
             raise ConfigurationError(
                 "cot inside another cot cannot keep its plan, which only the outermost can; "

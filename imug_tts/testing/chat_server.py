@@ -2,7 +2,7 @@
 
 As a program it prints its address and replies the same to every call, after a fixed delay:
 
-    python tests/chat_server.py DELAY_S REPLY
+    python -m imug_tts.testing.chat_server DELAY_S REPLY
 """
 
 from __future__ import annotations

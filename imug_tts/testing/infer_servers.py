@@ -3,7 +3,7 @@
 Every request gets an answer of its own by its content, always the same one. As a program it serves until
 it is ended, and prints its URL; `GET /stats` tells what it was asked:
 
-    python tests/infer_servers.py [LATENCY_S [IMAGE_MEGABYTES]]
+    python -m imug_tts.testing.infer_servers [LATENCY_S [IMAGE_MEGABYTES]]
 """
 
 from __future__ import annotations

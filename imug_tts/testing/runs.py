@@ -124,13 +124,13 @@ def run(
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run without durations and without the run's name."""
+    """The records of a run without durations and without the names of the run and its arm."""
     lines = (folder / "turns.jsonl").read_text().splitlines()
     return [without_durations(json.loads(line)) for line in lines]
 
 
 def without_durations(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: v for key, v in value.items() if key not in ("seconds", "run")}
+        kept = {key: v for key, v in value.items() if key not in ("seconds", "run", "arm")}
         return {key: without_durations(v) for key, v in kept.items()}
     return [without_durations(v) for v in value] if isinstance(value, list) else value

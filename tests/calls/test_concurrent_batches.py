@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imug_tts.contracts import BackboneError, Candidate, Capabilities, Request
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, Request
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import ToyBenchmark, records, run
 from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
@@ -19,16 +19,16 @@ BEST_OF_4 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=4)
 
 
 @dataclass
-class Remote:
+class Fleet(Backbone):
     """Takes one call at a time on each of several servers, and counts how many it had at once."""
 
     servers: int
-    failing: bool = False
     identity: str = "toy"
-    at_once: int = 0
-    most_at_once: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    model: ToyBackbone = field(default_factory=ToyBackbone)
+    failing: bool = field(default=False, init=False)
+    at_once: int = field(default=0, init=False)
+    most_at_once: int = field(default=0, init=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    model: ToyBackbone = field(default_factory=ToyBackbone, init=False)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -49,19 +49,20 @@ class Remote:
 
 @pytest.mark.parametrize("servers", [1, 3])
 def test_as_many_calls_are_in_flight_as_the_backbone_takes(tmp_path: Path, servers: int) -> None:
-    remote = Remote(servers)
+    remote = Fleet(servers)
     run(tmp_path, BEST_OF_4, remote, benchmark=ToyBenchmark(num_samples=12))
     assert remote.most_at_once == servers
 
 
 def test_records_do_not_depend_on_how_many(tmp_path: Path) -> None:
     run(tmp_path / "one", BEST_OF_4, ToyBackbone())
-    run(tmp_path / "many", BEST_OF_4, Remote(5))
+    run(tmp_path / "many", BEST_OF_4, Fleet(5))
     assert records(tmp_path / "one") == records(tmp_path / "many")
 
 
 def test_calls_that_fail_fail_alone(tmp_path: Path) -> None:
-    remote = Remote(4, failing=True)
+    remote = Fleet(4)
+    remote.failing = True
     summary = run(tmp_path, Direct(), remote, benchmark=ToyBenchmark(num_samples=12))
     assert 0 < summary.failed < summary.planned
     remote.failing = False

@@ -111,12 +111,12 @@ def test_a_journal_without_a_folder_lives_in_memory() -> None:
 def test_large_images_are_left_to_the_files(tmp_path: Path) -> None:
     journal, large, small = Journal(tmp_path), Image.from_bytes(b"x" * 100_000), Image.from_bytes(b"x")
     journal.append([("a", Candidate(output=large)), ("b", Candidate(output=small))])
-    light = journal.unburdened(Candidate(output=large)).output
+    light = journal.with_large_images_on_disk(Candidate(output=large)).output
     assert isinstance(light, Image)
     assert (light, light.read()) == (large, b"x" * 100_000)
     assert light.source == journal.image_path(large.sha256)
     for kept in (Candidate(output=small), Candidate(output=Text("x")), Candidate(output=None)):
-        assert journal.unburdened(kept) is kept
+        assert journal.with_large_images_on_disk(kept) is kept
 
 
 def test_a_full_disk_is_said_and_loses_nothing_that_was_appended(tmp_path: Path) -> None:

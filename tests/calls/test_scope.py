@@ -36,7 +36,8 @@ def test_seeds_differ_by_run_sample_and_turn_and_fit_63_bits() -> None:
 
 @pytest.mark.parametrize("caps", [{"images": 0}, {"texts": -1}])
 def test_a_budget_without_room_for_one_call_is_refused(caps: dict[str, int]) -> None:
-    with pytest.raises(ConfigurationError, match="needs at least 1"):
+    [(name, value)] = caps.items()
+    with pytest.raises(ConfigurationError, match=f"{name} is {value}; it must be 1 or more"):
         Budget(**caps)
 
 
@@ -50,8 +51,8 @@ def test_the_same_call_is_charged_once_and_a_shared_prompt_is_prefilled_once() -
         ("call-c", "other prompt", "verifier"),
     ]
     for call_id, prompt_id, role in charges:
-        fresh = call_id == "call-b"
-        ledger.charge(Answer(call_id, Candidate(output=None, cost=cost), fresh), prompt_id, role)
+        is_new = call_id == "call-b"
+        ledger.charge(Answer(call_id, Candidate(output=None, cost=cost), is_new), prompt_id, role)
     costs = ledger.costs()
     assert costs["generator"] == Cost(calls=2, prompt_tokens=100, cached_tokens=100, new_tokens=32, images=2)
     assert costs["judge"] == cost

@@ -19,14 +19,14 @@ from imug_tts.contracts import (
     Scope,
     TimedOut,
 )
-from imug_tts.dialogue import Image, Message, Response, Text, Turn, Verdict
+from imug_tts.dialogue import Message, Response, Text, Turn, Verdict
 from imug_tts.judges import BackboneJudge
 from imug_tts.prompts import load
 from imug_tts.runs import Budget
-from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, turn_of, within
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, picture, turn_of, within
 
 PROMPTS = load("default")
-DRAWN = Response(strategy="direct", output=Image.from_bytes(b"a circle"))
+DRAWN = Response(strategy="direct", output=picture("a circle"))
 
 
 def verdict_of(
@@ -77,7 +77,7 @@ def test_the_checklist_is_asked_greedily_on_the_history_and_each_question_about_
     assert {check.history for check in checks} == {
         (*turn.history, said, Message("user", (Text(text),))) for text in texts
     }
-    assert all(check.yes_no and check.sampling.temperature == 0 for check in checks)
+    assert all(check.form == "yes_no" and check.sampling.temperature == 0 for check in checks)
     assert (verdict.status, verdict.judge) == ("ok", "backbone")
 
 
@@ -85,7 +85,7 @@ def test_the_score_is_the_mean_p_yes_and_failed_points_carry_the_explanation() -
     backbone = Scripted(checklist="Is it red?", replies=[("No: it is blue.", 0.25)])
     verdict = verdict_of(backbone)
     assert verdict.score == 0.25
-    assert verdict.failed == ("Is it red? it is blue.",)
+    assert [point.feedback for point in verdict.failed()] == ["Is it red? it is blue."]
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_one_unread_question_leaves_the_candidate_unranked_but_keeps_what_failed
         verdict_of(
             ToyBackbone(capabilities=able, mumble_rate=0.5),
             BackboneJudge(max_reasks=0),
-            response=replace(DRAWN, output=Image.from_bytes(bytes([i]))),
+            response=replace(DRAWN, output=picture(str(i))),
         )
         for i in range(20)
     ]
     unparsable = [v for v in verdicts if v.status == "unparsable"]
     assert 0 < len(unparsable) < 20
     assert all(v.score is None for v in unparsable)
-    assert any(v.failed for v in unparsable)
+    assert any(v.failed() for v in unparsable)
 
 
 @pytest.mark.parametrize("checklist", ["", "\n \n", "Checklist:", "- \n1."])
@@ -186,7 +186,9 @@ def test_a_text_answer_is_judged_like_an_image() -> None:
         backbone, turn=turn_of("text"), response=Response(strategy="direct", output=Text("B"))
     )
     assert verdict.status == "ok"
-    assert all(r.history[-2] == Message("assistant", (Text("B"),)) for r in backbone.asked if r.yes_no)
+    assert all(
+        r.history[-2] == Message("assistant", (Text("B"),)) for r in backbone.asked if r.form == "yes_no"
+    )
 
 
 def test_the_words_of_the_pocket_model_work_alike() -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from imug_tts.contracts import JudgeError, Scope, Score
-from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn, Verdict
+from imug_tts.contracts import Benchmark, JudgeError, Scope, Score
+from imug_tts.dialogue import Message, Part, Question, Response, Sample, Text, Turn, Verdict
 from imug_tts.judges import ExactJudge
-from imug_tts.testing.toys import turn_of, within
+from imug_tts.testing.toys import picture, turn_of, within
 
 SAMPLE = Sample(
     sample_id="0",
@@ -19,14 +19,14 @@ SAMPLE = Sample(
     task="toy",
     questions=(Question(1, "image", (Text("draw a star"),)), Question(2, "image", (Text("add a circle"),))),
 )
-DRAWN = Response(strategy="direct", output=Image.from_bytes(b"a circle"))
+DRAWN = Response(strategy="direct", output=picture("a circle"))
 
 
 @dataclass
-class ToyBenchmark:
+class ToyBenchmark(Benchmark):
     identity: str = "toy@1"
-    scored: list[tuple[Part | None, ...]] = field(default_factory=list)
     score_value: Score = field(default_factory=lambda: Score(value=0.75))
+    scored: list[tuple[Part | None, ...]] = field(default_factory=list, init=False)
 
     def samples(self) -> Sequence[Sample]:
         return [SAMPLE]
@@ -50,7 +50,7 @@ def test_the_score_is_the_benchmarks_on_all_answers_so_far() -> None:
     benchmark = ToyBenchmark()
     verdict = verdict_of(benchmark, turn_of())
     assert verdict == Verdict(status="ok", judge="exact", score=0.75)
-    assert benchmark.scored == [(Image.from_bytes(b"star"), DRAWN.output)]
+    assert benchmark.scored == [(picture("star"), DRAWN.output)]
 
 
 def test_plans_and_drafts_in_the_history_are_no_answers() -> None:
@@ -58,14 +58,15 @@ def test_plans_and_drafts_in_the_history_are_no_answers() -> None:
     turn = turn_of()
     user, said, request = turn.history
     kept = Message("assistant", (Text("a plan"), *said.parts))
-    draft = (Message("assistant", (Image.from_bytes(b"draft"),)), Message("user", (Text("again"),)))
+    draft = (Message("assistant", (picture("draft"),)), Message("user", (Text("again"),)))
     verdict_of(benchmark, replace(turn, history=(user, kept, request, *draft)))
-    assert benchmark.scored == [(Image.from_bytes(b"star"), DRAWN.output)]
+    assert benchmark.scored == [(picture("star"), DRAWN.output)]
 
 
 def test_points_below_5_are_the_failed_ones() -> None:
     score = Score(value=0.7, detail={"points": [5, 2], "point_texts": ["a star", "a circle"]})
-    assert verdict_of(ToyBenchmark(score_value=score), turn_of()).failed == ("a circle",)
+    verdict = verdict_of(ToyBenchmark(score_value=score), turn_of())
+    assert [point.text for point in verdict.failed()] == ["a circle"]
 
 
 def test_it_is_an_oracle() -> None:

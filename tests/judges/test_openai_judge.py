@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from imug_tts.assemble import build_scorer
+from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.composition import label
 from imug_tts.contracts import Candidate, ConfigurationError, Request, Scope, Score, Summary
 from imug_tts.dialogue import Image, Part, Sample
@@ -69,10 +70,10 @@ def played(server: ChatServer, folder: Path, ask: Literal["each", "together"] = 
         backbone=Painter(),
         strategy=BestOfN(inner=Direct(), judge=judge, n=2),
         benchmark=GradedBenchmark(),
-        roles={"verifier": judge.verifier, "scorer": judge.verifier},
+        roles={"scorer": judge.asked_model},
     )
-    run = Run(arm=arm, folder=folder, identity={"seed": 0}, config={})
-    [summary] = execute([run], journal=folder.parent / "journal", tracker=Listener())
+    run = Run(arm=arm, folder=folder, config={})
+    [summary] = execute([run], journal=folder.parent / "journal", trackers=[Listener()])
     return summary
 
 
@@ -111,7 +112,7 @@ def test_together_a_candidate_costs_one_call_in_which_the_images_are_sent_once(t
     assert json.dumps(checks).count("image_url") == 2 * json.dumps(checks_together).count("image_url") > 0
 
 
-def test_another_start_with_the_same_journal_makes_no_call(tmp_path: Path) -> None:
+def test_another_invocation_with_the_same_journal_makes_no_call(tmp_path: Path) -> None:
     with chat_server(clerk) as server:
         played(server, tmp_path / "run")
         paid = len(server.bodies)
@@ -120,7 +121,7 @@ def test_another_start_with_the_same_journal_makes_no_call(tmp_path: Path) -> No
     assert records(tmp_path / "again") == records(tmp_path / "run")
 
 
-def test_what_an_outage_left_is_asked_at_the_next_start_and_nothing_else(tmp_path: Path) -> None:
+def test_what_an_outage_left_is_asked_by_the_next_invocation_and_nothing_else(tmp_path: Path) -> None:
     def shaky(number: int, body: dict[str, Any]) -> Reply:
         return Reply(status=503) if number % 7 == 6 else clerk(number, body)
 
@@ -137,10 +138,11 @@ def test_what_an_outage_left_is_asked_at_the_next_start_and_nothing_else(tmp_pat
 
 def test_the_verifier_is_the_endpoint_and_the_scorer_may_be_another() -> None:
     judge = OpenAIJudge(base_url="https://example.org/v1", model="gpt", concurrency=3)
-    assert (judge.verifier.base_url, judge.verifier.model) == ("https://example.org/v1", "gpt")
-    assert judge.verifier.concurrency == 3
+    model = judge.models["verifier"]
+    assert isinstance(model, OpenAIChat)
+    assert (model.base_url, model.model, model.concurrency) == ("https://example.org/v1", "gpt", 3)
     scorer = build_scorer({"name": "openai", "model": "gpt", "base_url": "https://example.org/v1"})
-    assert scorer == OpenAIJudge(base_url="https://example.org/v1", model="gpt").verifier
+    assert scorer == OpenAIJudge(base_url="https://example.org/v1", model="gpt").models["verifier"]
 
 
 def test_where_a_model_is_served_is_no_part_of_an_arms_name() -> None:

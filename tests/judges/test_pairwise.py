@@ -25,7 +25,7 @@ from imug_tts.judges import BackboneJudge, PairwiseJudge
 from imug_tts.prompts import load
 from imug_tts.runs import Budget
 from imug_tts.strategies import BestOfN, Direct, SelfVerification
-from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, answer, turn_of, within
+from imug_tts.testing.toys import ToyBackbone, answer, turn_of, within
 
 Choice = Callable[[Part, Part], str]
 COMPARE = load("default")["compare"]
@@ -194,12 +194,12 @@ def test_a_verifier_that_fails_is_a_judge_error(error: BackboneError, raised: ty
 
 
 def test_it_cannot_check_one_answer_and_says_what_can() -> None:
-    capabilities = dict.fromkeys(MODEL_ROLES, CAPABILITIES)
+    models = dict.fromkeys(MODEL_ROLES, ToyBackbone())
     alone = SelfVerification(inner=Direct(), judge=PairwiseJudge())
     with pytest.raises(ConfigurationError, match="judge=backbone"):
-        check_composition(alone, capabilities)
+        check_composition(alone, models)
     mixed = BestOfN(inner=SelfVerification(inner=Direct(), judge=BackboneJudge()), judge=PairwiseJudge())
-    check_composition(mixed, capabilities)
+    check_composition(mixed, models)
 
 
 @pytest.mark.parametrize("knobs", [{"compare_tokens": 0}, {"max_reasks": -1}, {"reask_temperature": 0}])

@@ -1,24 +1,26 @@
-"""A rehearsal says what a run asks for: never less than the least, never more than the most."""
+"""A dry run says what a run asks for: never less than the least, never more than the most."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imug_tts.contracts import Strategy
-from imug_tts.runs import Arm, plan_arm
 from imug_tts.judges import BackboneJudge
-from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
+from imug_tts.runs import Arm, Plan, plan_arm
+from imug_tts.runs.dry_run import Asked
+from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, run
 from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
 
 JUDGE = BackboneJudge()
+GRADED = Asked("scorer", "judge")
 STRATEGIES: list[Strategy] = [
     Direct(),
     ChainOfThought(inner=Direct()),
+    MajorityVote(inner=ChainOfThought(inner=Direct())),
     SelfVerification(inner=Direct(), judge=JUDGE),
     BestOfN(inner=SelfVerification(inner=ChainOfThought(inner=Direct()), judge=JUDGE), judge=JUDGE, n=3),
 ]
@@ -34,15 +36,15 @@ def test_a_run_asks_within_the_plan(tmp_path: Path, strategy: Strategy) -> None:
     run(tmp_path, strategy, model, benchmark=benchmark, scorer=scorer)
     assert least.images <= model.calls("image") <= most.images
     asked = model.calls("image") + model.calls("text")
-    assert _of_the_model(least.calls) <= asked <= _of_the_model(most.calls)
-    assert least.calls["scorer"] <= scorer.calls("text") <= most.calls["scorer"]
+    assert _of_the_model(least) <= asked <= _of_the_model(most)
+    assert least.calls[GRADED] <= scorer.calls("text") <= most.calls[GRADED]
 
 
 def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
     strategy = ChainOfThought(inner=Direct())
     least, most = plan_arm(Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()))
     assert least == most
-    assert Counter(least.calls) == Counter(generator=24, planner=24)
+    assert least.calls == {Asked("generator", "toy"): 24, Asked("planner", "toy"): 24}
     assert least.images == 12
 
 
@@ -61,14 +63,13 @@ def test_answers_alone_are_fewer_to_score() -> None:
             backbone=ToyBackbone(),
             strategy=strategy,
             benchmark=ToyBenchmark(judged=True),
-            roles={"scorer": ToyBackbone()},
+            roles={"scorer": ToyBackbone(identity="judge")},
             score_candidates=score_candidates,
         )
         for score_candidates in (True, False)
     ]
-    assert [plan_arm(arm)[0].calls["scorer"] for arm in arms] == [48, 12]
+    assert [plan_arm(arm)[0].calls[GRADED] for arm in arms] == [48, 12]
 
 
-def _of_the_model(calls: object) -> int:
-    assert isinstance(calls, Counter)
-    return sum(count for role, count in calls.items() if role != "scorer")
+def _of_the_model(plan: Plan) -> int:
+    return sum(count for asked, count in plan.calls.items() if asked.model == "toy")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy, TimedOut
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    Request,
+    StorageError,
+    Strategy,
+    TimedOut,
+)
 from imug_tts.dialogue import Text
-from imug_tts.contracts import StorageError
-from imug_tts.runs import Arm, Budget, Conversation, Run, execute
 from imug_tts.files import exclusive
 from imug_tts.judges import BackboneJudge
+from imug_tts.runs import Arm, Budget, Conversation, Run, execute
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
 from imug_tts.testing.runs import GOLD_IMAGE, Listener, ToyBenchmark, records, run
 from imug_tts.testing.toys import ToyBackbone
@@ -32,8 +39,8 @@ NESTED = BestOfN(
 class Failing(ToyBackbone):
     """Fails on every request whose last words contain `poison`."""
 
-    poison: str = ""
-    error: type[BackboneError] = BackboneError
+    poison: str = field(default="", init=False)
+    error: type[BackboneError] = field(default=BackboneError, init=False)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         for request in requests:
@@ -143,12 +150,11 @@ def test_runs_of_a_study_fill_batches_together_and_share_calls(tmp_path: Path) -
         Run(
             arm=Arm(backbone=backbone, strategy=strategy, benchmark=ToyBenchmark(num_samples=2)),
             folder=tmp_path / name,
-            identity={"name": name},
             config={},
         )
         for name, strategy in strategies.items()
     ]
-    summaries = execute(runs, journal=tmp_path / "journal", tracker=tracker)
+    summaries = execute(runs, journal=tmp_path / "journal", trackers=[tracker])
     assert [summary.scored for summary in summaries] == [8, 8]
     assert tracker.finished == ["direct", "nested"]
     assert tracker.planned == len(tracker.turns) == 16
@@ -192,7 +198,9 @@ def test_calls_of_one_history_are_one_request_and_batches_are_full(tmp_path: Pat
 def test_a_failed_turn_ends_its_dialogue_alone_and_is_tried_again(
     tmp_path: Path, error: type[BackboneError], outcome: str
 ) -> None:
-    summary = run(tmp_path, Direct(), Failing(poison="turn 2 of 3", error=error))
+    model = Failing()
+    model.poison, model.error = "turn 2 of 3", error
+    summary = run(tmp_path, Direct(), model)
     assert (summary.planned, summary.scored, summary.failed) == (24, 21, 1)
     failed = [r for r in records(tmp_path) if r["outcome"] != "scored"]
     assert [(r["sample_id"], r["turn"], r["outcome"]) for r in failed] == [("3", 2, outcome)]
@@ -242,7 +250,18 @@ def test_the_configuration_is_kept_beside_the_records(tmp_path: Path) -> None:
     run(tmp_path, Direct())
     assert (tmp_path / "config.yaml").read_text() == "seed: 0\n"
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert manifest["identity"] == {"seed": 0, "history": "own"}
+    assert manifest["identity"] == {
+        "backbone": {"name": "imug_tts.testing.toys:ToyBackbone"},
+        "strategy": {"name": "direct"},
+        "roles": {},
+        "benchmark": {"name": "imug_tts.testing.runs:ToyBenchmark"},
+        "budget": {},
+        "score_candidates": True,
+        "selection": {},
+        "history": "own",
+        "history_from": None,
+        "seed": 0,
+    }
     assert manifest["planned"][0]["modalities"] == ["image", "text", "image", "text"]
 
 

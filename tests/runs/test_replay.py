@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imug_tts.contracts import MODEL_ROLES, ConfigurationError, Strategy
 from imug_tts.composition import check_composition
+from imug_tts.contracts import MODEL_ROLES, ConfigurationError, Strategy
 from imug_tts.runs import Budget
 from imug_tts.testing.runs import ToyBenchmark, records, run
 from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
@@ -29,7 +29,7 @@ budgets = st.builds(Budget, images=st.none() | st.integers(1, 6), texts=st.none(
 
 def works(strategy: Strategy) -> bool:
     try:
-        check_composition(strategy, dict.fromkeys(MODEL_ROLES, CAPABILITIES))
+        check_composition(strategy, dict.fromkeys(MODEL_ROLES, MODEL))
     except ConfigurationError:
         return False
     return True
@@ -46,7 +46,7 @@ def working_nestings(draw: st.DrawFn) -> Strategy:
 
 
 def cut(folder: Path, share: float) -> None:
-    """Lose the records, and the journal behind a byte."""
+    """Lose the records, and the journal after a byte."""
     (folder / "turns.jsonl").unlink()
     for segment in (folder / "journal" / "calls").iterdir():
         data = segment.read_bytes()
@@ -80,7 +80,7 @@ def test_alone_batched_and_after_a_kill_the_records_are_equal(
     folder = tmp_path_factory.mktemp("replay")
 
     def play(name: str, in_flight: int, max_batch: int) -> None:
-        model = replace(MODEL, capabilities=replace(CAPABILITIES, max_batch=max_batch), asked=[])
+        model = replace(MODEL, capabilities=replace(CAPABILITIES, max_batch=max_batch))
         run(
             folder / name,
             strategy,

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from imug_tts.contracts import BackboneError, Candidate, Capabilities, Request
+from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, Request
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import ToyBenchmark, records, run
 from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 
 JUDGED = ToyBenchmark(judged=True)
+ONE_AT_A_TIME = replace(CAPABILITIES, max_batch=1)
 BEST_OF_3 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=3)
 
 
 @dataclass
-class FlakyScorer:
+class FlakyScorer(Backbone):
     """Fails on every other image, for as long as it is down."""
 
-    down: bool = True
     identity: str = "flaky"
-    capabilities: Capabilities = field(default_factory=lambda: replace(CAPABILITIES, max_batch=1))
-    model: ToyBackbone = field(default_factory=ToyBackbone)
+    capabilities: Capabilities = ONE_AT_A_TIME
+    down: bool = field(default=True, init=False)
+    model: ToyBackbone = field(default_factory=ToyBackbone, init=False)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         if self.down and int(requests[0].history[0].digest, 16) % 2:

@@ -36,7 +36,7 @@ def test_turns_that_fail_for_ever_show_and_are_tried_again(tmp_path: Path, fault
         command = run_command(tmp_path / "run", urls, "benchmark.num_samples=24", "in_flight=24")
         failing = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert failing.returncode == 1
-        assert "start the same command again" in failing.stderr
+        assert "run the same command again" in failing.stderr
         for server in servers:
             server.answer = by_content()
         paid = sum(server.calls.total() for server in servers)

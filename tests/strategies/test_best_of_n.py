@@ -130,7 +130,7 @@ def test_a_failing_judge_ends_the_turn_after_all_candidates_are_done() -> None:
 
 
 def test_no_judge_or_no_candidates_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="judge=none"):
+    with pytest.raises(ConfigurationError, match="judge is None; it must be a Judge"):
         BestOfN(inner=Direct(), judge=cast("Any", None))
     with pytest.raises(ConfigurationError, match="n is 0"):
         BestOfN(inner=Direct(), judge=BackboneJudge(), n=0)

@@ -1,4 +1,4 @@
-"""Direct asks once; Chain-of-Thought plans first and answers behind its plan."""
+"""Direct asks once; Chain-of-Thought plans first and answers after its plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imug_tts.contracts import ConfigurationError, OutOfBudget, Scope
+from imug_tts.contracts import ConfigurationError, OutOfBudget, Scope, Strategy
 from imug_tts.dialogue import Image, Response, Text, Turn
 from imug_tts.prompts import load
 from imug_tts.runs import Budget
@@ -39,7 +39,7 @@ def test_direct_draws_text_greedily_by_default() -> None:
 
 
 @pytest.mark.parametrize(("modality", "ask", "follow"), [("image", 0, 1), ("text", 2, 3)])
-def test_the_answer_stands_behind_the_plan(modality: str, ask: int, follow: int) -> None:
+def test_the_answer_is_asked_for_after_the_plan(modality: str, ask: int, follow: int) -> None:
     names = ("plan", "follow_plan", "reason", "follow_reason")
     turn = turn_of("image" if modality == "image" else "text")
     backbone = ToyBackbone(reply=lambda history, seed: " the plan \n")
@@ -107,7 +107,7 @@ def test_nothing_left_for_the_answer_is_out_of_budget() -> None:
     cot = ChainOfThought(inner=BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=2))
     assert answer(cot, budget=Budget(images=1)).output is not None
 
-    class Drained:
+    class Drained(Strategy):
         name = "drained"
 
         async def respond(self, turn: Turn, scope: Scope) -> Response:

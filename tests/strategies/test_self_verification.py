@@ -18,15 +18,19 @@ FEEDBACK = load("default")["feedback"].format(failed="- the star is missing")
 
 
 def rounds(n: int) -> list[Part]:
-    """What rounds 0 to n - 1 draw from fresh seeds."""
+    """What rounds 0 to n - 1 draw from seeds of their own."""
     response = answer(SelfVerification(inner=Direct(), judge=TableJudge(scores={}), max_rounds=n))
     outputs = [candidate.output for candidate in response.candidates]
     assert len(set(outputs)) == n
     return [output for output in outputs if output is not None]
 
 
-def judge_of(*scores: float | None) -> TableJudge:
-    return TableJudge(scores=dict(zip(rounds(len(scores)), scores, strict=True)))
+def judge_of(*scores: float | None, points: tuple[str, ...] = ()) -> TableJudge:
+    """Scores the rounds; with points, each of them fails unless the score is 1."""
+    return TableJudge(scores=dict(zip(rounds(len(scores)), scores, strict=True)), points=points)
+
+
+STAR_MISSING = judge_of(0.1, 0.2, points=("the star is missing",))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_round_0_is_what_direct_draws() -> None:
 
 def test_feedback_names_the_failed_points_to_the_next_round_alone() -> None:
     backbone = ToyBackbone()
-    verify = SelfVerification(inner=Direct(), judge=judge_of(0.1, 0.2), refine="feedback", max_rounds=2)
+    verify = SelfVerification(inner=Direct(), judge=STAR_MISSING, refine="feedback", max_rounds=2)
     response = answer(verify, backbone=backbone)
     first, second = backbone.asked
     assert first.history == turn_of().history
@@ -68,7 +72,7 @@ def test_feedback_names_the_failed_points_to_the_next_round_alone() -> None:
 
 def test_edit_shows_the_model_its_draft() -> None:
     backbone = ToyBackbone()
-    verify = SelfVerification(inner=Direct(), judge=judge_of(0.1, 0.2), refine="edit", max_rounds=2)
+    verify = SelfVerification(inner=Direct(), judge=STAR_MISSING, refine="edit", max_rounds=2)
     answer(verify, backbone=backbone)
     draft = Message("assistant", (rounds(1)[0],))
     assert backbone.asked[1].history == (*turn_of().history, draft, Message("user", (Text(FEEDBACK),)))
@@ -84,8 +88,8 @@ def test_the_judge_never_sees_drafts_or_feedback() -> None:
     assert all(history[:3] == turn_of().history and len(history) == 5 for history in checks)
 
 
-def test_without_failed_points_the_next_round_is_a_fresh_draw() -> None:
-    silent = TableJudge(scores=judge_of(0.1, 0.2, 0.3).scores, failed=())
+def test_without_failed_points_the_next_round_is_a_draw_from_another_seed() -> None:
+    silent = judge_of(0.1, 0.2, 0.3)
     response = answer(SelfVerification(inner=Direct(), judge=silent, refine="feedback"))
     assert [c.output for c in response.candidates] == rounds(3)
 
@@ -141,8 +145,8 @@ def test_text_turns_pass_by_unless_it_applies_to_them() -> None:
     [
         ({"max_rounds": 0}, "max_rounds is 0"),
         ({"threshold": 1.5}, "threshold is 1.5"),
-        ({"refine": "again"}, "fresh, feedback or edit"),
-        ({"judge": None}, "judge=none"),
+        ({"refine": "again"}, "refine is .again.; choose from: fresh, feedback, edit"),
+        ({"judge": None}, "judge is None; it must be a Judge"),
     ],
 )
 def test_knobs_out_of_range_are_refused(knobs: dict[str, Any], message: str) -> None:
