@@ -1,7 +1,7 @@
 """What a run would ask of its models, estimated by playing its turns with a stand-in for every model.
 
-What a strategy asks depends on the replies: it stops when its verifier accepts. So each kind of turn is played
-twice, with a verifier that accepts at once and with one that never does, and the plan is a range.
+What a strategy asks depends on the replies: it stops when its verifier accepts. So each kind of turn is
+played twice, with a verifier that accepts at once and with one that never does, and the plan is a range.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
 _MANY: Final = "\n".join(
     [f"1. Is it as {_NOBODY} says? No.", *(f"{n}. Is thing {n} as it should be? No." for n in range(2, 1001))]
 )
-"""A checklist, and the answers to all of its questions at once. A seed takes the place of nobody, because texts of
-different seeds differ: what is asked after each of them is another call."""
+"""A checklist, and the answers to all of its questions at once. A seed takes the place of "nobody", because
+texts of different seeds differ: what is asked after each of them is another call."""
 
 
 class Asked(NamedTuple):

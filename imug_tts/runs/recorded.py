@@ -1,4 +1,4 @@
-"""Replays recorded answers: `Recorded` is a strategy that returns them, `AbsentModel` a backbone that cannot answer."""
+"""Recorded answers: `Recorded` is a strategy that returns them, `AbsentModel` a backbone that cannot answer."""
 
 from __future__ import annotations
 

@@ -172,8 +172,8 @@ class RunStore:
             ) from None
         if there["models"] is None:
             raise ConfigurationError(
-                f"{self.folder} holds a run of version 0.1, which can be analysed, scored and exported, and not "
-                "be continued; choose another output=DIR (calls in the same journal are not made again)"
+                f"{self.folder} holds a run of version 0.1, which can be analysed, scored and exported, and "
+                "not continued; choose another output=DIR (calls in the same journal are not made again)"
             )
         here = {key: self._manifest[key] for key in _OWNER}
         if there != here:

@@ -1,4 +1,4 @@
-"""A backbone and a strategy behind the official /infer protocol; `imug_tts.serving.app` needs FastAPI, an extra."""
+"""Serves a backbone and a strategy over the official /infer protocol; `app` needs FastAPI, an extra."""
 
 from imug_tts.serving.desk import Desk, Served
 from imug_tts.serving.reading import Limits

@@ -51,9 +51,10 @@ def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
 def test_all_questions_together_are_planned_as_one_call_a_candidate() -> None:
     model = ToyBackbone(capabilities=replace(CAPABILITIES, logits=False))
     strategy = BestOfN(inner=Direct(), judge=replace(JUDGE, ask="together"), n=3)
-    least, most = rehearse(Arm(backbone=model, strategy=strategy, benchmark=ToyBenchmark()))
+    least, most = plan_arm(Arm(backbone=model, strategy=strategy, benchmark=ToyBenchmark()))
     image_turns = 12
-    assert least.calls["verifier"] == most.calls["verifier"] == image_turns * (1 + 3)
+    verifier = Asked("verifier", "toy")
+    assert least.calls[verifier] == most.calls[verifier] == image_turns * (1 + 3)
 
 
 def test_answers_alone_are_fewer_to_score() -> None:
