@@ -8,6 +8,7 @@ A configuration can construct nothing else.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
@@ -24,6 +25,7 @@ __all__ = [
     "component_class",
     "describe",
     "entry",
+    "model_identity",
     "name_of",
     "names",
     "selection",
@@ -39,6 +41,8 @@ GROUPS: Final[Mapping[type, str]] = {
 }
 """The group of entry points of each kind of component."""
 
+_MEMBERS: Final = frozenset(["identity", "capabilities"])
+"""Members of a backbone that a plain dataclass may have as fields; the first is stated, neither is a knob."""
 _NOT_INSTALLED: Final = "imug_tts is not installed; run: pip install -e . -c constraints.txt"
 
 
@@ -123,29 +127,50 @@ def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
     benchmark that a part is handed by its run is left out too. Knobs that pick dialogues are left out
     without `selects`.
     """
-    known = knobs_of(type(component))
-    changed = {name: value for name, value in _changed(component) if selects or not known[name].selects}
+    changed = {k.name: _plain(value) for k, value in _changed(component) if selects or not k.selects}
     named = {"name": name_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
     return {**named, **changed}
 
 
+def model_identity(backbone: Backbone) -> str:
+    """The identity of a model, as calls, records and manifests state it.
+
+    It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
+    default and is not declared `named=True`. So a knob that the author of a backbone forgets in `identity`
+    never lets two different models share the calls of a journal.
+    """
+    unsaid = {
+        knob.name: _stated(value)
+        for knob, value in _changed(backbone)
+        if not (knob.named or knob.name in _MEMBERS)
+    }
+    return f"{backbone.identity} {json.dumps(unsaid, sort_keys=True)}" if unsaid else backbone.identity
+
+
 def selection(component: object) -> dict[str, Any]:
     """The knobs that pick dialogues, as far as they are not at their defaults."""
-    known = knobs_of(type(component))
-    return {name: value for name, value in _changed(component) if known[name].selects}
+    return {knob.name: _plain(value) for knob, value in _changed(component) if knob.selects}
 
 
-def _changed(component: object) -> Iterator[tuple[str, Any]]:
+def _changed(component: object) -> Iterator[tuple[Knob, object]]:
+    """The knobs and parts that change what comes out and are not at their defaults, with their values."""
     for knob in knobs_of(type(component)).values():
         value = getattr(component, knob.name)
         if not (knob.runtime or knob.part is Benchmark or _is_default(knob, value)):
-            yield knob.name, _plain(value)
+            yield knob, value
 
 
 def _is_default(knob: Knob, value: object) -> bool:
     if knob.part is not None:
         return value is None or value == ()
     return bool(knob.default is not dataclasses.MISSING and value == knob.default)
+
+
+def _stated(value: object) -> Any:
+    """The value of a knob of a backbone; a part that is a backbone is stated by its weights too."""
+    if isinstance(value, (list, tuple)):
+        return [_stated(item) for item in value]
+    return model_identity(value) if isinstance(value, Backbone) else _plain(value)
 
 
 def _plain(value: object) -> Any:

@@ -63,7 +63,7 @@ class ToyBackbone(Backbone):
     reply: Callable[[tuple[Message, ...], int], str] | None = None
     """Answers text turns and plans, from history and seed."""
     identity: str = "toy"
-    asked: list[Request] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list, init=False)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         self.asked.extend(requests)

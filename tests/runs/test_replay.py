@@ -80,7 +80,7 @@ def test_alone_batched_and_after_a_kill_the_records_are_equal(
     folder = tmp_path_factory.mktemp("replay")
 
     def play(name: str, in_flight: int, max_batch: int) -> None:
-        model = replace(MODEL, capabilities=replace(CAPABILITIES, max_batch=max_batch), asked=[])
+        model = replace(MODEL, capabilities=replace(CAPABILITIES, max_batch=max_batch))
         run(
             folder / name,
             strategy,
