@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from experiments.choices import HYDRA_GROUPS
 from imug_tts.assemble import choices
 from imug_tts.contracts import Backbone, ConfigurationError, Judge, Tracker
 from imug_tts.knobs import Knob, knobs_of
-from imug_tts.registry import component_class
+from imug_tts.registry import broken, component_class
 
 __all__ = ["help_text"]
 
@@ -29,10 +30,25 @@ def help_text(about: str, config: Mapping[str, Any], settings: type) -> str:
     """The help of a command whose configuration is `config`, as it stands with the choices made."""
     groups = "\n".join(f"  {name}: {', '.join(_options(kind))}" for kind, name in HYDRA_GROUPS.items())
     knobs = "\n".join(_lines(config, knobs_of(settings), ""))
-    return (
-        f"{about.strip()}\n\nChoices (group=option):\n\n{groups}\n\n"
-        f"Knobs (name=value), as they stand with these choices:\n\n{knobs}"
-    )
+    parts = {
+        "Choices (group=option)": groups,
+        "Knobs (name=value), as they stand with these choices": knobs,
+        "Settings of one call that the backbone takes (strategy.settings={name: value})": _settings(config),
+        "Installed, and cannot be used": "\n".join(f"  {reason}" for reason in broken()),
+    }
+    return "\n\n".join([about.strip(), *(f"{title}:\n\n{text}" for title, text in parts.items() if text)])
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    """The settings that the chosen backbone declares, one a line."""
+    try:
+        cls = component_class(Backbone, str(config["backbone"]["name"]), "")
+    except (ConfigurationError, LookupError, TypeError):  # it is in no state to say
+        return ""
+    declared: type | None = getattr(cls, "settings", None)
+    known = {} if declared is None else knobs_of(declared)
+    node = {name: None if knob.default is MISSING else knob.default for name, knob in known.items()}
+    return "\n".join(f"  {line}" for line in _lines(node, known, ""))
 
 
 def _options(kind: type) -> list[str]:

@@ -24,7 +24,7 @@ from imug_tts.contracts import (
     Tracker,
 )
 from imug_tts.knobs import Folder, Knob, component, knob, knobs_of, nearest
-from imug_tts.registry import GROUPS, component_class, describe, names
+from imug_tts.registry import GROUPS, component_class, describe, in_a_line, names
 from imug_tts.runs import Arm, Transcript
 from imug_tts.scoring import Scoring
 from imug_tts.secrecy import refuse_secrets
@@ -291,6 +291,8 @@ class _Builder:
         except ConfigurationError as error:
             said = str(error).removeprefix(f"{cls.__name__}: ")
             raise ConfigurationError(f"{where}: {said}" if where else said) from error
+        except Exception as error:  # a plugin's constructor may fail in any way
+            raise ConfigurationError(f"{called} cannot be made: {in_a_line(error)}") from error
 
     def _value(self, knob: Knob, value: object, where: str, owner: str) -> Any:
         value = MISSING if value == REQUIRED else value

@@ -227,16 +227,16 @@ def _judge_name(judge: Judge) -> str:
     return f"{judge.name}({'-'.join(map(_judge_name, members))})" if members else judge.name
 
 
-def _changed_knobs(owner: object) -> list[str]:
+def _changed_knobs(owner: Strategy | Judge) -> list[str]:
     """Knobs that change what comes out, that differ from their defaults, and that no name states already."""
-    knobs = [
-        knob
-        for knob in knobs_of(type(owner)).values()
-        if knob.part is None and not knob.runtime and not knob.named and knob.default is not MISSING
-    ]
-    changed = [knob.name for knob in knobs if getattr(owner, knob.name) != knob.default]
+    shown = []
+    for knob in knobs_of(type(owner)).values():
+        value = getattr(owner, knob.name)
+        if knob.part is None and not knob.runtime and knob.default is not MISSING and value != knob.default:
+            text = _plain(value)
+            shown += [] if knob.named and text in owner.name else [f"{knob.name}={text}"]
     models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
-    return [*(f"{name}={_plain(getattr(owner, name))}" for name in changed), *models]
+    return [*shown, *models]
 
 
 def _plain(value: Any) -> str:

@@ -35,7 +35,7 @@ from typing import (
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined, to_json
+from pydantic_core import PydanticSerializationError, PydanticUndefined, to_json
 
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 
@@ -43,6 +43,7 @@ __all__ = [
     "Folder",
     "Knob",
     "Several",
+    "check_declaration",
     "component",
     "knob",
     "knobs_of",
@@ -60,6 +61,12 @@ Folder = Annotated[Path, Strict(False)]
 
 PART_KINDS: Final = (Strategy, Judge, Backbone, Benchmark, Tracker)
 _CONFIG: Final = ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
+_LIMIT_NAMES: Final = (
+    *("ge", "gt", "le", "lt", "multiple_of", "allow_inf_nan"),
+    *("min_length", "max_length", "pattern"),
+)
+_TAKEN: Final = ("name", "defaults")
+"""Words of a component's node that are no knobs: its own name, and Hydra's list of choices."""
 _EFFECT: Final = "imug_tts"
 """The key under which a field keeps what pydantic does not know of a knob."""
 
@@ -85,7 +92,13 @@ def knob(
         named: the component's `name` or `identity` states the value already.
         preset: of a part, the knobs that its first choice in a configuration has, instead of its defaults.
         limits: pydantic's constraints, e.g. ge=1, gt=0, le=1, pattern="...", min_length=1.
+
+    Raises:
+        ConfigurationError: there is no such limit.
     """
+    for limit in limits:
+        if limit not in _LIMIT_NAMES:
+            raise ConfigurationError(f"knob(...) has no limit {limit!r}; {nearest(limit, _LIMIT_NAMES)}")
     effect: Any = {"runtime": runtime, "selects": selects, "named": named, "preset": dict(preset or {})}
     given = {"default_factory": default_factory} if default_factory is not None else {"default": default}
     return Field(description=meaning, json_schema_extra={_EFFECT: effect}, **given, **limits)
@@ -192,6 +205,31 @@ def parts(component: object) -> Iterator[tuple[str, object]]:
                     yield each.name, part
 
 
+def check_declaration(cls: type) -> None:
+    """Check that the knobs of a component's class are declared in a way that works.
+
+    Raises:
+        ConfigurationError: what is wrong with the first that is not, and what to do.
+    """
+    _check_declaration(cls)
+
+
+@cache
+def _check_declaration(cls: Any) -> None:
+    known = knobs_of(cls)
+    for owner in cls.__mro__:
+        for name, value in vars(owner).items():
+            if isinstance(value, FieldInfo) and name not in known:
+                typed = name in vars(owner).get("__annotations__", {})
+                advice = f"put @component above class {owner.__name__}" if typed else "give it a type"
+                raise ConfigurationError(f"{name} = knob(...) is not read as a knob; {advice}")
+    for each in known.values():
+        if each.name in _TAKEN:
+            raise ConfigurationError(f"no knob can be called {each.name!r}; choose another name")
+        if each.part is None and each.default is not MISSING:
+            _check_default(each)
+
+
 def nearest(word: object, choices: Iterable[str]) -> str:
     """Advice on a wrong name: "did you mean x? Choose from: x, y"."""
     listed = list(choices)
@@ -212,6 +250,18 @@ def _declared(name: str, info: FieldInfo) -> Knob:
         limits=tuple(info.metadata),
         **effect,
     )
+
+
+def _check_default(knob: Knob) -> None:
+    try:
+        knob.check(knob.default)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the default of {knob.name} {error}") from None
+    except PydanticSerializationError:
+        raise ConfigurationError(
+            f"the default of {knob.name} is {knob.default!r}, which no configuration can hold; "
+            "use numbers, texts, lists and mappings"
+        ) from None
 
 
 def _default(each: dataclasses.Field[Any]) -> Any:

@@ -8,15 +8,16 @@ A configuration can construct nothing else.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
-from imug_tts.knobs import Knob, knobs_of, nearest
+from imug_tts.knobs import Knob, check_declaration, knobs_of, nearest
 
 __all__ = [
     "GROUPS",
@@ -24,6 +25,8 @@ __all__ = [
     "component_class",
     "describe",
     "entry",
+    "in_a_line",
+    "model_identity",
     "name_of",
     "names",
     "selection",
@@ -39,6 +42,8 @@ GROUPS: Final[Mapping[type, str]] = {
 }
 """The group of entry points of each kind of component."""
 
+_MEMBERS: Final = frozenset(["identity", "capabilities"])
+"""Members of a backbone that a plain dataclass may have as fields; the first is stated, neither is a knob."""
 _NOT_INSTALLED: Final = "imug_tts is not installed; run: pip install -e . -c constraints.txt"
 
 
@@ -61,32 +66,46 @@ def entry(group: str, name: str, where: str) -> Any:
         raise ConfigurationError(_NOT_INSTALLED)
     if name not in known:
         raise ConfigurationError(f"{where}: there is no {name!r}; {nearest(name, names(group))}")
+    if not _is_ours(known[name]) and (rivals := _twice(group, name)):
+        raise ConfigurationError(
+            f"{where}: {' and '.join(map(_said, rivals))} have the same name; uninstall all but one"
+        )
     try:
         return known[name].load()
-    except Exception as error:  # a plugin's module may fail in any way
-        raise ConfigurationError(f"{where}: {_said(known[name])} cannot be loaded: {error}") from error
+    except (Exception, SystemExit) as error:  # a plugin's module may fail in any way
+        raise ConfigurationError(
+            f"{where}: {_said(known[name])} cannot be loaded: {in_a_line(error)}"
+        ) from error
 
 
 def component_class(kind: type, name: str, where: str) -> type:
     """The class of a component.
 
     Raises:
-        ConfigurationError: as `entry`; or the name does not stand for a class of this kind.
+        ConfigurationError: as `entry`; or the name does not stand for a whole class of this kind.
     """
     found = entry(GROUPS[kind], name, where)
-    if not isinstance(found, type) or not issubclass(found, kind):
-        point = _entry_points(GROUPS[kind])[name]
-        raise ConfigurationError(
-            f"{where}: {_said(point)} is no {kind.__name__}; derive its class from imug_tts.contracts."
-            f"{kind.__name__}"
-        )
-    return found
+    try:
+        _check_class(kind, found)
+    except Exception as error:  # hints are evaluated, and a plugin's may fail in any way
+        said = _said(_entry_points(GROUPS[kind])[name])
+        raise ConfigurationError(f"{where}: {said} cannot be used: {in_a_line(error)}") from error
+    return cast(type, found)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an exception of somebody else's code says, in one line."""
+    said = " ".join(str(error).partition("For further information")[0].split())
+    return said if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {said}"
 
 
 def broken() -> Iterator[str]:
     """Why components that are declared cannot be loaded, one sentence each."""
     for kind, group in GROUPS.items():
         for name in names(group):
+            if rivals := [point for point in _twice(group, name) if not _is_ours(point)]:
+                yield f"{group}: {' and '.join(map(_said, rivals))} cannot be chosen: the name is taken"
+                continue
             try:
                 component_class(kind, name, group)
             except ConfigurationError as error:
@@ -103,7 +122,7 @@ def _name_of(cls: Any) -> str:
     for kind, group in GROUPS.items():
         if issubclass(cls, kind):
             for point in _entry_points(group).values():
-                if point.attr == cls.__name__ and cls.__module__.startswith(point.module):
+                if point.attr == cls.__qualname__ and _loads(point, cls):
                     return point.name
     return f"{cls.__module__}:{cls.__qualname__}"
 
@@ -123,29 +142,50 @@ def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
     benchmark that a part is handed by its run is left out too. Knobs that pick dialogues are left out
     without `selects`.
     """
-    known = knobs_of(type(component))
-    changed = {name: value for name, value in _changed(component) if selects or not known[name].selects}
+    changed = {k.name: _plain(value) for k, value in _changed(component) if selects or not k.selects}
     named = {"name": name_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
     return {**named, **changed}
 
 
+def model_identity(backbone: Backbone) -> str:
+    """The identity of a model, as calls, records and manifests state it.
+
+    It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
+    default and is not declared `named=True`. So a knob that the author of a backbone forgets in `identity`
+    never lets two different models share the calls of a journal.
+    """
+    unsaid = {
+        knob.name: _stated(value)
+        for knob, value in _changed(backbone)
+        if not (knob.named or knob.name in _MEMBERS)
+    }
+    return f"{backbone.identity} {json.dumps(unsaid, sort_keys=True)}" if unsaid else backbone.identity
+
+
 def selection(component: object) -> dict[str, Any]:
     """The knobs that pick dialogues, as far as they are not at their defaults."""
-    known = knobs_of(type(component))
-    return {name: value for name, value in _changed(component) if known[name].selects}
+    return {knob.name: _plain(value) for knob, value in _changed(component) if knob.selects}
 
 
-def _changed(component: object) -> Iterator[tuple[str, Any]]:
+def _changed(component: object) -> Iterator[tuple[Knob, object]]:
+    """The knobs and parts that change what comes out and are not at their defaults, with their values."""
     for knob in knobs_of(type(component)).values():
         value = getattr(component, knob.name)
         if not (knob.runtime or knob.part is Benchmark or _is_default(knob, value)):
-            yield knob.name, _plain(value)
+            yield knob, value
 
 
 def _is_default(knob: Knob, value: object) -> bool:
     if knob.part is not None:
         return value is None or value == ()
     return bool(knob.default is not dataclasses.MISSING and value == knob.default)
+
+
+def _stated(value: object) -> Any:
+    """The value of a knob of a backbone; a part that is a backbone is stated by its weights too."""
+    if isinstance(value, (list, tuple)):
+        return [_stated(item) for item in value]
+    return model_identity(value) if isinstance(value, Backbone) else _plain(value)
 
 
 def _plain(value: object) -> Any:
@@ -162,6 +202,31 @@ def _plain(value: object) -> Any:
     return repr(value)
 
 
+def _loads(point: EntryPoint, cls: type) -> bool:
+    """Whether the entry point stands for the class; imports nothing of a package that is not the class's."""
+    if point.module.partition(".")[0] != cls.__module__.partition(".")[0]:
+        return False
+    try:
+        return point.load() is cls
+    except (Exception, SystemExit):  # a broken module beside the one that the class is from
+        return False
+
+
+def _check_class(kind: type, found: Any) -> None:
+    if not isinstance(found, type) or not issubclass(found, kind):
+        raise ConfigurationError(
+            f"it is no {kind.__name__}; derive its class from imug_tts.contracts.{kind.__name__}"
+        )
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ConfigurationError(f"class {found.__name__} lacks {', '.join(missing)}")
+    check_declaration(found)
+    settings = getattr(found, "settings", None) if kind is Backbone else None
+    if settings is not None and not knobs_of(settings):
+        raise ConfigurationError("its settings are no class with knobs; put @component above that class")
+    if settings is not None:
+        check_declaration(settings)
+
+
 def _said(point: EntryPoint) -> str:
     package = point.dist.name if point.dist is not None else "an unknown package"
     return f"{point.name!r} ({point.value}, declared by {package})"
@@ -169,4 +234,17 @@ def _said(point: EntryPoint) -> str:
 
 @cache
 def _entry_points(group: str) -> Mapping[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"imug_tts.{group}")}
+    """The entry points of a group by name. Of two packages that declare one name, ours has it."""
+    found = sorted(entry_points(group=f"imug_tts.{group}"), key=_is_ours)
+    return {point.name: point for point in found}
+
+
+@cache
+def _twice(group: str, name: str) -> tuple[EntryPoint, ...]:
+    """All entry points of the name, where packages declare different ones; else none."""
+    found = {p.value: p for p in entry_points(group=f"imug_tts.{group}") if p.name == name}
+    return tuple(found.values()) if len(found) > 1 else ()
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    return point.module.partition(".")[0] == "imug_tts"

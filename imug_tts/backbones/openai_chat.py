@@ -64,11 +64,12 @@ class Endpoint:
         "The name under which the endpoint serves the model.",
         default="Qwen/Qwen2.5-VL-7B-Instruct",
         min_length=1,
+        named=True,
     )
     concurrency: int = knob("Calls in flight.", default=8, ge=1, runtime=True)
     timeout_s: float = knob("Seconds that one attempt may take.", default=120.0, gt=0, runtime=True)
     max_attempts: int = knob("Attempts of one call.", default=5, ge=1, runtime=True)
-    send_seed: bool = knob("False for endpoints that refuse a seed.", default=True)
+    send_seed: bool = knob("False for endpoints that refuse a seed.", default=True, named=True)
     api_key_env: str = knob(
         "The environment variable that holds the key.", default="OPENAI_API_KEY", runtime=True
     )

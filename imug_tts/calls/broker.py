@@ -33,6 +33,7 @@ from imug_tts.contracts import (
     Sampling,
 )
 from imug_tts.dialogue import Modality
+from imug_tts.registry import model_identity
 
 __all__ = ["Answer", "Broker", "Brokers"]
 
@@ -84,6 +85,7 @@ class Broker:
 
     def __init__(self, backbone: Backbone, journal: Journal) -> None:
         self.backbone = backbone
+        self._identity = model_identity(backbone)
         self._remote = backbone if isinstance(backbone, Remote) else None
         self._journal = journal
         self._max_batch = backbone.capabilities.max_batch
@@ -109,7 +111,7 @@ class Broker:
         """
         if call.sampling.temperature == 0:
             call = replace(call, seed=0)  # greedy: every seed is the same call
-        call_id = call.identity(self.backbone.identity)
+        call_id = call.identity(self._identity)
         future = self._futures.get(call_id)
         if future is None:
             known = self._known(call_id, call)
@@ -288,7 +290,7 @@ class Broker:
     def _give_up(self, error: Exception) -> None:
         """Let whoever waits, and whoever asks later, know that the model is down."""
         self._down = ModelDown(
-            f"{self.backbone.identity}: {self._failed_in_a_row} calls failed one after the other, so the run "
+            f"{self._identity}: {self._failed_in_a_row} calls failed one after the other, so the run "
             f"stops; the last one: {error}"
         )
         self._down.__cause__ = error

@@ -27,11 +27,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from imug_tts.contracts import ConfigurationError
-from imug_tts.registry import entry, names
+from imug_tts.registry import entry, names, source_of
 
 __all__ = ["NAMES", "available", "load"]
 
@@ -58,17 +58,26 @@ def load(set_name: str) -> Mapping[str, str]:
     Raises:
         ConfigurationError: there is no such set, or it lacks a prompt.
     """
-    texts = _texts(entry("prompts", set_name, "the backbone's prompt set"))
+    texts = _texts(set_name, entry("prompts", set_name, "the backbone's prompt set"))
     missing = [name for name in NAMES if name not in texts and name not in _OPTIONAL]
-    if missing:
-        raise ConfigurationError(f"the prompt set {set_name!r} has no text for {', '.join(missing)}")
+    wrong = [name for name in NAMES if not isinstance(texts.get(name, ""), str)]
+    if missing or wrong:
+        raise ConfigurationError(
+            f"the prompt set {set_name!r} of {source_of('prompts', set_name)} has no text for "
+            f"{', '.join([*missing, *wrong])}"
+        )
     spare = load(_DEFAULT) if set_name != _DEFAULT else {}
     return MappingProxyType({name: texts[name].strip() if name in texts else spare[name] for name in NAMES})
 
 
-def _texts(prompt_set: Any) -> Mapping[str, str]:
+def _texts(name: str, prompt_set: Any) -> Mapping[str, str]:
     if isinstance(prompt_set, Mapping):
         return prompt_set
+    if not isinstance(prompt_set, ModuleType):
+        raise ConfigurationError(
+            f"the prompt set {name!r} of {source_of('prompts', name)} is neither a mapping from names to texts "
+            "nor a package with one .txt file for each prompt"
+        )
     folder = files(prompt_set)
     found = {name: folder / f"{name}.txt" for name in NAMES}
     return {name: file.read_text(encoding="utf-8") for name, file in found.items() if file.is_file()}

@@ -18,7 +18,7 @@ from imug_tts.contracts import (
     models_by_role,
 )
 from imug_tts.dialogue import Question, Sample
-from imug_tts.registry import describe, selection
+from imug_tts.registry import describe, model_identity, selection
 from imug_tts.runs.recorded import Recorded
 from imug_tts.runs.transcript import Transcript
 
@@ -94,7 +94,7 @@ class Arm:
                 "judge": place.judge.name,
                 "kind": place.judge.kind,
                 "models": {
-                    str(role): (model or self.models[role]).identity
+                    str(role): model_identity(model or self.models[role])
                     for role, model in place.judge.models.items()
                 },
             }

@@ -31,6 +31,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Image, Message, Modality, Part, Sample, Text, Turn
 from imug_tts.prompts import load
+from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
 
 __all__ = ["Asked", "Plan", "plan_arm"]
@@ -77,10 +78,14 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
         images += count * played.images
         calls.update({asked: count * times for asked, times in played.calls.items()})
     if "scorer" in arm.roles:
-        scorer = Asked("scorer", arm.roles["scorer"].identity)
+        scorer = Asked("scorer", model_identity(arm.roles["scorer"]))
         for modality, count in (await _judged(arm, samples)).items():
             calls[scorer] += count * outputs[modality]
-    prices = {m.identity: m.dollars_per_call for m in arm.all_models.values() if isinstance(m, Remote)}
+    prices = {
+        model_identity(model): model.dollars_per_call
+        for model in arm.all_models.values()
+        if isinstance(model, Remote)
+    }
     dollars = sum(count * prices.get(asked.model, 0.0) for asked, count in calls.items())
     return Plan(calls=calls, images=images, dollars=dollars)
 
@@ -98,7 +103,7 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
     drawn: Counter[Modality] = Counter()
 
     def count(role: ModelRole, model: Backbone, modality: Modality) -> None:
-        calls[Asked(role, model.identity)] += 1
+        calls[Asked(role, model_identity(model))] += 1
         drawn[modality] += 1
 
     brokers = _StandIns(accepts)

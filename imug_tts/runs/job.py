@@ -13,6 +13,7 @@ from imug_tts.composition import is_oracle, label
 from imug_tts.contracts import Backbone, Cost, ModelRole, PlannedRun, Record, Summary
 from imug_tts.dialogue import Modality, Sample
 from imug_tts.records import arm_key
+from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
 from imug_tts.runs.player import Player
 from imug_tts.runs.store import RunStore, versions
@@ -126,8 +127,8 @@ def manifest(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
         "history_from": None if arm.transcript is None else arm.transcript.identity,
         "seed": arm.seed,
         "benchmark": arm.benchmark.identity,
-        "backbone": arm.backbone.identity,
-        "models": {place: model.identity for place, model in arm.all_models.items()},
+        "backbone": model_identity(arm.backbone),
+        "models": {place: model_identity(model) for place, model in arm.all_models.items()},
         "judges": arm.judges,
         "identity": arm.identity,
         "arm_identity": arm.own_identity,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from imug_tts.contracts import (
     Backbone,
@@ -16,6 +15,7 @@ from imug_tts.contracts import (
     Strategy,
 )
 from imug_tts.dialogue import Part, Response, Turn
+from imug_tts.knobs import component, knob
 
 __all__ = ["AbsentModel", "Recorded"]
 
@@ -55,12 +55,11 @@ class Recorded(Strategy):
         return Response(strategy=self.name, output=self._answers[key])
 
 
-@dataclass(frozen=True, kw_only=True)
+@component
 class AbsentModel(Backbone):
     """The model that gave recorded answers: it has a name, and cannot be asked."""
 
-    recorded: str
-    """What it is called, and a hash of what it answered."""
+    recorded: str = knob("What it is called, and a hash of what it answered.", named=True)
 
     @property
     def identity(self) -> str:

@@ -21,6 +21,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Response, Turn
 from imug_tts.infer_protocol import shortened, write_response
+from imug_tts.registry import model_identity
 from imug_tts.serving.reading import Asked
 
 __all__ = ["Desk", "Served"]
@@ -61,7 +62,7 @@ class Desk:
     @property
     def about(self) -> dict[str, str]:
         """What answers here, in words."""
-        return {"model": self._served.backbone.identity, "strategy": label(self._served.strategy)}
+        return {"model": model_identity(self._served.backbone), "strategy": label(self._served.strategy)}
 
     async def answer(self, asked: Asked) -> dict[str, Any]:
         """The response in the protocol's form; a turn that fails is a response with its reason.

@@ -62,12 +62,18 @@ class ImugServerBackbone(Remote):
     model: str | None = knob(
         "Name and version of the model, part of every call's identity; null: the URLs stand for it.",
         default=None,
+        named=True,
     )
-    outputs: Several[Modality] = knob("What the model outputs.", default=("text", "image"), min_length=1)
+    # What the model can do tells nothing of an answer that `model` does not tell already.
+    outputs: Several[Modality] = knob(
+        "What the model outputs.", default=("text", "image"), min_length=1, named=True
+    )
     reads_images: bool = knob(
-        "Whether it understands images of the history when it answers in text.", default=True
+        "Whether it understands images of the history when it answers in text.", default=True, named=True
     )
-    draws_from_images: bool = knob("Whether images of the history influence what it draws.", default=True)
+    draws_from_images: bool = knob(
+        "Whether images of the history influence what it draws.", default=True, named=True
+    )
     per_server: int = knob(
         "Calls in flight on one server; with 2 the next one waits there when the server ends one.",
         default=2,
