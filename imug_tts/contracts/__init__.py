@@ -30,7 +30,16 @@ from imug_tts.contracts.model import (
     Scalar,
     SeedGuarantee,
 )
-from imug_tts.contracts.record import FINAL_OUTCOMES, HISTORIES, OUTCOMES, History, Outcome, Record
+from imug_tts.contracts.record import (
+    FINAL_OUTCOMES,
+    HISTORIES,
+    OUTCOMES,
+    History,
+    Outcome,
+    Record,
+    count_pools,
+    count_verdicts,
+)
 from imug_tts.contracts.strategy import JudgeUse, Models, Scope, Setting, Strategy
 from imug_tts.contracts.tracker import PlannedRun, Summary, Tracker
 
@@ -74,4 +83,6 @@ __all__ = [
     "Summary",
     "TimedOut",
     "Tracker",
+    "count_pools",
+    "count_verdicts",
 ]
