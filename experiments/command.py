@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,8 +91,8 @@ def take_dry_run(config: Config) -> bool:
 
 def complain(message: str, status: int) -> int:
     """Say what is wrong, on a line of its own; returns the exit status."""
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{clear}{message}\n")
+    with suppress(OSError):  # nobody reads it, as in `2>&1 | head`
+        sys.stderr.write(f"{message}\n")
     return status
 
 
@@ -136,5 +137,4 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{clear}warning: {message}\n")
+    complain(f"warning: {message}", 0)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
 __all__ = ["exclusive", "plain_name", "storage_errors", "write_atomically"]
+
+_SOFT: Final = ".lock.soft"
+"""The file that stands in for a lock on a disk that has none; unlike `.lock`, it is there only while held."""
+
+_NO_LOCKS: Final = frozenset([errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP])
 
 
 @contextmanager
@@ -71,23 +77,103 @@ def _create(path: Path) -> int:
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process alone; the kernel lets go when the process ends, however it ends.
 
+    Lustre and NFS may have no file locks; there a file that names the process takes their place.
+
     Raises:
         ConfigurationError: another process holds it.
+        StorageError: the folder cannot be written.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        release = _lock(folder) or _soft_lock(folder)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
-            raise ConfigurationError(
-                f"{folder} is in use by another process (pid {holder}); "
-                "wait for it, or choose another output=DIR"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
-        os.close(descriptor)
+        release()
+
+
+def _lock(folder: Path) -> Callable[[], None] | None:
+    """Lock the folder; returns how to release it, or None on a disk without locks."""
+    from filelock import FileLock, Timeout  # imports asyncio, which a command's help does without
+
+    path = folder / ".lock"
+    lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+        path.write_text(_HOLDER.format(pid=os.getpid()), encoding="utf-8")
+    except Timeout:
+        raise ConfigurationError(_in_use(folder, path)) from None
+    except OSError as error:
+        lock.release()
+        if error.errno not in _NO_LOCKS:
+            raise
+        # The text is the same for all runs of a study, so that it is shown once.
+        found = f"the disk of {folder.parent} has no file locks ({error.strerror})"
+        warnings.warn(f"{found}; files named {_SOFT} stand in for them", stacklevel=2)
+        return None
+    return lock.release
+
+
+def _soft_lock(folder: Path) -> Callable[[], None]:
+    """Make the file that stands in for a lock; returns how to release it.
+
+    A file whose process ran on this machine and is gone is replaced.
+    """
+    path = folder / _SOFT
+    _remove_stale(path)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(_HOLDER.format(pid=os.getpid()))
+    except FileExistsError:
+        raise ConfigurationError(f"{_in_use(folder, path)}; if that process is gone, remove {path}") from None
+    return lambda: path.unlink(missing_ok=True)
+
+
+def _remove_stale(path: Path) -> None:
+    held = _read(path)
+    pid = held.split(" ")[0]
+    if not pid.isdecimal() or held != _HOLDER.format(pid=pid) or _is_running(int(pid)):
+        return
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    path.replace(aside)
+    if _read(aside) == held:
+        aside.unlink()
+    else:  # another process replaced it in between, and this is the new one
+        aside.replace(path)
+
+
+def _in_use(folder: Path, path: Path) -> str:
+    pid, host, *_ = [*_read(path).split(), "unknown", "unknown"]
+    return (
+        f"{folder} is in use by another process (pid {pid} on {host}); "
+        "wait for it, or choose another output=DIR"
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
+def _pid_namespace() -> int:
+    """What tells the containers of one host apart, which count their processes from 1 each; 0 if unknown."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+_HOLDER: Final = f"{{pid}} {os.uname().nodename} {_pid_namespace()}\n"
+"""What a lock's file says of the process that holds it."""

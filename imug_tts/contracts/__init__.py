@@ -31,7 +31,16 @@ from imug_tts.contracts.model import (
     SeedGuarantee,
     models_by_role,
 )
-from imug_tts.contracts.record import FINAL_OUTCOMES, HISTORIES, OUTCOMES, History, Outcome, Record
+from imug_tts.contracts.record import (
+    FINAL_OUTCOMES,
+    HISTORIES,
+    OUTCOMES,
+    History,
+    Outcome,
+    Record,
+    count_pools,
+    count_verdicts,
+)
 from imug_tts.contracts.strategy import JudgeUse, Models, Scope, Setting, Strategy
 from imug_tts.contracts.tracker import PlannedRun, Summary, Tracker
 
@@ -75,5 +84,7 @@ __all__ = [
     "Summary",
     "TimedOut",
     "Tracker",
+    "count_pools",
+    "count_verdicts",
     "models_by_role",
 ]

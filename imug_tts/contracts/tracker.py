@@ -28,6 +28,8 @@ class PlannedRun:
     """The name of the study's folder."""
     planned: int
     """Turns in all."""
+    calls: int | None = None
+    """Model calls that the run needs at least, before any journal; None where nobody estimated them."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The whole configuration as plain values; holds no secrets."""
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -106,8 +108,9 @@ class Summary:
 class Tracker(ABC):
     """Receives the events of all runs of a study. Every method does nothing unless it is overridden.
 
-    Runs overlap: turns of the next run can arrive before the last turns of this one. An exception that a
-    method raises is reported once, and the run goes on without this tracker.
+    Runs overlap: turns of the next run can arrive before the last turns of this one. Events come on the event
+    loop, so a method must return at once. An exception that a method raises is reported once; the tracker is
+    closed, and the runs go on without it.
     """
 
     def start(self, runs: Sequence[PlannedRun]) -> None:

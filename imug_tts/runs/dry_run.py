@@ -34,7 +34,7 @@ from imug_tts.prompts import load
 from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
 
-__all__ = ["Asked", "Plan", "plan_arm"]
+__all__ = ["Asked", "Plan", "least_calls", "plan_arm"]
 
 _NOBODY: Final = "nobody"
 _FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
@@ -67,9 +67,31 @@ def plan_arm(arm: Arm) -> tuple[Plan, Plan]:
     return run_blocking(_plan(arm, accepts=True)), run_blocking(_plan(arm, accepts=False))
 
 
+def least_calls(arm: Arm) -> int | None:
+    """The calls that answering needs if every verifier accepts at once; None if that cannot be estimated.
+
+    Calls of the scorer are left out: to know them, every turn would have to be scored.
+    """
+    turns = _turns(arm)
+
+    async def count() -> int:
+        played = [(await _play(arm, modality, accepts=True)).calls.total() for modality in turns]
+        return sum(times * calls for times, calls in zip(turns.values(), played, strict=True))
+
+    try:
+        return run_blocking(count())
+    except Exception:  # a plugin may not bear an answer that says nothing, and runs all the same
+        return None
+
+
+def _turns(arm: Arm) -> Counter[Modality]:
+    """Turns by modality."""
+    return Counter(q.modality for sample in arm.benchmark.samples() for q in sample.questions)
+
+
 async def _plan(arm: Arm, accepts: bool) -> Plan:
     samples = arm.benchmark.samples()
-    turns: Counter[Modality] = Counter(q.modality for sample in samples for q in sample.questions)
+    turns = _turns(arm)
     calls: Counter[Asked] = Counter()
     images, outputs = 0, {"text": 0, "image": 0}
     for modality, count in turns.items():

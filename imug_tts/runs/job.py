@@ -15,6 +15,7 @@ from imug_tts.dialogue import Modality, Sample
 from imug_tts.records import arm_key
 from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
+from imug_tts.runs.dry_run import least_calls
 from imug_tts.runs.player import Player
 from imug_tts.runs.store import RunStore, versions
 from imug_tts.runs.trackers import Trackers
@@ -50,6 +51,7 @@ class Job:
             folder=run.folder,
             study=run.folder.resolve().parent.name,
             planned=self.store.planned,
+            calls=least_calls(run.arm),
             config=run.config,
             identity=run.arm.identity,
         )

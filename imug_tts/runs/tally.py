@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+<<<<<<< HEAD
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from imug_tts.contracts import Cost, Record
+=======
+from typing import Final
+
+from imug_tts.contracts import Cost, Record, count_pools, count_verdicts
+>>>>>>> refs/heads/tracker
 
 __all__ = ["Tally"]
 
@@ -41,9 +47,18 @@ class Tally:
             self._scores.setdefault(record["modality"], []).append(record["score"])
         elif record["outcome"] != "unscored":
             self._count_failure(record)
+<<<<<<< HEAD
         for node in _nodes(record["response"]):
             self._count_verdict(node)
             self._count_pool(node)
+=======
+        verdicts, unread = count_verdicts(record)
+        self.verdicts += verdicts
+        self.unread_verdicts += unread
+        pools, identical = count_pools(record)
+        self.pools += pools
+        self.identical_pools += identical
+>>>>>>> refs/heads/tracker
 
     @property
     def scores(self) -> dict[str, float]:
@@ -58,6 +73,7 @@ class Tally:
         if kind not in self._words and len(self._words) >= _MOST_REASONS:
             said = kind = f"{record['outcome']}: other reasons"
         self.failures[self._words.setdefault(kind, said)] += 1
+<<<<<<< HEAD
 
     def _count_verdict(self, node: Mapping[str, Any]) -> None:
         verdict = node.get("verdict")
@@ -77,3 +93,5 @@ def _nodes(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
         yield response
         for candidate in response.get("candidates", ()):
             yield from _nodes(candidate)
+=======
+>>>>>>> refs/heads/tracker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from imug_tts.contracts import PlannedRun, Record, Summary, Tracker
 
@@ -11,7 +12,7 @@ __all__ = ["Trackers"]
 
 
 class Trackers:
-    """Passes every event on. A tracker that raises is reported once, and told nothing more."""
+    """Passes every event on. A tracker that raises is reported once, closed, and told nothing more."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = list(trackers)
@@ -37,6 +38,8 @@ class Trackers:
                 event(tracker)
             except Exception as error:  # whatever a tracker does, the run goes on
                 self._trackers.remove(tracker)
+                with suppress(Exception):  # it may hold a file or the terminal
+                    tracker.close()
                 warnings.warn(
                     f"the tracker {type(tracker).__name__} failed and is told nothing more; the run goes on: "
                     f"{type(error).__name__}: {error}",

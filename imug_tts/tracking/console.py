@@ -1,140 +1,138 @@
-"""Progress on standard error: what runs, turns done of planned, failures, speed, time left."""
+"""Progress on standard error: runs, turns done of planned, calls, problems, speed, time left."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Protocol
 
 from imug_tts.contracts import PlannedRun, Record, Summary, Tracker
 from imug_tts.knobs import component, knob
+from imug_tts.tracking.progress import Counts, Progress
 
 __all__ = ["ConsoleTracker"]
-
-_REDRAW_S: Final = 0.1
 
 
 @component
 class ConsoleTracker(Tracker):
-    """One line, rewritten in place on a terminal; elsewhere a line every `interval_s` seconds."""
+    """Bars on a terminal, elsewhere a line every `interval_s` seconds; a line for each run that has ended."""
 
     interval_s: float = knob(
         "Seconds between lines where the output is not a terminal.", default=5.0, gt=0, runtime=True
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_state", _State())
+        object.__setattr__(self, "_state", _State([], 0.0))  # the class is frozen
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
-        state = self._progress
-        state.runs = {run.name: run for run in runs}
-        state.started = state.shown = time.monotonic()
+        object.__setattr__(self, "_state", _State(runs, self.interval_s))
+
+    def call(self, run: PlannedRun) -> None:
+        self._now.progress.call(run)
+        self._now.display.update()
 
     def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
-        state = self._progress
-        state.current = run.name
-        state.done[run.name] += 1
-        state.failed[run.name] += record["outcome"] not in ("scored", "unscored")
+        self._now.progress.turn(run, record, replayed)
         if not replayed:
-            state.computed += 1
-            self._show()
+            self._now.display.update()
 
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
-        del interrupted
-        state = self._progress
-        state.closed += summary.planned - state.done[run.name]
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
-        _print(
-            f"{state.head(run.name)}  {', '.join(_standing(summary))}  {_scores(summary)}  ({_work(summary)})"
-        )
+        progress = self._now.progress
+        progress.finish(run)
+        if interrupted and not summary.outcomes:
+            self._now.not_begun += 1
+        else:
+            self._now.display.say(f"{progress.head(run)}  {'  '.join(_result(summary, interrupted))}")
+
+    def close(self) -> None:
+        self._now.close()
 
     @property
-    def _progress(self) -> _State:
+    def _now(self) -> _State:
         state: _State = vars(self)["_state"]
         return state
 
-    def _show(self) -> None:
-        state, live = self._progress, sys.stderr.isatty()
-        if time.monotonic() - state.shown >= (_REDRAW_S if live else self.interval_s):
-            state.shown = time.monotonic()
-            if live:
-                _rewrite(state.line())
-            else:
-                _print(state.line())
+
+class _Display(Protocol):
+    """Where progress is shown."""
+
+    def update(self) -> None:
+        """The progress has changed."""
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+
+    def close(self) -> None:
+        """Show no more progress."""
 
 
 class _State:
-    """What the tracker has been told."""
+    """The runs that are executed together, and where their progress is shown."""
 
-    def __init__(self) -> None:
-        self.runs: dict[str, PlannedRun] = {}
-        self.current = ""
-        """The run of the latest turn."""
-        self.done: Counter[str] = Counter()
-        """Turns recorded by run, failed ones included."""
-        self.failed: Counter[str] = Counter()
-        self.computed = 0
-        """Turns that this invocation worked for, as opposed to those it found done."""
-        self.closed = 0
-        """Turns planned after a failed one, in runs that are over: they will not come."""
-        self.started = 0.0
-        self.shown = 0.0
+    def __init__(self, runs: Sequence[PlannedRun], interval_s: float) -> None:
+        self.progress = Progress(runs)
+        self.display = _display(self.progress, interval_s)
+        self.not_begun = 0
+        """Runs of which an interrupt left no turn."""
 
-    def head(self, run: str) -> str:
-        number = list(self.runs).index(run) + 1
-        title = self.runs[run].title
-        return f"run {number}/{len(self.runs)}  {title}" if len(self.runs) > 1 else f"run  {title}"
-
-    def line(self) -> str:
-        run, planned = self.current, sum(each.planned for each in self.runs.values())
-        done = self.done.total()
-        rate = self.computed / (time.monotonic() - self.started)
-        parts = [f"{self.head(run)}  {self.done[run]}/{self.runs[run].planned} turns"]
-        if len(self.runs) > 1:
-            parts.append(f"all {done}/{planned}")
-        if self.failed.total():
-            parts.append(f"{self.failed.total()} failed")
-        left = _clock((planned - self.closed - done) / rate)
-        return ", ".join([*parts, f"{rate:.1f} turns/s", f"about {left} left"])
+    def close(self) -> None:
+        self.display.close()
+        if self.not_begun:
+            _print(f"{self.not_begun} of {len(self.progress.runs)} runs were not begun")
+            self.not_begun = 0
 
 
-def _standing(summary: Summary) -> Iterator[str]:
-    yield f"{summary.scored}/{summary.planned} turns scored"
-    counts = {
-        "wait for a scorer": summary.unscored,
-        "refused": summary.refused,
-        "failed": summary.failed,
-        f"of {summary.verdicts} verdicts unread": summary.unread_verdicts,
-        f"of {summary.pools} candidate pools identical": summary.identical_pools,
-    }
-    yield from (f"{count} {what}" for what, count in counts.items() if count)
+class _Lines:
+    """A line every `interval_s` seconds, as far as anything happens."""
+
+    def __init__(self, progress: Progress, interval_s: float) -> None:
+        self._progress = progress
+        self._interval_s = interval_s
+        self._shown = time.monotonic()
+
+    def update(self) -> None:
+        if time.monotonic() - self._shown >= self._interval_s:
+            self._shown = time.monotonic()
+            _print(_line(self._progress))
+
+    def say(self, text: str) -> None:
+        _print(text)
+
+    def close(self) -> None:
+        pass
 
 
-def _scores(summary: Summary) -> str:
-    return ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
+def _display(progress: Progress, interval_s: float) -> _Display:
+    is_dumb = os.environ.get("TERM", "dumb").lower() in ("dumb", "unknown", "")
+    if not progress.runs or is_dumb or not sys.stderr.isatty():
+        return _Lines(progress, interval_s)
+    from imug_tts.tracking.bars import Bars  # rich takes longer to import than a command's help
+
+    return Bars(progress)
 
 
-def _work(summary: Summary) -> str:
-    return f"{summary.seconds:.1f} s" if summary.seconds else "nothing left to do"
+def _line(progress: Progress) -> str:
+    run = progress.runs[progress.latest]
+    parts = [f"{progress.head(run.plan)}  {run.counts.turns:,}/{run.plan.planned:,} turns"]
+    if len(progress.runs) > 1:
+        parts.append(f"all {progress.counts.turns:,}/{progress.planned:,}")
+    return ", ".join([*parts, *progress.details()])
 
 
-def _rewrite(text: str) -> None:
-    width = shutil.get_terminal_size().columns - 1
-    sys.stderr.write(f"\r\x1b[K{text[:width]}")
-    sys.stderr.flush()
+def _result(summary: Summary, interrupted: bool) -> Iterator[str]:
+    """How a run ended: turns and problems, scores, time."""
+    scored = f"{summary.scored:,}/{summary.planned:,} turns scored"
+    yield ", ".join([scored, *Counts.of_summary(summary).problems()])
+    if summary.scores:
+        yield ", ".join(f"{modality} {score:.3f}" for modality, score in summary.scores.items())
+    if interrupted:
+        yield "(interrupted)"
+    else:
+        yield f"({summary.seconds:.1f} s)" if summary.seconds else "(nothing left to do)"
 
 
 def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def _clock(seconds: float) -> str:
-    """Seconds as "m:ss" or "h:mm:ss"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
