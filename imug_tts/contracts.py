@@ -68,7 +68,14 @@ class TimedOut(BackboneError):
 
 
 class JudgeError(RuntimeError):
-    """A judge call failed. The turn ends as `judge_error` and is tried again at the next start."""
+    """A judge call failed. The turn ends as `judge_error` and is tried again at the next start.
+
+    `detail` is what the turn's record keeps as its `score_detail`, plain JSON values; empty for nothing.
+    """
+
+    def __init__(self, message: str, *, detail: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.detail: Mapping[str, Any] = detail or {}
 
 
 class NoScorer(JudgeError):
@@ -151,7 +158,8 @@ class Candidate:
     """One answer to a request, for one of its seeds. `output` is None only when refused.
 
     `thought` is text that the model produced on the way and that is not part of the answer.
-    `p_yes` is P(yes) in [0, 1] for a yes/no request, None where the backbone has no logits.
+    `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no request, None
+    where the backbone has no logits.
     `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `fresh` is set
     by the engine: whether the call was made now, and not answered by a journal.
     """
@@ -159,6 +167,7 @@ class Candidate:
     output: Part | None
     finish: Finish = "stop"
     thought: str | None = None
+    reason: str | None = None
     p_yes: float | None = None
     cost: Cost = field(default_factory=Cost)
     fresh: bool = field(default=True, compare=False)
@@ -271,8 +280,11 @@ class Scope(Protocol):
         """
         ...
 
-    def as_scorer(self) -> Scope:
-        """The scope in which the turn is scored: one seed for all arms, and no budget."""
+    def as_scorer(self, turn: int | None = None) -> Scope:
+        """The scope in which the turn is scored: one seed for all arms, and no budget.
+
+        With `turn`, the scope in which that turn of the dialogue is scored; this turn pays for its calls.
+        """
         ...
 
     async def ask(

@@ -65,6 +65,7 @@ class Player:
         response: Response | None = None
         scores: dict[Part, Score] = {}
         error: str | None = None
+        detail: Mapping[str, Any] = {}
         outcome: Outcome = "scored"
         try:
             response = await arm.strategy.respond(turn, scope)
@@ -74,6 +75,7 @@ class Player:
                 scores = await self._score(response, scope.as_scorer())
         except (BackboneError, JudgeError) as failure:
             outcome, error = _outcome_of(failure), f"{type(failure).__name__}: {failure}"
+            detail = failure.detail if isinstance(failure, JudgeError) else {}
         reference = arm.benchmark.reference(sample, question.number)
         self._remember(question, response, reference)
         self._keep_images(question, response, reference)
@@ -83,6 +85,7 @@ class Player:
             question=question,
             outcome=outcome,
             error=error,
+            error_detail=detail,
             response=response,
             reference=reference,
             scores=scores,

@@ -169,9 +169,9 @@ class TurnScope:
             n = max(1, min(n, left))
         return [replace(self.child(index), purse=purse) for index, purse in enumerate(self.purse.shares(n))]
 
-    def as_scorer(self) -> TurnScope:
+    def as_scorer(self, turn: int | None = None) -> TurnScope:
         purse = _Purse({"image": None, "text": None})
-        return replace(self, run_seed=0, path=(), purse=purse)
+        return replace(self, run_seed=0, turn=turn or self.turn, path=(), purse=purse)
 
     async def ask(
         self,
