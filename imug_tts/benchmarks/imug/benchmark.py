@@ -60,10 +60,17 @@ class Imug:
     def name(self) -> str:
         return "imug"
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Names the content of the JSONL files, of all samples."""
-        return f"{self.name}:{self.data.sha256[:16]}"
+        """Names the content of the JSONL files and of the images that they name, of all samples.
+
+        It is the same for every part of the data that the filters choose.
+
+        Raises:
+            ConfigurationError: as `data`; or an image cannot be read.
+        """
+        files = (self.data.sha256, self.data.images_sha256)
+        return f"{self.name}:{'-'.join(sha256[:16] for sha256 in files if sha256)}"
 
     @cached_property
     def data(self) -> Data:
