@@ -90,7 +90,12 @@ def read(pixels: Pixels) -> list[list[str]] | None:
 
     None where nothing is drawn or what is drawn has more than three rows or columns.
     """
-    picture = cv2.bilateralFilter(_shrunk(pixels), d=5, sigmaColor=30, sigmaSpace=2)
+    shrunk = _shrunk(pixels)
+    return _read(shrunk) or _read(_squared(shrunk))
+
+
+def _read(pixels: Mat) -> list[list[str]] | None:
+    picture = _smoothed(pixels)
     colours = _colours(picture)
     regions = list(_regions(colours))
     squares = [region for region in regions if region.four_sided]
@@ -101,7 +106,7 @@ def read(pixels: Pixels) -> list[list[str]] | None:
     rows, columns = _rows_and_columns(cells, regions, picture.shape)
     if rows is None or columns is None:
         return None
-    darkness = np.where(colours["ink"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
+    darkness = np.where(colours["ink"] | colours["other"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
     weights = [_weight(cell, darkness) for cell in cells]
     matrix = [["0"] * 3 for _ in range(3)]
     for cell, row, column, weight in zip(cells, rows, columns, weights, strict=True):
@@ -118,6 +123,28 @@ def _shrunk(pixels: Pixels) -> Mat:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _squared(pixels: Mat) -> Mat:
+    """As wide as high, for a drawing that was stretched with its page."""
+    side = min(pixels.shape[:2])
+    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _smoothed(pixels: Mat) -> Mat:
+    """Without the noise that single pixels have; edges stay."""
+    spread = max(30.0, 4 * _noise(pixels))
+    smoothed = cv2.bilateralFilter(pixels, d=5, sigmaColor=spread, sigmaSpace=2)
+    return smoothed if spread == 30 else cv2.bilateralFilter(smoothed, d=5, sigmaColor=spread / 2, sigmaSpace=2)
+
+
+def _noise(pixels: Mat) -> float:
+    """The standard deviation of noise, from the median of second differences, which lines do not reach."""
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    if min(gray.shape) < 3:
+        return 0.0
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    return float(np.median(np.abs(cv2.filter2D(gray, -1, kernel)))) / (6 * 0.6745)
 
 
 def _colours(picture: Mat) -> dict[str, Mask]:
@@ -223,7 +250,7 @@ def _slots(levels: Sequence[float], middle: float, side: float) -> Sequence[int]
     if len(levels) == 1:
         return (min(2, max(0, 1 + round((levels[0] - middle) / (1.1 * side)))),)
     distance, off_centre = levels[1] - levels[0], fmean(levels) - middle
-    if distance > 1.7 * side and abs(off_centre) < distance / 4:
+    if distance > 1.7 * side:
         return (0, 2)
     return (1, 2) if off_centre > side / 4 else (0, 1)
 
