@@ -48,7 +48,7 @@ _FAINTER: Final = 0.42
 
 Less than half, because the sides that two cells share are often drawn twice."""
 _SLIGHTLY_FAINTER: Final = 0.85
-"""The same share, where the official rule misses those squares too."""
+"""The share for squares that the official rule misses too."""
 _SAME_SIZE: Final = 1.3
 _INSET: Final = 0.45
 _MARK: Final = 0.2
@@ -90,12 +90,21 @@ class _Region:
 
 
 class _Placed(NamedTuple):
-    """A cell by its place, what fills it, and how heavily its lightest side is drawn."""
+    """A cell by its place, what fills it, and how heavily its four sides are drawn."""
 
     row: int
     column: int
     filling: str
-    weight: float
+    sides: tuple[float, ...]
+    """The thickness of each in pixels of black."""
+
+    @property
+    def weight(self) -> float:
+        return min(self.sides)
+
+    @property
+    def heaviest(self) -> float:
+        return max(self.sides)
 
 
 def read(pixels: Pixels) -> list[list[str]] | None:
@@ -140,24 +149,37 @@ def _read(pixels: Mat) -> list[list[str]] | None:
         colours["ink"] | colours["other"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0
     )
     placed = [
-        _Placed(row, column, _filling(cell, colours), _weight(cell, darkness))
+        _Placed(row, column, _filling(cell, colours), tuple(_side_weights(cell, darkness)))
         for cell, row, column in zip(cells, rows, columns, strict=True)
     ]
-    # The official rule misses thin lines. Where the doubtful squares are those, and it agrees on the rest,
-    # they are guides, unless sides that are drawn twice explain that one cell alone is heavier.
-    strict = _matrix(placed, _SLIGHTLY_FAINTER)
-    if strict != [["0", "0", "0"], ["0", strict[1][1], "0"], ["0", "0", "0"]] and strict == official.read(
-        pixels
-    ):
-        return strict
-    return _matrix(placed, _FAINTER)
+    return _without_guides(placed, official.read(pixels))
 
 
-def _matrix(placed: Sequence[_Placed], fainter: float) -> list[list[str]]:
+def _without_guides(placed: Sequence[_Placed], theirs: list[list[str]] | None) -> list[list[str]]:
+    """The cells without guides to draw on; `theirs` is the official reading, which misses thin lines.
+
+    Squares that it misses are guides too if they are fainter than all the others. Only sides that are drawn
+    twice explain that as well, and only if the cell in the middle alone is left, and the sides between the
+    squares around it are as heavy as its own.
+    """
+    matrix = _matrix(placed)
+    doubtful = [p for p in placed if theirs and p.filling == "1" and theirs[p.row][p.column] == "0"]
+    sure = [p for p in placed if p not in doubtful]
+    if not doubtful or not sure or _matrix(sure) != theirs:
+        return matrix
+    corners = [p for p in doubtful if p.row != 1 and p.column != 1]
+    only_middle = all((p.row, p.column) == (1, 1) for p in sure)
+    faint = [p.heaviest for p in corners] if only_middle else [p.weight for p in doubtful]
+    return (
+        theirs if max(faint, default=math.inf) < _SLIGHTLY_FAINTER * min(p.weight for p in sure) else matrix
+    )
+
+
+def _matrix(placed: Sequence[_Placed]) -> list[list[str]]:
     heaviest = max(cell.weight for cell in placed)
     matrix = [["0"] * 3 for _ in range(3)]
     for cell in placed:
-        guide = cell.filling == "1" and cell.weight < fainter * heaviest
+        guide = cell.filling == "1" and cell.weight < _FAINTER * heaviest
         matrix[cell.row][cell.column] = "0" if guide else cell.filling
     return matrix
 
@@ -310,12 +332,11 @@ def _filling(cell: _Region, colours: dict[str, Mask]) -> str:
     return colour if share > _MIN_COLOURED else "1"
 
 
-def _weight(cell: _Region, darkness: Mat) -> float:
-    """How heavily the lightest of a cell's four sides is drawn: its thickness in pixels of black."""
+def _side_weights(cell: _Region, darkness: Mat) -> Iterator[float]:
     angle = math.radians(cell.degrees)
     right = np.array((math.cos(angle), math.sin(angle))) * cell.width / 2
     down = np.array((-math.sin(angle), math.cos(angle))) * cell.height / 2
-    return min(_side_weight(darkness, cell, out, along) for out, along in _sides(right, down))
+    return (_side_weight(darkness, cell, out, along) for out, along in _sides(right, down))
 
 
 def _sides(right: Vector, down: Vector) -> Iterator[tuple[Vector, Vector]]:
