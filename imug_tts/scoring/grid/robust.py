@@ -49,6 +49,10 @@ _FAINTER: Final = 0.42
 Less than half, because the sides that two cells share are often drawn twice."""
 _SLIGHTLY_FAINTER: Final = 0.85
 """The share for squares that the official rule misses too."""
+_HOLE: Final = 1.05
+"""A hole between cells that have gaps is at least so many times as large as they are."""
+_MUCH_COLOUR: Final = 0.4
+"""Share of a cell's area."""
 _SAME_SIZE: Final = 1.3
 _INSET: Final = 0.45
 _MARK: Final = 0.2
@@ -95,6 +99,7 @@ class _Placed(NamedTuple):
     row: int
     column: int
     filling: str
+    side: float
     sides: tuple[float, ...]
     """The thickness of each in pixels of black."""
 
@@ -143,14 +148,16 @@ def _read(pixels: Mat) -> list[list[str]] | None:
     if not cells:
         return [["0"] * 3 for _ in range(3)] if any(square.side >= half for square in squares) else None
     rows, columns = _rows_and_columns(cells, regions, picture.shape)
-    if rows is None or columns is None:
+    if rows is None or columns is None or _leaves_colour(cells, colours):
         return None
     darkness = np.where(
         colours["ink"] | colours["other"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0
     )
     placed = [
-        _Placed(row, column, _filling(cell, colours), tuple(_side_weights(cell, darkness)))
-        for cell, row, column in zip(cells, rows, columns, strict=True)
+        _Placed(row, column, filling, cell.side, tuple(_side_weights(cell, darkness)))
+        for cell, row, column, filling in zip(
+            cells, rows, columns, _fillings(cells, squares, colours, darkness), strict=True
+        )
     ]
     return _without_guides(placed, official.read(pixels))
 
@@ -158,15 +165,17 @@ def _read(pixels: Mat) -> list[list[str]] | None:
 def _without_guides(placed: Sequence[_Placed], theirs: list[list[str]] | None) -> list[list[str]]:
     """The cells without guides to draw on; `theirs` is the official reading, which misses thin lines.
 
-    Squares that it misses are guides too if they are fainter than all the others. Only sides that are drawn
-    twice explain that as well, and only if the cell in the middle alone is left, and the sides between the
-    squares around it are as heavy as its own.
+    Squares that it misses are holes between cells if they are larger than all others, and guides if they are
+    fainter. Only sides that are drawn twice make squares fainter as well, and only if the cell in the middle
+    alone is left, and the sides between the squares around it are as heavy as its own.
     """
     matrix = _matrix(placed)
     doubtful = [p for p in placed if theirs and p.filling == "1" and theirs[p.row][p.column] == "0"]
     sure = [p for p in placed if p not in doubtful]
     if not doubtful or not sure or _matrix(sure) != theirs:
         return matrix
+    if min(p.side for p in doubtful) > _HOLE * max(p.side for p in sure):
+        return theirs
     corners = [p for p in doubtful if p.row != 1 and p.column != 1]
     only_middle = all((p.row, p.column) == (1, 1) for p in sure)
     faint = [p.heaviest for p in corners] if only_middle else [p.weight for p in doubtful]
@@ -325,11 +334,43 @@ def _slots(levels: Sequence[float], middle: float, side: float) -> Sequence[int]
     return (1, 2) if off_centre > side / 4 else (0, 1)
 
 
+def _leaves_colour(cells: Sequence[_Region], colours: dict[str, Mask]) -> bool:
+    """Whether there is much red or green outside of the cells: then some were not found."""
+    outside = colours["r"] | colours["g"]
+    for cell in cells:
+        outside &= ~_inside(cell, outside.shape)
+    return bool(outside.sum() > _MUCH_COLOUR * median(cell.width * cell.height for cell in cells))
+
+
+def _fillings(
+    cells: Sequence[_Region], squares: Sequence[_Region], colours: dict[str, Mask], darkness: Mat
+) -> list[str]:
+    """What fills each cell: "1", "r" or "g". Where some hold heavier squares, the others are guides: "0"."""
+    holding = [any(_is_drawn_in(square, cell, darkness) for square in squares) for cell in cells]
+    return [
+        _filling(cell, colours) if holds or not any(holding) else "0"
+        for cell, holds in zip(cells, holding, strict=True)
+    ]
+
+
+def _is_drawn_in(square: _Region, cell: _Region, darkness: Mat) -> bool:
+    """Whether a square inside a cell has an outline of its own, heavier than the cell's."""
+    if not (cell.holds(square) and square.fills(cell) and square.side > cell.side / 2):
+        return False
+    inside = np.where(_inside(cell, darkness.shape), darkness, 0)
+    return min(_side_weights(cell, darkness)) < _SLIGHTLY_FAINTER * min(_side_weights(square, inside))
+
+
 def _filling(cell: _Region, colours: dict[str, Mask]) -> str:
-    inside = np.zeros(colours["1"].shape, np.uint8)
-    cv2.drawContours(inside, [cell.outline], -1, 1, cv2.FILLED)
-    share, colour = max((colours[c][inside > 0].mean(), c) for c in "rg")
+    inside = _inside(cell, colours["1"].shape)
+    share, colour = max((colours[c][inside].mean(), c) for c in "rg")
     return colour if share > _MIN_COLOURED else "1"
+
+
+def _inside(cell: _Region, shape: Sequence[int]) -> Mask:
+    mask = np.zeros(shape, np.uint8)
+    cv2.drawContours(mask, [cell.outline], -1, 1, cv2.FILLED)
+    return mask > 0
 
 
 def _side_weights(cell: _Region, darkness: Mat) -> Iterator[float]:
