@@ -94,9 +94,9 @@ def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
 def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:
     from imug_tts.benchmarks.imug.summary import summary_with_missing
 
-    scored = [turn for turn in turns_of_run(folder) if turn["outcome"] == "scored"]
-    summary = write_official_scores(folder / "official", model, scored)
-    summary_with_missing({model: scored}, samples).write(summary, "summary_with_missing")
+    turns = turns_of_run(folder)
+    summary = write_official_scores(folder / "official", model, turns)
+    summary_with_missing({model: turns}, samples).write(summary, "summary_with_missing")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import InitVar, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from PIL import Image as Pillow
 
 __all__ = [
     "MAX_PIXELS",
@@ -114,7 +117,10 @@ class Image:
         return self.source if isinstance(self.source, bytes) else _content_of(self.source)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255.
+        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255, as a viewer shows them.
+
+        What is transparent shows a white page, 16 bits are scaled to 8, and a photograph is turned by its
+        EXIF tag.
 
         Raises:
             OSError: the bytes are no image, or not all of one; or the file cannot be read.
@@ -129,7 +135,7 @@ class Image:
                     raise ValueError(
                         f"{opened.width} x {opened.height} pixels; at most {MAX_PIXELS} are decoded"
                     )
-                return np.asarray(opened.convert("RGB"))
+                return np.asarray(_as_shown(opened))
         except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
         except SyntaxError as error:  # what Pillow makes of a broken chunk of a PNG
@@ -137,6 +143,25 @@ class Image:
 
     def to_json(self) -> dict[str, Any]:
         return {"image": self.sha256}
+
+
+def _as_shown(image: Pillow.Image) -> Pillow.Image:
+    """The image in RGB, as a viewer shows it."""
+    import numpy as np
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    with suppress(ValueError, TypeError, KeyError, struct.error):  # a damaged tag turns nothing
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits of grey; `convert` would cut values off at 255
+        levels = np.asarray(image)
+        shown = np.where(levels == image.info.get("transparency"), 255, levels / 257)
+        return Pillow.fromarray(shown.astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    page = Pillow.new("RGBA", image.size, "white")
+    page.alpha_composite(image.convert("RGBA"))
+    return page.convert("RGB")
 
 
 Part = Text | Image

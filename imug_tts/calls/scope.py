@@ -89,8 +89,9 @@ class TurnScope:
             for index, share in enumerate(self.allowance.shares(n))
         ]
 
-    def as_scorer(self) -> TurnScope:
-        return replace(self, run_seed=0, path=(), allowance=Allowance.of(Budget()))
+    def as_scorer(self, turn: int | None = None) -> TurnScope:
+        unlimited = Allowance.of(Budget())
+        return replace(self, run_seed=0, turn=turn or self.turn, path=(), allowance=unlimited)
 
     async def ask(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "BackboneError",
     "ConfigurationError",
@@ -27,7 +30,14 @@ class TimedOut(BackboneError):
 
 
 class JudgeError(RuntimeError):
-    """A judge call failed. The turn ends as `judge_error` and is tried again by the next invocation."""
+    """A judge call failed. The turn ends as `judge_error` and is tried again by the next invocation.
+
+    `detail` is what the turn's record keeps as its `score_detail`, plain JSON values; empty for nothing.
+    """
+
+    def __init__(self, message: str, *, detail: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.detail: Mapping[str, Any] = detail or {}
 
 
 class NoScorer(JudgeError):

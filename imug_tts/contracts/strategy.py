@@ -41,8 +41,11 @@ class Scope(Protocol):
         """
         ...
 
-    def as_scorer(self) -> Scope:
-        """The scope in which the turn is scored: one seed for all arms, and no budget."""
+    def as_scorer(self, turn: int | None = None) -> Scope:
+        """The scope in which the turn is scored: one seed for all arms, and no budget.
+
+        With `turn`, the scope in which that turn of the dialogue is scored; this turn pays for its calls.
+        """
         ...
 
     async def ask(

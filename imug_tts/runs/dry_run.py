@@ -231,7 +231,7 @@ class _MuteScope:
     def split(self, n: int) -> Sequence[_MuteScope]:
         return [self] * n
 
-    def as_scorer(self) -> _MuteScope:
+    def as_scorer(self, turn: int | None = None) -> _MuteScope:
         return self
 
     async def ask(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from imug_tts.calls import Brokers, OnCall, TurnScope
 from imug_tts.concurrency import gather_all
@@ -32,6 +34,8 @@ class _Played(NamedTuple):
     response: Response | None = None
     scores: dict[Part, Score] | None = None
     error: str | None = None
+    detail: Mapping[str, Any] = MappingProxyType({})
+    """What the failure of a judge left."""
 
 
 class Player:
@@ -90,6 +94,7 @@ class Player:
             question=question,
             outcome=played.outcome,
             error=played.error,
+            error_detail=played.detail,
             response=played.response,
             reference=reference,
             scores=played.scores or {},
@@ -105,7 +110,9 @@ class Player:
             return _Played("scored", response, await self._score(response, scope.as_scorer()))
         except (BackboneError, JudgeError) as failure:
             self._note(turn, failure)
-            return _Played(_outcome_of(failure), response, error=f"{type(failure).__name__}: {failure}")
+            detail = failure.detail if isinstance(failure, JudgeError) else {}
+            said = f"{type(failure).__name__}: {failure}"
+            return _Played(_outcome_of(failure), response, error=said, detail=detail)
 
     async def _score(self, response: Response, scope: Scope) -> dict[Part, Score]:
         """Score the answer and, for analysis, every output that was considered.

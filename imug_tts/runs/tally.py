@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-<<<<<<< HEAD
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
-
-from imug_tts.contracts import Cost, Record
-=======
 from typing import Final
 
 from imug_tts.contracts import Cost, Record, count_pools, count_verdicts
->>>>>>> refs/heads/tracker
 
 __all__ = ["Tally"]
 
@@ -47,18 +40,12 @@ class Tally:
             self._scores.setdefault(record["modality"], []).append(record["score"])
         elif record["outcome"] != "unscored":
             self._count_failure(record)
-<<<<<<< HEAD
-        for node in _nodes(record["response"]):
-            self._count_verdict(node)
-            self._count_pool(node)
-=======
         verdicts, unread = count_verdicts(record)
         self.verdicts += verdicts
         self.unread_verdicts += unread
         pools, identical = count_pools(record)
         self.pools += pools
         self.identical_pools += identical
->>>>>>> refs/heads/tracker
 
     @property
     def scores(self) -> dict[str, float]:
@@ -73,25 +60,3 @@ class Tally:
         if kind not in self._words and len(self._words) >= _MOST_REASONS:
             said = kind = f"{record['outcome']}: other reasons"
         self.failures[self._words.setdefault(kind, said)] += 1
-<<<<<<< HEAD
-
-    def _count_verdict(self, node: Mapping[str, Any]) -> None:
-        verdict = node.get("verdict")
-        if verdict is not None:
-            self.verdicts += 1
-            self.unread_verdicts += verdict["status"] != "ok"
-
-    def _count_pool(self, node: Mapping[str, Any]) -> None:
-        images = [c["output"]["image"] for c in node.get("candidates", ()) if "image" in (c["output"] or {})]
-        if len(images) > 1:
-            self.pools += 1
-            self.identical_pools += len(set(images)) == 1
-
-
-def _nodes(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from _nodes(candidate)
-=======
->>>>>>> refs/heads/tracker

@@ -47,6 +47,7 @@ def turn_record(
     question: Question,
     outcome: Outcome,
     error: str | None,
+    error_detail: Mapping[str, Any],
     response: Response | None,
     reference: Part | None,
     scores: Mapping[Part, Score],
@@ -54,7 +55,8 @@ def turn_record(
 ) -> Record:
     """One line of `turns.jsonl`, without the fields that name the run.
 
-    The flat costs are what answering took; what scoring took stands in `cost` alone.
+    The flat costs are what answering took; what scoring took stands in `cost` alone. Without a score,
+    `score_detail` is what the judge's failure left (`error_detail`).
     """
     total = costs["generator"] + costs["judge"]
     score = scores.get(response.output) if response is not None and response.output is not None else None
@@ -68,7 +70,7 @@ def turn_record(
         "modality": question.modality,
         "outcome": outcome,
         "score": score.value if score is not None else None,
-        "score_detail": dict(score.detail) if score is not None else None,
+        "score_detail": dict(score.detail) if score is not None else dict(error_detail) or None,
         "error": error,
         "nfe": total.nfe,
         "new_tokens": total.new_tokens,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from imug_tts.contracts import Scope
+from imug_tts.contracts import JudgeError, Scope
 from imug_tts.dialogue import Part, Text
 from imug_tts.scoring import mcq
 from imug_tts.scoring.replies import UnreadableReply, ask_until_read, json_object
 
-__all__ = ["ReferencedTurn", "Resolution", "determined_answer", "resolve"]
+__all__ = ["ReferencedTurn", "Resolution", "Unresolved", "determined_answer", "resolve"]
 
 _KEY: Final = "determined_answer"
+_ALL: Final = "ABCDEFG"
 _LETTERS: Final = re.compile(r"[A-G\s,.;+&/-]*")
 
 
@@ -31,6 +32,19 @@ class Resolution(NamedTuple):
     letters: frozenset[str]
     """The right letters, those that are right in any case included."""
     reply: str
+    official: str
+    """The right letters that the official resolver takes from the first reply that it can read, joined."""
+
+
+class Unresolved(JudgeError):
+    """No reply of the scorer names the right letters.
+
+    `official` is what the official resolver makes of the first reply that it can read; None if there is none.
+    """
+
+    def __init__(self, message: str, official: str | None) -> None:
+        super().__init__(message)
+        self.official = official
 
 
 def determined_answer(raw_answer: str, judge_text: str) -> str:
@@ -51,27 +65,33 @@ async def resolve(
     question: tuple[Part, ...],
     fixed: frozenset[str],
     multiple_choice: bool,
-    rule: mcq.Rule = "corrected",
 ) -> Resolution:
     """Ask the scorer which options are right, given what earlier turns show.
+
+    A reply counts if its answer is letters of the question's options and nothing else, one letter for a
+    single-choice question. Any other reply is asked again and never guessed at.
 
     Args:
         turns: the earlier turns that the question depends on.
         fixed: letters that are right in any case.
         multiple_choice: whether several options may be right.
-        rule: "official" takes letters from any words of the reply, as the official resolver does;
-            "corrected" takes a reply of letters alone, one for a single-choice question.
 
     Raises:
         NoScorer: the run has no scorer.
-        JudgeError: the scorer failed, or gave no reply that could be read.
+        Unresolved: the scorer gave no reply that names options of the question.
+        JudgeError: the scorer failed.
     """
     kind = "several options may be right" if multiple_choice else "exactly one option is right"
     prompt = scope.prompts("scorer")["resolve"].format(kind=kind)
     shown = (part for turn in turns for part in _parts(turn))
     asked = (*shown, Text("The question to decide:"), *question, Text(prompt))
-    read = partial(_read, fixed=fixed, multiple_choice=multiple_choice, rule=rule)
-    return await ask_until_read(scope, asked, read)
+    reader = _Reader(fixed, _options(question), multiple_choice)
+    try:
+        return await ask_until_read(scope, asked, reader.read)
+    except JudgeError as error:
+        if reader.seen:
+            raise Unresolved(str(error), reader.official) from error
+        raise
 
 
 def _parts(turn: ReferencedTurn) -> tuple[Part, ...]:
@@ -83,21 +103,60 @@ def _parts(turn: ReferencedTurn) -> tuple[Part, ...]:
     )
 
 
-def _read(reply: str, fixed: frozenset[str], multiple_choice: bool, rule: mcq.Rule) -> Resolution:
-    determined = _official(reply) if rule == "official" else _letters(reply, multiple_choice)
-    letters = fixed.union(mcq.united("", determined))
-    if rule == "corrected" and not letters:
-        raise UnreadableReply(f'"{_KEY}" names no option')
-    return Resolution(letters, reply)
+def _options(question: Sequence[Part]) -> str:
+    """The letters of the options that a question lists, all letters if it shows no list from A on.
+
+    Every capital letter that stands alone counts, "an A" too: so a letter is left out only if the text does
+    not have it at all.
+    """
+    if any(not isinstance(part, Text) for part in question):
+        return _ALL  # an image may show further options
+    named = "".join(sorted(set(re.findall(r"\b[A-G]\b", " ".join(map(_text, question))))))
+    return named if len(named) > 1 and _ALL.startswith(named) else _ALL
 
 
-def _letters(reply: str, multiple_choice: bool) -> str:
-    answer = json_object(reply, _KEY)[_KEY]
-    if not isinstance(answer, str) or not _LETTERS.fullmatch(answer.upper()):
-        raise UnreadableReply(f'"{_KEY}" must be letters from A to G and nothing else, not {answer!r}')
-    if not multiple_choice and len(mcq.united("", answer)) > 1:
-        raise UnreadableReply(f'"{_KEY}" must be one letter, because one option is right, not {answer!r}')
-    return answer
+def _text(part: Part) -> str:
+    return part.text if isinstance(part, Text) else ""
+
+
+@dataclass
+class _Reader:
+    """Reads the scorer's replies strictly, and remembers what the official resolver would have read."""
+
+    fixed: frozenset[str]
+    options: str
+    multiple_choice: bool
+    seen: bool = False
+    """Whether there was a reply."""
+    official: str | None = None
+
+    def read(self, reply: str) -> Resolution:
+        self.seen = True
+        if self.official is None:
+            self.official = _official_or_none("".join(self.fixed), reply)
+        letters = self.fixed.union(self._determined(reply))
+        if not letters:
+            raise UnreadableReply(f'"{_KEY}" names no option')
+        joined = "".join(sorted(letters))
+        return Resolution(letters, reply, joined if self.official is None else self.official)
+
+    def _determined(self, reply: str) -> set[str]:
+        answer = json_object(reply, _KEY)[_KEY]
+        if not isinstance(answer, str) or not _LETTERS.fullmatch(answer.upper()):
+            raise UnreadableReply(f'"{_KEY}" must be letters from A to G and nothing else, not {answer!r}')
+        letters = set(mcq.united("", answer))
+        if not self.multiple_choice and len(letters) > 1:
+            raise UnreadableReply(f'"{_KEY}" must be one letter, because one option is right, not {answer!r}')
+        if not letters <= set(self.options):
+            raise UnreadableReply(f'"{_KEY}" must be of the options {self.options}, not {answer!r}')
+        return letters
+
+
+def _official_or_none(fixed: str, reply: str) -> str | None:
+    try:
+        return determined_answer(fixed, reply)
+    except UnreadableReply:
+        return None
 
 
 def _official(reply: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from imug_tts.contracts import JudgeError, Sampling, Scope
+from imug_tts.contracts import Candidate, JudgeError, Sampling, Scope
 from imug_tts.dialogue import Message, Part, Text
 from imug_tts.final_text import final_text
 
@@ -28,34 +28,48 @@ class UnreadableReply(ValueError):
 async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callable[[str], T]) -> T:
     """What `read` makes of the scorer's reply to `question`.
 
-    A reply that `read` refuses with `UnreadableReply` is shown to the scorer again with what is wrong
-    with it, at most twice, each time with another seed; a refusal to answer is asked again as it was.
-    Replies from the journal do not count: what an earlier start could not read, this one asks anew.
+    If `read` raises `UnreadableReply`, the scorer is shown its reply and what is wrong with it, and is asked
+    again with another seed, at most twice. A scorer that refuses is asked the same question again. Replies
+    loaded from the journal do not use up these attempts: if an earlier invocation could not read a reply,
+    this one asks the scorer again.
 
     Raises:
         NoScorer: the run has no scorer.
-        JudgeError: a call failed, or no reply could be read; shows the last one.
+        JudgeError: a call failed, or no reply could be read. Shows the last reply, or why it was refused.
     """
     asked: tuple[Message, ...] = (Message("user", question),)
     history = asked
     left = 1 + MAX_REASKS
     for attempt in count():
         candidate = await scope.child(attempt).ask("scorer", history, "text", SAMPLING)
-        reply = candidate.output.text if isinstance(candidate.output, Text) else ""
         try:
-            return read(reply)
+            return read(_text_of(candidate))
         except UnreadableReply as error:
             problem = str(error)
         left -= candidate.is_new
         if not left:
             break
-        if reply.strip():
+        if candidate.output is not None:
             again = scope.prompts("scorer")["unreadable"].format(problem=problem)
-            history = (*asked, Message("assistant", (Text(reply),)), Message("user", (Text(again),)))
+            reply = Message("assistant", (candidate.output,))
+            history = (*asked, reply, Message("user", (Text(again),)))
+    last = _shown(candidate, problem)
+    raise JudgeError(f"{1 + MAX_REASKS} replies of the scorer could not be read: {last}")
+
+
+def _text_of(candidate: Candidate) -> str:
+    if not isinstance(candidate.output, Text):
+        raise UnreadableReply(f"the scorer refused{f': {candidate.reason}' if candidate.reason else ''}")
+    return candidate.output.text
+
+
+def _shown(candidate: Candidate, problem: str) -> str:
+    """What was wrong with the last reply, and the reply where there is one."""
+    if not isinstance(candidate.output, Text):
+        return problem
+    reply = candidate.output.text
     shown = reply if len(reply) <= _LONGEST_SHOWN else f"{reply[:_LONGEST_SHOWN]}..."
-    raise JudgeError(
-        f"{1 + MAX_REASKS} replies of the scorer could not be read: {problem}; the last: {shown!r}"
-    )
+    return f"{problem}; the last: {shown!r}"
 
 
 def json_object(text: str, key: str) -> dict[str, Any]:

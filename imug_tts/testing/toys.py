@@ -202,8 +202,8 @@ class _Shuffled:
     def split(self, n: int) -> Sequence[Scope]:
         return [_Shuffled(scope, self.delays) for scope in self.scope.split(n)]
 
-    def as_scorer(self) -> Scope:
-        return _Shuffled(self.scope.as_scorer(), self.delays)
+    def as_scorer(self, turn: int | None = None) -> Scope:
+        return _Shuffled(self.scope.as_scorer(turn), self.delays)
 
     async def ask(
         self,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from imug_tts.benchmarks.imug import Imug
-from imug_tts.benchmarks.imug.reading import find_data, read_data
+from imug_tts.benchmarks.imug.reading import DataError, find_data, read_data
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Modality, Part, Question, Sample, Text
@@ -189,6 +192,66 @@ def test_the_identity_is_that_of_the_lines_and_not_of_the_place(data: Path, tmp_
         changed = shutil.copytree(data, tmp_path / file.replace("/", "_"))
         (changed / file).write_bytes((changed / file).read_bytes() + b"\n")
         assert Imug(root=changed).identity != identity
+
+
+def test_the_identity_is_also_that_of_the_images(data: Path) -> None:
+    identity = Imug(root=data).identity
+    (data / "images" / "unused.png").write_bytes(PERSON.read())
+    assert Imug(root=data).identity == identity
+    first, second = sorted((data / "images").glob("[A-Z]*"))
+    second.write_bytes(Image.from_pixels(np.full((6, 8, 3), 201, np.uint8)).read())
+    changed = Imug(root=data, domains=["Apparel"]).identity
+    assert changed != identity
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    assert Imug(root=data).identity not in (identity, changed)
+
+
+def test_images_that_vanish_before_they_are_hashed_are_named(data: Path) -> None:
+    benchmark = Imug(root=data)
+    benchmark.samples()
+    gone = first_image(data)
+    gone.unlink()
+    with pytest.raises(DataError, match=rf"images/{re.escape(gone.name)}: it cannot be read"):
+        assert benchmark.identity
+
+
+def encoded(form: str) -> bytes:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (8, 6)).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (encoded("WEBP"), "it is a WebP image; servers and judges take PNG and JPEG"),
+        (encoded("GIF"), "it is a GIF image"),
+        (encoded("BMP"), "it is a BMP image"),
+        (encoded("TIFF"), "it is a TIFF image"),
+        (encoded("AVIF"), "it is an AVIF image"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "it is a Git LFS pointer .*git lfs pull",
+        ),
+        (b"<!DOCTYPE html><title>404</title>", "it is a page of HTML"),
+        (b"\x89PN", "it is neither PNG nor JPEG"),
+        (b"words", "it is neither PNG nor JPEG"),
+    ],
+)
+def test_an_image_that_no_judge_takes_is_named_before_anything_is_paid(
+    data: Path, content: bytes, complaint: str
+) -> None:
+    first_image(data).write_bytes(content)
+    (problem,) = problems_of(data)
+    key = re.escape(f"{BENCHMARK}, line 1, tasks[0].input[1].image: is '{first_image(data).name}'")
+    assert re.match(f"{key}; {complaint}", problem)
+
+
+def test_a_jpeg_may_be_called_png(data: Path) -> None:
+    first_image(data).write_bytes(encoded("JPEG"))
+    assert read_data(data).samples[0].questions[0].parts[1] == Image.from_bytes(encoded("JPEG"))
 
 
 def test_images_are_not_read_before_they_are_asked_for(data: Path) -> None:

@@ -94,15 +94,6 @@ def test_the_official_rule_reads_no_joined_letters_of_a_judge_either(small: Path
     assert score(benchmark, benchmark.samples()[1], [SEED, Text("A,C")], judge).value == 0
 
 
-def test_a_reply_in_prose_is_read_as_the_rule_reads_it(small: Path) -> None:
-    judge = Judge({"determined_answer": "option B", "reasoning": "so"})
-    official = Imug(root=small)
-    growth = official.samples()[1]
-    assert score(official, growth, [SEED, Text("B")], judge).detail["expected"] == "AB"
-    with pytest.raises(JudgeError):
-        score(Imug(root=small, scoring=Scoring(mcq="corrected")), growth, [SEED, Text("B")], judge)
-
-
 def test_a_judge_sees_the_right_letters_of_a_question_before(small: Path) -> None:
     edit(
         small / "benchmark.jsonl",

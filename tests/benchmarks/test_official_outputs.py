@@ -170,6 +170,51 @@ def test_a_picture_of_another_name_counts_if_it_lies_beside_the_record(tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("response", "file"),
+    [
+        ("imgs/turn_1_output.png", "imgs/turn_1_output.png"),
+        ("./a/b/../c/picture.jpeg", "a/c/picture.jpeg"),
+        ("imgs/picture", "imgs/picture"),
+        ("elsewhere/turn_1_output.png", "turn_1_output.png"),
+        ("a text beside the picture", "turn_1_output.png"),
+        ("imgs/missing.png", "missing.png"),
+    ],
+)
+def test_a_picture_is_found_where_the_official_scorers_find_it(
+    tmp_path: Path, response: str, file: str
+) -> None:
+    folder = client_folder(tmp_path, RECORD, [response, "A", "B"])
+    for part in ("a/b", "a/c", "imgs"):
+        (folder / part).mkdir(parents=True)
+    (folder / file).write_bytes(PNG.read())
+    outputs = read_outputs(tmp_path, [sample_of(RECORD)])
+    assert not outputs.failures
+    assert outputs.answers[NAME, 1] == PNG
+
+
+def test_of_two_pictures_the_one_with_the_name_of_the_turn_counts(tmp_path: Path) -> None:
+    folder = client_folder(tmp_path, RECORD, ["other.jpg", "A", "B"])
+    (folder / "other.jpg").write_bytes(JPEG)
+    (folder / "turn_1_output.png").write_bytes(PNG.read())
+    assert read_outputs(tmp_path, [sample_of(RECORD)]).answers[NAME, 1] == PNG
+
+
+@pytest.mark.parametrize(
+    "addition", ['"time": NaN', '"cost": -Infinity', '"note": 1, "note": 2', '"log": "\\ud800"']
+)
+def test_what_the_official_scorers_pass_over_costs_no_dialogue(tmp_path: Path, addition: str) -> None:
+    path = client_folder(tmp_path, RECORD, [PNG.read(), "A", "B"]) / "result.json"
+    path.write_text(path.read_text("utf-8").replace("{", "{" + addition + ",", 1), "utf-8")
+    assert set(read_outputs(tmp_path, [sample_of(RECORD)]).answers) == set(ANSWERS)
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_read_as_a_question_mark(tmp_path: Path) -> None:
+    path = client_folder(tmp_path, RECORD, [PNG.read(), "A", "B"]) / "result.json"
+    path.write_text(path.read_text("utf-8").replace('"A"\n', '"A \\ud83d"\n'), "utf-8")
+    assert read_outputs(tmp_path, [sample_of(RECORD)]).answers[NAME, 2] == Text("A ?")
+
+
+@pytest.mark.parametrize(
     ("response", "reason"),
     [
         (PNG.read()[:-12], r"turn_1_output\.png is not a whole PNG: it has no end"),
@@ -230,6 +275,14 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(PNG.read())
     folder = client_folder(tmp_path / "m", RECORD, ["turn_1_output.png", "A", "B"])
     os.symlink(tmp_path / "secret.png", folder / "turn_1_output.png")
+    assert "a link to" in read_outputs(tmp_path / "m", [sample_of(RECORD)]).failures[NAME, 1]
+
+
+def test_a_folder_of_pictures_may_not_be_a_link_either(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "1.png").write_bytes(PNG.read())
+    folder = client_folder(tmp_path / "m", RECORD, ["imgs/1.png", "A", "B"])
+    os.symlink(tmp_path / "secret", folder / "imgs")
     assert "a link to" in read_outputs(tmp_path / "m", [sample_of(RECORD)]).failures[NAME, 1]
 
 

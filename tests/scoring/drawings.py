@@ -37,6 +37,10 @@ class Manner:
     jpeg: int | None = None
     noise: float = 0
     stretch: float = 1
+    page_size: tuple[int, int] | None = None
+    """Width and height of a page on which the picture is put; None for the picture itself."""
+    place: tuple[float, float] = (0.5, 0.5)
+    """Where on it: (0, 0) is the upper left corner, (1, 1) the lower right one."""
     ink: Colour = (0, 0, 0)
     page: Colour = (255, 255, 255)
     red: Colour = (220, 30, 30)
@@ -60,7 +64,7 @@ def draw(matrix: str, manner: Manner) -> Pixels:
     if manner.angle:
         image = image.rotate(manner.angle, Image.Resampling.BICUBIC, fillcolor=manner.page)
     image = image.resize((round(manner.size * manner.stretch), manner.size), Image.Resampling.LANCZOS)
-    return _worn(_captioned(image, manner), manner)
+    return _worn(_on_page(_captioned(image, manner), manner), manner)
 
 
 def _grid(matrix: list[list[str]], m: Manner) -> Image.Image:
@@ -123,6 +127,17 @@ def _captioned(image: Image.Image, m: Manner) -> Image.Image:
     page.paste(image)
     place = (m.size * 1.02, m.size * 0.4) if right else (m.size * 0.2, m.size * 1.08)
     ImageDraw.Draw(page).text(place, "Grid 3x3, BOD 80", m.ink, ImageFont.load_default(m.size * 0.06))
+    return page
+
+
+def _on_page(image: Image.Image, m: Manner) -> Image.Image:
+    if m.page_size is None:
+        return image
+    page = Image.new("RGB", m.page_size, m.page)
+    left, top = (
+        round(at * (whole - own)) for at, whole, own in zip(m.place, page.size, image.size, strict=True)
+    )
+    page.paste(image, (left, top))
     return page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,12 @@ import numpy as np
 import pytest
 
 from imug_tts.backbones.openai_chat import OpenAIChat
-from imug_tts.contracts import JudgeError
+from imug_tts.contracts import Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Text
-from imug_tts.scoring.dynamic import ReferencedTurn, Resolution, determined_answer, resolve
-from imug_tts.scoring.mcq import Rule
+from imug_tts.scoring.dynamic import ReferencedTurn, Resolution, Unresolved, determined_answer, resolve
 from imug_tts.scoring.replies import UnreadableReply
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
-from imug_tts.testing.toys import within
+from imug_tts.testing.toys import CAPABILITIES, within
 
 OFFICIAL = Path(__file__).parent / "data" / "dynamic_official.jsonl"
 CASES = [json.loads(line) for line in OFFICIAL.read_text().splitlines()]
@@ -26,6 +26,8 @@ TURNS = [
     ReferencedTurn(1, (Text("Draw a plant."),), DRAWN),
     ReferencedTurn(2, (Text("What is it? A tree B fern"),), Text("B")),
 ]
+
+QUESTION = "What grew? A leaves B roots C fruit D nothing"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['raw_answer']} {case['judge_text'][:40]}")
@@ -60,10 +62,19 @@ def test_the_official_reading_fails_where_no_object_is(reply: str) -> None:
 
 
 def resolved(
-    *replies: object, fixed: str = "", multiple_choice: bool = False, rule: Rule = "corrected"
+    *replies: object, fixed: str = "", multiple_choice: bool = False, question: str = QUESTION
 ) -> tuple[Resolution, ChatServer]:
     """The resolution with an endpoint that determines these answers in turn, the last for ever."""
-    texts = [json.dumps({"determined_answer": reply, "reasoning": "so"}) for reply in replies]
+    return resolved_from([answering(reply) for reply in replies], fixed, multiple_choice, question)
+
+
+def answering(letters: object) -> str:
+    return json.dumps({"determined_answer": letters, "reasoning": "so"})
+
+
+def resolved_from(
+    texts: list[str], fixed: str = "", multiple_choice: bool = False, question: str = QUESTION
+) -> tuple[Resolution, ChatServer]:
 
     def reply(number: int, body: dict[str, Any]) -> Reply:
         return completion(texts[min(number, len(texts) - 1)])
@@ -73,10 +84,9 @@ def resolved(
             lambda scope: resolve(
                 scope.as_scorer(),
                 turns=TURNS,
-                question=(Text("What grew? A leaves B roots C fruit"),),
+                question=(Text(question),),
                 fixed=frozenset(fixed),
                 multiple_choice=multiple_choice,
-                rule=rule,
             ),
             scorer=OpenAIChat(base_url=server.base_url, model="judge"),
         )
@@ -99,7 +109,7 @@ def test_the_judge_sees_the_turns_with_their_answers_then_the_question() -> None
         "Turn 2, the answer:",
         "B",
         "The question to decide:",
-        "What grew? A leaves B roots C fruit",
+        QUESTION,
     ]
     assert "exactly one option is right" in shown[-1]
     assert body["temperature"] == 0.1
@@ -120,39 +130,75 @@ def test_letters_are_read_and_united(reply: str, fixed: str, multiple_choice: bo
     assert (resolution.letters, len(server.bodies)) == (frozenset(letters), 1)
 
 
-@pytest.mark.parametrize("reply", ["Cannot determine", "none", "", "BC", "H", None, True, ["B"], {"x": "B"}])
+@pytest.mark.parametrize(
+    "reply", ["Cannot determine", "none", "N/A", "", "BC", "H", "E", None, True, ["B"], {"x": "B"}]
+)
 def test_what_names_no_option_is_asked_again_and_never_guessed(reply: object) -> None:
     resolution, server = resolved(reply, "D")
     assert (resolution.letters, len(server.bodies)) == (frozenset("D"), 2)
-    with pytest.raises(JudgeError, match="3 replies"):
+    with pytest.raises(Unresolved, match="3 replies"):
         resolved(reply)
 
 
 @pytest.mark.parametrize(
-    ("reply", "letters"), [("Cannot determine", "ACDE"), ("", ""), ("BC", "BC"), (True, "E"), (["B"], "B")]
+    ("question", "letters"),
+    [
+        ("What grew?", "F"),
+        ("Which of A to F grew?", "C"),
+        ("What grew? Say A for a leaf and C for a root.", "B"),
+        ("What grew? (A) leaves (B) roots (C) fruit", "C"),
+    ],
 )
-def test_by_the_official_rule_it_is_read_as_the_official_resolver_does(reply: object, letters: str) -> None:
-    resolution, server = resolved(reply, rule="official")
-    assert ("".join(sorted(resolution.letters)), len(server.bodies)) == (letters, 1)
+def test_letters_are_refused_only_where_the_question_lists_its_options(question: str, letters: str) -> None:
+    assert resolved(letters, question=question)[0].letters == set(letters)
 
 
-def test_by_either_rule_no_json_is_no_answer() -> None:
-    def judge(rule: Rule) -> Sequence[str]:
-        with chat_server(lambda n, body: completion("B")) as server:
-            scorer = OpenAIChat(base_url=server.base_url, model="judge")
-            resolution = within(
-                lambda scope: resolve(
-                    scope,
-                    turns=TURNS,
-                    question=(Text("?"),),
-                    fixed=frozenset("A"),
-                    multiple_choice=False,
-                    rule=rule,
-                ),
-                scorer=scorer,
-            )
-            return sorted(resolution.letters)
+@pytest.mark.parametrize(
+    ("text", "official"),
+    [
+        (answering("Cannot determine"), "ACDE"),
+        (answering("h"), "A"),
+        (answering(True), "AE"),
+        (answering("BC"), "ABC"),
+        ('{"error": "I cannot see the image"}', "A"),
+        ("B", None),
+    ],
+)
+def test_what_the_official_resolver_reads_is_kept(text: str, official: str | None) -> None:
+    kept, _ = resolved_from([text, answering("B")], fixed="A")
+    assert (kept.letters, kept.official) == ({"A", "B"}, official or "AB")
+    with pytest.raises(Unresolved) as error:
+        resolved_from([text], fixed="A")
+    assert error.value.official == official
 
-    for rule in ("official", "corrected"):
-        with pytest.raises(JudgeError, match="3 replies"):
-            judge(rule)
+
+def test_the_first_reply_that_the_official_resolver_reads_is_its_answer() -> None:
+    resolution, _ = resolved_from(["no idea", answering("option B"), answering("C")])
+    assert (resolution.letters, resolution.official) == ({"C"}, "B")
+
+
+def test_no_json_is_no_answer() -> None:
+    with pytest.raises(Unresolved, match="3 replies") as error:
+        resolved_from(["B"], fixed="A")
+    assert error.value.official is None
+
+
+def test_the_reason_of_a_refusal_is_kept() -> None:
+    refused = Candidate(output=None, finish="refused", reason="a person is shown")
+    with pytest.raises(JudgeError, match="the scorer refused: a person is shown"):
+        within(
+            lambda scope: resolve(
+                scope, turns=TURNS, question=(Text("?"),), fixed=frozenset(), multiple_choice=False
+            ),
+            scorer=Refuses(refused),
+        )
+
+
+@dataclass
+class Refuses:
+    candidate: Candidate
+    identity: str = "refuses"
+    capabilities = CAPABILITIES
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        return [[self.candidate] * len(request.seeds) for request in requests]

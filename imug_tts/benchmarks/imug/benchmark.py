@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from imug_tts.benchmarks.imug.domains import UNASSIGNED
+from imug_tts.benchmarks.imug.letters import RightLetters, output_image
 from imug_tts.benchmarks.imug.reading import Data, find_data, read_data
 from imug_tts.benchmarks.imug.snapshot import download
 from imug_tts.contracts import Benchmark, ConfigurationError, JudgeError, Scope, Score
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.knobs import Folder, Several, component, knob
 from imug_tts.scoring import Scoring, mcq
-from imug_tts.scoring.dynamic import ReferencedTurn, resolve
+from imug_tts.scoring.dynamic import Unresolved
 from imug_tts.scoring.image import score_image
 
 __all__ = ["Imug", "TaskClass"]
@@ -60,10 +61,17 @@ class Imug(Benchmark):
     def name(self) -> str:
         return "imug"
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Names the content of the JSONL files, of all samples."""
-        return f"{self.name}:{self.data.sha256[:16]}"
+        """Names the content of the JSONL files and of the images that they name, of all samples.
+
+        It is the same for every part of the data that the filters choose.
+
+        Raises:
+            ConfigurationError: as `data`; or an image cannot be read.
+        """
+        files = (self.data.sha256, self.data.images_sha256)
+        return f"{self.name}:{'-'.join(sha256[:16] for sha256 in files if sha256)}"
 
     @cached_property
     def data(self) -> Data:
@@ -110,7 +118,8 @@ class Imug(Benchmark):
         Raises:
             ValueError: the last output is no answer to its turn.
             NoScorer: a judge is needed, and the run has none.
-            JudgeError: the judge failed, or an earlier output that it must see is missing.
+            JudgeError: the judge failed or named no letters, or an earlier turn that it must see lacks its
+                image or its right letters.
         """
         if not 1 <= len(outputs) <= len(sample.questions):
             raise ValueError(f"{sample.name} has {len(sample.questions)} turns, not {len(outputs)}")
@@ -140,24 +149,31 @@ class Imug(Benchmark):
         self, sample: Sample, question: Question, response: Text, outputs: Sequence[Part | None], scope: Scope
     ) -> Score:
         expected: str = question.key["answer"]
-        detail: dict[str, Any] = {"dynamic": mcq.DYNAMIC in expected}
-        if detail["dynamic"]:
-            turns = [
-                ReferencedTurn(number, sample.questions[number - 1].parts, _given(sample, outputs, number))
-                for number in question.key["ref_turns"]
-            ]
-            resolution = await resolve(
-                scope,
-                turns=turns,
-                question=question.parts,
-                fixed=frozenset(mcq.united(expected, "")),
-                multiple_choice=(sample.domain, sample.task) == ("Botany", "natural_growth"),
-                rule=self.scoring.mcq,
-            )
-            expected = "".join(sorted(resolution.letters))
-            detail["reply"] = resolution.reply
-        by_rule: dict[str, float] = {name: rule(response.text, expected) for name, rule in mcq.RULES.items()}
+        if mcq.DYNAMIC not in expected:
+            return self._score_letters(response.text, expected, {"dynamic": False})
+        letters = RightLetters(sample, outputs, scope)
+        try:
+            found = await letters.of_this_turn()
+        except Unresolved as error:
+            raise JudgeError(
+                str(error), detail={"dynamic": True, **self._official_letters(error.official, None)}
+            ) from error
+        expected = "".join(sorted(found.letters))
+        detail: dict[str, Any] = {"dynamic": True, "reply": found.reply}
+        if letters.earlier:
+            detail["earlier"] = {str(turn): right for turn, right in letters.earlier.items()}
+        detail |= self._official_letters(found.official, expected)
+        return self._score_letters(response.text, expected, detail)
+
+    def _score_letters(self, response: str, expected: str, detail: Mapping[str, Any]) -> Score:
+        by_rule: dict[str, float] = {name: rule(response, expected) for name, rule in mcq.RULES.items()}
         return Score(value=by_rule[self.scoring.mcq], detail={**by_rule, "expected": expected, **detail})
+
+    def _official_letters(self, official: str | None, expected: str | None) -> dict[str, str]:
+        """The letters for the official score files, where they are not those of our record."""
+        if self.scoring.mcq != "official" or official is None or official == expected:
+            return {}
+        return {"official_letters": official}
 
     @cached_property
     def _samples(self) -> tuple[Sample, ...]:
@@ -186,31 +202,16 @@ def _is_chosen(value: T, choice: Sequence[T]) -> bool:
     return not choice or value in choice
 
 
-def _given(sample: Sample, outputs: Sequence[Part | None], number: int) -> Part:
-    """What a judge is shown as the answer of an earlier turn: the model's image, or the right letters."""
-    question = sample.questions[number - 1]
-    if question.modality == "text":
-        return Text(question.key["answer"])
-    return _output_image(sample, outputs, number)
-
-
 def _referenced(
     sample: Sample, outputs: Sequence[Part | None], ref: dict[str, Any]
 ) -> list[tuple[str, Image]]:
     """The images that a reference names, each with its label."""
     number = ref["ref_turn"]
     if ref["ref_type"] == "output":
-        return [(f"The model's image of turn {number}", _output_image(sample, outputs, number))]
+        image = output_image(sample, outputs, number, judged=len(outputs))
+        return [(f"The model's image of turn {number}", image)]
     parts = sample.questions[number - 1].parts
     return [(f"The user's image of turn {number}", part) for part in parts if isinstance(part, Image)]
-
-
-def _output_image(sample: Sample, outputs: Sequence[Part | None], number: int) -> Image:
-    output = outputs[number - 1]
-    if not isinstance(output, Image):
-        judged = f"turn {len(outputs)} of {sample.name}"
-        raise JudgeError(f"{judged} is judged beside the image of turn {number}, which is missing")
-    return output
 
 
 def _require_known(what: str, values: Sequence[str], known: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object
 from imug_tts.benchmarks.imug.records import OfSample, SampleName, what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image
+from imug_tts.images import HEAD_BYTES, why_not_sent
 
 __all__ = ["DataFiles", "Place"]
 
@@ -78,10 +79,10 @@ class DataFiles:
         return found
 
     def image(self, name: str) -> Image | str:
-        """The image of that name, or why there is none. It is looked for once, and not opened."""
+        """The image of that name, or why there is none. It is looked for once, and not decoded."""
         if name not in self._images:
             file = self.folder / "images" / name
-            self._images[name] = self._why_not("images/", name) or Image(None, file)
+            self._images[name] = self._why_not("images/", name) or _why_no_image(file) or Image(None, file)
         return self._images[name]
 
     def _lines(self, file: str) -> list[tuple[int, bytes]]:
@@ -120,6 +121,14 @@ class DataFiles:
         if os.path.islink(real):
             real = os.path.realpath(real)
         return os.path.commonpath([real, self._boundary]) == self._boundary
+
+
+def _why_no_image(file: Path) -> str:
+    try:
+        with file.open("rb", buffering=0) as opened:
+            return why_not_sent(opened.read(HEAD_BYTES))
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
 
 
 def _boundary(folder: Path) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["numbered_lines", "parse_object", "read_objects"]
+__all__ = ["numbered_lines", "parse_leniently", "parse_object", "read_objects"]
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -51,20 +51,34 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none; says why. A key that stands twice and NaN are refused too.
     """
+    value = _parsed(encoded, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    if _SURROGATE.search(encoded):
+        _refuse_half_surrogates(value)
+    return value
+
+
+def parse_leniently(encoded: bytes) -> dict[str, Any]:
+    """One JSON object as the official scorers read it: with NaN, half surrogate pairs and repeated keys.
+
+    Of a key that stands twice the last value counts.
+
+    Raises:
+        ValueError: it is none; says why.
+    """
+    return _parsed(encoded)
+
+
+def _parsed(encoded: bytes, **hooks: Callable[..., Any]) -> dict[str, Any]:
     try:
-        text = encoded.decode("utf-8-sig")
+        value = json.loads(encoded.decode("utf-8-sig"), **hooks)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error.msg} at column {error.colno})") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"not a JSON object but a {type(value).__name__}")
-    if _SURROGATE.search(encoded):
-        _refuse_half_surrogates(value)
     return value
 
 

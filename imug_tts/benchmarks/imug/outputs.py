@@ -4,11 +4,15 @@ A model's folder holds <domain>/<subdomain>/question_<sample_id>/result.json, th
 its system prompt and with a `model_response` on each task, and beside it the pictures. A response is the
 text, the name of a picture, or "ERROR: " and why the turn failed. Such a turn is a failure here, never an
 answer; so is one whose picture is missing or damaged.
+
+A picture is looked for as the official scorers do: turn_<n>_output.png, else the file that the response
+names, perhaps in a folder below. A picture that the response names elsewhere is looked for by its name alone.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +22,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from imug_tts.benchmarks.imug.jsonl import parse_object
+from imug_tts.benchmarks.imug.jsonl import parse_leniently
 from imug_tts.benchmarks.imug.records import SampleName, SampleRecord, what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
@@ -96,7 +100,7 @@ def _read_sample(folder: Path, sample: Sample) -> list[tuple[Key, Part | str]]:
 
 def _responses(folder: Path) -> dict[int, object]:
     """Responses by turn number."""
-    tasks = parse_object(_read(folder, "result.json")).get("tasks")
+    tasks = parse_leniently(_read(folder, "result.json")).get("tasks")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise ValueError("tasks must be a list of objects")
     responses = {task["turn"]: task.get("model_response") for task in tasks if type(task.get("turn")) is int}
@@ -113,16 +117,29 @@ def _answer(folder: Path, question: Question, responses: Mapping[int, object]) -
     if response.startswith(_ERROR):
         return response.removeprefix(_ERROR).removeprefix(" ")
     if question.modality == "text":
-        return Text(response)
-    name = PurePosixPath(response).name
-    if Path(name).suffix.lower() not in _SUFFIXES:
+        return Text(response.encode(errors="replace").decode())  # half a surrogate pair fits in no file
+    return _picture(folder, question.number, response)
+
+
+def _picture(folder: Path, number: int, response: str) -> Part | str:
+    """The picture of a turn, or why there is none."""
+    last = PurePosixPath(response).name
+    names = [name for name in (_image_name(number), response, last) if _is_there(folder, name)]
+    if not names and Path(last).suffix.lower() not in _SUFFIXES:
         return f"an image is due, the response is text: {response[:200]!r}"
+    name = names[0] if names else last
     try:
         return _image(folder, name)
     except BrokenImage as error:
         return f"{name} {error}"
     except (OSError, ValueError) as error:
         return f"{name}: {_reason(error)}"
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    """Whether a file of that name, or a link, lies below the folder."""
+    path = os.path.normpath(folder / name)
+    return Path(path).is_relative_to(folder) and os.path.isfile(path)
 
 
 def _image(folder: Path, name: str) -> Image:
@@ -133,7 +150,7 @@ def _image(folder: Path, name: str) -> Image:
 
 def _read(folder: Path, name: str) -> bytes:
     path = folder / name
-    if path.resolve().parent != folder:  # a link that leads out of the sample's folder
+    if not path.resolve().is_relative_to(folder):  # a link that leads out of the sample's folder
         raise ValueError(f"a link to {path.resolve()}; copy the file instead")
     return path.read_bytes()
 
@@ -182,7 +199,7 @@ def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: O
     for task in record["tasks"]:
         answer = outputs.answers.get((name, task["turn"]))
         if isinstance(answer, Image):
-            write_atomically(folder / _image_name(task), answer.read())
+            write_atomically(folder / _image_name(task["turn"]), answer.read())
         failure = outputs.failures.get((name, task["turn"]), "not tried, because an earlier turn failed")
         tasks.append({**task, "model_response": _response(task, answer, failure)})
     result = {key: value for key, value in record.items() if key != "system_prompt"} | {"tasks": tasks}
@@ -190,11 +207,11 @@ def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: O
     write_atomically(folder / "result.json", encoded)
 
 
-def _image_name(task: Mapping[str, Any]) -> str:
-    return f"turn_{task['turn']}_output.png"
+def _image_name(turn: int) -> str:
+    return f"turn_{turn}_output.png"
 
 
 def _response(task: Mapping[str, Any], answer: Part | None, failure: str) -> str:
     if answer is None:
         return f"{_ERROR} {failure}"
-    return answer.text if isinstance(answer, Text) else _image_name(task)
+    return answer.text if isinstance(answer, Text) else _image_name(task["turn"])

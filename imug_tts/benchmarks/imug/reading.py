@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +15,7 @@ from imug_tts.benchmarks.imug.domains import class_of
 from imug_tts.benchmarks.imug.keys import AnswerKeys
 from imug_tts.benchmarks.imug.records import SampleRecord, Task
 from imug_tts.contracts import ConfigurationError
-from imug_tts.dialogue import Part, Question, Sample, Text
+from imug_tts.dialogue import Image, Part, Question, Sample, Text
 
 __all__ = ["Data", "DataError", "find_data", "read_data"]
 
@@ -32,11 +35,47 @@ class DataError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Data:
-    """The samples of a data folder, and the SHA-256 of its JSONL files (its images are not opened)."""
+    """The samples of a data folder, and the SHA-256 of its JSONL files."""
 
     folder: Path
     samples: tuple[Sample, ...]
     sha256: str
+
+    @cached_property
+    def images_sha256(self) -> str:
+        """SHA-256 over names and content of all images that the samples show; empty if they show none.
+
+        Reads every one of these files. The images keep their own SHA-256, so it is not computed again.
+
+        Raises:
+            DataError: files cannot be read; names them.
+        """
+        shown = sorted(self._images().items())
+        with ThreadPoolExecutor() as pool:
+            contents = list(pool.map(_sha256_of, (image for _, image in shown)))
+        problems = [
+            f"images/{name}: it cannot be read ({content})"
+            for (name, _), content in zip(shown, contents, strict=True)
+            if isinstance(content, OSError)
+        ]
+        if problems:
+            raise DataError(self.folder, problems)
+        lines = "".join(f"{content} {name}\n" for (name, _), content in zip(shown, contents, strict=True))
+        return hashlib.sha256(lines.encode()).hexdigest() if shown else ""
+
+    def _images(self) -> dict[str, Image]:
+        """The images by name."""
+        folder = self.folder / "images"
+        parts = (part for sample in self.samples for question in sample.questions for part in question.parts)
+        images = (part for part in parts if isinstance(part, Image))
+        return {Path(str(image.source)).relative_to(folder).as_posix(): image for image in images}
+
+
+def _sha256_of(image: Image) -> str | OSError:
+    try:
+        return image.sha256
+    except OSError as error:
+        return error
 
 
 def find_data(root: Path) -> Path:
@@ -55,7 +94,7 @@ def find_data(root: Path) -> Path:
 
 
 def read_data(folder: Path) -> Data:
-    """Read and check every file; images are looked for and not opened.
+    """Read and check every file; of images, that they are there and begin as PNG or JPEG.
 
     Raises:
         DataError: something is wrong.

@@ -4,6 +4,10 @@ A model's scores are three JSONL files: one line for each sample with its multip
 each image turn with its points of 0-5, and one for each dynamic question with the letters that a judge found
 right. A record is a dict with those fields of `turns.jsonl` that the files can hold: domain, task, sample_id,
 turn, modality, outcome, score and score_detail.
+
+The official resolver of dynamic questions takes letters from prose, and writes no letter at all for a reply
+without an answer. Our score is stricter. Where it has other letters or none, `score_detail` keeps the
+official ones (`official_letters`); the official files are written from them and the answer in `response`.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from imug_tts.benchmarks.imug.jsonl import read_objects
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import plain_name, write_atomically
+from imug_tts.scoring import mcq
 
-__all__ = ["MAX_POINT", "Place", "Record", "place_of", "read_scores", "write_scores"]
+__all__ = ["MAX_POINT", "Place", "Record", "as_official", "place_of", "read_scores", "write_scores"]
 
 Record = Mapping[str, Any]
 Entry = Mapping[str, Any]
@@ -60,8 +65,24 @@ def place_of(record: Record) -> Place:
     return Place(record["domain"], record["task"], record["sample_id"], record["turn"])
 
 
+def as_official(records: Iterable[Record]) -> list[Record]:
+    """The turns that official score files hold, scored as they score them, in the order of `records`."""
+    return [official for record in records for official in _official_records(record)]
+
+
+def _official_records(record: Record) -> Iterator[Record]:
+    detail = record["score_detail"] or {}
+    if "official_letters" in detail:
+        letters = detail["official_letters"]
+        score = mcq.official(record["response"]["output"]["text"], letters)
+        detail = {**detail, "expected": letters}
+        yield {**record, "outcome": "scored", "score": score, "score_detail": detail}
+    elif record["outcome"] == "scored":
+        yield record
+
+
 def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
-    """Write the scored turns among `records` below `folder`/`model`, in their order.
+    """Write the scored turns among `records` (see `as_official`) below `folder`/`model`, in their order.
 
     The score of a text turn is the one by which its run was scored (`scoring.mcq`).
 
@@ -70,7 +91,7 @@ def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
         StorageError: the files could not be written.
     """
     plain_name(model)
-    scored = [record for record in records if record["outcome"] == "scored"]
+    scored = as_official(records)
     texts = [record for record in scored if record["modality"] == "text"]
     images = [record for record in scored if record["modality"] == "image"]
     dynamic = [record for record in texts if record["score_detail"].get("dynamic")]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from imug_tts.benchmarks.imug.domains import class_of
-from imug_tts.benchmarks.imug.scores import MAX_POINT, Place, Record, place_of
+from imug_tts.benchmarks.imug.scores import MAX_POINT, Place, Record, as_official, place_of
 from imug_tts.dialogue import Sample
 from imug_tts.files import write_atomically
 
@@ -59,7 +59,7 @@ class _Turn(NamedTuple):
 
 def official_summary(scores: Mapping[str, Sequence[Record]]) -> Summary:
     """Summarise the scored ones of each model's turns, as the official summary does for their score files."""
-    turns = {model: _scored(scores[model]) for model in sorted(scores)}
+    turns = {model: _scored(as_official(scores[model])) for model in sorted(scores)}
     return _summary(turns, _mean_and_count, _two_places)
 
 

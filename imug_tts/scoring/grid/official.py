@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read"]
+__all__ = ["box", "read"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -42,6 +42,12 @@ def read(pixels: Pixels) -> list[list[str]] | None:
     solid = _scaled(_enclosed(ink)[box])
     hsv = cv2.cvtColor(_scaled(pixels[box]), cv2.COLOR_RGB2HSV)
     return [[_cell(solid, hsv, row, column) for column in range(3)] for row in range(3)]
+
+
+def box(pixels: Pixels) -> tuple[int, int, int, int]:
+    """Left, top, width and height of everything dark; a width of 0 where nothing is."""
+    left, top, width, height = cv2.boundingRect(_ink(pixels))
+    return left, top, width, height
 
 
 def _ink(pixels: Pixels) -> cv2.typing.MatLike:

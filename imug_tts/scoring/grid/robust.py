@@ -18,11 +18,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from imug_tts.scoring.grid import official, trusted
 
 __all__ = ["read"]
 
@@ -45,6 +47,12 @@ _FAINTER: Final = 0.42
 """Blank squares whose lightest side weighs less than this share of a cell's are guides to draw on.
 
 Less than half, because the sides that two cells share are often drawn twice."""
+_SLIGHTLY_FAINTER: Final = 0.85
+"""The share for squares that the official rule misses too."""
+_HOLE: Final = 1.05
+"""A hole between cells that have gaps is at least so many times as large as they are."""
+_MUCH_COLOUR: Final = 0.4
+"""Share of a cell's area."""
 _SAME_SIZE: Final = 1.3
 _INSET: Final = 0.45
 _MARK: Final = 0.2
@@ -85,12 +93,53 @@ class _Region:
         return all(max(pair) < _SAME_SIZE * min(pair) for pair in pairs)
 
 
+class _Placed(NamedTuple):
+    """A cell by its place, what fills it, and how heavily its four sides are drawn."""
+
+    row: int
+    column: int
+    filling: str
+    side: float
+    sides: tuple[float, ...]
+    """The thickness of each in pixels of black."""
+
+    @property
+    def weight(self) -> float:
+        return min(self.sides)
+
+    @property
+    def heaviest(self) -> float:
+        return max(self.sides)
+
+
 def read(pixels: Pixels) -> list[list[str]] | None:
     """The cells of an RGB image of shape (h, w, 3), row by row.
 
     None where nothing is drawn or what is drawn has more than three rows or columns.
     """
-    picture = cv2.bilateralFilter(_shrunk(pixels), d=5, sigmaColor=30, sigmaSpace=2)
+    picture = _shrunk(pixels)
+    found = _read(picture)
+    sure = trusted.read(picture, _lines(picture))
+    if sure is not None and (found is None or _only_misses(found, sure)):
+        return sure
+    return found or _read(_squared(picture))
+
+
+def _only_misses(found: list[list[str]], sure: list[list[str]]) -> bool:
+    """Whether all that is found is in the other reading too."""
+    return all(
+        f in ("0", s) for row, other in zip(found, sure, strict=True) for f, s in zip(row, other, strict=True)
+    )
+
+
+def _lines(picture: Mat) -> Mask:
+    smoothed = _smoothed(picture)
+    colours = _colours(smoothed)
+    return colours["ink"] | colours["other"]
+
+
+def _read(pixels: Mat) -> list[list[str]] | None:
+    picture = _smoothed(pixels)
     colours = _colours(picture)
     regions = list(_regions(colours))
     squares = [region for region in regions if region.four_sided]
@@ -99,15 +148,48 @@ def read(pixels: Pixels) -> list[list[str]] | None:
     if not cells:
         return [["0"] * 3 for _ in range(3)] if any(square.side >= half for square in squares) else None
     rows, columns = _rows_and_columns(cells, regions, picture.shape)
-    if rows is None or columns is None:
+    if rows is None or columns is None or _leaves_colour(cells, colours):
         return None
-    darkness = np.where(colours["ink"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0)
-    weights = [_weight(cell, darkness) for cell in cells]
+    darkness = np.where(
+        colours["ink"] | colours["other"], 1 - cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) / 255, 0
+    )
+    placed = [
+        _Placed(row, column, filling, cell.side, tuple(_side_weights(cell, darkness)))
+        for cell, row, column, filling in zip(
+            cells, rows, columns, _fillings(cells, squares, colours, darkness), strict=True
+        )
+    ]
+    return _without_guides(placed, official.read(pixels))
+
+
+def _without_guides(placed: Sequence[_Placed], theirs: list[list[str]] | None) -> list[list[str]]:
+    """The cells without guides to draw on; `theirs` is the official reading, which misses thin lines.
+
+    Squares that it misses are holes between cells if they are larger than all others, and guides if they are
+    fainter. Only sides that are drawn twice make squares fainter as well, and only if the cell in the middle
+    alone is left, and the sides between the squares around it are as heavy as its own.
+    """
+    matrix = _matrix(placed)
+    doubtful = [p for p in placed if theirs and p.filling == "1" and theirs[p.row][p.column] == "0"]
+    sure = [p for p in placed if p not in doubtful]
+    if not doubtful or not sure or _matrix(sure) != theirs:
+        return matrix
+    if min(p.side for p in doubtful) > _HOLE * max(p.side for p in sure):
+        return theirs
+    corners = [p for p in doubtful if p.row != 1 and p.column != 1]
+    only_middle = all((p.row, p.column) == (1, 1) for p in sure)
+    faint = [p.heaviest for p in corners] if only_middle else [p.weight for p in doubtful]
+    return (
+        theirs if max(faint, default=math.inf) < _SLIGHTLY_FAINTER * min(p.weight for p in sure) else matrix
+    )
+
+
+def _matrix(placed: Sequence[_Placed]) -> list[list[str]]:
+    heaviest = max(cell.weight for cell in placed)
     matrix = [["0"] * 3 for _ in range(3)]
-    for cell, row, column, weight in zip(cells, rows, columns, weights, strict=True):
-        filling = _filling(cell, colours)
-        guide = filling == "1" and weight < _FAINTER * max(weights)
-        matrix[row][column] = "0" if guide else filling
+    for cell in placed:
+        guide = cell.filling == "1" and cell.weight < _FAINTER * heaviest
+        matrix[cell.row][cell.column] = "0" if guide else cell.filling
     return matrix
 
 
@@ -118,6 +200,30 @@ def _shrunk(pixels: Pixels) -> Mat:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _squared(pixels: Mat) -> Mat:
+    """As wide as high, for a drawing that was stretched with its page."""
+    side = min(pixels.shape[:2])
+    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _smoothed(pixels: Mat) -> Mat:
+    """Without the noise that single pixels have; edges stay."""
+    spread = max(30.0, 4 * _noise(pixels))
+    smoothed = cv2.bilateralFilter(pixels, d=5, sigmaColor=spread, sigmaSpace=2)
+    return (
+        smoothed if spread == 30 else cv2.bilateralFilter(smoothed, d=5, sigmaColor=spread / 2, sigmaSpace=2)
+    )
+
+
+def _noise(pixels: Mat) -> float:
+    """The standard deviation of noise, from the median of second differences, which lines do not reach."""
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
+    if min(gray.shape) < 3:
+        return 0.0
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
+    return float(np.median(np.abs(cv2.filter2D(gray, -1, kernel)))) / (6 * 0.6745)
 
 
 def _colours(picture: Mat) -> dict[str, Mask]:
@@ -223,24 +329,55 @@ def _slots(levels: Sequence[float], middle: float, side: float) -> Sequence[int]
     if len(levels) == 1:
         return (min(2, max(0, 1 + round((levels[0] - middle) / (1.1 * side)))),)
     distance, off_centre = levels[1] - levels[0], fmean(levels) - middle
-    if distance > 1.7 * side and abs(off_centre) < distance / 4:
+    if distance > 1.7 * side:
         return (0, 2)
     return (1, 2) if off_centre > side / 4 else (0, 1)
 
 
+def _leaves_colour(cells: Sequence[_Region], colours: dict[str, Mask]) -> bool:
+    """Whether there is much red or green outside of the cells: then some were not found."""
+    outside = colours["r"] | colours["g"]
+    for cell in cells:
+        outside &= ~_inside(cell, outside.shape)
+    return bool(outside.sum() > _MUCH_COLOUR * median(cell.width * cell.height for cell in cells))
+
+
+def _fillings(
+    cells: Sequence[_Region], squares: Sequence[_Region], colours: dict[str, Mask], darkness: Mat
+) -> list[str]:
+    """What fills each cell: "1", "r" or "g". Where some hold heavier squares, the others are guides: "0"."""
+    holding = [any(_is_drawn_in(square, cell, darkness) for square in squares) for cell in cells]
+    return [
+        _filling(cell, colours) if holds or not any(holding) else "0"
+        for cell, holds in zip(cells, holding, strict=True)
+    ]
+
+
+def _is_drawn_in(square: _Region, cell: _Region, darkness: Mat) -> bool:
+    """Whether a square inside a cell has an outline of its own, heavier than the cell's."""
+    if not (cell.holds(square) and square.fills(cell) and square.side > cell.side / 2):
+        return False
+    inside = np.where(_inside(cell, darkness.shape), darkness, 0)
+    return min(_side_weights(cell, darkness)) < _SLIGHTLY_FAINTER * min(_side_weights(square, inside))
+
+
 def _filling(cell: _Region, colours: dict[str, Mask]) -> str:
-    inside = np.zeros(colours["1"].shape, np.uint8)
-    cv2.drawContours(inside, [cell.outline], -1, 1, cv2.FILLED)
-    share, colour = max((colours[c][inside > 0].mean(), c) for c in "rg")
+    inside = _inside(cell, colours["1"].shape)
+    share, colour = max((colours[c][inside].mean(), c) for c in "rg")
     return colour if share > _MIN_COLOURED else "1"
 
 
-def _weight(cell: _Region, darkness: Mat) -> float:
-    """How heavily the lightest of a cell's four sides is drawn: its thickness in pixels of black."""
+def _inside(cell: _Region, shape: Sequence[int]) -> Mask:
+    mask = np.zeros(shape, np.uint8)
+    cv2.drawContours(mask, [cell.outline], -1, 1, cv2.FILLED)
+    return mask > 0
+
+
+def _side_weights(cell: _Region, darkness: Mat) -> Iterator[float]:
     angle = math.radians(cell.degrees)
     right = np.array((math.cos(angle), math.sin(angle))) * cell.width / 2
     down = np.array((-math.sin(angle), math.cos(angle))) * cell.height / 2
-    return min(_side_weight(darkness, cell, out, along) for out, along in _sides(right, down))
+    return (_side_weight(darkness, cell, out, along) for out, along in _sides(right, down))
 
 
 def _sides(right: Vector, down: Vector) -> Iterator[tuple[Vector, Vector]]:
