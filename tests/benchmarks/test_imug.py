@@ -72,7 +72,7 @@ def test_what_is_not_there_is_said(synthetic: Path) -> None:
         Imug(root=synthetic, domains=["Botanny"]).samples()
     with pytest.raises(ConfigurationError, match="no task 'weeds'"):
         Imug(root=synthetic, tasks=["weeds"]).samples()
-    with pytest.raises(ConfigurationError, match="no class 'mixed'"):
+    with pytest.raises(ConfigurationError, match="classes is 'mixed'; choose from: static_spatial"):
         Imug(classes=["mixed"])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="num_samples is 0"):
         Imug(num_samples=0)

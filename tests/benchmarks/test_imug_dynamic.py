@@ -11,8 +11,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from imug_tts.runs import Arm, Run, execute
-from imug_tts.recorded import AbsentModel, Recorded
-from tests.engine.toy import Listener
+from imug_tts.runs.recorded import AbsentModel, Recorded
+from imug_tts.testing.runs import Listener
 from imug_tts.testing.toys import CAPABILITIES, within
 
 from imug_tts.benchmarks.imug import Imug
@@ -88,13 +88,13 @@ def turns_of(
     benchmark = Imug(root=write_data(folder, samples), scoring=Scoring(mcq=rule))
     given = {(each.name, number): answers[number] for each in samples for number in answers}
     arm = Arm(
-        backbone=AbsentModel(identity="recorded"),
-        strategy=Recorded(name="m", answers=given, failures={}),
+        backbone=AbsentModel(recorded="recorded"),
+        strategy=Recorded(model="m", answers=given, failures={}),
         benchmark=benchmark,
         roles={"scorer": grader},
     )
-    run = Run(arm=arm, folder=folder / "run", identity={}, config={})
-    execute([run], journal=folder / "journal", tracker=Listener())
+    run = Run(arm=arm, folder=folder / "run", config={})
+    execute([run], journal=folder / "journal", trackers=[Listener()])
     return [json.loads(line) for line in (folder / "run" / "turns.jsonl").read_text().splitlines()]
 
 
