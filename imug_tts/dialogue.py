@@ -148,11 +148,12 @@ class Image:
 def _as_shown(image: Pillow.Image) -> Pillow.Image:
     """The image in RGB, as a viewer shows it."""
     import numpy as np
+    from PIL import ExifTags, ImageOps
     from PIL import Image as Pillow
-    from PIL import ImageOps
 
     with suppress(ValueError, TypeError, KeyError, struct.error):  # a damaged tag turns nothing
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits of grey; `convert` would cut values off at 255
         levels = np.asarray(image)
         shown = np.where(levels == image.info.get("transparency"), 255, levels / 257)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from imug_tts.dialogue import Image
 
@@ -63,3 +66,52 @@ def test_a_broken_chunk_is_an_image_that_cannot_be_decoded() -> None:
     encoded[encoded.rindex(b"IDAT")] = 0xFF  # not the first of them, which `open` reads
     with pytest.raises(OSError, match="broken PNG"):
         Image.from_bytes(bytes(encoded)).pixels()
+
+
+def encoded(picture: Pillow.Image, form: str = "PNG", **options: Any) -> Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return Image.from_bytes(buffer.getvalue())
+
+
+def palette(picture: Pillow.Image) -> Pillow.Image:
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    return picture
+
+
+CLEAR = [
+    encoded(Pillow.new("RGBA", (3, 2), (0, 0, 0, 0))),
+    encoded(Pillow.new("LA", (3, 2), (0, 0))),
+    encoded(palette(Pillow.new("P", (3, 2), 0)), transparency=0),
+    encoded(palette(Pillow.new("P", (3, 2), 1)), transparency=b"\xff\x00"),
+    encoded(Pillow.new("L", (3, 2), 7), transparency=7),
+    encoded(Pillow.new("1", (3, 2), 0), transparency=0),
+    encoded(Pillow.new("RGB", (3, 2), (1, 2, 3)), transparency=(1, 2, 3)),
+    encoded(Pillow.fromarray(np.full((2, 3), 300, np.uint16)), transparency=300),
+]
+
+
+@pytest.mark.parametrize("image", CLEAR)
+def test_what_is_transparent_shows_a_white_page(image: Image) -> None:
+    assert image.pixels().tolist() == np.full((2, 3, 3), 255).tolist()
+
+
+@pytest.mark.parametrize(
+    ("image", "color"),
+    [
+        (encoded(Pillow.new("RGBA", (3, 2), (0, 0, 0, 51))), (204, 204, 204)),
+        (encoded(Pillow.fromarray(np.full((2, 3), 200 * 257, np.uint16))), (200, 200, 200)),
+        (encoded(Pillow.new("CMYK", (3, 2), (0, 0, 0, 255)), "JPEG"), (0, 0, 0)),
+        (encoded(palette(Pillow.new("P", (3, 2), 1))), (255, 0, 0)),
+    ],
+)
+def test_every_kind_of_image_is_decoded_as_a_viewer_shows_it(
+    image: Image, color: tuple[int, int, int]
+) -> None:
+    assert image.pixels().tolist() == np.full((2, 3, 3), color).tolist()
+
+
+def test_a_photograph_is_turned_by_its_exif_tag() -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    assert encoded(Pillow.new("RGB", (3, 2)), "JPEG", exif=exif).pixels().shape == (3, 2, 3)

@@ -114,7 +114,7 @@ def test_a_reply_without_letters_leaves_the_turn_unscored_and_the_official_files
     tmp_path: Path, reply: object, fixed: str, official: str
 ) -> None:
     grader = Grader({"Question 2": [reply]})
-    answers = {1: DRAWN, 2: Text("C, B")}
+    answers: dict[int, Part] = {1: DRAWN, 2: Text("C, B")}
     turns = turns_of(tmp_path, [sample("growth", dynamic(2, 1, fixed=fixed))], answers, grader, "official")
     assert [turn["outcome"] for turn in turns] == ["scored", "judge_error"]
     assert (turns[1]["score"], "3 replies" in turns[1]["error"], len(grader.asked)) == (None, True, 3)
@@ -173,7 +173,7 @@ def test_a_question_about_a_dynamic_question_is_shown_its_right_letters(tmp_path
 def test_letters_that_are_right_in_any_case_are_shown_too() -> None:
     plants = sample("natural_growth", dynamic(2, 1, fixed="A+"), dynamic(3, 2))
     grader = Grader({"Question 2": [letters("C")], "Question 3": [letters("B")]})
-    outputs = [DRAWN, Text("A"), Text("B")]
+    outputs: list[Part | None] = [DRAWN, Text("A"), Text("B")]
     score = within(lambda scope: Imug().score(plants, outputs, scope), scorer=grader)
     assert (score.value, score.detail["earlier"]) == (1.0, {"2": "AC"})
 

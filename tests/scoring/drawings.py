@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["Manner", "draw", "rows"]
+__all__ = ["Manner", "draw", "random_drawing", "rows"]
 
 Colour = tuple[int, int, int]
 Pixels = npt.NDArray[np.uint8]
@@ -56,6 +57,52 @@ class Manner:
 def rows(matrix: str) -> list[list[str]]:
     """A matrix from its short form, e.g. "1rg/g1r/rg1"."""
     return [list(row) for row in matrix.split("/")]
+
+
+def random_drawing(seed: int) -> tuple[str, Manner]:
+    """A matrix that is not empty, and up to three ways in which its drawing is not plain."""
+    draws = random.Random(seed)
+    share = draws.choice([1, 1, 0.8, 0.6, 0.4])
+    cells = [draws.choice("1rg") if draws.random() < share else "0" for _ in range(9)]
+    if set(cells) == {"0"}:
+        cells[draws.randrange(9)] = "r"
+    size = draws.choice([200, 300, 400, 600])
+    plain = {
+        "size": size,
+        "margin": draws.choice([0.02, 0.05, 0.1, 0.2]),
+        "line": draws.choice([2, 3, 4, 6, 8, 10]),
+    }
+    oddities: dict[str, Any] = {}
+    for odd in draws.sample(["page_size", "colours", "angle", *_CHOICES], draws.choice([0, 1, 2, 3])):
+        oddities |= _oddity(draws, odd, size)
+    if "angle" in oddities:
+        plain["margin"] = max(0.1, plain["margin"])  # the corners stay on the page
+    if "page_size" in oddities:
+        oddities.pop("stretch", None)
+    matrix = "/".join("".join(cells[row : row + 3]) for row in (0, 3, 6))
+    return matrix, Manner(**plain | oddities)
+
+
+def _oddity(draws: random.Random, odd: str, size: int) -> dict[str, Any]:
+    if odd == "page_size":  # larger than the picture, which is anywhere on it
+        page_size = round(size * draws.uniform(1, 2.5)), round(size * draws.uniform(1, 2.5))
+        return {"page_size": page_size, "place": (draws.random(), draws.random())}
+    if odd == "colours":
+        pairs = [((255, 0, 0), (0, 255, 0)), ((180, 0, 0), (0, 120, 0)), ((255, 120, 120), (120, 220, 120))]
+        red, green = draws.choice(pairs)
+        return {"red": red, "green": green}
+    return {odd: draws.uniform(-8, 8) if odd == "angle" else draws.choice(_CHOICES[odd])}
+
+
+_CHOICES: dict[str, list[Any]] = {
+    "gap": [5, 10],
+    "jpeg": [20, 50, 75, 90],
+    "noise": [5, 10, 15, 25],
+    "stretch": [0.5, 0.7, 1.3, 1.6, 2, 2.5],
+    "page": [(240, 240, 240), (200, 200, 200), (255, 255, 220), (220, 235, 255)],
+    "ink": [(60, 60, 60), (0, 0, 120), (80, 40, 0), (120, 120, 120)],
+    "smooth": [2],
+}
 
 
 def draw(matrix: str, manner: Manner) -> Pixels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -51,7 +52,8 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none; says why. A key that stands twice and NaN are refused too.
     """
-    value = _parsed(encoded, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    strict = partial(json.loads, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    value = _parsed(encoded, strict)
     if _SURROGATE.search(encoded):
         _refuse_half_surrogates(value)
     return value
@@ -65,12 +67,12 @@ def parse_leniently(encoded: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none; says why.
     """
-    return _parsed(encoded)
+    return _parsed(encoded, json.loads)
 
 
-def _parsed(encoded: bytes, **hooks: Callable[..., Any]) -> dict[str, Any]:
+def _parsed(encoded: bytes, loads: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        value = json.loads(encoded.decode("utf-8-sig"), **hooks)
+        value = loads(encoded.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:

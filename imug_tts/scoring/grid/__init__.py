@@ -98,16 +98,22 @@ def score_grid(image: Image, truth: Matrix, num_points: int, rule: Rule) -> Scor
 
 
 def _analysed(encoded: bytes, rule: Rule) -> Analysis:
-    """Under `robust` as a person sees the drawing, or if that shows no grid, as the official scorer does."""
+    """Under `robust` as a person sees the drawing, or if that shows no cell, as the official scorer does."""
     official = decode(encoded)
-    if rule == "robust" and official is not None:
-        try:
-            seen = analyse(Image.from_bytes(encoded).pixels(), rule)
-        except OSError:  # a damaged file, of which OpenCV reads a part
-            return analyse(official, rule)
-        if seen.matrix is not None:
-            return seen
-    return analyse(official, rule)
+    if rule == "official":
+        return analyse(official, rule)
+    try:
+        seen = analyse(Image.from_bytes(encoded).pixels(), rule)
+    except OSError:  # a damaged file, of which OpenCV may read a part
+        return analyse(official, rule)
+    if _has_cells(seen):
+        return seen
+    otherwise = analyse(official, rule)
+    return seen if otherwise.matrix is None else otherwise
+
+
+def _has_cells(analysis: Analysis) -> bool:
+    return any(_is_cell(cell) for row in analysis.matrix or () for cell in row)
 
 
 def _where(matrix: Matrix, test: Callable[[str], bool]) -> list[list[bool]]:

@@ -7,6 +7,10 @@ are placed by the frame around them or, without one, by taking the grid to be in
 
 A blank square whose outline is much fainter than that of others is a place to draw on and not a cell.
 
+The official reading is taken where the lines of the drawing bear it out and this one finds fewer cells or
+none, and where it tells guides and holes from cells. A drawing with much red or green outside of its cells
+has cells that were not found: it cannot be read.
+
 Not promised: a hole the size of a cell, closed on all sides by cells or a frame, reads as a blank cell;
 a caption moves the picture's middle, and with it a grid that has an empty outer row or column and no
 frame. Nothing is promised for rotation by 45 degrees or more, photographs, and white lines on black.
@@ -17,6 +21,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
@@ -25,22 +31,13 @@ import numpy as np
 import numpy.typing as npt
 
 from imug_tts.scoring.grid import official, trusted
+from imug_tts.scoring.grid.parts import Mask, Mat, colours_of, shrunk, smoothed, squared
 
 __all__ = ["read"]
 
 Pixels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-Mat = cv2.typing.MatLike
 Vector = npt.NDArray[np.float64]
 
-_MAX_SIDE: Final = 1024
-"""Larger pictures are scaled down."""
-_RED_BELOW, _GREEN, _RED_ABOVE = 10, (35, 95), 160
-"""Hues of the official rule, in OpenCV's half degrees."""
-_MIN_SATURATION: Final = 60
-_BLACK: Final = 50
-_DARKER: Final = 45
-"""How much darker than the page, or than what is beside it, a line is, of 255."""
 _MIN_COLOURED: Final = 0.15
 """Least share of a red or green cell that has the colour."""
 _FAINTER: Final = 0.42
@@ -115,14 +112,14 @@ class _Placed(NamedTuple):
 def read(pixels: Pixels) -> list[list[str]] | None:
     """The cells of an RGB image of shape (h, w, 3), row by row.
 
-    None where nothing is drawn or what is drawn has more than three rows or columns.
+    None where nothing is drawn, cells are missed, or there are more than three rows or columns.
     """
-    picture = _shrunk(pixels)
+    picture = np.asarray(shrunk(pixels), np.uint8)
     found = _read(picture)
     sure = trusted.read(picture, _lines(picture))
     if sure is not None and (found is None or _only_misses(found, sure)):
         return sure
-    return found or _read(_squared(picture))
+    return found or _read(np.asarray(squared(picture), np.uint8))
 
 
 def _only_misses(found: list[list[str]], sure: list[list[str]]) -> bool:
@@ -132,15 +129,14 @@ def _only_misses(found: list[list[str]], sure: list[list[str]]) -> bool:
     )
 
 
-def _lines(picture: Mat) -> Mask:
-    smoothed = _smoothed(picture)
-    colours = _colours(smoothed)
+def _lines(picture: Pixels) -> Mask:
+    colours = colours_of(smoothed(picture))
     return colours["ink"] | colours["other"]
 
 
-def _read(pixels: Mat) -> list[list[str]] | None:
-    picture = _smoothed(pixels)
-    colours = _colours(picture)
+def _read(pixels: Pixels) -> list[list[str]] | None:
+    picture = smoothed(pixels)
+    colours = colours_of(picture)
     regions = list(_regions(colours))
     squares = [region for region in regions if region.four_sided]
     half = min(picture.shape[:2]) / 2
@@ -193,72 +189,6 @@ def _matrix(placed: Sequence[_Placed]) -> list[list[str]]:
     return matrix
 
 
-def _shrunk(pixels: Pixels) -> Mat:
-    height, width = pixels.shape[:2]
-    scale = _MAX_SIDE / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-
-
-def _squared(pixels: Mat) -> Mat:
-    """As wide as high, for a drawing that was stretched with its page."""
-    side = min(pixels.shape[:2])
-    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
-
-
-def _smoothed(pixels: Mat) -> Mat:
-    """Without the noise that single pixels have; edges stay."""
-    spread = max(30.0, 4 * _noise(pixels))
-    smoothed = cv2.bilateralFilter(pixels, d=5, sigmaColor=spread, sigmaSpace=2)
-    return (
-        smoothed if spread == 30 else cv2.bilateralFilter(smoothed, d=5, sigmaColor=spread / 2, sigmaSpace=2)
-    )
-
-
-def _noise(pixels: Mat) -> float:
-    """The standard deviation of noise, from the median of second differences, which lines do not reach."""
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    if min(gray.shape) < 3:
-        return 0.0
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
-    return float(np.median(np.abs(cv2.filter2D(gray, -1, kernel)))) / (6 * 0.6745)
-
-
-def _colours(picture: Mat) -> dict[str, Mask]:
-    """Masks that part the picture into red, green, blank, other colours and the ink of lines."""
-    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
-    hue, saturation, value = (channel.astype(int) for channel in channels)
-    coloured = saturation >= _MIN_SATURATION
-    page = np.median(np.concatenate([value[0], value[-1], value[:, 0], value[:, -1]]))
-    dark = (value < _BLACK) | (~coloured & (value < page - _DARKER)) | _furrows(picture)
-    ink = _mended(dark, picture)
-    red = ~ink & coloured & ((hue <= _RED_BELOW) | (hue >= _RED_ABOVE))
-    green = ~ink & coloured & (hue >= _GREEN[0]) & (hue <= _GREEN[1])
-    blank = ~ink & ~coloured
-    return {"ink": ink, "r": red, "g": green, "1": blank, "other": ~(ink | red | green | blank)}
-
-
-def _furrows(picture: Mat) -> Mask:
-    """Thin lines darker than both their sides, e.g. between two red cells."""
-    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    filled = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _square(picture, 64))
-    depth = np.subtract(filled, gray, dtype=np.float64)
-    return np.asarray(depth > np.clip(0.35 * filled, 15, _DARKER))
-
-
-def _mended(ink: Mask, picture: Mat) -> Mask:
-    """Lines without their smallest breaks."""
-    return cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, _square(picture, 80)) > 0
-
-
-def _square(picture: Mat, share: int) -> Mat:
-    """A kernel whose side is odd and the given share of the picture's."""
-    side = max(picture.shape[:2]) // share | 1
-    return np.ones((max(3, side), max(3, side)), np.uint8)
-
-
 def _regions(colours: dict[str, Mask]) -> Iterator[_Region]:
     """Every connected region, but for the page, which reaches the picture's border."""
     for colour in ("r", "g", "1", "other"):
@@ -303,42 +233,79 @@ def _rows_and_columns(
     middle = np.where(
         framed & (high - low > 2.9 * side), (low + high) / 2, upright @ (shape[1] / 2, shape[0] / 2)
     )
-    columns = _places(centres[:, 0].tolist(), middle[0], median(cell.width for cell in cells))
-    rows = _places(centres[:, 1].tolist(), middle[1], median(cell.height for cell in cells))
-    return rows, columns
+    columns = _Axis(centres[:, 0].tolist(), median(cell.width for cell in cells), middle[0])
+    rows = _Axis(centres[:, 1].tolist(), median(cell.height for cell in cells), middle[1])
+    step = min(columns.step, rows.step)
+    return rows.places(step), columns.places(step)
 
 
-def _places(centres: Sequence[float], middle: float, side: float) -> list[int] | None:
-    """For each centre its place 0, 1 or 2 along one axis; None where there are more."""
-    levels: list[list[float]] = []
-    for centre in sorted(centres):
-        if not levels or centre - levels[-1][0] > side / 2:
-            levels.append([])
-        levels[-1].append(centre)
-    means = [fmean(level) for level in levels]
-    if len(means) > 3:
-        return None
-    slots = _slots(means, middle, side)
-    nearest = [min(range(len(means)), key=lambda i: abs(means[i] - centre)) for centre in centres]
-    return [slots[i] for i in nearest]
+@dataclass(frozen=True)
+class _Axis:
+    """The centres of cells along one axis, a cell's length along it, and the middle of the page."""
 
+    centres: Sequence[float]
+    side: float
+    middle: float
 
-def _slots(levels: Sequence[float], middle: float, side: float) -> Sequence[int]:
-    if len(levels) == 3:
-        return (0, 1, 2)
-    if len(levels) == 1:
-        return (min(2, max(0, 1 + round((levels[0] - middle) / (1.1 * side)))),)
-    distance, off_centre = levels[1] - levels[0], fmean(levels) - middle
-    if distance > 1.7 * side:
-        return (0, 2)
-    return (1, 2) if off_centre > side / 4 else (0, 1)
+    @cached_property
+    def levels(self) -> list[float]:
+        """The means of centres that are nearly the same, in order."""
+        levels: list[list[float]] = []
+        for centre in sorted(self.centres):
+            if not levels or centre - levels[-1][0] > self.side / 2:
+                levels.append([])
+            levels[-1].append(centre)
+        return [fmean(level) for level in levels]
+
+    @property
+    def step(self) -> float:
+        """The least distance between levels, in sides; infinite where there is one level."""
+        return min((b - a for a, b in pairwise(self.levels)), default=math.inf) / self.side
+
+    def places(self, step: float) -> list[int] | None:
+        """For each centre its place 0, 1 or 2; None where there are more.
+
+        `step` is the lesser one of both axes.
+        """
+        if len(self.levels) > 3:
+            return None
+        slots = self._slots(step)
+        nearest = [
+            min(range(len(self.levels)), key=lambda i: abs(self.levels[i] - centre))
+            for centre in self.centres
+        ]
+        return [slots[i] for i in nearest]
+
+    def _slots(self, step: float) -> Sequence[int]:
+        if len(self.levels) == 3:
+            return (0, 1, 2)
+        off_centre = fmean(self.levels) - self.middle
+        if len(self.levels) == 1:
+            return (min(2, max(0, 1 + round(off_centre / (1.1 * self.side)))),)
+        if self._is_gap_between(step, abs(off_centre)):
+            return (0, 2)
+        return (1, 2) if off_centre > self.side / 4 else (0, 1)
+
+    def _is_gap_between(self, step: float, off_centre: float) -> bool:
+        """Whether two levels are so far apart that an empty one is between them."""
+        distance = self.levels[1] - self.levels[0]
+        if distance > 1.5 * step * self.side:
+            return True
+        # Neighbours with wide gaps can be as far apart, but then half a step from the middle of the page.
+        beside = abs(off_centre - distance / 2) < distance / 20
+        return distance > 1.7 * self.side and (
+            off_centre < distance / 4 or (distance > 2 * self.side and not beside)
+        )
 
 
 def _leaves_colour(cells: Sequence[_Region], colours: dict[str, Mask]) -> bool:
-    """Whether there is much red or green outside of the cells: then some were not found."""
+    """Whether there is much red or green outside of the cells, the page apart: then some were not found."""
     outside = colours["r"] | colours["g"]
     for cell in cells:
         outside &= ~_inside(cell, outside.shape)
+    _, labels = cv2.connectedComponents(outside.astype(np.uint8), connectivity=4)
+    page = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    outside &= ~np.isin(labels, page)
     return bool(outside.sum() > _MUCH_COLOUR * median(cell.width * cell.height for cell in cells))
 
 
