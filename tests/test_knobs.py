@@ -192,5 +192,8 @@ def test_a_plain_dataclass_has_knobs_and_parts_too() -> None:
 
 
 def test_advice_names_the_nearest_word_and_all_that_there_are() -> None:
-    assert nearest("bestofn", ["direct", "best_of_n"]) == "did you mean best_of_n? Choose from: direct, best_of_n"
+    assert (
+        nearest("bestofn", ["direct", "best_of_n"])
+        == "did you mean best_of_n? Choose from: direct, best_of_n"
+    )
     assert nearest("x", ["direct", "cot"]) == "choose from: direct, cot"

@@ -159,7 +159,9 @@ def test_a_text_answer_is_judged_like_an_image() -> None:
         backbone, turn=turn_of("text"), response=Response(strategy="direct", output=Text("B"))
     )
     assert verdict.status == "ok"
-    assert all(r.history[-2] == Message("assistant", (Text("B"),)) for r in backbone.asked if r.form == "yes_no")
+    assert all(
+        r.history[-2] == Message("assistant", (Text("B"),)) for r in backbone.asked if r.form == "yes_no"
+    )
 
 
 def test_the_words_of_the_pocket_model_work_alike() -> None:
