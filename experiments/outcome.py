@@ -39,7 +39,7 @@ def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
     if identical == pools > 0:
         yield (
             f"in all {pools} pools the candidate images are identical, so nothing was selected: the model "
-            "ignores the seed"
+            "ignores the seed, or its temperature is too low for these turns"
         )
 
 

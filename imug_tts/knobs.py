@@ -312,7 +312,8 @@ def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
         return f"is {value!r}; it must be a list: [{value}]"
     if first["type"] == "is_instance_of":
         return f"is {shown!r}; it must be a {context['class']}"
-    limit = _LIMITS.get(first["type"])
+    wanted_path = first["type"] == "string_type" and Path in _members(knob.hint)
+    limit = _LIMITS.get("path_type" if wanted_path else first["type"])
     if limit is not None:
         return f"is {shown!r}; it must be {limit.format(**context)}"
     return f"is {shown!r}: {first['msg']}"

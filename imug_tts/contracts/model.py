@@ -97,11 +97,18 @@ class Sampling:
     settings: tuple[tuple[str, Scalar], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "temperature", float(self.temperature))  # 1 and 1.0 are one call
+        # 1 and 1.0 are one call, 0.0 and -0.0 too, and the order of settings says nothing.
+        object.__setattr__(self, "temperature", float(self.temperature) + 0.0)
+        object.__setattr__(self, "settings", tuple(sorted((n, _one_form(v)) for n, v in self.settings)))
         if not self.temperature >= 0:
             raise ConfigurationError(f"temperature is {self.temperature}; it must be 0 or more")
         if self.max_tokens < 1:
             raise ConfigurationError(f"max_tokens is {self.max_tokens}; it must be 1 or more")
+
+
+def _one_form(value: Scalar) -> Scalar:
+    """The value; a whole number is an int whichever way it was written."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True, kw_only=True)
