@@ -76,8 +76,10 @@ def _value(knob: Knob) -> Any:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return dict(_settings(value))
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list, set, frozenset)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):  # of names that the component does not declare: any can be set
+        return OmegaConf.create({key: _plain(item) for key, item in value.items()}, flags={"struct": False})
     return str(value) if isinstance(value, Path) else value
 
 
