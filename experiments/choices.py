@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from imug_tts.assemble import NONE, REQUIRED, choices
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
@@ -90,10 +90,10 @@ def _value(knob: Knob) -> Any:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return dict(_settings(value))
-    if isinstance(value, Mapping):  # open: a user adds keys of his own
-        return DictConfig(dict(value), flags={"struct": False})
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list, set, frozenset)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):  # of names that the component does not declare: any can be set
+        return OmegaConf.create({key: _plain(item) for key, item in value.items()}, flags={"struct": False})
     return str(value) if isinstance(value, Path) else value
 
 
