@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from imug_tts.tracking.progress import Progress
+from imug_tts.tracking.progress import Progress, RunProgress
 
 __all__ = ["Bars"]
 
@@ -20,8 +18,10 @@ _REDRAWS_PER_S: Final = 4
 """A redraw takes some milliseconds of the interpreter; four in a second look lively enough."""
 _LINES_BESIDE_RUNS: Final = 7
 """Lines of the terminal that are not for runs under way: the total, its details and an empty one."""
+_GAP: Final = "  "
+"""What stands between columns."""
 _WIDE: Final = 100
-"""Columns of a terminal on which the problems of each run have room beside its bar."""
+"""Characters in a line of a terminal on which the problems of each run have room beside its bar."""
 
 
 class Bars:
@@ -54,46 +54,66 @@ class Bars:
         self._live.stop()
 
     def _draw(self) -> RenderableType:
-        progress, width = self._progress, self._console.width
-        under_way = progress.under_way
+        progress = self._progress
+        under_way = progress.under_way if len(progress.runs) > 1 else list(progress.runs.values())
         shown = under_way[: max(1, self._console.height - _LINES_BESIDE_RUNS)]
-        bars = self._table(width)
-        for run in shown:
-            problems = Text(", ".join(run.counts.problems()), style="yellow")
-            bars.add_row(progress.head(run.plan), *_bar(run.counts.turns, run.plan.planned, width), problems)
-        if len(shown) < len(under_way):
-            bars.add_row(f"and {len(under_way) - len(shown)} more runs")
+        rows = [_row_of(run, progress.head(run.plan)) for run in shown]
         if len(progress.runs) > 1:
-            total = f"all {len(progress.runs)} runs"
-            bars.add_row(total, *_bar(progress.counts.turns, progress.planned, width))
-        # The cursor waits in an empty line: what a killed process leaves there stays readable.
-        return Group(bars, _details(progress.details()), Text(""))
+            rows.append(_Row(f"all {len(progress.runs)} runs", progress.counts.turns, progress.planned))
+        more = [f"{len(under_way) - len(shown)} more runs under way"] if len(shown) < len(under_way) else []
+        lines = _lines(rows, self._console.width, _signs(self._console.encoding))
+        # The cursor waits in an empty line, where whatever a killed process leaves stays readable.
+        return Group(lines, _listed([*more, *progress.details()]), Text(""))
 
-    def _table(self, width: int) -> Table:
-        """Columns of title, bar, turns and, on a wide terminal, problems."""
-        most = len(_count(self._progress.planned, self._progress.planned))
-        bars = Table.grid(padding=(0, 2, 0, 0))
-        bars.add_column(no_wrap=True, overflow="ellipsis", max_width=width - _bar_width(width) - most - 6)
-        bars.add_column(width=_bar_width(width))
-        bars.add_column(no_wrap=True, justify="right")
+
+class _Row(NamedTuple):
+    """A line with a bar."""
+
+    title: str
+    done: int
+    planned: int
+    """Turns in all."""
+    problems: Sequence[str] = ()
+
+
+def _row_of(run: RunProgress, head: str) -> _Row:
+    return _Row(head, run.counts.turns, run.plan.planned, list(run.counts.problems()))
+
+
+def _lines(rows: Sequence[_Row], width: int, signs: tuple[str, str]) -> Text:
+    """Titles, bars, turns and, on a wide terminal, problems; a table of rich's takes three times as long."""
+    counts = [f"{row.done:,}/{row.planned:,}" for row in rows]
+    bar, most = max(8, min(40, width // 5)), max(map(len, counts), default=0)
+    room = max(8, width - bar - most - 2 * len(_GAP) - (width // 5 if width >= _WIDE else 0))
+    titles = [_fit(row.title, room) for row in rows]
+    longest = max(map(len, titles), default=0)
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for row, title, count in zip(rows, titles, counts, strict=True):
+        full = round(bar * min(1.0, row.done / max(1, row.planned)))
+        text.append(f"{title:{longest}}{_GAP}")
+        text.append(signs[0] * full, "green").append(signs[1] * (bar - full), "dim")
+        text.append(f"{_GAP}{count:>{most}}")
         if width >= _WIDE:
-            bars.add_column(no_wrap=True, overflow="ellipsis")
-        return bars
+            text.append(_GAP).append_text(_listed(row.problems))
+        text.append("\n")
+    text.right_crop(1)
+    return text
 
 
-def _bar(done: int, planned: int, width: int) -> tuple[ProgressBar, str]:
-    bar = ProgressBar(total=planned, completed=done, width=_bar_width(width))
-    return bar, _count(done, planned)
+def _signs(encoding: str) -> tuple[str, str]:
+    """What full and empty parts of a bar are made of; they differ without colours too."""
+    return ("━", "─") if encoding.lower().startswith("utf") else ("#", "-")
 
 
-def _bar_width(width: int) -> int:
-    return max(8, min(40, width // 5))
+def _fit(title: str, width: int) -> str:
+    """The title in at most `width` characters; what tells runs apart is at its ends."""
+    if len(title) <= width:
+        return title
+    head = width // 2
+    return f"{title[:head]}…{title[head + 1 - width :]}"
 
 
-def _count(done: int, planned: int) -> str:
-    return f"{done:,}/{planned:,}"
-
-
-def _details(parts: Sequence[str]) -> Text:
-    styled = [Text(part, style="bold yellow" if part.startswith("WARNING") else "") for part in parts]
-    return Text(", ").join(styled)
+def _listed(parts: Sequence[str]) -> Text:
+    """The parts in one text, warnings in colour."""
+    styles = ("bold yellow" if part.startswith("WARNING") else "" for part in parts)
+    return Text(", ").join(Text(part, style=style) for part, style in zip(parts, styles, strict=True))

@@ -42,7 +42,7 @@ class ConsoleTracker(Tracker):
         progress = self._now.progress
         progress.finish(run)
         if interrupted and not summary.outcomes:
-            self._now.not_begun += 1
+            self._now.empty += 1
         else:
             self._now.display.say(f"{progress.head(run)}  {'  '.join(_result(summary, interrupted))}")
 
@@ -74,14 +74,14 @@ class _State:
     def __init__(self, runs: Sequence[PlannedRun], interval_s: float) -> None:
         self.progress = Progress(runs)
         self.display = _display(self.progress, interval_s)
-        self.not_begun = 0
-        """Runs of which an interrupt left no turn."""
+        self.empty = 0
+        """Runs that were interrupted before their first turn."""
 
     def close(self) -> None:
         self.display.close()
-        if self.not_begun:
-            _print(f"{self.not_begun} of {len(self.progress.runs)} runs were not begun")
-            self.not_begun = 0
+        if self.empty:
+            _print(f"{self.empty} of {len(self.progress.runs)} runs have no turn yet")
+            self.empty = 0
 
 
 class _Lines:
