@@ -152,14 +152,16 @@ class Candidate:
 
     `thought` is text that the model produced on the way and that is not part of the answer.
     `p_yes` is P(yes) in [0, 1] for a yes/no request, None where the backbone has no logits.
-    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `fresh` is set
-    by the engine: whether the call was made now, and not answered by a journal.
+    `reason` is what the provider says of a refusal. `cost` is this candidate's own; `prompt_tokens` is the
+    full prompt, as if it were alone. `fresh` is set by the engine: whether the call was made now, and not
+    answered by a journal.
     """
 
     output: Part | None
     finish: Finish = "stop"
     thought: str | None = None
     p_yes: float | None = None
+    reason: str | None = None
     cost: Cost = field(default_factory=Cost)
     fresh: bool = field(default=True, compare=False)
 
@@ -230,8 +232,11 @@ class Remote(Backbone, Protocol):
         ...
 
     def unreachable(self) -> Mapping[str, str]:
-        """The servers that do not answer now, and why; asks each once, for no work."""
+        """The servers that do not answer now, and why; asks each once, for no work or next to none."""
         ...
+
+    def interrupt(self) -> None:
+        """End all waits: calls in flight and later ones fail within two seconds. From any thread."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One call per seed, one after the other."""

@@ -7,10 +7,19 @@ from typing import Final
 
 from imug_tts.dialogue import MAX_PIXELS
 
-__all__ = ["BrokenImage", "check_image"]
+__all__ = ["BrokenImage", "check_image", "kind_of"]
 
 _PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 """A whole chunk; Pillow does not miss it."""
+
+_BEGINNINGS: Final = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"RIFF": "WebP",
+    b"GIF8": "GIF",
+    b"\x1f\x8b": "gzip data",
+    b"\x28\xb5\x2f\xfd": "Zstandard data",
+}
 
 
 class BrokenImage(ValueError):
@@ -28,6 +37,10 @@ def check_image(
     from PIL import Image as Pillow
 
     what = " or ".join(formats)
+    kind = kind_of(encoded)
+    if kind not in formats:
+        found = f"is {kind}, where {what} is due" if kind else f"is not a whole {what}: it begins otherwise"
+        raise BrokenImage(found)
     try:
         with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
             width, height = opened.size
@@ -42,3 +55,8 @@ def check_image(
         raise
     except Exception as error:  # Pillow promises no closed set for bytes from outside
         raise BrokenImage(f"is not a whole {what}: {error}") from error
+
+
+def kind_of(encoded: bytes) -> str | None:
+    """What bytes are by their beginning, e.g. "PNG" or "gzip data"; None where that does not tell."""
+    return next((kind for start, kind in _BEGINNINGS.items() if encoded.startswith(start)), None)

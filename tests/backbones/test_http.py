@@ -71,7 +71,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def test_a_body_is_read_to_its_end_however_it_is_sent(pieces: Sequence[bytes]) -> None:
     with saying(*pieces, pause_s=0.05) as (url, _):
         response = HttpClient(timeout_s=5, proxies=False).send("GET", url)
-    assert (response.status, response.body, response.text) == (200, b"a star", "a star")
+    assert (response.status, response.body) == (200, b"a star")
 
 
 @pytest.mark.parametrize(

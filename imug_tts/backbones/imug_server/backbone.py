@@ -6,18 +6,19 @@ asks from as many threads as calls may be in flight; the pool finds each one a s
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, get_args
-from urllib.parse import urlsplit
 
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached, check_url
 from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
-from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
+from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
@@ -29,12 +30,13 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Modality
-from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response, shortened
+from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response
 
 __all__ = ["ImugServerBackbone"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 5.0
+_GREEDY: Final = 0.01
 _LARGE_BYTES: Final = 1 << 20
 """Longer requests are sent image by image, so that many in flight fit into memory."""
 
@@ -47,9 +49,9 @@ class _Unreachable(ServerFailure):
 class ImugServerBackbone(Remote):
     """Any model that one server or several offer over /infer.
 
-    The protocol has no seed and no limit of tokens, and it does not say which model answers: `model`
-    names it and its version, as a part of every call's identity. Without it the URLs stand for it.
-    What the model can do (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
+    The protocol has no limit of tokens, and it does not say which model answers: `model` names it and its
+    version, as a part of every call's identity. Without it the URLs stand for it. What the model can do
+    (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
     """
 
     urls: Sequence[str] = ("http://127.0.0.1:8000",)
@@ -58,6 +60,11 @@ class ImugServerBackbone(Remote):
     outputs: Sequence[Modality] = ("text", "image")
     reads_images: bool = True
     draws_from_images: bool = True
+    greedy_temperature: float = _GREEDY
+    """What is sent for a temperature of 0, by which some servers divide. So low, the best token all but
+    always wins. Servers that take 0 for greedy may be sent 0."""
+    send_seed: bool = True
+    """False for servers that refuse a key which is not in the protocol."""
     per_server: int = 2
     """Calls in flight on one server. Two, as with the official client: the next one is there already when
     the server ends one, whatever the network and this process take in between."""
@@ -70,6 +77,7 @@ class ImugServerBackbone(Remote):
 
     _pool: ServerPool = field(init=False, repr=False, compare=False)
     _client: HttpClient = field(init=False, repr=False, compare=False)
+    _retries: Retries = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         urls = tuple(_base(url) for url in self.urls)
@@ -78,14 +86,24 @@ class ImugServerBackbone(Remote):
         object.__setattr__(self, "outputs", tuple(self.outputs))
         client = HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
         probe = partial(_out_of_order, client)
-        pool = ServerPool(urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
+        pool = ServerPool(
+            urls,
+            per_server=self.per_server,
+            patience_s=self.patience_s,
+            probe=probe,
+            interrupted=client.interrupted,
+        )
+        retries = Retries(max_attempts=self.max_attempts, interrupted=client.interrupted)
         object.__setattr__(self, "_client", client)
         object.__setattr__(self, "_pool", pool)
+        object.__setattr__(self, "_retries", retries)
 
     @property
     def identity(self) -> str:
-        """Name and version of the model, or where it is served."""
-        return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}"
+        """Name and version of the model, or where it is served, and how it is asked if not as usual."""
+        greedy = "" if self.greedy_temperature == _GREEDY else f":greedy={self.greedy_temperature:g}"
+        unseeded = "" if self.send_seed else ":unseeded"
+        return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}{unseeded}{greedy}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -93,7 +111,7 @@ class ImugServerBackbone(Remote):
             outputs=frozenset(self.outputs),
             reads_images=self.reads_images,
             draws_from_images=self.draws_from_images,
-            seeds="none",
+            seeds="best_effort" if self.send_seed and self._read_seeds else "none",
             logits=False,
             max_batch=1,
             concurrent_batches=self._pool.slots + self._pool.lookahead,
@@ -112,18 +130,36 @@ class ImugServerBackbone(Remote):
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: it failed, with the reason that the server gave.
         """
-        backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
-        body = _body(request)
+        body = self._body(request)
         with ExitStack() as lent:
-            attempt = partial(self._attempt, body, request.modality, lent)
-            candidate, attempts = with_retries(attempt, backoff)
-            cost = replace(candidate.cost, calls=attempts, dollars=self.dollars_per_call)
+            candidate, calls = self._retries(partial(self._attempt, body, request.modality, lent))
+            cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
             yield replace(candidate, cost=cost)
 
     def unreachable(self) -> dict[str, str]:
         """The servers that are out of order, and why."""
         reasons = {url: _out_of_order(self._client, url) for url in self.urls}
         return {url: reason for url, reason in reasons.items() if reason is not None}
+
+    def interrupt(self) -> None:
+        self._client.interrupt()
+        self._pool.wake()
+
+    @cached_property
+    def _read_seeds(self) -> bool:
+        """Whether every server announces at GET /health that it reads the seed; asked once."""
+        with ThreadPoolExecutor(len(self.urls)) as threads:
+            return all(threads.map(partial(_announces_seeds, self._client), self.urls))
+
+    def _body(self, request: Request) -> bytes | RequestBody:
+        [seed] = request.seeds
+        body = RequestBody(
+            history=request.history,
+            modality=request.modality,
+            temperature=request.sampling.temperature or self.greedy_temperature,
+            seed=seed % 2**31 if self.send_seed else None,  # some servers keep seeds in 32 bits
+        )
+        return b"".join(body) if len(body) <= _LARGE_BYTES else body
 
     def _attempt(self, body: bytes | RequestBody, modality: Modality, lent: ExitStack) -> Candidate:
         """One attempt that reaches a server, which `lent` keeps if it has answered."""
@@ -165,7 +201,7 @@ class ImugServerBackbone(Remote):
         return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
 
     def _refused(self, url: str, response: Response) -> BackboneError | Transient:
-        failure = BackboneError(f"{url}: HTTP status {response.status}: {shortened(response.text)}")
+        failure = BackboneError(f"{url}: {response.problem}")
         if not is_retryable_status(response.status):
             return failure
         asked_s = retry_after_s(response.headers)
@@ -183,16 +219,11 @@ class ImugServerBackbone(Remote):
             raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be 1 or more")
         if not self.dollars_per_call >= 0:
             raise ConfigurationError(f"dollars_per_call is {self.dollars_per_call}; it must be 0 or more")
+        if not self.greedy_temperature >= 0:
+            raise ConfigurationError(f"greedy_temperature is {self.greedy_temperature}; it must be 0 or more")
         for knob in ("timeout_s", "patience_s"):
             if not getattr(self, knob) > 0:
                 raise ConfigurationError(f"{knob} is {getattr(self, knob)}; it must be above 0")
-
-
-def _body(request: Request) -> bytes | RequestBody:
-    body = RequestBody(
-        history=request.history, modality=request.modality, temperature=request.sampling.temperature
-    )
-    return b"".join(body) if len(body) <= _LARGE_BYTES else body
 
 
 def _out_of_order(client: HttpClient, url: str) -> str | None:
@@ -206,21 +237,15 @@ def _out_of_order(client: HttpClient, url: str) -> str | None:
     return None
 
 
-def _base(url: str) -> str:
-    """The URL without its last slash and /infer.
-
-    Raises:
-        ConfigurationError: it is not the URL of a server; what it is is not repeated, as it may be secret.
-    """
+def _announces_seeds(client: HttpClient, url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # the port is no number
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        raise ConfigurationError(f"urls: {url.rpartition('@')[2]!r} is no server; write http://HOST:PORT")
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "urls: a URL holds a password, and URLs are stored; let the server do without"
-        )
+        health = json.loads(client.send("GET", f"{url}/health", timeout_s=_PROBE_S).body)
+    except (HttpFailure, ValueError, RecursionError):
+        return False
+    return isinstance(health, dict) and health.get("seeds") is True
+
+
+def _base(url: str) -> str:
+    """The URL without its last slash and /infer. Raises ConfigurationError when it is not a server's."""
+    check_url(url, "urls")
     return re.sub(r"(/infer)?/*$", "", url)
