@@ -60,7 +60,7 @@ IDENTITY: Final = frozenset(
         *["image_temperature", "max_tokens", "plan_temperature", "plan_tokens", "text_temperature"],
         *["draws_from_images", "model", "outputs", "reads_images"],
         *["check_tokens", "checklist_tokens", "max_questions", "max_reasks", "reask_temperature"],
-        *["compare_tokens", "send_seed"],
+        *["compare_tokens", "send_seed", "send_temperature", "max_tokens_key", "greedy_temperature"],
     ]
 )
 """Keys that make a run another run, wherever in the configuration they stand."""

@@ -230,6 +230,7 @@ class HttpClient:
         self._proxies = getproxies() if proxies else {}
         self._lines = _Lines()
         self._managers: dict[tuple[str, str | None], PoolManager] = {}
+        self._making = threading.Lock()
 
     @property
     def interrupted(self) -> threading.Event:
@@ -290,7 +291,10 @@ class HttpClient:
         if proxy is not None and proxy_bypass(parts.hostname or ""):
             proxy = None
         key = (parts.scheme, proxy)
-        return self._managers.get(key) or self._managers.setdefault(key, self._new_manager(*key))
+        with self._making:
+            if key not in self._managers:
+                self._managers[key] = self._new_manager(*key)
+            return self._managers[key]
 
     def _new_manager(self, scheme: str, proxy: str | None) -> PoolManager:
         options: dict[str, Any] = {"num_pools": _KEPT, "maxsize": _KEPT}
