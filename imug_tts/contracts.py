@@ -151,17 +151,17 @@ class Candidate:
     """One answer to a request, for one of its seeds. `output` is None only when refused.
 
     `thought` is text that the model produced on the way and that is not part of the answer.
-    `p_yes` is P(yes) in [0, 1] for a yes/no request, None where the backbone has no logits.
-    `reason` is what the provider says of a refusal. `cost` is this candidate's own; `prompt_tokens` is the
-    full prompt, as if it were alone. `fresh` is set by the engine: whether the call was made now, and not
-    answered by a journal.
+    `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no request, None
+    where the backbone has no logits.
+    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `fresh` is set
+    by the engine: whether the call was made now, and not answered by a journal.
     """
 
     output: Part | None
     finish: Finish = "stop"
     thought: str | None = None
-    p_yes: float | None = None
     reason: str | None = None
+    p_yes: float | None = None
     cost: Cost = field(default_factory=Cost)
     fresh: bool = field(default=True, compare=False)
 

@@ -39,8 +39,7 @@ def check_image(
     what = " or ".join(formats)
     kind = kind_of(encoded)
     if kind not in formats:
-        found = f"is {kind}, where {what} is due" if kind else f"is not a whole {what}: it begins otherwise"
-        raise BrokenImage(found)
+        raise BrokenImage(f"is not a whole {what}: it {f'is {kind}' if kind else 'begins otherwise'}")
     try:
         with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
             width, height = opened.size

@@ -95,10 +95,10 @@ def _usage(usage: Any) -> Usage:
         return Usage()
 
 
-def read_models(listed: Response) -> list[str]:
+def read_models(response: Response) -> list[str]:
     """The names in a list of models; none where the response is no such list."""
     try:
-        return [str(model["id"]) for model in json.loads(listed.body)["data"]]
+        return [str(model["id"]) for model in json.loads(response.body)["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         return []
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from functools import partial
 from http.client import HTTPException, HTTPResponse
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -88,9 +87,7 @@ class _Lines:
 
     def add(self, line: socket.socket) -> None:
         self._open.add(line)
-        if (
-            self.interrupted.is_set()
-        ):  # it was set before `shut_down` looked, so one of the two sees this line
+        if self.interrupted.is_set():  # `shut_down` may have looked before
             self.shut_down()
 
     def discard(self, line: socket.socket) -> None:
@@ -171,19 +168,15 @@ class _Connection(HTTPConnection):
                 sock = super()._new_conn()
                 sock.settimeout(_left_s(ends))
                 return sock
-            except NewConnectionError:  # one of the class below, and no timeout
-                raise
-            except ConnectTimeoutError:
-                if time.monotonic() >= ends:
+            except ConnectTimeoutError as error:  # also the class of connections that were refused
+                if isinstance(error, NewConnectionError) or time.monotonic() >= ends:
                     raise
             finally:
                 self.timeout = limit_s
 
-    def request(
-        self, method: str, url: str, body: Any = None, headers: Any = MappingProxyType({}), **options: Any
-    ) -> None:
+    def request(self, *args: Any, **options: Any) -> None:
         self._ends = time.monotonic() + (self.timeout or 0.0)
-        super().request(method, url, body, headers, **options)
+        super().request(*args, **options)
 
     def send(self, data: Any) -> None:
         if self.sock is not None and self._ends:

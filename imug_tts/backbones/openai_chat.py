@@ -173,22 +173,22 @@ class OpenAIChat(Endpoint, Remote):
     def unreachable(self) -> dict[str, str]:
         """The endpoint and why, when it cannot be used.
 
-        Where the list of models does not say that it serves this one, a call of one token does.
+        Where it lists no models, a call of one token decides.
         """
         try:
-            listed = self._client.send(
+            response = self._client.send(
                 "GET", f"{self._url}/models", headers=self._headers, timeout_s=_PROBE_S
             )
         except HttpFailure as error:
             return {self.base_url: str(error)}
-        models = read_models(listed)
-        if self.model in models or f"models/{self.model}" in models:  # Gemini's form
-            return {}
+        models = read_models(response)
+        if models:
+            listed = self.model in models or f"models/{self.model}" in models  # Gemini's form
+            return {} if listed else {self.base_url: f"it serves {', '.join(models)}, and not {self.model}"}
         try:
             self._attempt(self._body(_TINY))
         except (BackboneError, Transient) as error:
-            about = f" (it lists {', '.join(models)})" if models else ""
-            return {self.base_url: f"a call of one token to {self.model}{about} failed: {error}"}
+            return {self.base_url: f"a call of one token failed: {error}"}
         return {}
 
     def _body(self, request: Request) -> bytes:

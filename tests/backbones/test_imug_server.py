@@ -424,7 +424,7 @@ def test_a_picture_of_another_kind_is_called_what_it_is(kind: str) -> None:
     file = io.BytesIO()
     Pillow.new("RGB", (8, 8)).save(file, kind)
     body = json.dumps({"response": {"image": base64.b64encode(file.getvalue()).decode()}}).encode()
-    with pytest.raises(ProtocolError, match=f"an image is {kind}, where PNG is due"):
+    with pytest.raises(ProtocolError, match=f"an image is not a whole PNG: it is {kind}"):
         read_response(body, "image")
 
 
@@ -467,7 +467,12 @@ def test_the_model_or_else_its_servers_are_a_part_of_the_identity() -> None:
 def test_how_the_model_is_asked_is_a_part_of_the_identity_where_it_is_unusual() -> None:
     url = "http://a:1"
     assert client(url).identity == "imug_server:1:toy-1"
-    ways = [{}, {"send_seed": False}, {"greedy_temperature": 0.0}, {"greedy_temperature": 0.1}]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"send_seed": False},
+        {"greedy_temperature": 0.0},
+        {"greedy_temperature": 0.1},
+    ]
     assert len({client(url, **way).identity for way in ways}) == len(ways)
     assert client(url, greedy_temperature=0).identity == client(url, greedy_temperature=0.0).identity
 

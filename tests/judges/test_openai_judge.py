@@ -63,7 +63,7 @@ def clerk(number: int, body: dict[str, Any]) -> Reply:
 
 
 def played(server: ChatServer, folder: Path) -> Summary:
-    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1)
+    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1, patience_s=0)
     arm = Arm(
         backbone=Painter(),
         strategy=BestOfN(inner=Direct(), judge=judge, n=2),
