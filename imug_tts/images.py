@@ -1,4 +1,4 @@
-"""What bytes from outside are: a whole image, or one of which format."""
+"""Whether bytes from outside are a whole image."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from typing import Final
 
 from imug_tts.dialogue import MAX_PIXELS
 
-__all__ = ["HEAD_BYTES", "BrokenImage", "check_image", "why_not_sent"]
+__all__ = ["HEAD_BYTES", "BrokenImage", "check_image", "kind_of", "why_not_sent"]
 
 _PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 """A whole chunk; Pillow does not miss it."""
 
 HEAD_BYTES: Final = 16
-"""So many first bytes tell the format of an image."""
-_SENT: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_OTHERS: Final = {
-    rb"RIFF....WEBP": "a WebP image",
-    rb"GIF8": "a GIF image",
-    rb"BM": "a BMP image",
-    rb"II\*\0|MM\0\*": "a TIFF image",
-    rb"....ftyp(avif|avis)": "an AVIF image",
-    rb"....ftyp(heic|heix|mif1|msf1)": "a HEIF image",
-    rb"version https:/": "a Git LFS pointer (fetch the image: git lfs pull)",
-    rb"\s*<": "a page of HTML or XML",
+"""So many first bytes tell what a file is."""
+_BEGINNINGS: Final = {
+    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"\xff\xd8\xff": "JPEG",
+    rb"RIFF....WEBP": "WebP",
+    rb"GIF8": "GIF",
+    rb"BM": "BMP",
+    rb"II\*\0|MM\0\*": "TIFF",
+    rb"....ftyp(avif|avis)": "AVIF",
+    rb"....ftyp(heic|heix|mif1|msf1)": "HEIF",
+    rb"\x1f\x8b": "gzip data",
+    rb"\x28\xb5\x2f\xfd": "Zstandard data",
+    rb"version https:/": "a Git LFS pointer (fetch the file: git lfs pull)",
+    rb"\s*<": "HTML or XML",
 }
+_SENT: Final = ("PNG", "JPEG")
 
 
 class BrokenImage(ValueError):
@@ -43,6 +47,9 @@ def check_image(
     from PIL import Image as Pillow
 
     what = " or ".join(formats)
+    kind = kind_of(encoded)
+    if kind not in formats:
+        raise BrokenImage(f"is not a whole {what}: it {f'is {kind}' if kind else 'begins otherwise'}")
     try:
         with Pillow.open(io.BytesIO(encoded), formats=formats) as opened:
             width, height = opened.size
@@ -59,13 +66,19 @@ def check_image(
         raise BrokenImage(f"is not a whole {what}: {error}") from error
 
 
+def kind_of(encoded: bytes) -> str | None:
+    """What bytes are by their beginning, e.g. "PNG" or "gzip data"; None where that does not tell."""
+    head = encoded[:HEAD_BYTES]
+    return next((kind for start, kind in _BEGINNINGS.items() if re.match(start, head, re.DOTALL)), None)
+
+
 def why_not_sent(head: bytes) -> str:
     """Why an image with these first `HEAD_BYTES` cannot be shown to models; empty for PNG and JPEG.
 
     Servers and judges take these two formats, whatever the file is called. Nothing is decoded here.
     """
-    if head.startswith(_SENT):
+    kind = kind_of(head)
+    if kind in _SENT:
         return ""
-    names = (name for pattern, name in _OTHERS.items() if re.match(pattern, head, re.DOTALL))
-    found = next(names, "neither PNG nor JPEG")
+    found = kind or "neither PNG nor JPEG"
     return f"it is {found}; servers and judges take PNG and JPEG, so convert it or fetch it again"

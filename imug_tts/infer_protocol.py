@@ -4,8 +4,9 @@
                  "output_mode": "text_only" | "image_only", "temperature": float}
     -> {"response": {"text": str} | {"image": base64 of a PNG} | {"error": str}}
 
-The history ends with the user's message. There is no seed, no number of candidates and no usage: N
-candidates are N calls. Images may carry a `data:` prefix, as the official client and servers allow.
+The history ends with the user's message. There is no number of candidates and no usage: N candidates are
+N calls. Some servers read a whole number `seed` beside these keys, and the others pass over it. Images may
+carry a `data:` prefix, as the official client and servers allow.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Text
-from imug_tts.images import BrokenImage, check_image
+from imug_tts.images import BrokenImage, check_image, kind_of
 from imug_tts.json_images import json_pieces, reading
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ProtocolError",
     "RequestBody",
     "ResponseError",
+    "described",
     "read_image",
     "read_response",
     "shortened",
@@ -57,6 +59,8 @@ class RequestBody:
     history: Sequence[Message]
     modality: Modality
     temperature: float
+    seed: int | None = None
+    """Not sent when None."""
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
@@ -69,7 +73,7 @@ class RequestBody:
     @cached_property
     def _pieces(self) -> Sequence[bytes | Image]:
         """The images, and the bytes of JSON between them."""
-        frame = {
+        frame: dict[str, Any] = {
             "output_mode": OUTPUT_MODES[self.modality],
             "temperature": self.temperature,
             "history": [
@@ -77,6 +81,7 @@ class RequestBody:
                 for message in self.history
             ],
         }
+        frame |= {} if self.seed is None else {"seed": self.seed}
         return list(json_pieces(frame, "image"))
 
 
@@ -90,7 +95,7 @@ def read_response(body: bytes, modality: Modality) -> Part:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"not JSON: {shortened(body.decode(errors='replace'))!r}") from error
+        raise ProtocolError(f"not JSON: {described(body)}") from error
     response = answer.get("response") if isinstance(answer, dict) else None
     if not isinstance(response, dict):
         raise ProtocolError("not an object with a `response` object")
@@ -118,7 +123,8 @@ def read_image(
         ProtocolError: it is not base64, not of these formats, too large, damaged or cut off.
     """
     try:
-        encoded = base64.b64decode(value.partition(",")[2] or value, validate=True)
+        characters = "".join((value.partition(",")[2] or value).split())  # some write it in lines
+        encoded = base64.b64decode(characters, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ProtocolError(f"an image is not base64: {error}") from error
     try:
@@ -131,6 +137,14 @@ def read_image(
 def shortened(text: str, longest: int = _MAX_REASON) -> str:
     """The text, or its beginning and how long it was."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def described(body: bytes) -> str:
+    """What a body says, or what it is, for a message: its text, "gzip data of 80 bytes", "nothing"."""
+    if not body:
+        return "nothing"
+    kind = kind_of(body) or ("binary data" if b"\0" in body else None)
+    return f"{kind} of {len(body)} bytes" if kind else repr(shortened(body.decode(errors="replace")))
 
 
 def _content(part: Part) -> dict[str, Any]:

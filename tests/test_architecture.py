@@ -19,8 +19,17 @@ FOLDERS = ("imug_tts", "analysis", "experiments", "tests")
 PACKAGE = "imug_tts"
 
 LANGUAGE = {"dialogue", "contracts"}
-UTILITIES = {"concurrency", "files", "final_text", "images", "infer_protocol", "json_images", "secrecy"}
-COMPONENT = LANGUAGE | UTILITIES | {"knobs"}
+UTILITIES = {
+    "concurrency",
+    "files",
+    "final_text",
+    "images",
+    "infer_protocol",
+    "json_images",
+    "secrecy",
+    "urls",
+}
+COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs"}
 """What every component may import: never another component."""
 COMPONENTS = {"backbones", "benchmarks", "judges", "scoring", "strategies", "tracking"}
 ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
@@ -37,12 +46,14 @@ ARROWS: dict[str, set[str]] = {
     "contracts": {"dialogue"},
     **dict.fromkeys(UTILITIES, LANGUAGE | UTILITIES),
     "knobs": LANGUAGE,
+    "endpoint": LANGUAGE | {"knobs", "urls"},
     "registry": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,
     "composition": COMPONENT | {"prompts", "registry"},
     **dict.fromkeys(COMPONENTS, COMPONENT),
     "benchmarks": COMPONENT | {"scoring"},
+    "judges": COMPONENT | {"registry"},  # a judge brings the model that it asks
     "training": COMPONENT | {"backbones", "benchmarks", "scoring"},
     "calls": COMPONENT | {"prompts", "registry"},
     "runs": ENGINE | {"calls"},

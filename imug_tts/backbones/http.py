@@ -1,34 +1,47 @@
-"""HTTP calls to model servers, from as many threads as there are calls in flight.
+"""HTTP calls to model servers, from as many threads as there are calls in flight, over urllib3.
 
-Under hundreds of calls a second every library above `http.client` costs two to six times its processor
-time, all of it behind one lock (`experiments/speed.py image_judging`); what is needed of them is little.
+urllib3 keeps the connections; what is added is a limit of time for a whole call, however slowly its bytes
+come, and a way to end every call from another thread.
 """
 
 from __future__ import annotations
 
+import io
+import socket
 import ssl
+import threading
 import time
-import weakref
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from types import MappingProxyType
+from contextlib import closing, suppress
+from functools import partial
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from imug_tts.infer_protocol import shortened
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout, make_headers
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
+
+from imug_tts.contracts import BackboneError
+from imug_tts.infer_protocol import described, shortened
 
 __all__ = ["HttpClient", "HttpFailure", "Late", "Response", "TooLarge", "Unreached"]
 
 _CONNECT_S: Final = 10.0
+_DIAL_S: Final = 1.0
+"""A connection that is being made cannot be interrupted, so it is tried anew, as TCP itself does."""
 _KEPT_S: Final = 2.0
 """Idle connections are given up before uvicorn, which official servers use, closes them after 5 s."""
-_PIECE_BYTES: Final = 1 << 20
+_KEPT: Final = 256
+"""Connections to one server, and servers."""
 _MAX_BYTES: Final = 256 << 20
-_COPIED_BYTES: Final = 1 << 20
-"""Larger bodies are sent from where they are."""
 
 
 class HttpFailure(Exception):
@@ -48,55 +61,151 @@ class TooLarge(HttpFailure):
 
 
 class Response(NamedTuple):
-    """A response of any status. Names of `headers` are in lower case."""
+    """A response of any status. `headers` finds names in any case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     @property
-    def text(self) -> str:
-        return self.body.decode(errors="replace")
+    def problem(self) -> str:
+        """The status, and what the body says or is: the words for a response that is not 200."""
+        said = f"HTTP status {self.status}: {described(self.body)}"
+        if not 300 <= self.status < 400:
+            return said
+        leads = self.headers.get("location")
+        return f"{said}; it redirects to {shortened(leads) if leads else 'nowhere'}, which is not followed"
 
 
-class _Origin(NamedTuple):
-    scheme: str
-    host: str
-    port: int | None
+class _Lines:
+    """The open connections of one client, which another thread can shut down for good."""
+
+    def __init__(self) -> None:
+        self.interrupted = threading.Event()
+        self._open: set[socket.socket] = set()
+
+    def add(self, line: socket.socket) -> None:
+        self._open.add(line)
+        if self.interrupted.is_set():  # `shut_down` may have looked before
+            self.shut_down()
+
+    def discard(self, line: socket.socket) -> None:
+        self._open.discard(line)
+
+    def check(self) -> None:
+        if self.interrupted.is_set():
+            raise BackboneError("interrupted")
+
+    def shut_down(self) -> None:
+        self.interrupted.set()
+        for line in list(self._open):
+            with suppress(OSError):  # it is closed, or its peer has gone
+                line.shutdown(socket.SHUT_RDWR)
+
+
+class _InTime(io.RawIOBase):
+    """Reads from a socket whose timeout is meant for all that is read, however little comes at once."""
+
+    def __init__(self, sock: socket.socket, source: io.RawIOBase) -> None:
+        self._sock, self._source = sock, source
+        self._ends = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_left_s(self._ends))
+        read: int | None = self._source.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_InTime(sock, self.fp.detach()))
 
 
 class _Connection(HTTPConnection):
-    """Sends a small request with one call of its socket.
+    """A connection among the `lines` of its client. Its timeout is that of a whole call."""
 
-    At each such call another thread takes the interpreter's lock; `http.client` makes two, one for the
-    head and one for the body.
-    """
+    response_class = _Response
 
-    _whole = False
-    _head = b""
+    def __init__(self, *args: Any, lines: _Lines, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lines = lines
+        self._line: socket.socket | None = None
+        self._ends = 0.0
+        self._used = 0.0
 
-    def request(
-        self, method: str, url: str, body: Any = None, headers: Any = MappingProxyType({}), **options: Any
-    ) -> None:
-        self._whole = isinstance(body, bytes) and 0 < len(body) <= _COPIED_BYTES
-        self._head = b""
-        super().request(method, url, body, headers, **options)
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._used < _KEPT_S and super().is_connected
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (HTTPError, HTTPException, OSError) as error:
+            raise Unreached(f"no connection: {_said(error)}") from None
+        self.sock.settimeout(self.timeout)
+
+    def _new_conn(self) -> socket.socket:
+        sock = self._dialled(time.monotonic() + min(_CONNECT_S, self.timeout or _CONNECT_S))
+        self._line = sock.dup()  # TLS takes `sock` over
+        self._lines.add(self._line)
+        return sock
+
+    def _dialled(self, ends: float) -> socket.socket:
+        limit_s = self.timeout
+        while True:
+            self._lines.check()
+            self.timeout = min(_DIAL_S, _left_s(ends))
+            try:
+                sock = super()._new_conn()
+                sock.settimeout(_left_s(ends))
+                return sock
+            except ConnectTimeoutError as error:  # also the class of connections that were refused
+                if isinstance(error, NewConnectionError) or time.monotonic() >= ends:
+                    raise
+            finally:
+                self.timeout = limit_s
+
+    def request(self, *args: Any, **options: Any) -> None:
+        self._ends = time.monotonic() + (self.timeout or 0.0)
+        super().request(*args, **options)
 
     def send(self, data: Any) -> None:
-        if self._whole and not self._head:
-            self._head = data
-        else:
-            super().send(self._head + data)
-            self._whole, self._head = False, b""
+        if self.sock is not None and self._ends:
+            self.sock.settimeout(_left_s(self._ends))
+        super().send(data)
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()
+        self._used = time.monotonic()
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self._ends = 0.0
+        if self._line is not None:
+            self._lines.discard(self._line)
+            self._line.close()
+            self._line = None
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
     """The same over TLS."""
 
 
-class _Idle(NamedTuple):
-    connection: HTTPConnection
-    since: float
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
 
 
 class HttpClient:
@@ -106,13 +215,23 @@ class HttpClient:
         """One client for all threads.
 
         Args:
-            timeout_s: how long a response may take, from the first byte sent to the last one read.
+            timeout_s: how long a call may take, from its beginning to the last byte read.
             proxies: whether calls go through the proxies that the environment names.
         """
         self._timeout_s = timeout_s
         self._proxies = getproxies() if proxies else {}
-        self._idle: dict[_Origin, list[_Idle]] = {}
-        weakref.finalize(self, _close, self._idle)
+        self._lines = _Lines()
+        self._managers: dict[tuple[str, str | None], PoolManager] = {}
+        self._making = threading.Lock()
+
+    @property
+    def interrupted(self) -> threading.Event:
+        """Set by `interrupt`; for whoever waits for something else meanwhile."""
+        return self._lines.interrupted
+
+    def interrupt(self) -> None:
+        """End every call, those in flight and those to come, with a BackboneError "interrupted"."""
+        self._lines.shut_down()
 
     def send(
         self,
@@ -125,116 +244,84 @@ class HttpClient:
     ) -> Response:
         """One call; `timeout_s` is the client's by default. An iterable body comes with its Content-Length.
 
+        A body that is compressed, and says so, is decompressed.
+
         Raises:
             Unreached: there is no connection to be had.
             Late: the response has not come, or not to its end.
             TooLarge: the response has more than 256 MB.
             HttpFailure: the connection broke.
+            BackboneError: the client was interrupted.
         """
         limit_s = timeout_s or self._timeout_s
-        origin, target = _split(url)
-        proxy = self._proxy(origin)
-        connection = self._connection(origin, proxy, limit_s)
         ends = time.monotonic() + limit_s
-        sent: dict[str, str] = {"User-Agent": "imug_tts", **(headers or {})}
-        if proxy is not None and origin.scheme == "http":
-            target, sent = url, {**sent, **_account(proxy)}
+        self._lines.check()
         try:
-            connection.request(method, target, body, sent)
-            response = connection.getresponse()
-            received = _read(response, ends)
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, TimeoutError):
-                raise Late("the response does not come") from None
-            if isinstance(error, HTTPException | OSError):
-                raise HttpFailure(_said(error)) from None
-            raise
-        if not response.will_close:
-            self._idle.setdefault(origin, []).append(_Idle(connection, time.monotonic()))
-        return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, received)
-
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        """The machine's certificate authorities, or those that SSL_CERT_FILE names."""
-        return ssl.create_default_context()
-
-    def _connection(self, origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
-        """A connection that was used a moment ago, or a new one."""
-        idle = self._idle.get(origin, [])
-        while True:
-            try:
-                connection, since = idle.pop()
-            except IndexError:
-                return self._connected(origin, proxy, limit_s)
-            if time.monotonic() - since <= _KEPT_S:
-                connection.sock.settimeout(limit_s)
-                return connection
-            connection.close()
-
-    def _connected(self, origin: _Origin, proxy: str | None, limit_s: float) -> HTTPConnection:
-        at = origin if proxy is None else _split(proxy)[0]
-        wait_s = min(_CONNECT_S, limit_s)
-        connection = (
-            _Connection(at.host, at.port, timeout=wait_s)
-            if origin.scheme == "http"
-            else _TlsConnection(at.host, at.port, timeout=wait_s, context=self._trust)
-        )
-        if proxy is not None and origin.scheme == "https":
-            connection.set_tunnel(origin.host, origin.port, _account(proxy))
-        try:
-            connection.connect()
-        except (HTTPException, OSError) as error:
-            connection.close()
-            raise Unreached(f"no connection: {_said(error)}") from None
-        connection.sock.settimeout(limit_s)
-        return connection
-
-    def _proxy(self, origin: _Origin) -> str | None:
-        """The URL of the proxy on the way to an origin, if there is one."""
-        proxy = self._proxies.get(origin.scheme)
-        if proxy is None or proxy_bypass(origin.host):
-            return None
-        return proxy if "//" in proxy else f"http://{proxy}"
-
-
-def _close(kept: Mapping[_Origin, list[_Idle]]) -> None:
-    for idle in kept.values():
-        while idle:
-            idle.pop().connection.close()
-
-
-def _read(response: HTTPResponse, ends: float) -> bytes:
-    """The whole body."""
-    received = bytearray()
-    while piece := response.read1(_PIECE_BYTES):  # what is there; `read` waits for all of it
-        received += piece
+            response = self._manager(url).urlopen(
+                method,
+                url,
+                body=body,
+                headers={"User-Agent": "imug_tts", **(headers or {})},
+                timeout=Timeout(total=limit_s),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            with closing(response):
+                received = response.read(_MAX_BYTES + 1)
+        except (HTTPError, HttpFailure) as error:
+            self._lines.check()
+            raise _failure(error, ends) from None
         if len(received) > _MAX_BYTES:
             raise TooLarge(f"the response has more than {_MAX_BYTES} bytes")
-        if time.monotonic() > ends:
-            raise Late("the response does not end")
-    if response.length:
-        raise HttpFailure("the response was cut off")
-    response.close()  # the connection is free for the next request
-    return bytes(received)
+        return Response(response.status, response.headers, received)
+
+    def _manager(self, url: str) -> PoolManager:
+        """What keeps the connections for a URL, direct ones or those to the proxy on its way."""
+        parts = urlsplit(url)
+        proxy = self._proxies.get(parts.scheme)
+        if proxy is not None and proxy_bypass(parts.hostname or ""):
+            proxy = None
+        key = (parts.scheme, proxy)
+        with self._making:
+            if key not in self._managers:
+                self._managers[key] = self._new_manager(*key)
+            return self._managers[key]
+
+    def _new_manager(self, scheme: str, proxy: str | None) -> PoolManager:
+        options: dict[str, Any] = {"num_pools": _KEPT, "maxsize": _KEPT}
+        if scheme == "https":  # the machine's certificate authorities, or those that SSL_CERT_FILE names
+            options["ssl_context"] = ssl.create_default_context()
+        manager = PoolManager(**options) if proxy is None else _proxied(proxy, options)
+        pools = {"http": partial(_Pool, lines=self._lines), "https": partial(_TlsPool, lines=self._lines)}
+        manager.pool_classes_by_scheme = pools  # type: ignore[assignment]
+        return manager
 
 
-@lru_cache(maxsize=1024)
-def _split(url: str) -> tuple[_Origin, str]:
-    """Where a URL leads, and what is asked for there."""
+def _proxied(proxy: str, options: Mapping[str, Any]) -> ProxyManager:
+    url = proxy if "//" in proxy else f"http://{proxy}"
     parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return _Origin(parts.scheme, parts.hostname or "", parts.port), target
+    account = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    return ProxyManager(url, proxy_headers=make_headers(proxy_basic_auth=account), **options)
 
 
-def _account(proxy: str) -> dict[str, str]:
-    """The header that opens a proxy."""
-    parts = urlsplit(proxy)
-    if not parts.username:
-        return {}
-    named = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(named.encode()).decode()}"}
+def _failure(error: Exception, ends: float) -> HttpFailure:
+    if isinstance(error, HttpFailure):
+        return error
+    if isinstance(error, ReadTimeoutError) or time.monotonic() >= ends:
+        return Late("the response has not come to its end in time")
+    return HttpFailure(_said(error))
 
 
 def _said(error: Exception) -> str:
-    return shortened(str(error) or type(error).__name__)
+    """What went wrong, without the layers around it."""
+    inner = [arg for arg in error.args if isinstance(arg, Exception)]
+    if isinstance(error, DecodeError):
+        return str(error.args[0])
+    root = inner[0] if inner else error.__cause__ or error
+    return shortened(str(root) or type(root).__name__)
+
+
+def _left_s(ends: float) -> float:
+    """What is left, as the timeout of a socket, of which 0 means something else."""
+    return max(ends - time.monotonic(), 0.001)

@@ -7,9 +7,9 @@ of a judge is never lost or bought twice.
 from __future__ import annotations
 
 import base64
-import json
-import os
+import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,77 +17,41 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final
 
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response
-from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
+from imug_tts.backbones.chat_replies import BadReply, Reply, error_of, read_completion, read_models
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
+from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
     Capabilities,
-    ConfigurationError,
     Cost,
-    Finish,
     Remote,
     Request,
+    Sampling,
     TimedOut,
 )
 from imug_tts.dialogue import Image, Message, Part, Text
+from imug_tts.endpoint import Endpoint
+from imug_tts.images import kind_of
 from imug_tts.infer_protocol import shortened
 from imug_tts.json_images import json_pieces, reading
-from imug_tts.knobs import component, knob
+from imug_tts.knobs import component
 
-__all__ = ["Endpoint", "OpenAIChat"]
+__all__ = ["OpenAIChat"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 10.0
-_SIGNATURES: Final = {b"\x89PNG": b"image/png", b"\xff\xd8\xff": b"image/jpeg"}
+_MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
+_TINY: Final = Request(
+    history=(Message("user", (Text("Say yes."),)),),
+    modality="text",
+    seeds=(0,),
+    sampling=Sampling(temperature=0.0, max_tokens=1),
+)
 _ASSISTANTS: Final = "The assistant's image in the message before:"
-
-
-@component
-class Endpoint:
-    """Where a model is served, and how it is called.
-
-    The key is read from the environment variable `api_key_env` and kept nowhere; a local server
-    needs none. `base_url` is not a part of a call's identity, `model` is: two endpoints that serve
-    different weights must serve them under different names.
-    """
-
-    base_url: str = knob(
-        "Where the endpoint is, e.g. http://127.0.0.1:8000/v1 for vLLM or https://api.openai.com/v1.",
-        default="http://127.0.0.1:8000/v1",
-        runtime=True,
-    )
-    model: str = knob(
-        "The name under which the endpoint serves the model.",
-        default="Qwen/Qwen2.5-VL-7B-Instruct",
-        min_length=1,
-        named=True,
-    )
-    concurrency: int = knob("Calls in flight.", default=8, ge=1, runtime=True)
-    timeout_s: float = knob("Seconds that one attempt may take.", default=120.0, gt=0, runtime=True)
-    max_attempts: int = knob("Attempts of one call.", default=5, ge=1, runtime=True)
-    send_seed: bool = knob("False for endpoints that refuse a seed.", default=True, named=True)
-    api_key_env: str = knob(
-        "The environment variable that holds the key.", default="OPENAI_API_KEY", runtime=True
-    )
-    dollars_per_call: float = knob(
-        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
-    )
-
-    def __post_init__(self) -> None:
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"base_url is {self.base_url!r}; it must begin with http:// or https://")
-
-    @property
-    def api_key(self) -> str:
-        """The key; empty for servers that need none."""
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(f"${self.api_key_env} holds characters that no key has; export it again")
-        return key
 
 
 @component
@@ -96,7 +60,7 @@ class OpenAIChat(Endpoint, Remote):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._client, self._lanes  # made before any thread asks
+        _ = self._client, self._lanes, self._retries  # made before any thread asks
 
     @cached_property
     def _client(self) -> HttpClient:
@@ -107,9 +71,26 @@ class OpenAIChat(Endpoint, Remote):
         """As many threads as calls may be in flight: a free one sends the next prepared call."""
         return ThreadPoolExecutor(self.concurrency)
 
+    @cached_property
+    def _retries(self) -> Retries:
+        return Retries(
+            max_attempts=self.max_attempts, patience_s=self.patience_s, interrupted=self._client.interrupted
+        )
+
+    @cached_property
+    def _warned(self) -> threading.Event:
+        """Set once a usage that cannot be right has been reported."""
+        return threading.Event()
+
     @property
     def identity(self) -> str:
-        return f"openai_chat:{_VERSION}:{self.model}{'' if self.send_seed else ':unseeded'}"
+        """The model, and how it is asked if not as usual."""
+        unusual = {
+            ":unseeded": not self.send_seed,
+            ":own_temperature": not self.send_temperature,
+            f":{self.max_tokens_key}": self.max_tokens_key != "max_completion_tokens",
+        }
+        return f"openai_chat:{_VERSION}:{self.model}{''.join(mark for mark, on in unusual.items() if on)}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -128,8 +109,9 @@ class OpenAIChat(Endpoint, Remote):
     def answered(self, request: Request) -> Iterator[Candidate]:
         """One call. The next one may be in flight before the block ends; bounded by `concurrent_batches`.
 
-        Failures that may pass (no connection, a timeout, HTTP 408, 409, 425, 429 and 5xx, a body that is
-        no completion) are attempted again, and `Cost.calls` counts the attempts; a refusal is a candidate.
+        Failures that may pass are attempted again: an endpoint that is away for `patience_s`, others (a
+        timeout, HTTP 408, 409, 425, 429, a body that is no completion, a reply that broke off)
+        `max_attempts` times. `Cost.calls` counts the attempts that were sent; a refusal is a candidate.
         `Cost.seconds` is the time of the last attempt.
 
         Raises:
@@ -138,41 +120,46 @@ class OpenAIChat(Endpoint, Remote):
         """
         if request.modality != "text":
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
-        attempt = partial(self._attempt, self._body(request))
-        candidate, attempts = with_retries(attempt, Backoff(max_attempts=self.max_attempts))
-        cost = replace(candidate.cost, calls=attempts, dollars=self.dollars_per_call)
+        candidate, calls = self._retries(partial(self._attempt, self._body(request)))
+        cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
         yield replace(candidate, cost=cost)
 
+    def interrupt(self) -> None:
+        self._client.interrupt()
+
     def unreachable(self) -> dict[str, str]:
-        """The endpoint, when it does not list its models, or not this one, and why."""
+        """The endpoint and why, when it cannot be used.
+
+        Where it lists no models, a call of one token decides.
+        """
         try:
             response = self._client.send(
                 "GET", f"{self._url}/models", headers=self._headers, timeout_s=_PROBE_S
             )
         except HttpFailure as error:
             return {self.base_url: str(error)}
-        if response.status == 404:
-            return {}  # it answers, and has no list
-        if response.status != 200:
-            return {self.base_url: str(self._refused(response))}
+        models = read_models(response)
+        if models:
+            listed = self.model in models or f"models/{self.model}" in models  # Gemini's form
+            return {} if listed else {self.base_url: f"it serves {', '.join(models)}, and not {self.model}"}
         try:
-            models = [str(model["id"]) for model in json.loads(response.body)["data"]]
-        except (ValueError, LookupError, TypeError):
-            return {self.base_url: self._without_key(f"GET /models is no list of models: {response.text}")}
-        if self.model in models or f"models/{self.model}" in models:  # Gemini's form
-            return {}
-        return {self.base_url: f"it serves {', '.join(models) or 'no model'}, and not {self.model}"}
+            self._attempt(self._body(_TINY))
+        except (BackboneError, Transient) as error:
+            return {self.base_url: f"a call of one token failed: {error}"}
+        return {}
 
     def _body(self, request: Request) -> bytes:
         [seed] = request.seeds
         frame: dict[str, Any] = {
             "model": self.model,
             "messages": list(_messages(request.history)),
-            "temperature": request.sampling.temperature,
-            "max_completion_tokens": request.sampling.max_tokens,
         }
-        # Some servers keep seeds in 32 bits.
-        frame |= {"seed": seed % 2**31} if self.send_seed else {}
+        if self.send_temperature:
+            frame["temperature"] = request.sampling.temperature
+        if self.max_tokens_key != "none":
+            frame[self.max_tokens_key] = request.sampling.max_tokens
+        if self.send_seed:
+            frame["seed"] = seed % 2**31  # some servers keep seeds in 32 bits
         pieces = json_pieces(frame, "url")
         return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
 
@@ -180,13 +167,31 @@ class OpenAIChat(Endpoint, Remote):
         """One call."""
         response, seconds = self._post(body)
         if response.status != 200:
-            if _error_of(response).get("code") in _REFUSALS:
-                return Candidate(output=None, finish="refused", cost=Cost(seconds=seconds))
+            error = error_of(response)
+            if str(error.get("code")) in _REFUSALS:
+                reason = self._without_key(str(error.get("message") or error))
+                return Candidate(output=None, finish="refused", reason=reason, cost=Cost(seconds=seconds))
             raise self._status_failure(response)
         try:
-            return _read(json.loads(response.body), seconds)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise Transient(self._failure(f"the reply is no chat completion: {response.text}")) from None
+            reply = read_completion(response.body)
+        except BadReply as error:
+            raise Transient(self._failure(str(error))) from None
+        return self._candidate(reply, seconds)
+
+    def _candidate(self, reply: Reply, seconds: float) -> Candidate:
+        prompt, cached, new = reply.usage
+        if cached > prompt and not self._warned.is_set():
+            self._warned.set()
+            warnings.warn(
+                f"{self.base_url} counts {cached} cached tokens in a prompt of {prompt}; no more than the "
+                "prompt is counted",
+                stacklevel=2,
+            )
+        cached = min(cached, prompt)
+        cost = Cost(prompt_tokens=prompt - cached, cached_tokens=cached, new_tokens=new, seconds=seconds)
+        if reply.finish == "refused":
+            return Candidate(output=None, finish="refused", reason=self._without_key(reply.reason), cost=cost)
+        return Candidate(output=Text(reply.text), finish=reply.finish, cost=cost)
 
     def _post(self, body: bytes) -> tuple[Response, float]:
         """The response to one call, and the seconds that it took, without its wait here."""
@@ -194,8 +199,11 @@ class OpenAIChat(Endpoint, Remote):
             return self._lanes.submit(self._send, body).result()
         except Late:
             raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
+        except TooLarge as error:  # another attempt would fetch as much again
+            raise self._failure(str(error)) from None
         except HttpFailure as error:
-            raise Transient(self._failure(str(error))) from None
+            sent = not isinstance(error, Unreached)
+            raise Transient(self._failure(str(error)), away=True, sent=sent) from None
 
     def _send(self, body: bytes) -> tuple[Response, float]:
         started = time.perf_counter()
@@ -208,12 +216,17 @@ class OpenAIChat(Endpoint, Remote):
         failure = self._refused(response)
         if not is_retryable_status(response.status):
             return failure
-        return Transient(failure, retry_after_s=retry_after_s(response.headers))
+        away = response.status >= 500
+        return Transient(failure, away=away, retry_after_s=retry_after_s(response.headers))
 
     def _refused(self, response: Response) -> BackboneError:
-        advice = f" (the key is read from ${self.api_key_env})" if response.status in (401, 403) else ""
-        said = _error_of(response).get("message") or response.text
-        return self._failure(f"HTTP status {response.status}{advice}: {said}")
+        message = error_of(response).get("message")
+        said = f"HTTP status {response.status}: {message}" if message else response.problem
+        if response.status in (401, 403):
+            said += f" (the key is read from ${self.api_key_env})"
+        if response.status == 404 and "/v1" not in self.base_url:
+            said += " (most endpoints have a base_url that ends in /v1)"
+        return self._failure(said)
 
     def _failure(self, what: str) -> BackboneError:
         """A failure without the key, whatever an endpoint echoes."""
@@ -231,16 +244,6 @@ class OpenAIChat(Endpoint, Remote):
         """The key is read at every call, and kept nowhere."""
         key = self.api_key
         return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-
-
-def _error_of(response: Response) -> dict[str, Any]:
-    """What a response says of its failure; empty when it says it in another form."""
-    try:
-        answer = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return {}
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, dict) else {}
 
 
 def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
@@ -271,28 +274,7 @@ def _content(part: Part) -> dict[str, Any]:
 def _data_url(image: Image) -> bytes:
     with reading(image):
         encoded = image.read()
-    mime = next((mime for start, mime in _SIGNATURES.items() if encoded.startswith(start)), None)
+    mime = _MIME.get(kind_of(encoded) or "")
     if mime is None:
         raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
     return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))
-
-
-def _read(completion: Any, seconds: float) -> Candidate:
-    """What a completion says. Raises the errors of looking into something else."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    content = message.get("content") or ""
-    if not isinstance(content, str):
-        raise TypeError("content must be text")
-    usage = completion.get("usage") or {}
-    cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-    cost = Cost(
-        prompt_tokens=int(usage.get("prompt_tokens") or 0) - cached,
-        cached_tokens=cached,
-        new_tokens=int(usage.get("completion_tokens") or 0),
-        seconds=seconds,
-    )
-    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-        return Candidate(output=None, finish="refused", cost=cost)
-    finish: Finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    return Candidate(output=Text(content), finish=finish, cost=cost)

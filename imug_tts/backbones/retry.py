@@ -7,17 +7,22 @@ together do not come back together. A server that names a time in `Retry-After` 
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from imug_tts.contracts import BackboneError, ConfigurationError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity.nap import sleep_using_event
 
-__all__ = ["Backoff", "Retried", "Transient", "is_retryable_status", "retry_after_s", "with_retries"]
+from imug_tts.contracts import BackboneError
+
+__all__ = ["Retried", "Retries", "Transient", "is_retryable_status", "retry_after_s", "wait_s"]
 
 T = TypeVar("T")
 
@@ -27,72 +32,127 @@ _RETRYABLE: Final = frozenset([408, 409, 425, 429])
 class Transient(Exception):
     """An attempt failed in a way that the next may not; `failure` is what the last attempt raises.
 
-    `retry_after_s` is the wait in seconds that the server asked for, if it did.
+    `away` says that the server is not there or out of order, whatever is asked of it. `sent` is false when
+    no call was made. `retry_after_s` is the wait in seconds that the server asked for, if it did.
     """
 
-    def __init__(self, failure: BackboneError, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        failure: BackboneError,
+        *,
+        away: bool = False,
+        sent: bool = True,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(str(failure))
         self.failure = failure
+        self.away = away
+        self.sent = sent
         self.retry_after_s = retry_after_s
 
 
 class Retried(NamedTuple, Generic[T]):
-    """What the last attempt returned, and how many attempts it took, counted from 1."""
+    """What the last attempt returned, and how many attempts were calls, counted from 1."""
 
     value: T
-    attempts: int
+    calls: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Backoff:
-    """How often a call is attempted, and the waits between attempts, in seconds."""
+@dataclass(kw_only=True)
+class Retries:
+    """How calls to one model are attempted; shared by all of them, from any thread."""
 
-    max_attempts: int = 3
-    first_s: float = 0.5
-    """Cap of the first wait; each further one is twice the one before."""
-    longest_s: float = 60.0
-    """No wait is longer, whatever a server asks for."""
+    max_attempts: int
+    """Of one call; those that find the server away are not counted."""
+    patience_s: float = 0.0
+    """How long a server may be away before calls that find it away fail."""
+    interrupted: threading.Event
+    """Ends every wait."""
+    _away_since: float | None = field(default=None, init=False)
+    """Of the first call that found the server away since one succeeded."""
 
-    def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ConfigurationError(f"max_attempts is {self.max_attempts}; it must be 1 or more")
+    def __call__(self, attempt: Callable[[], T]) -> Retried[T]:
+        """Attempt until it succeeds. `attempt` raises `Transient` for what may be tried again.
 
-    def wait_s(self, failures: int, draw: float, asked_s: float | None = None) -> float:
-        """The wait after so many failures in a row (1 or more).
-
-        Args:
-            draw: a random number in [0, 1).
-            asked_s: what the server asked for; it is waited for in full, and up to half the cap of this
-                failure more, because everyone was asked for the same.
+        Raises:
+            BackboneError: the failure of the last attempt.
         """
-        cap: float = min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 64))
-        wait = cap * draw if asked_s is None else asked_s + cap / 2 * draw
-        return min(wait, self.longest_s)
-
-
-def with_retries(
-    attempt: Callable[[], T],
-    backoff: Backoff,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-    draw: Callable[[], float] = random.random,
-) -> Retried[T]:
-    """Attempt until it succeeds, at most `backoff.max_attempts` times.
-
-    `attempt` raises `Transient` for what may be tried again; anything else ends it at once.
-
-    Raises:
-        BackboneError: the failure of the last attempt.
-    """
-    for number in range(1, backoff.max_attempts):
+        call = _Call(self)
+        retrying = Retrying(
+            retry=retry_if_exception_type(Transient),
+            after=call.count,
+            wait=call.wait_s,
+            stop=call.is_over,
+            sleep=sleep_using_event(self.interrupted),
+            reraise=True,
+        )
         try:
-            return Retried(attempt(), number)
+            value = retrying(attempt)
         except Transient as transient:
-            sleep(backoff.wait_s(number, draw(), transient.retry_after_s))
-    try:
-        return Retried(attempt(), backoff.max_attempts)
-    except Transient as transient:
-        raise transient.failure from transient
+            raise transient.failure from transient
+        self._away_since = None
+        return Retried(value, call.sent + 1)
+
+    def away_for_s(self, own_since: float | None) -> float:
+        """How long the server has been away, for a call that found it away since `own_since`."""
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        return now - min(own_since or now, self._away_since)
+
+
+@dataclass
+class _Call:
+    """What one call has been through: a request that alone finds the server away runs out of patience too."""
+
+    retries: Retries
+    sent: int = 0
+    counted: int = 0
+    away_since: float | None = None
+    patience_left_s: float = math.inf
+
+    def count(self, state: RetryCallState) -> None:
+        failed = _transient(state)
+        self.sent += failed.sent
+        self.counted += not failed.away
+        self.patience_left_s = math.inf
+        if failed.away:
+            self.away_since = self.away_since or time.monotonic()
+            self.patience_left_s = self.retries.patience_s - self.retries.away_for_s(self.away_since)
+
+    def wait_s(self, state: RetryCallState) -> float:
+        wait = wait_s(state.attempt_number, asked_s=_transient(state).retry_after_s)
+        return max(0.0, min(wait, self.patience_left_s))
+
+    def is_over(self, state: RetryCallState) -> bool:
+        return self.patience_left_s <= 0 or self.counted >= self.retries.max_attempts
+
+
+def _transient(state: RetryCallState) -> Transient:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, Transient)
+    return error
+
+
+def wait_s(
+    failures: int,
+    *,
+    first_s: float = 0.5,
+    longest_s: float = 60.0,
+    asked_s: float | None = None,
+    draw: Callable[[], float] = random.random,
+) -> float:
+    """The wait after so many failures in a row (1 or more), in seconds.
+
+    Args:
+        first_s: cap of the first wait; each further one is twice the one before.
+        longest_s: no wait is longer, whatever a server asks for.
+        asked_s: what the server asked for; it is waited for in full, and up to half the cap of this
+            failure more, because everyone was asked for the same.
+        draw: draws a random number in [0, 1).
+    """
+    cap: float = min(longest_s, first_s * 2.0 ** min(failures - 1, 64))
+    wait = cap * draw() if asked_s is None else asked_s + cap / 2 * draw()
+    return min(wait, longest_s)
 
 
 def is_retryable_status(status: int) -> bool:
@@ -111,7 +171,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> fl
         return float(stated)
     try:
         date = parsedate_to_datetime(stated)
-    except ValueError:
+    except Exception:  # it promises no closed set for texts from outside
         return None
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())

@@ -222,10 +222,10 @@ class Remote(Backbone):
 
     @abstractmethod
     def unreachable(self) -> Mapping[str, str]:
-        """The servers that do not answer now, and why; asks each once, for no work."""
+        """The servers that do not answer now, and why; asks each once, for no work or next to none."""
 
     def interrupt(self) -> None:
-        """Make every call that waits or is in flight fail soon, and every later one at once."""
+        """End all waits: calls in flight and later ones fail within two seconds. From any thread."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One call per seed, one after the other."""

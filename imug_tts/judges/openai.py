@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import Any
 
-from imug_tts.backbones.openai_chat import Endpoint, OpenAIChat
 from imug_tts.contracts import Backbone
+from imug_tts.endpoint import Endpoint
 from imug_tts.judges.backbone import ChecklistJudge
 from imug_tts.knobs import component, knobs_of
+from imug_tts.registry import component_class
 
 __all__ = ["OpenAIJudge"]
 
@@ -28,5 +29,6 @@ class OpenAIJudge(Endpoint, ChecklistJudge):
 
 
 @cache
-def _model_at(knobs: tuple[tuple[str, Any], ...]) -> OpenAIChat:
-    return OpenAIChat(**dict(knobs))
+def _model_at(knobs: tuple[tuple[str, Any], ...]) -> Backbone:
+    model: Backbone = component_class(Backbone, "openai_chat", "judge openai")(**dict(knobs))
+    return model

@@ -75,8 +75,8 @@ def _texts(name: str, prompt_set: Any) -> Mapping[str, str]:
         return prompt_set
     if not isinstance(prompt_set, ModuleType):
         raise ConfigurationError(
-            f"the prompt set {name!r} of {source_of('prompts', name)} is neither a mapping from names to texts "
-            "nor a package with one .txt file for each prompt"
+            f"the prompt set {name!r} of {source_of('prompts', name)} is neither a mapping from names to "
+            "texts nor a package with one .txt file for each prompt"
         )
     folder = files(prompt_set)
     found = {name: folder / f"{name}.txt" for name in NAMES}

@@ -1,4 +1,4 @@
-"""Recorded answers: `Recorded` is a strategy that returns them, `AbsentModel` a backbone that cannot answer."""
+"""Recorded answers: `Recorded` is a strategy that returns them, `AbsentModel` the model that gave them."""
 
 from __future__ import annotations
 

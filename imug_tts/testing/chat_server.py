@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["ChatServer", "Reply", "chat_server", "completion", "process"]
 
@@ -34,7 +34,10 @@ class Reply:
     hang_up: bool = False
 
 
-def completion(text: str | None, *, finish: str = "stop", delay_s: float = 0.0, **message: Any) -> Reply:
+NOT_FOUND: Final = Reply(status=404, body={"detail": "Not Found"})
+
+
+def completion(text: Any, *, finish: str | None = "stop", delay_s: float = 0.0, **message: Any) -> Reply:
     """A reply with one choice; `message` adds fields to its message, e.g. a refusal."""
     choice = {
         "index": 0,
@@ -55,16 +58,18 @@ class ChatServer:
     """What a running server was asked, in order of arrival, and how it replies to call number n (from 0)."""
 
     reply: Callable[[int, dict[str, Any]], Reply]
-    models: Sequence[str] = ("grader",)
-    """What it says that it serves."""
+    models: Sequence[str] | None = ("grader",)
+    """What it says that it serves; None for a server that lists nothing."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     base_url: str = ""
+    port: int = 0
+    """0 for one that is free."""
     most_at_once: int = 0
     _at_once: int = 0
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._converse, "127.0.0.1", 0, limit=1 << 20)
+        server = await asyncio.start_server(self._converse, "127.0.0.1", self.port, limit=1 << 20)
         self.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         return server
 
@@ -72,9 +77,7 @@ class ChatServer:
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode():
                 if head.startswith("GET"):
-                    await _send(
-                        writer, Reply(body={"object": "list", "data": [{"id": m} for m in self.models]})
-                    )
+                    await _send(writer, self._listed(head))
                     continue
                 length = next(
                     int(line[15:])
@@ -88,8 +91,16 @@ class ChatServer:
         finally:
             writer.close()
 
+    def _listed(self, head: str) -> Reply:
+        if self.models is None or not head.startswith("GET /v1/models "):
+            return NOT_FOUND
+        return Reply(body={"object": "list", "data": [{"id": model} for model in self.models]})
+
     async def _answer(self, head: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays open."""
+        if not head.startswith("POST /v1/chat/completions "):
+            await _send(writer, NOT_FOUND)
+            return True
         number = len(self.bodies)
         self.bodies.append(body)
         self.headers.append(head)
@@ -122,9 +133,9 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
 
 
 @contextmanager
-def chat_server(reply: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatServer]:
+def chat_server(reply: Callable[[int, dict[str, Any]], Reply], **settings: Any) -> Iterator[ChatServer]:
     """A server that runs in a thread of its own until the block ends."""
-    server = ChatServer(reply)
+    server = ChatServer(reply, **settings)
     started, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 

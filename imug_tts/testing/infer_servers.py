@@ -136,6 +136,8 @@ class InferServer:
     slots: int = 1
     url: str = ""
     healthy: bool = True
+    health: bytes = b""
+    """What it says at GET /health."""
     calls: Counter[str] = field(default_factory=Counter)
     """How often each request came, by its digest."""
     probes: int = 0
@@ -171,7 +173,7 @@ class InferServer:
             return Reply(body=json.dumps({"calls": dict(self.calls), "most": self.most_at_once}).encode())
         if head.startswith(b"get"):
             self.probes += 1
-            return Reply(status=200 if self.healthy else 503)
+            return Reply(status=200 if self.healthy else 503, body=self.health)
         digest = hashlib.sha256(body).hexdigest()
         self.last = body
         asked = Asked(number=self.calls.total(), times=self.calls[digest], body=body, digest=digest)

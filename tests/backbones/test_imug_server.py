@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
+import io
 import json
 import time
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from imug_tts.backbones.imug_server import ImugServerBackbone
 from imug_tts.contracts import (
@@ -90,6 +93,7 @@ def test_a_request_is_what_the_protocol_says(tmp_path: Path) -> None:
     assert json.loads(server.last) == {
         "output_mode": "text_only",
         "temperature": 0.7,
+        "seed": 4,
         "history": [
             {"role": "system", "content": [{"type": "text", "text": 'Say "ä", please.\n'}]},
             {
@@ -121,6 +125,37 @@ def test_the_length_of_a_body_is_known_before_it_is_made(
     whole = b"".join(body)
     assert len(whole) == len(body)
     assert len(json.loads(whole)["history"][1]["content"]) == len(parts)
+
+
+def sent(seed: int, temperature: float = 0.7, **knobs: Any) -> dict[str, Any]:
+    """What a server gets."""
+    with infer_server() as server:
+        history = (Message("user", (Text("a star"),)),)
+        sampling = Sampling(temperature=temperature)
+        client(server, **knobs).generate(
+            [Request(history=history, modality="text", seeds=(seed,), sampling=sampling)]
+        )
+    body: dict[str, Any] = json.loads(server.last)
+    return body
+
+
+def test_each_candidate_has_a_seed_of_31_bits_that_may_be_left_out() -> None:
+    assert [sent(seed)["seed"] for seed in (3, 2**40 + 3, 2**31)] == [3, 3, 0]
+    assert sent(3, send_seed=False).keys() == {"history", "output_mode", "temperature"}
+
+
+def test_greedy_is_asked_for_in_a_way_that_servers_that_divide_by_it_understand() -> None:
+    assert sent(0, temperature=0.0)["temperature"] == 0.01
+    assert sent(0, temperature=0.001)["temperature"] == 0.001
+    assert sent(0, temperature=0.0, greedy_temperature=0.0)["temperature"] == 0.0
+
+
+def test_seeds_are_declared_where_every_server_announces_them() -> None:
+    with infer_server(health=b'{"seeds": true}') as one, infer_server(health=b'{"status": "ok"}') as other:
+        assert client(one).capabilities.seeds == "best_effort"
+        assert client(one, send_seed=False).capabilities.seeds == "none"
+        assert client(one, other).capabilities.seeds == "none"
+        assert client(one, unused_url()).capabilities.seeds == "none"
 
 
 def test_n_candidates_are_n_calls() -> None:
@@ -325,6 +360,40 @@ def test_a_response_that_trickles_has_timed_out_too() -> None:
         thread.join()
 
 
+def late_to_return(backbone: ImugServerBackbone, waiting_for_s: float = 0.3) -> float:
+    """Seconds from an interrupt to the return of the last of as many calls as may be asked at once."""
+    with ThreadPoolExecutor(backbone.capabilities.concurrent_batches) as threads:
+        calls = [
+            threads.submit(backbone.generate, [asking(str(n))])
+            for n in range(backbone.capabilities.concurrent_batches)
+        ]
+        time.sleep(waiting_for_s)
+        assert not any(call.done() for call in calls)
+        started = time.monotonic()
+        backbone.interrupt()
+        for call in calls:
+            with pytest.raises(BackboneError, match="interrupted"):
+                call.result()
+        with pytest.raises(BackboneError, match="interrupted"):
+            backbone.generate([asking("a later one")])
+    return time.monotonic() - started
+
+
+def test_an_interrupt_ends_calls_that_are_answered_slowly_and_those_that_wait_for_a_server() -> None:
+    with infer_server(by_content(latency_s=60)) as server:
+        assert late_to_return(client(server, timeout_s=600)) < 1
+
+
+def test_an_interrupt_ends_calls_to_servers_that_are_all_down() -> None:
+    assert late_to_return(client(unused_url(), unused_url(), patience_s=600)) < 1
+
+
+def test_an_interrupt_ends_calls_that_were_told_to_come_back_later() -> None:
+    busy = Reply(status=503, headers="retry-after: 60\r\n")
+    with infer_server(lambda asked: busy, slots=8) as server:
+        assert late_to_return(client(server, patience_s=600)) < 1
+
+
 @given(cut=st.integers(1, len(drawn(7)) - 1))
 def test_every_truncated_picture_is_refused(cut: int) -> None:
     with pytest.raises(ProtocolError, match="not a whole PNG"):
@@ -342,10 +411,35 @@ def test_every_damaged_picture_is_refused(place: int, flip: int) -> None:
 def test_a_picture_may_carry_a_data_prefix_and_not_too_many_pixels() -> None:
     encoded = base64.b64encode(drawn(7)).decode()
     assert read_image(f"data:image/png;base64,{encoded}") == PICTURE
+    assert read_image(base64.encodebytes(drawn(7)).decode()) == PICTURE
+    assert read_image("\t" + "\r\n ".join(encoded)) == PICTURE
     with pytest.raises(ProtocolError, match="64x64 pixels; the most is 4000"):
         read_image(encoded, max_pixels=4000)
     with pytest.raises(ProtocolError, match="not base64"):
         read_image("!" + encoded)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WebP", "GIF"])
+def test_a_picture_of_another_kind_is_called_what_it_is(kind: str) -> None:
+    file = io.BytesIO()
+    Pillow.new("RGB", (8, 8)).save(file, kind)
+    body = json.dumps({"response": {"image": base64.b64encode(file.getvalue()).decode()}}).encode()
+    with pytest.raises(ProtocolError, match=f"an image is not a whole PNG: it is {kind}"):
+        read_response(body, "image")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (gzip.compress(b'{"response":{"text":"A"}}'), "not JSON: gzip data of"),
+        (drawn(7), "not JSON: PNG of"),
+        (b"", "not JSON: nothing"),
+        (b"A", "not JSON: 'A'"),
+    ],
+)
+def test_a_body_that_is_no_answer_is_called_what_it_is(body: bytes, words: str) -> None:
+    with infer_server(lambda asked: Reply(body=body)) as server, pytest.raises(BackboneError, match=words):
+        client(server, max_attempts=1).generate([asking("a star")])
 
 
 @given(
@@ -370,6 +464,19 @@ def test_the_model_or_else_its_servers_are_a_part_of_the_identity() -> None:
     assert client(one, other, model=None).identity == client(other, one, model=None).identity
 
 
+def test_how_the_model_is_asked_is_a_part_of_the_identity_where_it_is_unusual() -> None:
+    url = "http://a:1"
+    assert client(url).identity == "imug_server:1:toy-1"
+    ways: list[dict[str, Any]] = [
+        {},
+        {"send_seed": False},
+        {"greedy_temperature": 0.0},
+        {"greedy_temperature": 0.1},
+    ]
+    assert len({client(url, **way).identity for way in ways}) == len(ways)
+    assert client(url, greedy_temperature=0).identity == client(url, greedy_temperature=0.0).identity
+
+
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
@@ -379,6 +486,8 @@ def test_the_model_or_else_its_servers_are_a_part_of_the_identity() -> None:
         ({"urls": ["a:8000"]}, "write http://HOST:PORT"),
         ({"urls": ["http://a:none"]}, "write http://HOST:PORT"),
         ({"urls": ["http://me:hush@a:1"]}, "holds a password"),
+        ({"urls": ["http://me:hush@a:80x0"]}, "write http://HOST:PORT"),
+        ({"greedy_temperature": -0.1}, "greedy_temperature is -0.1"),
         ({"outputs": ["sound"]}, "text, image or both"),
         ({"per_server": 0}, "per_server is 0"),
         ({"dollars_per_call": -1}, "dollars_per_call is -1"),

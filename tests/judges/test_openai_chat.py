@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,25 @@ def test_a_seed_is_left_out_where_the_endpoint_refuses_it() -> None:
     assert backbone.identity != OpenAIChat().identity
 
 
+@pytest.mark.parametrize(
+    ("knobs", "keys"),
+    [
+        ({"send_temperature": False}, {"max_completion_tokens"}),
+        ({"max_tokens_key": "max_tokens"}, {"temperature", "max_tokens"}),
+        ({"max_tokens_key": "none"}, {"temperature"}),
+    ],
+)
+def test_what_an_endpoint_refuses_is_left_out_and_changes_the_identity(
+    knobs: dict[str, Any], keys: set[str]
+) -> None:
+    with chat_server(lambda n, body: completion("A hat.")) as server:
+        ask(server, **knobs)
+    assert server.bodies[0].keys() == {"model", "messages", "seed"} | keys
+    assert OpenAIChat(model="m").identity == "openai_chat:1:m"
+    assert OpenAIChat(model="m", send_seed=False).identity == "openai_chat:1:m:unseeded"
+    assert OpenAIChat(model="m", **knobs).identity not in ("openai_chat:1:m", "openai_chat:1:m:unseeded")
+
+
 def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with chat_server(lambda n, body: completion("A hat.")) as server:
@@ -112,23 +133,31 @@ def test_images_are_data_urls_of_their_type_and_the_assistants_move_to_the_user(
     assert text["text"] == "Is it red?"
 
 
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port: int = reserved.getsockname()[1]
+        return port
+
+
 def url_of(part: dict[str, Any]) -> tuple[str, bytes]:
     kind, _, encoded = part["image_url"]["url"].removeprefix("data:").partition(";base64,")
     return kind, base64.b64decode(encoded)
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "reason"),
     [
-        completion(None, refusal="I cannot help with that."),
-        completion("", finish="content_filter"),
-        Reply(status=400, body={"error": {"message": "blocked", "code": "content_filter"}}),
+        (completion(None, refusal=f"I cannot help with that, {KEY}."), "I cannot help with that, [key]."),
+        (completion("", finish="content_filter"), "content_filter"),
+        (completion("Blocked: hate.", finish="SAFETY"), "Blocked: hate."),
+        (Reply(status=400, body={"error": {"message": "blocked", "code": "content_filter"}}), "blocked"),
     ],
 )
-def test_a_refusal_is_a_candidate(reply: Reply) -> None:
+def test_a_refusal_is_a_candidate_that_keeps_the_providers_reason(reply: Reply, reason: str) -> None:
     with chat_server(lambda n, body: reply) as server:
         candidate = ask(server)
     assert (candidate.output, candidate.finish, candidate.cost.calls) == (None, "refused", 1)
+    assert candidate.reason == reason
 
 
 @pytest.mark.parametrize(("content", "text"), [("half a", "half a"), (None, "")])
@@ -136,6 +165,69 @@ def test_a_reply_that_was_cut_says_so(content: str | None, text: str) -> None:
     with chat_server(lambda n, body: completion(content, finish="length")) as server:
         candidate = ask(server)
     assert (candidate.output, candidate.finish) == (Text(text), "length")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "A "}, {"type": "text", "text": "hat."}],
+        [{"type": "thinking", "thinking": "What is it?"}, {"type": "text", "text": "A hat."}],
+        ["A hat."],
+    ],
+)
+def test_a_reply_in_parts_is_read(content: Any) -> None:
+    with chat_server(lambda n, body: completion(content)) as server:
+        assert ask(server).output == Text("A hat.")
+
+
+@pytest.mark.parametrize("finish", [None, "stop", "STOP", "eos_token"])
+def test_a_reply_that_ended_as_it_should_is_whole(finish: str | None) -> None:
+    with chat_server(lambda n, body: completion("A hat.", finish=finish)) as server:
+        candidate = ask(server)
+    assert (candidate.output, candidate.finish, candidate.cost.calls) == (Text("A hat."), "stop", 1)
+
+
+@pytest.mark.parametrize("finish", ["error", "abort", "tool_calls", "out of luck"])
+def test_a_reply_that_broke_off_is_no_answer_and_its_end_is_named(finish: str) -> None:
+    with (
+        chat_server(lambda n, body: completion("half a", finish=finish)) as server,
+        pytest.raises(BackboneError, match=f"ended with '{finish}'"),
+    ):
+        ask(server, max_attempts=2)
+    assert len(server.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "many",
+        [100],
+        {"prompt_tokens": "many"},
+        {"prompt_tokens": -5},
+        {"prompt_tokens": 1e999},
+        {"prompt_tokens_details": "none"},
+        None,
+    ],
+)
+def test_a_usage_that_cannot_be_read_is_unknown_and_its_reply_is_kept(usage: Any) -> None:
+    reply = completion("A hat.")
+    with chat_server(lambda n, body: replace(reply, body={**reply.body, "usage": usage})) as server:
+        candidate = ask(server)
+    cost = candidate.cost
+    assert candidate.output == Text("A hat.")
+    assert (cost.calls, cost.prompt_tokens, cost.cached_tokens, cost.new_tokens) == (1, 0, 0, 0)
+
+
+def test_more_cached_tokens_than_a_prompt_has_are_cut_and_told_once() -> None:
+    reply = completion("A hat.")
+    usage = {"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 640}}
+    with chat_server(lambda n, body: replace(reply, body={**reply.body, "usage": usage})) as server:
+        backbone = OpenAIChat(base_url=server.base_url)
+        request = Request(history=ASKED, modality="text", seeds=(1, 2))
+        with pytest.warns(UserWarning, match="640 cached tokens in a prompt of 10") as told:
+            [candidates] = backbone.generate([request])
+    assert len(told) == 1
+    assert [(c.cost.prompt_tokens, c.cost.cached_tokens) for c in candidates] == [(0, 10), (0, 10)]
 
 
 @pytest.mark.parametrize(
@@ -168,10 +260,99 @@ def test_retry_after_is_waited_for() -> None:
 
 
 def test_the_attempts_are_bounded_and_the_reason_is_kept() -> None:
-    down = Reply(status=503, body={"error": {"message": "the judge is away"}})
-    with chat_server(lambda n, body: down) as server, pytest.raises(BackboneError, match="judge is away"):
+    busy = Reply(status=429, body={"error": {"message": "too many calls"}})
+    with chat_server(lambda n, body: busy) as server, pytest.raises(BackboneError, match="too many calls"):
         ask(server, max_attempts=2)
     assert len(server.bodies) == 2
+
+
+@pytest.mark.parametrize("away", [Reply(status=503), Reply(hang_up=True)])
+def test_an_endpoint_that_is_away_is_waited_for(away: Reply) -> None:
+    with chat_server(lambda n, body: away if n < 3 else completion("fine")) as server:
+        candidate = ask(server, max_attempts=1)
+    assert (candidate.output, candidate.cost.calls) == (Text("fine"), 4)
+
+
+def test_an_endpoint_that_is_not_there_is_waited_for_and_costs_no_call() -> None:
+    port = unused_port()
+    backbone = OpenAIChat(base_url=f"http://127.0.0.1:{port}/v1", max_attempts=1)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(backbone.generate, [Request(history=ASKED, modality="text", seeds=(1,))])
+        time.sleep(0.7)
+        assert not asked.done()
+        with chat_server(lambda n, body: completion("back"), port=port):
+            [[candidate]] = asked.result()
+    assert (candidate.output, candidate.cost.calls) == (Text("back"), 1)
+
+
+def test_patience_with_an_endpoint_ends_and_is_not_spent_again_by_the_next_call() -> None:
+    away = Reply(status=503, body={"error": {"message": "the judge is away"}})
+    with chat_server(lambda n, body: away) as server:
+        backbone = OpenAIChat(base_url=server.base_url, patience_s=0.5)
+        request = Request(history=ASKED, modality="text", seeds=(1,))
+        for longest_s in (2.0, 0.4):
+            started = time.monotonic()
+            with pytest.raises(BackboneError, match="the judge is away"):
+                backbone.generate([request])
+            assert time.monotonic() - started < longest_s
+
+
+@pytest.mark.parametrize(
+    "reply", [completion("late", delay_s=60), Reply(status=429, headers={"Retry-After": "60"}), None]
+)
+def test_an_interrupt_ends_calls_whatever_they_wait_for(reply: Reply | None) -> None:
+    with chat_server(lambda n, body: reply or Reply()) as server:
+        away = f"http://127.0.0.1:{unused_port()}/v1"
+        backbone = OpenAIChat(base_url=server.base_url if reply else away, timeout_s=600, patience_s=600)
+        requests = [Request(history=ASKED, modality="text", seeds=(seed,)) for seed in range(16)]
+        with ThreadPoolExecutor(16) as threads:
+            calls = [threads.submit(backbone.generate, [request]) for request in requests]
+            time.sleep(0.3)
+            assert not any(call.done() for call in calls)
+            started = time.monotonic()
+            backbone.interrupt()
+            for call in calls:
+                with pytest.raises(BackboneError, match="interrupted"):
+                    call.result()
+        with pytest.raises(BackboneError, match="interrupted"):
+            backbone.generate(requests)
+        assert time.monotonic() - started < 1
+
+
+def reached(server: ChatServer, **knobs: Any) -> str:
+    """Why an endpoint cannot be used; empty when it can."""
+    return "".join(OpenAIChat(base_url=server.base_url, **{"model": "judge", **knobs}).unreachable().values())
+
+
+def test_a_list_of_models_decides_and_costs_no_call() -> None:
+    with chat_server(lambda n, body: completion("yes")) as server:
+        for models in (["judge"], ["models/judge", "other"]):
+            server.models = models
+            assert reached(server) == ""
+        server.models = ["one", "other"]
+        assert reached(server) == "it serves one, other, and not judge"
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize("models", [None, []])
+def test_where_no_models_are_listed_a_call_of_one_token_decides(models: list[str] | None) -> None:
+    with chat_server(lambda n, body: completion(None, finish="length")) as server:
+        server.models = models
+        assert reached(server) == ""
+        assert [body["max_completion_tokens"] for body in server.bodies] == [1]
+        missing = Reply(status=404, body={"error": {"message": "no model judge"}})
+        server.reply = lambda n, body: missing
+        reason = reached(server)
+    assert "a call of one token failed" in reason
+    assert "HTTP status 404: no model judge" in reason
+    assert len(server.bodies) == 2
+
+
+def test_an_address_without_its_end_is_told_before_any_run() -> None:
+    with chat_server(lambda n, body: completion("yes")) as server:
+        server.base_url = server.base_url.removesuffix("/v1")
+        assert "HTTP status 404" in reached(server)
+        assert "ends in /v1" in reached(server)
 
 
 @pytest.mark.parametrize(("status", "says"), [(400, "too long"), (401, "OPENAI_API_KEY"), (404, "404")])
@@ -192,14 +373,14 @@ def test_nobody_there_is_an_error() -> None:
     with chat_server(lambda n, body: completion("")) as server:
         pass
     with pytest.raises(BackboneError, match="no connection"):
-        ask(server, max_attempts=1)
+        ask(server, patience_s=0)
 
 
 @pytest.mark.parametrize("status", [200, 401, 503])
 def test_a_key_that_an_endpoint_echoes_is_in_no_message(status: int) -> None:
     echo = Reply(status=status, body={"error": {"message": f"bad key {KEY}"}})
     with chat_server(lambda n, body: echo) as server, pytest.raises(BackboneError) as caught:
-        ask(server, max_attempts=1)
+        ask(server, max_attempts=1, patience_s=0)
     shown = [str(caught.value)]
     error: BaseException | None = caught.value
     while error := error.__cause__ if error else None:
@@ -245,6 +426,15 @@ def test_it_draws_nothing_and_reads_no_other_images(tmp_path: Path) -> None:
     "knobs",
     [
         {"base_url": "localhost"},
+        {"base_url": "http://127.0.0.1:80x0/v1"},
+        {"base_url": "http://127.0.0.1:99999/v1"},
+        {"base_url": "http://[::1/v1"},
+        {"base_url": "http:///v1"},
+        {"base_url": "http://my host/v1"},
+        {"base_url": f"http://{64 * 'a'}.example/v1"},
+        {"base_url": "http://a..example/v1"},
+        {"base_url": "http://a/v1?key=1"},
+        {"patience_s": -1},
         {"model": ""},
         {"concurrency": 0},
         {"timeout_s": 0},

@@ -65,7 +65,7 @@ def clerk(number: int, body: dict[str, Any]) -> Reply:
 
 
 def played(server: ChatServer, folder: Path, ask: Literal["each", "together"] = "each") -> Summary:
-    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1, ask=ask)
+    judge = OpenAIJudge(base_url=server.base_url, model="judge", max_attempts=1, patience_s=0, ask=ask)
     arm = Arm(
         backbone=Painter(),
         strategy=BestOfN(inner=Direct(), judge=judge, n=2),

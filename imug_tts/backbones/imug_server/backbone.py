@@ -6,18 +6,19 @@ asks from as many threads as calls may be in flight; the pool finds each one a s
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Final
-from urllib.parse import urlsplit
 
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
 from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
-from imug_tts.backbones.retry import Backoff, Transient, is_retryable_status, retry_after_s, with_retries
+from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
@@ -29,13 +30,15 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Modality
-from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response, shortened
+from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response
 from imug_tts.knobs import Several, component, knob
+from imug_tts.urls import check_url
 
 __all__ = ["ImugServerBackbone"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 5.0
+_GREEDY: Final = 0.01
 _LARGE_BYTES: Final = 1 << 20
 """Longer requests are sent image by image, so that many in flight fit into memory."""
 
@@ -48,9 +51,9 @@ class _Unreachable(ServerFailure):
 class ImugServerBackbone(Remote):
     """Any model that one server or several offer over /infer.
 
-    The protocol has no seed and no limit of tokens, and it does not say which model answers: `model`
-    names it and its version, as a part of every call's identity. Without it the URLs stand for it.
-    What the model can do (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
+    The protocol has no limit of tokens, and it does not say which model answers: `model` names it and its
+    version, as a part of every call's identity. Without it the URLs stand for it. What the model can do
+    (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
     """
 
     urls: Several[str] = knob(
@@ -73,6 +76,16 @@ class ImugServerBackbone(Remote):
     )
     draws_from_images: bool = knob(
         "Whether images of the history influence what it draws.", default=True, named=True
+    )
+    greedy_temperature: float = knob(
+        "What is sent for a temperature of 0, by which some servers divide. The default is so low that the "
+        "best token all but always wins; servers that take 0 for greedy may be sent 0.",
+        default=_GREEDY,
+        ge=0,
+        named=True,
+    )
+    send_seed: bool = knob(
+        "False for servers that refuse a key which is not in the protocol.", default=True, named=True
     )
     per_server: int = knob(
         "Calls in flight on one server; with 2 the next one waits there when the server ends one.",
@@ -97,7 +110,7 @@ class ImugServerBackbone(Remote):
         if len(set(urls)) < len(urls):
             raise ConfigurationError(f"urls is {list(urls)}; name each server once")
         object.__setattr__(self, "urls", urls)
-        _ = self._pool  # made before any thread asks
+        _ = self._pool, self._retries  # made before any thread asks
 
     @cached_property
     def _client(self) -> HttpClient:
@@ -105,13 +118,24 @@ class ImugServerBackbone(Remote):
 
     @cached_property
     def _pool(self) -> ServerPool:
-        probe = partial(_out_of_order, self._client)
-        return ServerPool(self.urls, per_server=self.per_server, patience_s=self.patience_s, probe=probe)
+        return ServerPool(
+            self.urls,
+            per_server=self.per_server,
+            patience_s=self.patience_s,
+            probe=partial(_out_of_order, self._client),
+            interrupted=self._client.interrupted,
+        )
+
+    @cached_property
+    def _retries(self) -> Retries:
+        return Retries(max_attempts=self.max_attempts, interrupted=self._client.interrupted)
 
     @property
     def identity(self) -> str:
-        """Name and version of the model, or where it is served."""
-        return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}"
+        """Name and version of the model, or where it is served, and how it is asked if not as usual."""
+        greedy = "" if self.greedy_temperature == _GREEDY else f":greedy={self.greedy_temperature:g}"
+        unseeded = "" if self.send_seed else ":unseeded"
+        return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}{unseeded}{greedy}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -119,7 +143,7 @@ class ImugServerBackbone(Remote):
             outputs=frozenset(self.outputs),
             reads_images=self.reads_images,
             draws_from_images=self.draws_from_images,
-            seeds="none",
+            seeds="best_effort" if self.send_seed and self._read_seeds else "none",
             logits=False,
             max_batch=1,
             concurrent_batches=self._pool.slots + self._pool.lookahead,
@@ -138,18 +162,36 @@ class ImugServerBackbone(Remote):
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: it failed, with the reason that the server gave.
         """
-        backoff = Backoff(max_attempts=self.max_attempts, first_s=0.5)
-        body = _body(request)
+        body = self._body(request)
         with ExitStack() as lent:
-            attempt = partial(self._attempt, body, request.modality, lent)
-            candidate, attempts = with_retries(attempt, backoff)
-            cost = replace(candidate.cost, calls=attempts, dollars=self.dollars_per_call)
+            candidate, calls = self._retries(partial(self._attempt, body, request.modality, lent))
+            cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
             yield replace(candidate, cost=cost)
 
     def unreachable(self) -> dict[str, str]:
         """The servers that are out of order, and why."""
         reasons = {url: _out_of_order(self._client, url) for url in self.urls}
         return {url: reason for url, reason in reasons.items() if reason is not None}
+
+    def interrupt(self) -> None:
+        self._client.interrupt()
+        self._pool.wake()
+
+    @cached_property
+    def _read_seeds(self) -> bool:
+        """Whether every server announces at GET /health that it reads the seed; asked once."""
+        with ThreadPoolExecutor(len(self.urls)) as threads:
+            return all(threads.map(partial(_announces_seeds, self._client), self.urls))
+
+    def _body(self, request: Request) -> bytes | RequestBody:
+        [seed] = request.seeds
+        body = RequestBody(
+            history=request.history,
+            modality=request.modality,
+            temperature=request.sampling.temperature or self.greedy_temperature,
+            seed=seed % 2**31 if self.send_seed else None,  # some servers keep seeds in 32 bits
+        )
+        return b"".join(body) if len(body) <= _LARGE_BYTES else body
 
     def _attempt(self, body: bytes | RequestBody, modality: Modality, lent: ExitStack) -> Candidate:
         """One attempt that reaches a server, which `lent` keeps if it has answered."""
@@ -191,19 +233,12 @@ class ImugServerBackbone(Remote):
         return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
 
     def _refused(self, url: str, response: Response) -> BackboneError | Transient:
-        failure = BackboneError(f"{url}: HTTP status {response.status}: {shortened(response.text)}")
+        failure = BackboneError(f"{url}: {response.problem}")
         if not is_retryable_status(response.status):
             return failure
         asked_s = retry_after_s(response.headers)
         overloaded = response.status == 429 or asked_s is not None
         return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
-
-
-def _body(request: Request) -> bytes | RequestBody:
-    body = RequestBody(
-        history=request.history, modality=request.modality, temperature=request.sampling.temperature
-    )
-    return b"".join(body) if len(body) <= _LARGE_BYTES else body
 
 
 def _out_of_order(client: HttpClient, url: str) -> str | None:
@@ -217,21 +252,15 @@ def _out_of_order(client: HttpClient, url: str) -> str | None:
     return None
 
 
-def _base(url: str) -> str:
-    """The URL without its last slash and /infer.
-
-    Raises:
-        ConfigurationError: it is not the URL of a server; what it is is not repeated, as it may be secret.
-    """
+def _announces_seeds(client: HttpClient, url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # the port is no number
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        raise ConfigurationError(f"urls: {url.rpartition('@')[2]!r} is no server; write http://HOST:PORT")
-    if parts.username or parts.password:
-        raise ConfigurationError(
-            "urls: a URL holds a password, and URLs are stored; let the server do without"
-        )
+        health = json.loads(client.send("GET", f"{url}/health", timeout_s=_PROBE_S).body)
+    except (HttpFailure, ValueError, RecursionError):
+        return False
+    return isinstance(health, dict) and health.get("seeds") is True
+
+
+def _base(url: str) -> str:
+    """The URL without its last slash and /infer. Raises ConfigurationError when it is not a server's."""
+    check_url(url, "urls")
     return re.sub(r"(/infer)?/*$", "", url)

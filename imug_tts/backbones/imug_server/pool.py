@@ -8,7 +8,6 @@ before it gets a call again.
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from imug_tts.backbones.retry import Backoff, Transient
+from imug_tts.backbones.retry import Transient, wait_s
 from imug_tts.contracts import BackboneError
 from imug_tts.dialogue import Modality
 
 __all__ = ["Server", "ServerFailure", "ServerPool"]
 
 _NEWEST_WEIGHT: Final = 0.3
-_REST: Final = Backoff(first_s=0.2, longest_s=60.0)
+_FIRST_REST_S: Final = 0.2
 _TOLERATED: Final = 2
 """Failures in a row that may be the request's: official servers answer 500 when their model fails."""
 
@@ -73,7 +72,7 @@ class Server:
         if failure.down or self.failures > _TOLERATED:
             # Requests that nobody can answer, one after another, must not rest a sound server for long.
             steps = self.failures if failure.down else _TOLERATED + 1
-            self.rests_until = now + _REST.wait_s(steps, random.random(), failure.retry_after_s)
+            self.rests_until = now + wait_s(steps, first_s=_FIRST_REST_S, asked_s=failure.retry_after_s)
 
 
 class ServerPool:
@@ -86,6 +85,7 @@ class ServerPool:
         per_server: int,
         patience_s: float,
         probe: Callable[[str], str | None],
+        interrupted: threading.Event,
     ) -> None:
         """One pool for all threads.
 
@@ -93,6 +93,7 @@ class ServerPool:
             per_server: calls that one server takes at a time.
             patience_s: how long every server may be failing before calls are no longer kept waiting.
             probe: says of a URL why it is out of order, or None when it answers.
+            interrupted: when it is set, and `wake` is called, nobody waits for a server any longer.
         """
         self.servers = [Server(url) for url in urls]
         self.slots = per_server * len(urls)
@@ -102,6 +103,7 @@ class ServerPool:
         self._per_server = per_server
         self._patience_s = patience_s
         self._probe = probe
+        self._interrupted = interrupted
         self._waiting = 0
         self._changed = threading.Condition()
 
@@ -110,7 +112,7 @@ class ServerPool:
         """A server for one call. A `ServerFailure` raised inside counts against it.
 
         Raises:
-            BackboneError: every server has been failing for longer than `patience_s`.
+            BackboneError: every server has been failing for longer than `patience_s`, or it was interrupted.
         """
         server = self._take(modality)
         started = time.monotonic()
@@ -124,6 +126,11 @@ class ServerPool:
             raise
         finally:
             self._take_back(server, failure)
+
+    def wake(self) -> None:
+        """Let those who wait for a server look again."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _take(self, modality: Modality) -> Server:
         while True:
@@ -141,6 +148,8 @@ class ServerPool:
     def _await(self, modality: Modality) -> Server:
         """A free server, or one whose rest is over and that nobody tries out yet."""
         while True:
+            if self._interrupted.is_set():
+                raise BackboneError("interrupted")
             now = time.monotonic()
             resting = [(s.rests_until, s) for s in self.servers if s.rests_until is not None]
             due = [server for until, server in resting if until <= now and not server.in_flight]
