@@ -1,4 +1,4 @@
-"""The knobs of an OpenAI-compatible endpoint, for the model that it serves and judges that bring the model."""
+"""The knobs of an OpenAI-compatible endpoint, for the model that it serves and judges that bring it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Endpoint:
         runtime=True,
     )
     patience_s: float = knob(
-        "Seconds that the endpoint may be away (no connection, a broken one, a status of 5xx) before calls fail.",
+        "Seconds that the endpoint may be away (no connection, a broken one, status 5xx) before calls fail.",
         default=60.0,
         ge=0,
         runtime=True,

@@ -143,8 +143,12 @@ def described(body: bytes) -> str:
     """What a body says, or what it is, for a message: its text, "gzip data of 80 bytes", "nothing"."""
     if not body:
         return "nothing"
-    kind = kind_of(body) or ("binary data" if b"\0" in body else None)
-    return f"{kind} of {len(body)} bytes" if kind else repr(shortened(body.decode(errors="replace")))
+    try:
+        if b"\0" not in body:
+            return repr(shortened(body.decode()))
+    except UnicodeDecodeError:
+        pass
+    return f"{kind_of(body) or 'binary data'} of {len(body)} bytes"
 
 
 def _content(part: Part) -> dict[str, Any]:

@@ -480,15 +480,15 @@ def test_how_the_model_is_asked_is_a_part_of_the_identity_where_it_is_unusual() 
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({"urls": []}, "one server or more"),
-        ({"urls": ["http://a:1", "http://a:1/infer"]}, "each once"),
+        ({"urls": []}, "urls is .*a list of 1 or more"),
+        ({"urls": ["http://a:1", "http://a:1/infer"]}, "name each server once"),
         ({"urls": ["ftp://a"]}, "write http://HOST:PORT"),
         ({"urls": ["a:8000"]}, "write http://HOST:PORT"),
         ({"urls": ["http://a:none"]}, "write http://HOST:PORT"),
         ({"urls": ["http://me:hush@a:1"]}, "holds a password"),
         ({"urls": ["http://me:hush@a:80x0"]}, "write http://HOST:PORT"),
         ({"greedy_temperature": -0.1}, "greedy_temperature is -0.1"),
-        ({"outputs": ["sound"]}, "text, image or both"),
+        ({"outputs": ["sound"]}, "outputs is 'sound'; choose from: text, image"),
         ({"per_server": 0}, "per_server is 0"),
         ({"dollars_per_call": -1}, "dollars_per_call is -1"),
         ({"max_attempts": 0}, "max_attempts is 0"),
