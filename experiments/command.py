@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,11 +21,22 @@ from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
 from imug_tts.knobs import nearest
 from imug_tts.secrecy import refuse_secrets
 
-__all__ = ["CONF", "Config", "complain", "compose", "guarded", "plain", "take_dry_run", "wants_help"]
+__all__ = [
+    "CONF",
+    "Config",
+    "complain",
+    "compose",
+    "guarded",
+    "plain",
+    "refuse_launchers",
+    "take_dry_run",
+    "wants_help",
+]
 
 Config = dict[str, Any]
 
 CONF: Final = Path(__file__).parents[1] / "conf"
+_BASIC_LAUNCHER: Final = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _HELP: Final = frozenset(["-h", "--help"])
 
 
@@ -77,6 +89,22 @@ def plain(config: DictConfig) -> Config:
     return {str(key): value for key, value in container.items()}
 
 
+def refuse_launchers(target: str) -> None:
+    """Refuse what could start the runs of a study elsewhere, as nothing would.
+
+    Args:
+        target: the launcher's class in Hydra's configuration.
+
+    Raises:
+        ConfigurationError: the launcher is not Hydra's basic one.
+    """
+    if target != _BASIC_LAUNCHER:
+        raise ConfigurationError(
+            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, its models "
+            "and its journal; leave hydra/launcher out"
+        )
+
+
 def take_dry_run(config: Config) -> bool:
     """Remove +dry_run from a configuration; whether it is set.
 
@@ -105,20 +133,26 @@ def _teach(error: Exception) -> str:
     nested = re.match(r"Could not override '(\w+)@([\w.]+)'", str(error))
     if nested:
         group, place = nested.groups()
-        return f"{place} cannot be set: what is chosen above it has no {group} of that name"
+        part = place.rpartition(".")[2]
+        return (
+            f"{place} cannot be set: what is chosen above it has no {group} {part!r}; --help lists its knobs"
+        )
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _teach_knob(cause)
-    said = "\n".join(line for line in str(error).splitlines() if line.strip())
+    if isinstance(error, OverrideParseException):
+        return _teach_quoting(error.override)
+    return "\n".join(line for line in str(error).splitlines() if line.strip())
+
+
+def _teach_quoting(override: str) -> str:
+    """How to write an override that Hydra's grammar cannot read."""
+    key, _, value = override.partition("=")
+    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return (
-        f"{said}\n{_QUOTING}" if "LexerNoViableAltException" in said or "parsing override" in said else said
+        f"{override!r} cannot be read: a value with signs such as = : {{ [ or letters beyond ASCII stands in double "
+        f"quotes, and these in single ones for the shell: {shlex.quote(f'{key}={quoted}')}"
     )
-
-
-_QUOTING: Final = (
-    "a value with signs such as = , : { or letters beyond ASCII stands in quotes twice, once for the shell: "
-    "'benchmark.root=\"/data/a=b\"'"
-)
 
 
 def _teach_knob(error: OmegaConfBaseException) -> str:

@@ -27,7 +27,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from experiments.choices import declare_settings, register_components
-from experiments.command import Config, compose, guarded, plain, take_dry_run, wants_help
+from experiments.command import Config, compose, guarded, plain, refuse_launchers, take_dry_run, wants_help
 from experiments.overrides import for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
@@ -82,9 +82,11 @@ def _compose() -> tuple[list[Config], bool]:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = for_every_job(sys.argv[1:])
     collect()
-    if single and single[0].sweeper.params:
-        choice = single[0].runtime.choices.experiment
-        raise ConfigurationError(f"experiment={choice} is a study of many runs; add -m")
+    for job in single:
+        refuse_launchers(job.launcher._target_)
+        if job.sweeper.params:
+            choice = job.runtime.choices.experiment
+            raise ConfigurationError(f"experiment={choice} is a study of many runs; add -m")
     return configs, not single
 
 
@@ -150,13 +152,20 @@ def _titles(arms: Sequence[Arm]) -> list[str]:
     """What each run is among the others: its strategy, and the knobs in which they differ."""
     from imug_tts.composition import label
 
-    knobs = [dict(_leaves({k: v for k, v in arm.identity.items() if k != "strategy"})) for arm in arms]
+    knobs = [dict(_leaves(_beside_the_strategy(arm))) for arm in arms]
     names = dict.fromkeys(key for each in knobs for key in each)
     differing = [key for key in names if any(each.get(key) != knobs[0].get(key) for each in knobs)]
     return [
         "  ".join([label(arm.strategy), *(f"{k}={_short(own[k])}" for k in differing if k in own)])
         for arm, own in zip(arms, knobs, strict=True)
     ]
+
+
+def _beside_the_strategy(arm: Arm) -> dict[str, Any]:
+    """The arm's identity as a configuration has it."""
+    known = arm.identity
+    benchmark = known["benchmark"] | known["selection"]
+    return {**{k: v for k, v in known.items() if k not in ("strategy", "selection")}, "benchmark": benchmark}
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -341,7 +341,7 @@ class _Builder:
 
 def _given(config: Node, key: str) -> Any:
     if key not in config:
-        raise ConfigurationError(f"the configuration has no {key}; it was removed, or its file is another's")
+        raise ConfigurationError(f"the configuration has no {key}; leave ~{key} out, or take conf/ of this version")
     return config[key]
 
 

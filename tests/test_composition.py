@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
 
-from imug_tts.composition import check_composition, label
-from imug_tts.contracts import MODEL_ROLES, Backbone, Capabilities, ConfigurationError, ModelRole, Strategy
-from imug_tts.dialogue import Modality
-from imug_tts.judges import BackboneJudge
+from imug_tts.composition import check_composition, is_oracle, judges, label, layers
+from imug_tts.contracts import (
+    MODEL_ROLES,
+    Backbone,
+    Capabilities,
+    ConfigurationError,
+    Judge,
+    ModelRole,
+    Scope,
+    Strategy,
+)
+from imug_tts.dialogue import Modality, Response, Turn
+from imug_tts.judges import BackboneJudge, ExactJudge, OpenAIJudge, PairwiseJudge
 from imug_tts.strategies import (
     BestOfN,
     ChainOfThought,
@@ -19,6 +28,7 @@ from imug_tts.strategies import (
     MajorityVote,
     SelfVerification,
 )
+from imug_tts.testing.runs import ToyBenchmark
 from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 
 JUDGE = BackboneJudge()
@@ -167,3 +177,116 @@ def test_all_questions_together_are_refused_of_a_verifier_that_gives_p_yes() -> 
         check_composition(strategy, roles())
     check_composition(strategy, roles(verifier=replace(CAPABILITIES, logits=False)))
     assert label(strategy) == "best_of_4[judge.ask=together]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Debate(Strategy):
+    """A plugin's strategy whose parts have names of their own."""
+
+    draft: Strategy
+    refiner: Strategy
+    critic: Judge
+    panel: tuple[Judge, ...] = ()
+    rounds: int = 2
+
+    @property
+    def name(self) -> str:
+        return "debate"
+
+    async def respond(self, turn: Turn, scope: Scope) -> Response:
+        raise NotImplementedError
+
+
+SCORER_JUDGE = ExactJudge(benchmark=ToyBenchmark())
+DEBATE = Debate(
+    draft=ChainOfThought(inner=Direct()),
+    refiner=SelfVerification(inner=Direct(), judge=JUDGE),
+    critic=SCORER_JUDGE,
+)
+
+
+def test_all_layers_and_judges_are_seen_whatever_their_fields_are_called() -> None:
+    assert [layer.name for layer in layers(DEBATE)] == ["debate", "cot", "direct", "self_verify", "direct"]
+    places = [(place.path, place.layer.name, place.judge.name) for place in judges(DEBATE)]
+    assert places == [
+        ("strategy.refiner.judge", "self_verify", "backbone"),
+        ("strategy.critic", "debate", "exact"),
+    ]
+    panel = replace(DEBATE, panel=(JUDGE, PairwiseJudge()))
+    assert [place.judge.name for place in judges(panel)] == ["backbone", "exact", "backbone", "pairwise"]
+
+
+def test_an_oracle_below_any_name_makes_an_oracle_arm() -> None:
+    assert is_oracle(DEBATE)
+    assert label(DEBATE) == "oracle_debate[draft=cot,refiner=self_verify]"
+    assert not is_oracle(replace(DEBATE, critic=JUDGE))
+    assert label(replace(DEBATE, critic=JUDGE, rounds=3)) == "debate[rounds=3,draft=cot,refiner=self_verify]"
+    hidden = BestOfN(inner=replace(DEBATE, critic=JUDGE, panel=(SCORER_JUDGE,)), judge=JUDGE)
+    assert is_oracle(hidden)
+    assert label(hidden).startswith("best_of_4+oracle_debate[")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "models", "reason"),
+    [
+        (DEBATE, roles(planner=IMAGE_ONLY), "planner outputs image only"),
+        (DEBATE, roles(verifier=BLIND), "cannot read images"),
+        (replace(DEBATE, refiner=SelfVerification(inner=GREEDY, judge=SCORER_JUDGE)), roles(), "identical"),
+        (replace(DEBATE, draft=deep(8)), roles(), "nests 9 layers; the most is 8"),
+        (replace(DEBATE, refiner=BestOfN(inner=GREEDY, judge=SCORER_JUDGE)), roles(), "4 identical"),
+    ],
+)
+def test_what_cannot_work_is_refused_below_any_name(
+    strategy: Strategy, models: Mapping[ModelRole, Backbone], reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        check_composition(strategy, models)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        BestOfN(inner=Direct(), judge=ExactJudge(benchmark=ToyBenchmark(judged=True))),
+        ChainOfThought(
+            inner=SelfVerification(inner=Direct(), judge=ExactJudge(benchmark=ToyBenchmark(judged=True)))
+        ),
+        replace(DEBATE, critic=ExactJudge(benchmark=ToyBenchmark(judged=True))),
+    ],
+    ids=["selector", "verifier below", "plugin"],
+)
+def test_a_judge_that_is_the_scorer_needs_the_model_that_scores(strategy: Strategy) -> None:
+    with pytest.raises(ConfigurationError, match="scored by a model that the run does not have"):
+        check_composition(strategy, roles())
+    check_composition(strategy, {**roles(), "scorer": ToyBackbone(identity="scorer")})
+
+
+def test_a_judge_is_checked_against_the_model_that_it_brings() -> None:
+    brings = BackboneJudge(verifier=ToyBackbone(BLIND))
+    with pytest.raises(ConfigurationError, match="cannot read images"):
+        check_composition(BestOfN(inner=Direct(), judge=brings), roles())
+    seeing = BackboneJudge(verifier=ToyBackbone())
+    check_composition(BestOfN(inner=Direct(), judge=seeing), roles(verifier=BLIND))
+
+
+@pytest.mark.parametrize(
+    ("judge", "inner", "expected"),
+    [
+        (JUDGE, JUDGE, "best_of_4+self_verify"),
+        (OpenAIJudge(), JUDGE, "best_of_4[judge=openai]+self_verify[judge=backbone]"),
+        (
+            OpenAIJudge(model="a"),
+            OpenAIJudge(model="b"),
+            "best_of_4[judge=openai,judge.model=a]+self_verify[judge=openai,judge.model=b]",
+        ),
+        (SCORER_JUDGE, JUDGE, "oracle_best_of_4+self_verify"),
+        (
+            BackboneJudge(verifier=ToyBackbone()),
+            JUDGE,
+            "best_of_4[judge.verifier=imug_tts.testing.toys:ToyBackbone]+self_verify",
+        ),
+    ],
+)
+def test_a_label_names_judges_as_soon_as_one_is_not_the_backbone_itself(
+    judge: Judge, inner: Judge, expected: str
+) -> None:
+    assert label(BestOfN(inner=SelfVerification(inner=Direct(), judge=inner), judge=judge)) == expected

@@ -71,7 +71,7 @@ def test_all_that_is_declared_can_be_loaded() -> None:
 
 
 def test_an_unknown_name_is_said_with_the_nearest() -> None:
-    with pytest.raises(ConfigurationError, match="here: there is no 'exat'; did you mean exact?"):
+    with pytest.raises(ConfigurationError, match=r"here: there is no 'exat'; did you mean exact\?"):
         entry("judges", "exat", "here")
 
 

@@ -16,6 +16,8 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from experiments.command import refuse_launchers
+
 __all__ = ["StudySweeper"]
 
 
@@ -27,6 +29,7 @@ class StudySweeper(BasicSweeper):
     """
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        refuse_launchers(config.hydra.launcher._target_)
         self._master = config
         self._loader: ConfigLoader = hydra_context.config_loader
         self._task = task_function

@@ -123,18 +123,19 @@ class Player:
         nodes = response.walk() if self._arm.score_candidates else [response]
         others = dict.fromkeys(node.output for node in nodes if node.output not in (None, response.output))
         outputs = [response.output, *(output for output in others if output is not None)]
-        results = await gather_all(self._score_or_error(output, scope) for output in outputs)
-        scores = {o: s for o, s in zip(outputs, results, strict=True) if isinstance(s, Score)}
-        own = results[0]
-        if isinstance(own, JudgeError):
-            raise own
-        return scores
+        failures: dict[Part, JudgeError] = {}
+        results = await gather_all(self._score_one(output, scope, failures) for output in outputs)
+        if response.output in failures:
+            raise failures[response.output]
+        return {o: score for o, score in zip(outputs, results, strict=True) if isinstance(score, Score)}
 
-    async def _score_or_error(self, output: Part, scope: Scope) -> Score | JudgeError:
+    async def _score_one(self, output: Part, scope: Scope, failures: dict[Part, JudgeError]) -> Score | None:
+        """The score of an output; None if the scorer failed, which `failures` then tells."""
         try:
             return await self._arm.benchmark.score(self._sample, [*self._outputs, output], scope)
         except JudgeError as error:
-            return error
+            failures[output] = error
+            return None
 
     def _note(self, turn: Turn, failure: Exception) -> None:
         if isinstance(failure, NoScorer):

@@ -46,6 +46,9 @@ class ToyBenchmark(Benchmark):
             return None
         return GOLD_IMAGE if number % 2 else Text("A")
 
+    def needs_scorer(self) -> bool:
+        return self.judged
+
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
         last = outputs[-1]
         assert last is not None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,94 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PLUGIN = '''
-import time
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-
-from imug_tts.contracts import BackboneError, Candidate, Capabilities, Cost
-from imug_tts.dialogue import Image, Text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Painter:
-    """Paints every image in one shade and answers A; tells a file of every call."""
-
-    shade: int = 255
-    calls: Path
-    broken: bool = False
-    seconds: float = 0.0
-
-    @property
-    def identity(self):
-        return f"painter:{self.shade}"
-
-    @property
-    def capabilities(self):
-        return Capabilities(
-            outputs=frozenset({"text", "image"}), reads_images=True, draws_from_images=True,
-            seeds="exact", logits=True, max_batch=8,
-        )
-
-    def generate(self, requests):
-        with self.calls.open("a") as file:
-            file.write(f"{id(self)}\\n")
-        time.sleep(self.seconds)
-        if self.broken:
-            raise BackboneError("the paint is dry")
-        return [[self._answer(request) for _ in request.seeds] for request in requests]
-
-    def _answer(self, request):
-        if request.modality == "image":
-            return Candidate(output=Image.from_pixels(np.full((64, 64, 3), self.shade, np.uint8)))
-        return Candidate(output=Text("yes" if request.form == "yes_no" else "A"), p_yes=0.6, cost=Cost(calls=1))
-'''
-
-
-class Shell:
-    """Runs `experiments/run.py` in a directory of its own, with the painter installed."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        packages = home / "packages"
-        about = packages / "painter-1.0.dist-info"
-        about.mkdir(parents=True)
-        (packages / "painter.py").write_text(PLUGIN)
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: painter\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text("[imug_tts.backbones]\npainter = painter:Painter\n")
-        (home / "conf" / "backbone").mkdir(parents=True)
-        self.calls = home / "calls.txt"
-        node = f"name: painter\nshade: 255\ncalls: {self.calls}\nbroken: false\nseconds: 0\n"
-        (home / "conf" / "backbone" / "painter.yaml").write_text(node)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments]
-        environment = os.environ | {"PYTHONPATH": str(self.home / "packages"), "PYTHONWARNINGS": "error"}
-        return subprocess.Popen(
-            command,
-            cwd=self.home,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def start_painting(self, *arguments: str) -> subprocess.Popen[str]:
-        chosen = ["backbone=painter", "benchmark.num_samples=6"]
-        flags = [argument for argument in arguments if argument == "-m"]
-        overrides = [argument for argument in arguments if argument != "-m"]
-        return self.start("--config-dir", str(self.home / "conf"), *flags, *chosen, *overrides)
-
-    def paint(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        process = self.start_painting(*arguments)
-        out, err = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def calls_made(self) -> list[str]:
-        return self.calls.read_text().split() if self.calls.exists() else []
+from tests.experiments.shell import ROOT, Shell
 
 
 @pytest.fixture
@@ -118,7 +31,7 @@ def test_help_and_configuration_import_nothing_heavy(shell: Shell, arguments: li
     done = subprocess.run(command, cwd=shell.home, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hydra" in imported
-    assert not imported & {"torch", "transformers", "pandas", "numpy", "PIL", "imug_tts.runs"}
+    assert not imported & {"torch", "transformers", "pandas", "PIL", "fastapi", "httpx2"}
     assert "strategy" in done.stdout
 
 
@@ -132,18 +45,36 @@ def test_help_and_configuration_import_nothing_heavy(shell: Shell, arguments: li
         (["stratgy=direct"], ["has no knob 'stratgy'", "did you mean strategy?"]),
         (["benchmark.num_sample=3"], ["benchmark pocket_world has no knob", "did you mean num_samples?"]),
         (["benchmark.classes=[hybird]"], ["benchmark.classes is 'hybird'", "did you mean hybrid?"]),
-        (["benchmark.num_samples=0"], ["benchmark: num_samples is 0"]),
+        (["benchmark.num_samples=0"], ["benchmark.num_samples is 0; it must be 1 or more"]),
         (["history=gld"], ["history is 'gld'", "did you mean gold?"]),
         (["judge=exat"], ["judge: there is no 'exat'", "did you mean exact?"]),
         (["judge.api_key=abc"], ["judge.api_key looks like a secret", "environment"]),
         (["strategy=self_verify", "judge=none"], ["self_verify needs a judge"]),
-        (["strategy@strategy.inner=cot"], ["there is no strategy at strategy.inner"]),
+        (["strategy@strategy.inner=cot"], ["strategy.inner cannot be set", "no strategy 'inner'", "--help"]),
         (["strategy=direct,cot"], ["--multirun"]),
         (["experiment=demo"], ["experiment=demo is a study", "-m"]),
         (["experiment=dmo"], ["experiment: there is no 'dmo'", "did you mean demo?"]),
         (["-m", "strategy=direct,bestofn"], ["did you mean best_of_n?"]),
         (["-m", "history=own,gld"], ["did you mean gold?"]),
         (["-m", "sed=0,1"], ["has no knob 'sed'", "did you mean seed?"]),
+        (
+            ["strategy=majority_vote", "strategy@strategy.inner=x"],
+            ["there is no 'x'; choose from: best_of_n"],
+        ),
+        (["~judge"], ["the configuration has no judge", "leave ~judge out"]),
+        (["~strategy"], ["the configuration has no strategy", "leave ~strategy out"]),
+        (["~benchmark", "benchmark.num_samples=null"], ["benchmark"]),
+        (["-m", "~judge", "seed=0,1"], ["the configuration has no judge", "leave ~judge out"]),
+        (["~roles"], ["the configuration has no roles", "leave ~roles out"]),
+        (["~tracking"], ["Could not delete 'tracking'"]),
+        (["judge=openai", "judge.base_url=http://127.0.0.1:80x0/v1"], ["base_url is", "80x0"]),
+        (["hydra/launcher=elsewhere"], ["hydra/launcher: there is no 'elsewhere'", "basic"]),
+        (
+            ["hydra.launcher._target_=its.Launcher"],
+            ["hydra.launcher is its.Launcher", "leave hydra/launcher out"],
+        ),
+        (["-m", "seed=0,1", "hydra.launcher._target_=its.Launcher"], ["hydra.launcher is its.Launcher"]),
+        (["study=a=b"], ["'study=a=b' cannot be read", "'study=\"a=b\"'"]),
     ],
 )
 def test_what_cannot_work_is_one_clear_message(shell: Shell, arguments: list[str], words: list[str]) -> None:
@@ -154,6 +85,25 @@ def test_what_cannot_work_is_one_clear_message(shell: Shell, arguments: list[str
         assert word in done.stderr
     assert shell.calls_made() == []
     assert not (shell.home / "runs").exists()
+
+
+@pytest.mark.parametrize("value", ["/data/a=b", "/data/数据", "/data/{a", 'a"b:c', "/data/a=b, c"])
+def test_a_value_that_cannot_be_read_comes_with_one_that_can(shell: Shell, value: str) -> None:
+    flags = ["backbone=pocket", "benchmark=imug", "tracking=none"]
+    refused = shell.run(*flags, f"benchmark.root={value}")
+    assert refused.returncode == 2
+    [advised] = shlex.split(refused.stderr.rpartition("for the shell: ")[2])
+    taken = shell.run(*flags, advised)
+    assert taken.returncode == 2
+    assert f"there is no benchmark.jsonl in {value}" in taken.stderr
+
+
+def test_a_run_that_stands_twice_is_run_once(shell: Shell) -> None:
+    shell.warnings = "default"
+    done = shell.paint("-m", "seed=0,0", "output=study", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert "direct stands twice in the sweep; it is run once" in done.stderr
+    assert len([folder for folder in (shell.home / "study").iterdir() if folder.name != "journal"]) == 1
 
 
 def test_a_run_writes_its_folder_and_nothing_beside_it(shell: Shell) -> None:
@@ -196,7 +146,7 @@ def test_a_study_runs_every_combination_in_one_process_with_one_backbone(shell: 
     arms = [(m["strategy"], m["history"], m["seed"], len(m["planned"])) for m in manifests]
     strategies, histories = ("direct", "best_of_4"), ("own", "gold")
     assert sorted(arms) == sorted((s, h, 3, n) for s in strategies for h in histories for n in (2, 4))
-    last = "run 8/8  best_of_4  history=gold  benchmark.classes=static_spatial,temporal_causal"
+    last = "run 8/8  best_of_4  benchmark.classes=static_spatial,temporal_causal  history=gold"
     assert last in done.stderr
     assert "8 runs are in study" in done.stdout
 
@@ -224,7 +174,7 @@ def test_an_interrupted_study_stops_and_the_same_command_goes_on(shell: Shell) -
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert "start the same command again to go on" in err
+    assert "run the same command again to go on" in err
     assert "Traceback" not in err
     assert shell.paint(*arguments, "backbone.seconds=0.2").returncode == 0
 

@@ -19,15 +19,16 @@ BEST_OF_3 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=3)
 
 @dataclass
 class FlakyScorer(Backbone):
-    """Fails on every other image, for as long as it is down."""
+    """Fails on one image in `one_in`, for as long as it is down."""
 
+    one_in: int = 2
     identity: str = "flaky"
     capabilities: Capabilities = ONE_AT_A_TIME
     down: bool = field(default=True, init=False)
     model: ToyBackbone = field(default_factory=ToyBackbone, init=False)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        if self.down and int(requests[0].history[0].digest, 16) % 2:
+        if self.down and int(requests[0].history[0].digest, 16) % self.one_in == 0:
             raise BackboneError("the judge is away")
         return self.model.generate(requests)
 
@@ -90,3 +91,25 @@ def test_a_judge_that_fails_costs_the_turn_and_not_its_dialogue(tmp_path: Path) 
     second = run(tmp_path, Direct(), backbone, benchmark=JUDGED, scorer=scorer)
     assert (second.missing, backbone.asked) == (0, [])
     assert scorer.model.calls("text") == first.missing
+
+
+def test_an_answer_keeps_its_score_when_another_candidate_cannot_be_scored(tmp_path: Path) -> None:
+    benchmark = ToyBenchmark(num_samples=20, judged=True)
+    runs = {"direct": Direct(), "best": BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=8)}
+    unreadable = {name: FlakyScorer(one_in=16) for name in runs}
+    for name, strategy in runs.items():
+        run(tmp_path / name, strategy, benchmark=benchmark, scorer=unreadable[name])
+    # every judge score is a tie, so that Best-of-N answers what Direct does, with seven others beside it
+    direct, best = (records(tmp_path / name) for name in runs)
+    assert [r["outcome"] for r in best] == [r["outcome"] for r in direct]
+    assert [r["score"] for r in best] == [r["score"] for r in direct]
+    lost = sum(r["outcome"] == "judge_error" for r in best)
+    unscored = [
+        candidate
+        for record in best
+        if record["modality"] == "image" and record["outcome"] == "scored"
+        for candidate in record["response"]["candidates"]
+        if "score" not in candidate
+    ]
+    assert 0 < lost < 6
+    assert len(unscored) > 2 * lost

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pytest
 
-from imug_tts.contracts import ConfigurationError
-from imug_tts.dialogue import Message, Part, Text
+from imug_tts.contracts import ConfigurationError, Judge, Scope
+from imug_tts.dialogue import Message, Part, Point, Response, Text, Turn, Verdict
 from imug_tts.judges import BackboneJudge
 from imug_tts.prompts import load
 from imug_tts.runs import Budget
@@ -54,6 +57,47 @@ def test_it_ends_with_the_accepted_round_else_with_the_best(
     assert response.output == rounds(3)[chosen]
     assert response.strategy == "self_verify"
     assert ("no round was accepted" in response.note) == (max(s or 0 for s in scores) < 0.5)
+
+
+@dataclass(frozen=True)
+class PointJudge(Judge):
+    """Judges each output by the probabilities of its points, of which the score is the mean."""
+
+    points: Mapping[Part, tuple[float, ...]]
+    name: str = "points"
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        assert response.output is not None
+        points = tuple(Point(f"point {n}", p) for n, p in enumerate(self.points[response.output]))
+        score = fmean(point.probability for point in points)
+        return Verdict(status="ok", judge=self.name, score=score, points=points)
+
+
+def verified(*points: tuple[float, ...], threshold: float = 0.5) -> Response:
+    """What is answered when the rounds are judged by these points."""
+    judge = PointJudge(dict(zip(rounds(len(points)), points, strict=True)))
+    return answer(SelfVerification(inner=Direct(), judge=judge, max_rounds=len(points), threshold=threshold))
+
+
+def test_a_round_is_not_accepted_while_a_point_fails_whatever_the_mean() -> None:
+    response = verified((1, 1, 1, 1, 1, 0, 0, 0), (0,) * 8)
+    assert len(response.candidates) == 2
+    assert (response.chosen, response.note) == (0, "no round was accepted")
+
+
+def test_the_threshold_is_that_of_each_point() -> None:
+    assert len(verified((0.8, 0.9, 0.95), (0.0,), threshold=0.8).candidates) == 1
+    assert len(verified((0.79, 1.0, 1.0), (0.0,), threshold=0.8).candidates) == 2
+
+
+def test_an_accepted_round_is_the_answer_even_if_an_earlier_one_has_a_higher_mean() -> None:
+    response = verified((1.0, 1.0, 1.0, 0.4), (0.6, 0.6, 0.6, 0.6), (0.0,))
+    assert [c.verdict.score for c in response.candidates if c.verdict] == pytest.approx([0.85, 0.6])
+    assert (response.chosen, response.note) == (1, "")
+
+
+def test_without_an_accepted_round_the_highest_mean_is_the_answer() -> None:
+    assert verified((0.9, 0.0), (0.9, 0.4), (0.2, 0.9)).chosen == 1
 
 
 def test_round_0_is_what_direct_draws() -> None:
