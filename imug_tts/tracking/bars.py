@@ -20,7 +20,7 @@ _LINES_BESIDE_RUNS: Final = 7
 """Lines of the terminal that are not for runs under way: the total, its details and an empty one."""
 _GAP: Final = "  "
 """What stands between columns."""
-_WIDE: Final = 100
+_WIDE: Final = 120
 """Characters in a line of a terminal on which the problems of each run have room beside its bar."""
 
 
