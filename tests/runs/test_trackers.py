@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import warnings
 from collections import Counter
@@ -67,14 +68,14 @@ class Offline(Recording):
 
 @dataclass
 class Interrupted(ToyBackbone):
-    """Sends this process an interrupt at its tenth call."""
+    """Sends this process an interrupt at its tenth batch."""
 
-    calls: int = 0
+    batches: int = 0
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        self.calls += 1
-        if self.calls == 10:
-            signal.raise_signal(signal.SIGINT)
+        self.batches += 1
+        if self.batches == 10:
+            os.kill(os.getpid(), signal.SIGINT)
         return super().generate(requests)
 
 

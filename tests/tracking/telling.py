@@ -43,7 +43,8 @@ def record(
 
 
 def summary(scored: int, planned: int, seconds: float = 1.5, **counts: Any) -> Summary:
-    outcomes = {key: counts.pop(key) for key in ("refused", "unscored", "model_error") if key in counts}
+    ends = ("refused", "unscored", "model_error")
+    outcomes: dict[str, int] = {key: counts.pop(key) for key in ends if key in counts}
     return Summary(
         folder=Path("runs/default/direct-01234567"),
         planned=planned,

@@ -30,7 +30,7 @@ runs = [plan("direct"), plan("cot")]
 tracker = ConsoleTracker()
 tracker.start(runs)
 tracker.turn(runs[0], record(), False)
-time.sleep(0.6)  # the bars are drawn
+time.sleep(1.1)  # the bars are drawn
 sys.stderr.write("warning: the disk is slow\\n")
 print("to a file")
 """
