@@ -30,7 +30,7 @@ class Trackers:
         self._tell(lambda tracker: tracker.finish(run, summary, interrupted))
 
     def close(self) -> None:
-        self._tell(lambda tracker: tracker.close())
+        self._tell(_close)
 
     def _tell(self, event: Callable[[Tracker], None]) -> None:
         for tracker in list(self._trackers):
@@ -38,10 +38,15 @@ class Trackers:
                 event(tracker)
             except Exception as error:  # whatever a tracker does, the run goes on
                 self._trackers.remove(tracker)
-                with suppress(Exception):  # it may hold a file or the terminal
-                    tracker.close()
+                if event is not _close:
+                    with suppress(Exception):  # it may hold a file or the terminal
+                        tracker.close()
                 warnings.warn(
                     f"the tracker {type(tracker).__name__} failed and is told nothing more; the run goes on: "
                     f"{type(error).__name__}: {error}",
                     stacklevel=2,
                 )
+
+
+def _close(tracker: Tracker) -> None:
+    tracker.close()

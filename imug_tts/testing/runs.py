@@ -101,7 +101,7 @@ def run(
     budget: Budget | None = None,
     journal: Path | None = None,
     in_flight: int | None = None,
-    tracker: Listener | None = None,
+    tracker: Tracker | None = None,
 ) -> Summary:
     """Execute a toy arm into `folder`."""
     arm = Arm(
