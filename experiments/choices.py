@@ -52,8 +52,8 @@ def _node(kind: type, name: str) -> Any:
         return OmegaConf.create({"name": name})
     try:
         cls = component_class(kind, name, GROUPS[kind])
-    except ConfigurationError:
-        return OmegaConf.create({"name": name})
+    except ConfigurationError:  # whatever knobs are given, the reason is said when it is built
+        return OmegaConf.create({"name": name}, flags={"struct": False})
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
     presets: dict[str, Any] = {}
