@@ -26,7 +26,15 @@ _WORDS: Final[Mapping[Any, str]] = {
     Benchmark: "a benchmark",
     Tracker: "a tracker",
 }
-_OF_MANY: Final[Mapping[Any, str]] = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
+_OF_MANY: Final[Mapping[Any, str]] = {
+    int: "whole numbers",
+    float: "numbers",
+    str: "texts",
+    Path: "paths",
+    Strategy: "strategies",
+    Judge: "judges",
+    Backbone: "backbones",
+}
 
 
 def type_in_words(hint: Any) -> str:
@@ -44,7 +52,7 @@ def type_in_words(hint: Any) -> str:
         return f"mapping of names to values ({type_in_words(inner[1])})"
     if isinstance(hint, type) and knobs_of(hint):
         return "a group of knobs"
-    return _WORDS.get(hint) or getattr(hint, "__name__", str(hint))
+    return _WORDS.get(hint) or str(getattr(hint, "__name__", hint))
 
 
 def _either(words: list[str]) -> str:
@@ -58,4 +66,4 @@ def _many(hint: Any) -> str:
         return _many(get_args(hint)[0])
     if get_origin(hint) is Literal:
         return f": {', '.join(map(str, get_args(hint)))}"
-    return f" {_OF_MANY.get(hint) or type_in_words(hint)}"
+    return f" {_OF_MANY[hint]}" if hint in _OF_MANY else f": {type_in_words(hint)}"
