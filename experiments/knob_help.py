@@ -34,7 +34,7 @@ def help_text(about: str, config: Mapping[str, Any], settings: type) -> str:
     parts = {
         "Choices (group=option)": groups,
         "Knobs (name=value), as they stand with these choices": knobs,
-        "Settings of one call that the backbone takes (strategy.settings={name: value})": _settings(config),
+        "Settings of one call that the backbone takes (strategy.settings={name:value})": _settings(config),
         "Installed, and cannot be used": "\n".join(
             f"  {reason}" for reason in (*broken(), *prompts.broken())
         ),

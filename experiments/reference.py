@@ -90,7 +90,7 @@ def _component(kind: type, name: str) -> Iterator[str]:
     yield from _table(cls)
     settings = getattr(cls, "settings", None) if kind is Backbone else None
     if settings is not None:
-        yield from ["", "Settings of one call, `strategy.settings={name: value}`:"]
+        yield from ["", "Settings of one call, `strategy.settings={name:value}`:"]
         yield from _table(settings)
 
 
