@@ -54,8 +54,8 @@ def _node(kind: type, name: str) -> Any:
         return OmegaConf.create({"name": name})
     try:
         cls = component_class(kind, name, GROUPS[kind])
-    except ConfigurationError:
-        return OmegaConf.create({"name": name})
+    except ConfigurationError:  # whatever knobs are given, the reason is said when it is built
+        return OmegaConf.create({"name": name}, flags={"struct": False})
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
     for knob in knobs_of(cls).values():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from experiments.choices import HYDRA_GROUPS
+from imug_tts import prompts
 from imug_tts.assemble import choices
 from imug_tts.contracts import Backbone, ConfigurationError, Judge, Tracker
 from imug_tts.knobs import Knob, knobs_of
@@ -33,8 +34,10 @@ def help_text(about: str, config: Mapping[str, Any], settings: type) -> str:
     parts = {
         "Choices (group=option)": groups,
         "Knobs (name=value), as they stand with these choices": knobs,
-        "Settings of one call that the backbone takes (strategy.settings={name: value})": _settings(config),
-        "Installed, and cannot be used": "\n".join(f"  {reason}" for reason in broken()),
+        "Settings of one call that the backbone takes (strategy.settings={name:value})": _settings(config),
+        "Installed, and cannot be used": "\n".join(
+            f"  {reason}" for reason in (*broken(), *prompts.broken())
+        ),
     }
     return "\n\n".join([about.strip(), *(f"{title}:\n\n{text}" for title, text in parts.items() if text)])
 

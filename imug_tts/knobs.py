@@ -149,13 +149,22 @@ class Knob:
         return types.NoneType in _members(self.hint)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The values of a knob that has a fixed set of them."""
+        return tuple(str(choice) for hint in _members(self.hint) for choice in _choices(hint))
+
+    @property
+    def range(self) -> str:
+        """The limits of its values in words, e.g. "1 or more"; empty where there are none."""
+        return "; ".join(text for limit in self.limits if (text := _range(limit)))
+
+    @property
     def allowed(self) -> str:
-        """What values are allowed and what they change, in brackets, for help and reference."""
-        choices = [str(choice) for hint in _members(self.hint) for choice in _choices(hint)]
-        ranges = [text for limit in self.limits if (text := _range(limit))]
-        said = [" | ".join(choices)] if choices else ranges
-        effect = ["changes no result"] if self.runtime else []
-        return f"({'; '.join([*said, *effect])})" if said or effect else ""
+        """What values are allowed and what they change, in brackets, for help."""
+        values = " | ".join(self.choices) or self.range
+        effect = "changes no result" if self.runtime else ""
+        said = "; ".join(filter(None, [values, effect]))
+        return f"({said})" if said else ""
 
     def check(self, value: object) -> Any:
         """The value as the field has it; lists become tuples and texts paths where these are due.
@@ -281,8 +290,21 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 def _range(limit: Any) -> str:
     """ "1 or more"; empty for a limit that has no words."""
-    forms = {"ge": "{} or more", "gt": "above {}", "le": "{} or less", "lt": "below {}"}
-    return next((form.format(getattr(limit, key)) for key, form in forms.items() if hasattr(limit, key)), "")
+    return next(
+        (form.format(getattr(limit, key)) for key, form in _RANGES.items() if hasattr(limit, key)), ""
+    )
+
+
+_RANGES: Final = {
+    "ge": "{} or more",
+    "gt": "above {}",
+    "le": "{} or less",
+    "lt": "below {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "at least {} long",
+    "max_length": "at most {} long",
+    "pattern": "of the form {}",
+}
 
 
 def _words(cls: type, error: ValidationError) -> str:
@@ -306,8 +328,7 @@ def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
     shown = first["input"] if isinstance(place, int) else value
     context = first.get("ctx", {})
     if first["type"] == "literal_error":
-        allowed = [str(choice) for hint in _members(knob.hint) for choice in _choices(hint)]
-        return f"is {shown!r}; {nearest(shown, allowed)}"
+        return f"is {shown!r}; {nearest(shown, knob.choices)}"
     if first["type"] == "tuple_type":
         return f"is {value!r}; it must be a list: [{value}]"
     if first["type"] == "is_instance_of":

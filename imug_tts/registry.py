@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -99,10 +99,12 @@ def in_a_line(error: BaseException) -> str:
     return said if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {said}"
 
 
-def broken() -> Iterator[str]:
-    """Why components that are declared cannot be loaded, one sentence each."""
+def broken(packages: Collection[str] | None = None) -> Iterator[str]:
+    """Why components that are declared, by these packages or by any, cannot be used, one sentence each."""
     for kind, group in GROUPS.items():
         for name in names(group):
+            if packages is not None and source_of(group, name) not in packages:
+                continue
             if rivals := [point for point in _twice(group, name) if not _is_ours(point)]:
                 yield f"{group}: {' and '.join(map(_said, rivals))} cannot be chosen: the name is taken"
                 continue

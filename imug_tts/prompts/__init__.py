@@ -24,7 +24,7 @@ A prompt is a part of every call's identity: changing its text makes new calls, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType, ModuleType
@@ -33,7 +33,7 @@ from typing import Any, Final
 from imug_tts.contracts import ConfigurationError
 from imug_tts.registry import entry, names, source_of
 
-__all__ = ["NAMES", "available", "load"]
+__all__ = ["NAMES", "available", "broken", "load", "own_names"]
 
 NAMES: Final = (
     *("plan", "follow_plan", "reason", "follow_reason", "checklist", "check", "feedback"),
@@ -68,6 +68,27 @@ def load(set_name: str) -> Mapping[str, str]:
         )
     spare = load(_DEFAULT) if set_name != _DEFAULT else {}
     return MappingProxyType({name: texts[name].strip() if name in texts else spare[name] for name in NAMES})
+
+
+def broken(packages: Collection[str] | None = None) -> Iterator[str]:
+    """Why prompt sets that are declared, by these packages or by any, cannot be used, one sentence each."""
+    for name in available():
+        if packages is None or source_of("prompts", name) in packages:
+            try:
+                load(name)
+            except ConfigurationError as error:
+                yield str(error)
+
+
+def own_names(set_name: str) -> tuple[str, ...]:
+    """The prompts for which a set has words of its own.
+
+    Raises:
+        ConfigurationError: there is no such set, or it lacks a prompt.
+    """
+    load(set_name)
+    texts = _texts(set_name, entry("prompts", set_name, "the backbone's prompt set"))
+    return tuple(name for name in NAMES if name in texts)
 
 
 def _texts(name: str, prompt_set: Any) -> Mapping[str, str]:

@@ -1,0 +1,1 @@
+"""A package whose components cannot be used, each for a reason of its own."""
