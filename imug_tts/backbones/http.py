@@ -14,29 +14,24 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    DecodeError,
-    HTTPError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from imug_tts.contracts import BackboneError
 from imug_tts.infer_protocol import described, shortened
 
 __all__ = ["HttpClient", "HttpFailure", "Late", "Response", "TooLarge", "Unreached"]
 
+_DIAL_S: Final = 1.5
+"""Of a connection with no answer yet, which cannot be interrupted: enough for one answer to be lost."""
 _CONNECT_S: Final = 10.0
-_DIAL_S: Final = 1.0
-"""A connection that is being made cannot be interrupted, so it is tried anew, as TCP itself does."""
+"""Of what follows: a tunnel, TLS."""
 _KEPT_S: Final = 2.0
 """Idle connections are given up before uvicorn, which official servers use, closes them after 5 s."""
 _KEPT: Final = 256
@@ -153,25 +148,16 @@ class _Connection(HTTPConnection):
         self.sock.settimeout(self.timeout)
 
     def _new_conn(self) -> socket.socket:
-        sock = self._dialled(time.monotonic() + min(_CONNECT_S, self.timeout or _CONNECT_S))
+        limit_s = self.timeout or _CONNECT_S
+        self.timeout = min(_DIAL_S, limit_s)
+        try:
+            sock = super()._new_conn()
+        finally:
+            self.timeout = limit_s
+        sock.settimeout(min(_CONNECT_S, limit_s))
         self._line = sock.dup()  # TLS takes `sock` over
         self._lines.add(self._line)
         return sock
-
-    def _dialled(self, ends: float) -> socket.socket:
-        limit_s = self.timeout
-        while True:
-            self._lines.check()
-            self.timeout = min(_DIAL_S, _left_s(ends))
-            try:
-                sock = super()._new_conn()
-                sock.settimeout(_left_s(ends))
-                return sock
-            except ConnectTimeoutError as error:  # also the class of connections that were refused
-                if isinstance(error, NewConnectionError) or time.monotonic() >= ends:
-                    raise
-            finally:
-                self.timeout = limit_s
 
     def request(self, *args: Any, **options: Any) -> None:
         self._ends = time.monotonic() + (self.timeout or 0.0)
@@ -319,6 +305,8 @@ def _said(error: Exception) -> str:
     if isinstance(error, DecodeError):
         return str(error.args[0])
     root = inner[0] if inner else error.__cause__ or error
+    if isinstance(root, IncompleteRead):
+        return "the response was cut off"
     return shortened(str(root) or type(root).__name__)
 
 

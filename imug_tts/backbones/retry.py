@@ -7,7 +7,6 @@ together do not come back together. A server that names a time in `Retry-After` 
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 import time
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
+from tenacity import Retrying, retry_if_exception
 from tenacity.nap import sleep_using_event
 
 from imug_tts.contracts import BackboneError
@@ -79,12 +78,9 @@ class Retries:
         """
         call = _Call(self)
         retrying = Retrying(
-            retry=retry_if_exception_type(Transient),
-            after=call.count,
-            wait=call.wait_s,
-            stop=call.is_over,
+            retry=retry_if_exception(call.goes_on),
+            wait=lambda state: call.wait_s,
             sleep=sleep_using_event(self.interrupted),
-            reraise=True,
         )
         try:
             value = retrying(attempt)
@@ -93,11 +89,10 @@ class Retries:
         self._away_since = None
         return Retried(value, call.sent + 1)
 
-    def away_for_s(self, own_since: float | None) -> float:
-        """How long the server has been away, for a call that found it away since `own_since`."""
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        return now - min(own_since or now, self._away_since)
+    def patience_left_s(self, own_since: float) -> float:
+        """What is left for a call that first found the server away at `own_since`."""
+        self._away_since = self._away_since or own_since
+        return self.patience_s - (time.monotonic() - min(own_since, self._away_since))
 
 
 @dataclass
@@ -105,32 +100,27 @@ class _Call:
     """What one call has been through: a request that alone finds the server away runs out of patience too."""
 
     retries: Retries
+    failures: int = 0
     sent: int = 0
     counted: int = 0
     away_since: float | None = None
-    patience_left_s: float = math.inf
+    wait_s: float = 0.0
+    """Before the next attempt."""
 
-    def count(self, state: RetryCallState) -> None:
-        failed = _transient(state)
-        self.sent += failed.sent
-        self.counted += not failed.away
-        self.patience_left_s = math.inf
-        if failed.away:
-            self.away_since = self.away_since or time.monotonic()
-            self.patience_left_s = self.retries.patience_s - self.retries.away_for_s(self.away_since)
-
-    def wait_s(self, state: RetryCallState) -> float:
-        wait = wait_s(state.attempt_number, asked_s=_transient(state).retry_after_s)
-        return max(0.0, min(wait, self.patience_left_s))
-
-    def is_over(self, state: RetryCallState) -> bool:
-        return self.patience_left_s <= 0 or self.counted >= self.retries.max_attempts
-
-
-def _transient(state: RetryCallState) -> Transient:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, Transient)
-    return error
+    def goes_on(self, error: BaseException) -> bool:
+        """Count a failed attempt; says whether there is another."""
+        if not isinstance(error, Transient):
+            return False
+        self.sent += error.sent
+        self.failures += 1
+        self.wait_s = wait_s(self.failures, asked_s=error.retry_after_s)
+        if not error.away:
+            self.counted += 1
+            return self.counted < self.retries.max_attempts
+        self.away_since = self.away_since or time.monotonic()
+        left_s = self.retries.patience_left_s(self.away_since)
+        self.wait_s = min(self.wait_s, left_s)
+        return left_s > 0
 
 
 def wait_s(

@@ -255,7 +255,7 @@ def _out_of_order(client: HttpClient, url: str) -> str | None:
 def _announces_seeds(client: HttpClient, url: str) -> bool:
     try:
         health = json.loads(client.send("GET", f"{url}/health", timeout_s=_PROBE_S).body)
-    except (HttpFailure, ValueError, RecursionError):
+    except (HttpFailure, BackboneError, ValueError, RecursionError):
         return False
     return isinstance(health, dict) and health.get("seeds") is True
 
