@@ -11,7 +11,7 @@ from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name, short_name
 from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
 from analysis.inference import Estimate
-from analysis.responses import layers
+from analysis.names import layers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -139,7 +139,7 @@ def _legend(figure: Figure, arm: Arm, best: Arm | None) -> None:
 
 
 def _best(result: Ablation, arm: Arm) -> Arm | None:
-    others = [other for other in result.arms if other is not arm and not other.oracle]
+    others = [other for other in result.arms if other is not arm and not other.oracle and not other.void]
     return max(others, key=lambda other: other.estimates["mean"].value, default=None)
 
 
