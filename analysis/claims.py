@@ -10,14 +10,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from analysis.records import Judge, Study
 
-__all__ = ["Basis", "Layer", "bases", "share"]
+__all__ = ["Basis", "Layer", "Use", "bases", "share"]
 
 _WORTH_SAYING = 0.05
 """Shares above this stand in the sentence of an arm."""
 _VERBS = {"selects": "selected by", "verifies": "verified by"}
+
+
+class Use(NamedTuple):
+    """A judge, and what a layer uses it for."""
+
+    verb: str
+    """ "selected by"."""
+    judge: str
+    """With the models that it asks, where they are not the backbone: "openai (openai_chat:1:MODEL)"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +35,7 @@ class Layer:
     """The candidate images of one layer, over the image turns on own and gold history."""
 
     layer: str
-    judges: str
-    """How the layer uses which judge: "selected by openai (openai_chat:1:MODEL)"; empty without a judge."""
+    judges: tuple[Use, ...]
     num_verdicts: int
     num_unread: int
     """Verdicts that could not be read from the judge's replies."""
@@ -70,9 +79,13 @@ class Basis:
         identical = sum(layer.num_identical for layer in self.layers)
         said = {
             f"{share(unread, verdicts)} of its judge's verdicts could not be read": (unread, verdicts),
-            f"{share(identical, pools)} of its candidate pools hold one image only": (identical, pools),
+            f"{share(identical, pools)} of its candidate pools hold identical images": (identical, pools),
         }
-        return tuple(text for text, (part, whole) in said.items() if part > _WORTH_SAYING * whole)
+        return tuple(
+            text
+            for text, (part, whole) in said.items()
+            if part > _WORTH_SAYING * whole and not (part == whole and self.void)
+        )
 
     def _where(self, layers: Iterable[Layer]) -> str:
         """The layers, where the arm has others that a reader could mean."""
@@ -106,25 +119,25 @@ def _basis(
     verdicts: Counter[tuple[str, str, bool]],
     draws: Counter[tuple[str, str]],
 ) -> Basis:
-    judges: dict[str, list[str]] = defaultdict(list)
+    judges: dict[str, list[Use]] = defaultdict(list)
     for judge in stated:
-        judges[judge.layer.removeprefix("oracle_")].append(_spoken(judge, backbone))
+        judges[judge.layer.removeprefix("oracle_")].append(_use(judge, backbone))
     if not judges:  # the manifests of version 0.1 state none
         for layer, name, _ in verdicts:
-            judges[layer].append(f"judged by {name}")
+            judges[layer].append(Use("judged by", name))
     names = dict.fromkeys([*judges, *(layer for layer, _ in draws)])
     return Basis(layers=tuple(_layer(name, judges.get(name, ()), verdicts, draws) for name in names))
 
 
-def _spoken(judge: Judge, backbone: str) -> str:
+def _use(judge: Judge, backbone: str) -> Use:
     others = [model for model in judge.models if model != backbone]
     models = f" ({', '.join(others)})" if others else ""
-    return f"{_VERBS.get(judge.use, judge.use)} {judge.judge}{models}"
+    return Use(_VERBS.get(judge.use, judge.use), f"{judge.judge}{models}")
 
 
 def _layer(
     name: str,
-    judges: Iterable[str],
+    judges: Iterable[Use],
     verdicts: Mapping[tuple[str, str, bool], int],
     draws: Mapping[tuple[str, str], int],
 ) -> Layer:
@@ -132,7 +145,7 @@ def _layer(
     varied, identical, single = (draws.get((name, kind), 0) for kind in ("varied", "identical", "single"))
     return Layer(
         layer=name,
-        judges="; ".join(dict.fromkeys(judges)),
+        judges=tuple(dict.fromkeys(judges)),
         num_verdicts=sum(count for _, count in own),
         num_unread=sum(count for is_read, count in own if not is_read),
         num_pools=varied + identical,

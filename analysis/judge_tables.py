@@ -32,7 +32,7 @@ def _judges(result: Ablation) -> Table:
         (
             name_of(arm),
             layer.layer,
-            layer.judges or "no judge",
+            "; ".join(map(" ".join, layer.judges)) or "no judge",
             _counted(layer.num_verdicts, layer.num_unread, "unread"),
             _counted(layer.num_pools, layer.num_identical, "identical"),
         )

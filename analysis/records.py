@@ -199,8 +199,8 @@ def _manifest(folder: Path) -> Manifest:
 
 def _unreadable(error: RecordError, folder: Path) -> StudyError:
     return StudyError(
-        f"{error}; make the run again with the same command (its calls are in the journal, so it "
-        f"recomputes nothing else), or move {folder} out of the study"
+        f"{error}; run the command that made it again (its calls are in the journal, so nothing else is "
+        f"computed again), or move {folder} out of the study"
     )
 
 
@@ -231,7 +231,8 @@ def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]
             if planned.get(record.key) != record.modality:
                 raise StudyError(
                     f"{line.place}: {_describe(record.key)} ({record.modality}) is not among the planned "
-                    f"turns of {folder / 'manifest.json'}; the two are of different runs: make the run again"
+                    f"turns of {folder / 'manifest.json'}; the two files are of different runs: run the "
+                    "command that made it again"
                 )
             yield record
     except RecordError as error:
@@ -242,8 +243,8 @@ def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]
 
 def _torn(place: str) -> str:
     return (
-        f"{place}: torn (the run was stopped while writing); its turn counts as missing until the run is "
-        "made again"
+        f"{place}: torn (the run was stopped while writing); its turn counts as missing until the "
+        "command that made it is run again"
     )
 
 
