@@ -200,7 +200,8 @@ def _telling_keys(differences: Sequence[set[str]]) -> list[str]:
 def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
     """For each arm of one label the names and values of the leaves in which these arms differ."""
     every = [arm.leaves for arm in arms]
-    paths = [path for path in sorted({path for leaves in every for path in leaves}) if _differs(path, every)]
+    known = sorted({path for leaves in every for path in leaves}, key=_name_first)
+    paths = [path for path in known if _differs(path, every)]
     short = _short_names(paths)
     for arm in arms:
         if len(paths) > _MOST_SETTINGS:
@@ -208,6 +209,11 @@ def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
         else:
             applying = [path for path in paths if _applies(path, arm.leaves, every)]
             yield [(short[path], _shown(arm.leaves.get(path), _default(path))) for path in applying]
+
+
+def _name_first(path: _Path) -> tuple[_Path, bool, str]:
+    """A key that sorts the name of a component before its knobs."""
+    return path[:-1], path[-1] != "name", path[-1]
 
 
 def _differs(path: _Path, arms: Sequence[_Leaves]) -> bool:

@@ -190,8 +190,8 @@ def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str, li
 
 
 def _by_number(setting: str) -> list[tuple[float, str]]:
-    """A key that sorts texts so that 2 comes before 10."""
-    pieces = re.split(r"(\d+)", setting)
+    """A key that sorts settings so that 2 comes before 10, and what is not set before both."""
+    pieces = re.split(r"(\d+)", re.sub("=(default|none)", "=", setting))
     return [(float(piece), "") if piece.isdigit() else (-1.0, piece) for piece in pieces]
 
 
