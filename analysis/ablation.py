@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
@@ -12,14 +12,15 @@ import numpy as np
 
 from analysis.agreement import Agreement, agreement
 from analysis.bootstrap import Floats
+from analysis.claims import Basis
 from analysis.compute import Efficiency, costs, efficiency, pareto_front
 from analysis.estimands import estimates, gap
 from analysis.groups import Group, groups
-from analysis.inference import FEW_SAMPLES, Estimate, Inference
-from analysis.panel import Panel, Quantity, is_part_of
+from analysis.inference import FEW_SAMPLES, Estimate, Inference, undefined
+from analysis.names import is_part_of, label_of, layers, setting_of
+from analysis.panel import Panel, Quantity
 from analysis.propagation import Propagation, propagation
 from analysis.records import Study, StudyError
-from analysis.responses import layers
 from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
 from analysis.sensitivity import Check, checks
@@ -29,7 +30,7 @@ from analysis.wording import Finding, Tier, finding
 __all__ = ["Ablation", "Arm", "Cluster", "Nesting", "Synergy", "ablation"]
 
 Cluster = Literal["sample", "task"]
-Verdict = Literal["gain", "none", "loss"]
+Verdict = Literal["gain", "none", "loss", "void"]
 FEW_CLUSTERS = 30
 
 
@@ -65,6 +66,9 @@ class Arm:
     """Means per image turn behind own history."""
     efficiency: Efficiency | None
     """None for the baseline, and without one."""
+    basis: Basis
+    void: str
+    """Why no gain or reduction is claimed; empty where nothing forbids it."""
     finding: Finding
 
 
@@ -77,7 +81,9 @@ class Nesting:
     oracle: bool
     difference: Estimate
     finding: Verdict
-    """"gain" or "loss" when the 95 % interval excludes 0."""
+    """"gain" or "loss" when the 95 % interval excludes 0; "void" when nothing can be claimed of the two."""
+    void: str = ""
+    """Why nothing can be claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,7 @@ class Ablation:
     ladders: tuple[Ladder, ...]
     curves: tuple[Curve, ...]
     pareto_front: tuple[str, ...]
-    """Strategies that none beats in image score at the same NFE or less; oracle arms aside."""
+    """Strategies that none beats in image score at the same NFE or less; oracle and void arms aside."""
     verifiers: tuple[Verifier, ...]
     selections: tuple[Selection, ...]
     agreement: Agreement | None
@@ -129,6 +135,8 @@ class _Setting:
     panel: Panel
     inference: Inference
     baseline: str | None
+    is_default: bool
+    """Whether nobody chose the baseline."""
     costs: Mapping[str, Mapping[str, float]] = field(repr=False)
 
 
@@ -140,18 +148,24 @@ def ablation(
     seed: int = 0,
     cluster: Cluster = "sample",
 ) -> Ablation:
-    """Analyse a study against `baseline` (None: "direct" where the study has it).
+    """Analyse a study against `baseline`: the name of an arm, or a label that one arm has.
+
+    None stands for the first arm of the label "direct", where the study has one.
 
     Raises:
-        StudyError: the study has no strategy of the baseline's name.
+        StudyError: the study has no such arm, or several of that label.
     """
     panel = Panel.of(study)
     reference = _baseline(panel, baseline)
     inference = panel.inference(cluster, resamples, seed)
-    setting = _Setting(study=study, panel=panel, inference=inference, baseline=reference, costs=costs(study))
+    setting = _Setting(
+        study=study, panel=panel, inference=inference, baseline=reference, is_default=baseline is None,
+        costs=costs(study),
+    )  # fmt: skip
     arms = tuple(_arms(setting))
     sizes = Counter(panel.classes)
-    scores = {a.strategy: (a.cost["nfe"], a.estimates["mean"].value) for a in arms if a.cost and not a.oracle}
+    claimed = [arm for arm in arms if arm.cost and not arm.oracle and not arm.void]
+    scores = {arm.strategy: (arm.cost["nfe"], arm.estimates["mean"].value) for arm in claimed}
     return Ablation(
         benchmark=study.benchmark,
         backbone=study.backbone,
@@ -181,11 +195,18 @@ def ablation(
 
 
 def _baseline(panel: Panel, wanted: str | None) -> str | None:
+    """The baseline that is asked for by its name, or by a label; of several arms of a label the first."""
+    if wanted in panel.strategies:
+        return wanted
+    label = "direct" if wanted is None else wanted
+    found = [name for name in panel.strategies if label_of(name) == label]
     if wanted is None:
-        return "direct" if "direct" in panel.strategies else None
-    if wanted not in panel.strategies:
-        raise StudyError(f"baseline {wanted!r} is not in the study; it has: {', '.join(panel.strategies)}")
-    return wanted
+        return found[0] if found else None
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StudyError(f"baseline {wanted!r} names several arms; choose one of: {', '.join(found)}")
+    raise StudyError(f"baseline {wanted!r} is not in the study; it has: {', '.join(panel.strategies)}")
 
 
 def _arms(setting: _Setting) -> Iterator[Arm]:
@@ -201,6 +222,7 @@ def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm
     own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
     others = None if setting.baseline in (None, strategy) else str(setting.baseline)
     cost = setting.costs.get(strategy, {})
+    void = panel.void(strategy, *([others] if others else []))
     return Arm(
         strategy=strategy,
         oracle=strategy in panel.oracles,
@@ -217,7 +239,9 @@ def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm
         by_length=_by_length(panel, inference, own, gold),
         cost=cost,
         efficiency=_efficiency(setting, found["mean_gain"], cost) if others else None,
-        finding=finding(found, others),
+        basis=panel.bases[strategy],
+        void=void,
+        finding=finding(found, others, void, panel.bases[strategy].cautions),
         **{name: inference.closed_form(mean(panel.scores(strategy, "own", name))) for name in names},
     )
 
@@ -247,25 +271,37 @@ def _by_length(
 def _nestings(panel: Panel, inference: Inference) -> Iterator[Nesting]:
     for whole in panel.strategies:
         for part in (s for s in panel.strategies if len(layers(whole)) > 1 and is_part_of(s, whole)):
+            void = panel.void(whole, part)
             difference = inference.closed_form(mean(panel.scores(whole) - panel.scores(part)))
             yield Nesting(
                 strategy=whole,
                 part=part,
                 oracle=whole in panel.oracles,
-                difference=difference,
-                finding=_finding(difference),
+                difference=undefined(void) if void else difference,
+                finding="void" if void else _finding(difference),
+                void=void,
             )
 
 
 def _synergies(panel: Panel, inference: Inference, baseline: str | None) -> Iterator[Synergy]:
     """For a strategy that is one part on top of another: whole - part - part + baseline."""
     for whole in panel.strategies if baseline else ():
+        reference = _like(whole, str(baseline), panel.strategies)
         for first, second in combinations((s for s in panel.strategies if is_part_of(s, whole)), 2):
-            if sorted((*layers(first), *layers(second))) == sorted(layers(whole)):
+            is_sum = sorted((*layers(first), *layers(second))) == sorted(layers(whole))
+            if is_sum and reference and not panel.void(whole, first, second, reference):
                 alone = panel.scores(first) + panel.scores(second)
-                together = panel.scores(whole) + panel.scores(str(baseline))
+                together = panel.scores(whole) + panel.scores(reference)
                 difference = inference.closed_form(mean(together - alone))
                 yield Synergy(strategy=whole, parts=(first, second), difference=difference)
+
+
+def _like(whole: str, baseline: str, strategies: Sequence[str]) -> str | None:
+    """The arm of the baseline's label under the settings of `whole`; the baseline where it is alone."""
+    settings = setting_of(whole)
+    same = [name for name in strategies if label_of(name) == label_of(baseline)]
+    alike = [name for name in same if setting_of(name) == settings]
+    return baseline if len(same) == 1 else next(iter(alike), None)
 
 
 def _finding(difference: Estimate) -> Verdict:
@@ -286,6 +322,11 @@ def _warnings(setting: _Setting, sizes: Mapping[str, int]) -> Iterator[str]:
         )
     elif num_samples < FEW_SAMPLES:
         yield f"{num_samples} samples: bootstrap intervals are studentised below {FEW_SAMPLES}"
+    if setting.baseline and setting.is_default and setting_of(setting.baseline):
+        yield (
+            f"several arms are direct: gains are measured against {setting.baseline!r}; choose another with "
+            "--baseline NAME"
+        )
     if len(setting.panel.strategies) == 1:
         yield "one strategy only: nothing to compare it with"
     elif setting.baseline is None:

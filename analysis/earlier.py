@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.records import run_folders
+import imug_tts.records
+from imug_tts.records import MANIFEST, TURNS, run_folders
 
 __all__ = ["Made", "fingerprint", "recall", "remember"]
 
 _NAME = "made.json"
 _CODE = Path(__file__).parent
+_READER = Path(imug_tts.records.__file__)
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class Made:
 
 
 def fingerprint(options: argparse.Namespace) -> str:
-    """SHA-256 over the options, the records and this package's own files."""
+    """SHA-256 over the options, the records, this package's own files and the reader of records."""
     digest = hashlib.sha256(repr(sorted(vars(options).items())).encode())
-    for path in (*_records(options.study), *sorted(_CODE.rglob("*.*"))):
+    for path in (*_records(options.study), *sorted(_CODE.rglob("*.*")), _READER):
         if path.is_file() and path.suffix != ".pyc":
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -56,7 +58,7 @@ def _records(study: Path) -> Iterator[Path]:
         yield study
         return
     for folder in sorted(run_folders(study)):
-        yield from (folder / "manifest.json", folder / "turns.jsonl")
+        yield from (folder / MANIFEST, folder / TURNS)
 
 
 def _all_there(paths: Sequence[Path]) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from analysis.agreement import corrected_mean
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, holm, undefined
+from analysis.names import swapped
 from analysis.panel import Panel
-from analysis.records import swapped
 from analysis.statistic import (
     Statistic,
     attributable_fraction,
@@ -79,10 +79,11 @@ def _of_strategy(
     panel: Panel, inference: Inference, strategy: str, baseline: str | None
 ) -> dict[str, Estimate]:
     statistics = dict(_alone(panel, strategy))
-    if baseline is not None and strategy != baseline:
+    why = _not_compared(panel, strategy, baseline)
+    if baseline is not None and not why:
         statistics |= _compared(panel, strategy, baseline)
     known = inference.estimates(statistics)
-    named = {name: known.get(name) or _without_baseline(strategy, baseline) for name in ESTIMANDS}
+    named = {name: known.get(name) or undefined(why) for name in ESTIMANDS}
     return {name: _without_test(e) if name in _UNTESTED else e for name, e in named.items()}
 
 
@@ -123,8 +124,11 @@ def _compared(panel: Panel, strategy: str, baseline: str) -> Mapping[str, Statis
     }
 
 
-def _without_baseline(strategy: str, baseline: str | None) -> Estimate:
-    return undefined("is the baseline" if strategy == baseline else "there is no baseline")
+def _not_compared(panel: Panel, strategy: str, baseline: str | None) -> str:
+    """Why the strategy is not compared with the baseline; empty where it is."""
+    if baseline is None:
+        return "there is no baseline"
+    return "is the baseline" if strategy == baseline else panel.void(strategy, baseline)
 
 
 def _without_test(estimate: Estimate) -> Estimate:

@@ -38,7 +38,7 @@ def groups(panel: Panel, inference: Inference, baseline: str | None) -> tuple[Gr
 
 def _level(panel: Panel, inference: Inference, baseline: str, level: str) -> list[Group]:
     names = np.array([sample[LEVELS[level]] for sample in panel.samples])
-    compared = [s for s in panel.strategies if s != baseline]
+    compared = [s for s in panel.strategies if s != baseline and not panel.void(s, baseline)]
     places = [(s, name) for s in compared for name in sorted(set(names.tolist()))]
     if len(set(names.tolist())) < 2:
         return []

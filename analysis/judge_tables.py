@@ -14,42 +14,80 @@ from analysis.cells import (
     score,
     starred,
 )
+from analysis.claims import share
 from analysis.layout import Table
+from analysis.selection import DEFAULT_THRESHOLD, LIMITS, Verifier
 
 __all__ = ["judge_tables"]
 
 
 def judge_tables(result: Ablation) -> tuple[Table, ...]:
-    """Verification, selection, scaling over candidates, agreement with human raters, and their means."""
-    makers = (_verifiers, _selections, _curves, _agreement, _rated)
+    """Judges, verification, selection, scaling over candidates, agreement with human raters, their means."""
+    makers = (_judges, _verifiers, _selections, _curves, _agreement, _rated)
     return tuple(maker(result) for maker in makers)
 
 
-def _verifiers(result: Ablation) -> Table:
+def _judges(result: Ablation) -> Table:
     rows = tuple(
         (
-            v.strategy,
-            f"{v.num_positive}/{v.num_positive + v.num_negative}",
-            str(v.num_unparsable),
-            score(v.true_positive_rate),
-            score(v.true_negative_rate),
-            score(v.auc),
-            number(100 * v.calibration_error, 1),
+            name_of(arm),
+            layer.layer,
+            "; ".join(map(" ".join, layer.judges)) or "no judge",
+            _counted(layer.num_verdicts, layer.num_unread, "unread"),
+            _counted(layer.num_pools, layer.num_identical, "identical"),
         )
-        for v in result.verifiers
-    )
-    thresholds = " or ".join(
-        f"{threshold:g}" for threshold in sorted({v.threshold for v in result.verifiers})
+        for arm in result.arms
+        for layer in arm.basis.layers
+        if layer.judges or layer.num_pools
     )
     note = (
+        "Image turns on own and gold history. Unread: verdicts that could not be read from the judge's "
+        "replies, which rank nothing. Pools: choices among two candidate images or more; identical: all of "
+        "them are the same image. No gain is claimed of an arm whose judge read nothing, or whose "
+        "candidates are all identical."
+    )
+    header = ("strategy", "layer", "judge", "verdicts", "pools")
+    title = "Judges, and what they could read and choose among"
+    return Table(name="T6_judges", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _counted(whole: int, part: int, what: str) -> str:
+    return f"{whole:,} ({share(part, whole)} {what})" if whole else "-"
+
+
+def _verifiers(result: Ablation) -> Table:
+    rows = tuple(_verifier_row(verifier) for verifier in result.verifiers)
+    stated = sorted({v.threshold for v in result.verifiers if v.kind == "probability"})
+    thresholds = " or ".join(f"{threshold:g}" for threshold in stated or (DEFAULT_THRESHOLD,))
+    notes = [
         "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
         f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
         "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
         "their judge is the scorer."
-    )
-    header = ("strategy", "perfect/judged", "unparsable", "TPR", "TNR", "AUC", "ECE")
+    ]
+    kinds = {verifier.kind for verifier in result.verifiers}
+    notes += [sentence for kind, sentence in LIMITS.items() if kind in kinds]
+    header = ("strategy", "kind", "perfect/judged", "unread", "TPR", "TNR", "AUC", "ECE")
     return Table(
-        name="T6_verification", title="Verification accuracy", header=header, rows=rows, notes=(note,)
+        name="T6_verification",
+        title="Verification accuracy",
+        header=header,
+        rows=rows,
+        notes=tuple(notes),
+    )
+
+
+def _verifier_row(v: Verifier) -> tuple[str, ...]:
+    unread = str(v.num_unparsable)
+    return (
+        v.strategy,
+        v.kind,
+        f"{v.num_positive}/{v.num_positive + v.num_negative}",
+        unread if v.num_positive + v.num_negative else f"{unread} (100 %)",
+        score(v.true_positive_rate),
+        score(v.true_negative_rate),
+        score(v.auc),
+        number(100 * v.calibration_error, 1),
     )
 
 

@@ -12,7 +12,6 @@ __all__ = ["WIDTH", "Table", "to_latex", "to_markdown", "to_text"]
 WIDTH = 120
 _LABEL_WIDTH = 36
 _GAP = "  "
-_ABSENT = ("-", "n/a", "")
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _SPECIAL |= {"\\": r"\textbackslash{}", "[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}"}
@@ -84,7 +83,7 @@ class _Column:
     @classmethod
     def of(cls, table: Table, index: int) -> _Column:
         name = _escaped(table.header[index])
-        cells = [row[index] for row in table.rows if row[index] not in _ABSENT]
+        cells = [row[index] for row in table.rows if not _is_absent(row[index])]
         splits = [_split(cell) for cell in cells]
         if index == 0 or not cells or None in splits:
             return cls(name, "l" if index == 0 else "r", False, False)
@@ -97,8 +96,13 @@ class _Column:
     def cell(self, text: str) -> str:
         if not self.is_number:
             return _escaped(text)
-        number, tail = _split(text) or (f"{{{'--' if text in ('', '-') else text}}}", "")
+        number, tail = _split(text) or (f"{{{'--' if text in ('', '-') else _escaped(text)}}}", "")
         return f"{number} & {_escaped(tail)}" if self.has_tail else number
+
+
+def _is_absent(cell: str) -> bool:
+    """Whether no number stands there; "n/a" may be followed by the reason."""
+    return cell in ("-", "") or cell.startswith("n/a")
 
 
 def _split(cell: str) -> tuple[str, str] | None:

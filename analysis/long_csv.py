@@ -7,15 +7,14 @@ scorer), history_from (whose outputs a swapped history holds), benchmark, backbo
 
 from __future__ import annotations
 
-import csv
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from analysis.csv_rows import Row, number, read_rows, whole
+from analysis.names import swapped
 from analysis.records import (
-    HISTORIES,
-    OUTCOMES,
     Cost,
     Key,
     Record,
@@ -23,8 +22,8 @@ from analysis.records import (
     Study,
     StudyError,
     check_no_duplicates,
-    swapped,
 )
+from imug_tts.contracts.record import HISTORIES, OUTCOMES
 
 __all__ = ["load_csv"]
 
@@ -33,8 +32,6 @@ REQUIRED = (
 )  # fmt: skip
 MODALITIES = {"image": "image", "text": "text", "mcq": "text"}
 MAX_TURN = 1000
-
-Row = Mapping[str, str]
 
 
 def load_csv(path: Path) -> Study:
@@ -46,13 +43,7 @@ def load_csv(path: Path) -> Study:
         StudyError: a column is missing, a value is not allowed, two rows hold the same turn, or rows of
             different benchmarks or backbones are mixed.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            _check_columns(path, reader.fieldnames or ())
-            rows = [(f"{path}, line {reader.line_num}", row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path}: not a CSV file in UTF-8 ({error}); export it again as UTF-8") from None
+    rows = read_rows(path, REQUIRED)
     if not rows:
         raise StudyError(f"{path}: no rows below the header; export one row per turn")
     records = tuple(_read(place, row) for place, row in rows)
@@ -71,18 +62,6 @@ def load_csv(path: Path) -> Study:
     )
 
 
-def _check_columns(path: Path, names: Iterable[str]) -> None:
-    counts = Counter(names)
-    missing = [name for name in REQUIRED if name not in counts]
-    if missing:
-        raise StudyError(
-            f"{path}: no column {', '.join(missing)}; needed are {', '.join(REQUIRED)} (one row per turn)"
-        )
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise StudyError(f"{path}: column {twice[0]!r} stands twice in the header; keep one")
-
-
 def _read(place: str, row: Row) -> Record:
     try:
         return _record(place, row)
@@ -91,8 +70,6 @@ def _read(place: str, row: Row) -> Record:
 
 
 def _record(place: str, row: Row) -> Record:
-    if None in row or None in row.values():
-        raise ValueError("has more or fewer values than the header has columns")
     score = _unit(row, "score")
     outcome = _one_of(OUTCOMES, row, "outcome") if row.get("outcome") else "scored"
     if score is not None and outcome != "scored":
@@ -108,8 +85,6 @@ def _record(place: str, row: Row) -> Record:
         second=_unit(row, "second_score"),
         dynamic=False,
         cost=_cost(row),
-        judged=(),
-        pools=(),
         place=place,
     )
 
@@ -120,10 +95,10 @@ def _key(row: Row) -> Key:
         raise ValueError(f'strategy is {strategy!r}; give it a name other than "all"')
     if history == "swap":
         history = swapped(row.get("history_from") or _no_source())
-    turn = _whole(row, "turn")
+    turn = whole(row, "turn")
     if not 1 <= turn <= MAX_TURN:
         raise ValueError(f"turn is {turn}; turns count from 1 to {MAX_TURN}")
-    return Key(strategy, history, _whole(row, "seed"), _sample(row), turn)
+    return Key(strategy, history, whole(row, "seed"), _sample(row), turn)
 
 
 def _sample(row: Row) -> SampleKey:
@@ -140,37 +115,22 @@ def _cost(row: Row) -> Cost:
     nan = float("nan")
     return Cost(
         images=nan,
-        nfe=_number(row, "nfe"),
-        generator_tokens=_number(row, "new_tokens"),
+        nfe=number(row, "nfe"),
+        generator_tokens=number(row, "new_tokens"),
         judge_tokens=nan,
-        generator_seconds=_number(row, "seconds"),
+        generator_seconds=number(row, "seconds"),
         judge_seconds=nan,
     )
 
 
-def _number(row: Row, name: str) -> float:
-    text = (row.get(name) or "").strip()
-    try:
-        return float(text) if text else float("nan")
-    except ValueError:
-        raise ValueError(f"{name} is {text!r}, not a number") from None
-
-
 def _unit(row: Row, name: str) -> float | None:
     """A score; None where the field is empty or NaN."""
-    score = _number(row, name)
+    score = number(row, name)
     if math.isnan(score):
         return None
     if not 0 <= score <= 1:
         raise ValueError(f"{name} {score:g} is outside 0 to 1; divide by the scale's maximum")
     return score
-
-
-def _whole(row: Row, name: str) -> int:
-    number = _number(row, name)
-    if not number.is_integer():
-        raise ValueError(f"{name} is {row[name]!r}, not a whole number")
-    return int(number)
 
 
 def _one_of(allowed: tuple[str, ...], row: Row, name: str) -> str:
@@ -196,7 +156,7 @@ def _num_candidates(rows: Iterable[tuple[str, Row]]) -> dict[str, int]:
     for place, row in rows:
         if (row.get("num_candidates") or "").strip() and row["modality"].strip() == "image":
             try:
-                stated[row["strategy"].strip()].add(_whole(row, "num_candidates"))
+                stated[row["strategy"].strip()].add(whole(row, "num_candidates"))
             except ValueError as error:
                 raise StudyError(f"{place}: {error}") from None
     return {strategy: min(found) for strategy, found in stated.items() if len(found) == 1 and min(found) > 0}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Bootstrap, Floats
+from analysis.claims import Basis, bases
 from analysis.inference import Inference
+from analysis.names import label_of, layers, setting_of
 from analysis.records import Key, Record, SampleKey, Study
-from analysis.responses import layers
 
-__all__ = ["Panel", "Quantity", "Tally", "is_part_of"]
+__all__ = ["Panel", "Quantity", "Tally"]
 
 Quantity = Literal["image", "step", "text", "static", "dynamic", "human", "second"]
 """Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score
@@ -57,6 +59,8 @@ class Panel:
     num_turns: int
     strategies: tuple[str, ...]
     oracles: frozenset[str]
+    bases: Mapping[str, Basis] = field(repr=False)
+    """What the claims of each strategy rest on."""
     tallies: dict[tuple[str, str, Quantity], Tally] = field(repr=False)
 
     @classmethod
@@ -68,6 +72,7 @@ class Panel:
             num_turns=max(key.turn for key in study.planned),
             strategies=tuple(sorted(strategies, key=lambda s: _rank(s, s in study.oracles))),
             oracles=study.oracles,
+            bases=bases(study),
             tallies={},
         )
         panel._fill(study)
@@ -105,6 +110,16 @@ class Panel:
         cells = self.scores(strategy, history)
         cells[:, 0] = np.nan
         return cells
+
+    def void(self, *strategies: str) -> str:
+        """Why nothing can be claimed of a comparison of these strategies; empty where nothing forbids it.
+
+        Reasons that lie in another strategy than the first are headed by its name.
+        """
+        first, *others = strategies
+        reasons = [self.bases[first].void]
+        reasons += [f"{name}: {self.bases[name].void}" for name in others if self.bases[name].void]
+        return next(filter(None, reasons), "")
 
     def num_missing(self, known: Floats, *histories: str) -> int:
         """Cells of the design without a value in `known`, shape (samples, turns).
@@ -148,12 +163,6 @@ class Panel:
         return self.tallies[place]
 
 
-def is_part_of(part: str, whole: str) -> bool:
-    """Whether the layers of `part` are a proper subsequence of those of `whole`."""
-    inside = iter(layers(whole))
-    return part != whole and all(layer in inside for layer in layers(part))
-
-
 def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
     if record.score is None:
         return
@@ -170,14 +179,20 @@ def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
         yield "step", record.step_score
 
 
-def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str]:
+def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str, list[tuple[float, str]]]:
     """The order of tables: oracles last; few layers before many; plain layers before costly ones."""
     names = [layer.removeprefix("oracle_") for layer in layers(strategy)]
     places = [
         next((i for i, family in enumerate(_FAMILIES) if name.startswith(family)), len(_FAMILIES))
         for name in names
     ]
-    return is_oracle, len(names), places, strategy
+    return is_oracle, len(names), places, label_of(strategy), _by_number(setting_of(strategy))
+
+
+def _by_number(setting: str) -> list[tuple[float, str]]:
+    """A key that sorts settings so that 2 comes before 10, and what is not set before both."""
+    pieces = re.split(r"(\d+)", re.sub("=(default|none)", "=", setting))
+    return [(float(piece), "") if piece.isdigit() else (-1.0, piece) for piece in pieces]
 
 
 def _divide(above: Floats, below: Floats) -> Floats:

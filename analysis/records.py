@@ -1,21 +1,22 @@
-"""Reading stored runs: find them below a study's folder, check them, and say what is wrong."""
+"""The runs of a study as the analysis sees them: found, checked, and named by arm."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.responses import Judged, Pool, judged_images, pools
+from analysis.arms import arm_names, history_names, runs_left_out
+from analysis.responses import Draw, Judged, Pool, Said, draws, judged_images, pools, verdicts
+from imug_tts.contracts.record import Record as StoredRecord
+from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders
 
 __all__ = [
-    "HISTORIES",
-    "OUTCOMES",
     "Arm",
     "Cost",
+    "Judge",
     "Key",
     "Record",
     "SampleKey",
@@ -23,13 +24,8 @@ __all__ = [
     "StudyError",
     "check_no_duplicates",
     "load_study",
-    "run_folders",
-    "swapped",
+    "sample_key",
 ]
-
-OUTCOMES = ("scored", "unscored", "model_error", "judge_error", "refused", "timed_out")
-HISTORIES = ("own", "gold", "swap")
-_NOT_RUNS = {"images", "journal", "analysis"}
 
 
 class StudyError(ValueError):
@@ -46,9 +42,10 @@ class SampleKey(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What is compared: a strategy, behind a history, with a seed."""
+    """What is compared, on a history, with a seed."""
 
     strategy: str
+    """The name of the arm: the strategy's label, and what else tells it from arms of that label."""
     history: str
     seed: int
 
@@ -74,6 +71,17 @@ class Cost(NamedTuple):
     judge_seconds: float
 
 
+class Judge(NamedTuple):
+    """A judge inside a strategy, as the manifest of a run states it."""
+
+    layer: str
+    use: str
+    """"selects" or "verifies"."""
+    judge: str
+    models: tuple[str, ...]
+    """The identities of the models that it asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One answered or failed turn."""
@@ -91,10 +99,13 @@ class Record:
     """The score of a second, independent pass of the scorer."""
     dynamic: bool
     cost: Cost
-    judged: tuple[Judged, ...]
-    pools: tuple[Pool, ...]
     place: str
     """File and line, for messages."""
+    judged: tuple[Judged, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    verdicts: tuple[Said, ...] = ()
+    draws: tuple[tuple[str, Draw], ...] = ()
+    """For every node with candidates its layer, and whether these are one image, several, or one repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,26 +121,21 @@ class Study:
     num_candidates: Mapping[str, int]
     """N of each strategy that is a rung of a ladder over N, where the records state it."""
     oracles: frozenset[str]
-    """Labels of the strategies that select by the scorer itself."""
+    """Names of the arms that select by the scorer itself."""
     num_runs: int
     arms: Mapping[Path, Arm]
     """The arm of each run, by its folder; none for a CSV."""
+    judges: Mapping[str, tuple[Judge, ...]] = field(default_factory=dict)
+    """The judges of each arm, by its name, where the manifests state them."""
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    folder: Path
-    name: str
-    strategy: str
-    oracle: bool
-    history: str
-    history_from: str
-    """The run whose outputs stand in the history, when it is "swap"."""
-    seed: int
-    benchmark: str
-    backbone: str
+    manifest: Manifest
+    arm: Arm
     planned: Mapping[Key, str]
+    records: Sequence[Record]
 
 
 def load_study(folder: Path) -> Study:
@@ -141,188 +147,30 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    runs = _named_swaps([_read_manifest(run) for run in sorted(run_folders(folder))])
-    if not runs:
+    manifests = [_manifest(run) for run in sorted(run_folders(folder))]
+    if not manifests:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
             "make one with: python experiments/run.py"
         )
-    _check_one_study(runs)
+    _check_one_study(manifests)
     warnings: list[str] = []
-    records = tuple(record for run in runs for record in _read_turns(run, warnings))
+    runs = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
+    records = tuple(record for run in runs for record in run.records)
     check_no_duplicates(records)
     return Study(
         folder=folder,
-        benchmark=runs[0].benchmark,
-        backbone=runs[0].backbone,
+        benchmark=manifests[0].benchmark,
+        backbone=manifests[0].backbone,
         records=records,
         planned={key: modality for run in runs for key, modality in run.planned.items()},
         num_candidates={},
-        oracles=frozenset(run.strategy for run in runs if run.oracle),
+        oracles=frozenset(run.arm.strategy for run in runs if run.manifest.oracle),
         num_runs=len(runs),
-        arms={run.folder: Arm(run.strategy, run.history, run.seed) for run in runs},
+        arms={run.manifest.folder: run.arm for run in runs},
+        judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in runs},
         warnings=tuple(warnings),
     )
-
-
-def swapped(strategy: str) -> str:
-    """The name of the history that `strategy` produced and another arm answers on."""
-    return f"swap:{strategy}"
-
-
-def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders of a study that hold a run, wherever they lie in it."""
-    for path, folders, files in os.walk(folder):
-        if "turns.jsonl" in files or "manifest.json" in files:
-            yield Path(path)
-        folders[:] = [name for name in folders if name not in _NOT_RUNS]
-
-
-def _read_manifest(folder: Path) -> _Run:
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_bytes())
-        planned = {key: m for s in manifest["planned"] for key, m in _planned_turns(manifest, s)}
-        return _Run(
-            folder=folder,
-            name=str(manifest["run"]),
-            strategy=str(manifest["strategy"]),
-            oracle=bool(manifest["oracle"]),
-            history=_one_of(HISTORIES, manifest["history"], "history"),
-            history_from=str(manifest.get("history_from") or ""),
-            seed=int(manifest["seed"]),
-            benchmark=_text(manifest["benchmark"]),
-            backbone=_text(manifest["backbone"]),
-            planned=planned,
-        )
-    except FileNotFoundError:
-        raise StudyError(
-            f"{path}: missing, though the folder has a turns.jsonl; start the run again "
-            f"to write it, or move {folder} out of the study"
-        ) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StudyError(
-            f"{path}: damaged ({_reason(error)}); start the run again to write it anew "
-            f"(its calls are in the journal), or move {folder} out of the study"
-        ) from None
-
-
-def _named_swaps(runs: list[_Run]) -> list[_Run]:
-    """The runs, in which a swapped history bears the name of the strategy that produced it."""
-    strategies = {run.name: run.strategy for run in runs}
-    return [_named_swap(run, strategies) if run.history == "swap" else run for run in runs]
-
-
-def _named_swap(run: _Run, strategies: Mapping[str, str]) -> _Run:
-    # an identity names the run, and behind a colon what the run answered
-    source = Path(run.history_from.partition(":")[0]).name
-    history = swapped(strategies.get(source, source))
-    planned = {key._replace(history=history): modality for key, modality in run.planned.items()}
-    return replace(run, history=history, planned=planned)
-
-
-def _as_planned(run: _Run, history: str) -> str:
-    return run.history if history == run.history.partition(":")[0] else history
-
-
-def _planned_turns(manifest: Mapping[str, Any], sample: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    arm = str(manifest["strategy"]), str(manifest["history"]), int(manifest["seed"])
-    for turn, modality in enumerate(sample["modalities"], 1):
-        yield Key(*arm, _sample_key(sample), turn), _one_of(("text", "image"), modality, "modality")
-
-
-def _read_turns(run: _Run, warnings: list[str]) -> Iterator[Record]:
-    path = run.folder / "turns.jsonl"
-    if not path.exists():
-        warnings.append(f"{path}: not there yet; all turns of this run count as missing")
-        return
-    *lines, tail = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        yield _read_line(run, line, f"{path}, line {number}")
-    if tail:
-        try:
-            json.loads(tail)
-        except ValueError:
-            warnings.append(
-                f"{path}, line {len(lines) + 1}: torn (the run was stopped while writing); its turn counts "
-                "as missing until the run is started again"
-            )
-        else:
-            yield _read_line(run, tail, f"{path}, line {len(lines) + 1}")
-
-
-def _read_line(run: _Run, line: bytes, place: str) -> Record:
-    try:
-        record = _record(run, json.loads(line), place)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise StudyError(
-            f"{place}: damaged ({_reason(error)}); start the run again (its calls are in the "
-            f"journal, so it recomputes nothing else), or move {run.folder} out of the study"
-        ) from None
-    if run.planned.get(record.key) != record.modality:
-        raise StudyError(
-            f"{place}: {_describe(record.key)} ({record.modality}) is not among the planned turns of "
-            f"{run.folder / 'manifest.json'}; the two files are of different runs: start the run again"
-        )
-    return record
-
-
-def _record(run: _Run, row: Mapping[str, Any], place: str) -> Record:
-    outcome = _one_of(OUTCOMES, row["outcome"], "outcome")
-    detail = row["score_detail"] or {}
-    response = row["response"] or {}
-    # swapped histories measure damage, not judges and picks
-    has_tree = row["modality"] == "image" and row["history"] in ("own", "gold")
-    return Record(
-        key=Key(
-            row["strategy"], _as_planned(run, row["history"]), row["seed"], _sample_key(row), row["turn"]
-        ),
-        oracle=run.oracle,
-        modality=row["modality"],
-        outcome=outcome,
-        score=_score(row["score"], outcome),
-        step_score=detail.get("step_score"),
-        human=None,
-        second=None,
-        dynamic=bool(detail.get("dynamic", False)),
-        cost=_cost(row),
-        judged=tuple(judged_images(response)) if response and has_tree else (),
-        pools=tuple(pools(response)) if response and has_tree else (),
-        place=place,
-    )
-
-
-def _cost(row: Mapping[str, Any]) -> Cost:
-    generator, judge = row["cost"].get("generator", {}), row["cost"].get("judge", {})
-    return Cost(
-        images=row["images"],
-        nfe=row["nfe"],
-        generator_tokens=generator.get("new_tokens", 0),
-        judge_tokens=judge.get("new_tokens", 0),
-        generator_seconds=generator.get("seconds", 0.0),
-        judge_seconds=judge.get("seconds", 0.0),
-    )
-
-
-def _score(score: float | None, outcome: str) -> float | None:
-    if (score is not None) != (outcome == "scored"):
-        raise ValueError(f"outcome {outcome!r} with score {score!r}")
-    if score is not None and not 0 <= score <= 1:
-        raise ValueError(f"score {score!r} is outside 0 to 1")
-    return score
-
-
-def _check_one_study(runs: Iterable[_Run]) -> None:
-    first, *others = runs
-    for run in others:
-        for what in ("benchmark", "backbone"):
-            here, there = getattr(first, what), getattr(run, what)
-            if here != there:
-                raise StudyError(
-                    f"runs of different {what}s cannot share a table: {first.folder / 'manifest.json'} has "
-                    f"{here!r}, {run.folder / 'manifest.json'} has {there!r}; move one of them to a "
-                    "study folder of its own"
-                )
 
 
 def check_no_duplicates(records: Iterable[Record]) -> None:
@@ -337,24 +185,166 @@ def check_no_duplicates(records: Iterable[Record]) -> None:
             )
 
 
-def _sample_key(row: Mapping[str, Any]) -> SampleKey:
+def sample_key(row: Mapping[str, Any]) -> SampleKey:
+    """The dialogue that a stored record is of."""
     return SampleKey(row["class"], row["domain"], row["task"], str(row["sample_id"]))
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return read_manifest(folder)
+    except RecordError as error:
+        raise _unreadable(error, folder) from None
+
+
+def _unreadable(error: RecordError, folder: Path) -> StudyError:
+    return StudyError(
+        f"{error}; run the command that made it again (its calls are in the journal, so nothing else is "
+        f"computed again), or move {folder} out of the study"
+    )
+
+
+def _judge(stated: Mapping[str, Any]) -> Judge:
+    models = dict.fromkeys(map(str, stated["models"].values()))
+    return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models))
+
+
+def _run(manifest: Manifest, warnings: list[str]) -> _Run:
+    """A run under the label of its strategy, which may not yet tell it from others."""
+    arm = Arm(manifest.strategy, manifest.history, manifest.seed)
+    planned = dict(_planned_turns(manifest, arm))
+    records = list(_records(manifest, planned, warnings))
+    return _Run(manifest=manifest, arm=arm, planned=planned, records=records)
+
+
+def _planned_turns(manifest: Manifest, arm: Arm) -> Iterator[tuple[Key, str]]:
+    for dialogue in manifest.planned:
+        for turn, modality in enumerate(dialogue.modalities, 1):
+            yield Key(*arm, SampleKey(*dialogue[:4]), turn), modality
+
+
+def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]) -> Iterator[Record]:
+    folder = manifest.folder
+    try:
+        for line in read_turns(folder, on_torn=lambda place: warnings.append(_torn(place))):
+            record = _record(manifest, line)
+            if planned.get(record.key) != record.modality:
+                raise StudyError(
+                    f"{line.place}: {_describe(record.key)} ({record.modality}) is not among the planned "
+                    f"turns of {folder / 'manifest.json'}; the two files are of different runs: run the "
+                    "command that made it again"
+                )
+            yield record
+    except RecordError as error:
+        raise _unreadable(error, folder) from None
+    if not (folder / "turns.jsonl").exists():
+        warnings.append(f"{folder / 'turns.jsonl'}: not there yet; all turns of this run count as missing")
+
+
+def _torn(place: str) -> str:
+    return (
+        f"{place}: torn (the run was stopped while writing); its turn counts as missing until the "
+        "command that made it is run again"
+    )
+
+
+def _counted(runs: Sequence[_Run], warnings: list[str]) -> list[_Run]:
+    """The runs without those that another one stands for."""
+    outcomes = {run.manifest.folder: Counter(record.outcome for record in run.records) for run in runs}
+    left_out = runs_left_out([run.manifest for run in runs], outcomes)
+    warnings += left_out.values()
+    return [run for run in runs if run.manifest.folder not in left_out]
+
+
+def _renamed(runs: Sequence[_Run]) -> list[_Run]:
+    """The runs under names that tell arms of one label, and swapped histories, apart."""
+    manifests = [run.manifest for run in runs]
+    names = arm_names(manifests)
+    histories = history_names(manifests, names)
+    return [_under(run, names[run.manifest.folder], histories[run.manifest.folder]) for run in runs]
+
+
+def _under(run: _Run, strategy: str, history: str) -> _Run:
+    arm = Arm(strategy, history, run.arm.seed)
+    if arm == run.arm:
+        return run
+    return replace(
+        run,
+        arm=arm,
+        planned={_as(arm, key): modality for key, modality in run.planned.items()},
+        records=[replace(record, key=_as(arm, record.key)) for record in run.records],
+    )
+
+
+def _as(arm: Arm, key: Key) -> Key:
+    return Key(*arm, key.sample, key.turn)
+
+
+def _record(manifest: Manifest, line: Line) -> Record:
+    try:
+        return _checked(manifest, line)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
+        raise RecordError(line.place, f"damaged ({reason})") from error
+
+
+def _checked(manifest: Manifest, line: Line) -> Record:
+    row = line.record
+    detail = row["score_detail"] or {}
+    return Record(
+        key=Key(row["strategy"], row["history"], row["seed"], sample_key(row), row["turn"]),
+        oracle=manifest.oracle,
+        modality=row["modality"],
+        outcome=row["outcome"],
+        score=row["score"],
+        step_score=detail.get("step_score"),
+        human=None,
+        second=None,
+        dynamic=bool(detail.get("dynamic", False)),
+        cost=_cost(row),
+        place=line.place,
+        **_tree(row),
+    )
+
+
+def _tree(row: StoredRecord) -> dict[str, Any]:
+    """What the tree of an image turn says; swapped histories measure damage, not judges and picks."""
+    response = row["response"]
+    if not response or row["modality"] != "image" or row["history"] == "swap":
+        return {}
+    return {
+        "judged": tuple(judged_images(response)),
+        "pools": tuple(pools(response)),
+        "verdicts": tuple(verdicts(response)),
+        "draws": tuple(draws(response)),
+    }
+
+
+def _cost(row: StoredRecord) -> Cost:
+    generator, judge = row["cost"].get("generator", {}), row["cost"].get("judge", {})
+    return Cost(
+        images=row["images"],
+        nfe=row["nfe"],
+        generator_tokens=generator.get("new_tokens", 0),
+        judge_tokens=judge.get("new_tokens", 0),
+        generator_seconds=generator.get("seconds", 0.0),
+        judge_seconds=judge.get("seconds", 0.0),
+    )
+
+
+def _check_one_study(manifests: Sequence[Manifest]) -> None:
+    first, *others = manifests
+    for manifest in others:
+        for what in ("benchmark", "backbone"):
+            here, there = getattr(first, what), getattr(manifest, what)
+            if here != there:
+                raise StudyError(
+                    f"runs of different {what}s cannot share a table: {first.folder / 'manifest.json'} has "
+                    f"{here!r}, {manifest.folder / 'manifest.json'} has {there!r}; move one of them to a "
+                    "study folder of its own"
+                )
 
 
 def _describe(key: Key) -> str:
     sample = "/".join(key.sample[1:])
     return f"turn {key.turn} of {sample} ({key.strategy}, {key.history} history, seed {key.seed})"
-
-
-def _one_of(allowed: tuple[str, ...], value: Any, what: str) -> str:
-    if value not in allowed:
-        raise ValueError(f"{what} is {value!r}, not one of {', '.join(allowed)}")
-    return str(value)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _reason(error: Exception) -> str:
-    return f"no field {error}" if isinstance(error, KeyError) else str(error)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-__all__ = ["Judged", "Pool", "judged_images", "layers", "pools"]
+from analysis.names import layers
+
+__all__ = ["Draw", "Judged", "Kind", "Pool", "Said", "draws", "judged_images", "pools", "verdicts"]
 
 Node = Mapping[str, Any]
+Kind = Literal["probability", "reward", "rank"]
+"""What the number of a verdict is: a probability has thresholds and is calibrated or not, a reward has an
+order over all candidates, a rank has one within its pool alone."""
+Draw = Literal["single", "varied", "identical"]
+"""Whether a layer drew one candidate, or several images that differ, or several that are one and the same."""
+
+_RANKERS_0_1 = ("pairwise",)
+"""The judges of version 0.1 that ranked; its records do not say what kind a verdict is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +26,18 @@ class Judged:
     """A candidate image: what the strategy's judge said, and the grade that the scorer gave it."""
 
     verdict: float | None
-    """In [0, 1]; None where the judge's reply could not be parsed."""
+    """Of `kind`; None where the judge's reply could not be parsed."""
     grade: float
+    kind: Kind = "probability"
+
+
+class Said(NamedTuple):
+    """A verdict: which layer's judge gave it, and whether it could be read."""
+
+    layer: str
+    """Without its knobs: "best_of_4"."""
+    judge: str
+    is_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +49,8 @@ class Pool:
     verdicts: tuple[float | None, ...]
     """None where a candidate has no verdict, or one that could not be parsed."""
     chosen: int
-
-
-@lru_cache
-def layers(label: str) -> tuple[str, ...]:
-    """The layers of a strategy's label, outer to inner: "a[k=1]+b" gives ("a[k=1]", "b")."""
-    names, depth, start = [], 0, 0
-    for position, character in enumerate(label):
-        depth += (character == "[") - (character == "]")
-        if character == "+" and depth == 0:
-            names.append(label[start:position])
-            start = position + 1
-    return (*names, label[start:])
+    is_ranked: bool = False
+    """Whether the verdicts are ranks, which would be others among fewer candidates."""
 
 
 def judged_images(response: Node) -> Iterator[Judged]:
@@ -51,9 +60,32 @@ def judged_images(response: Node) -> Iterator[Judged]:
     """
     verdict, grade = response.get("verdict"), _grade(response)
     if verdict and _is_image(response) and grade is not None and not _is_handed_on(response):
-        yield Judged(verdict["score"] if verdict["status"] == "ok" else None, grade)
+        yield Judged(_number(verdict), grade, _kind(verdict))
     for candidate in response.get("candidates", ()):
         yield from judged_images(candidate)
+
+
+def verdicts(response: Node, layer: str = "") -> Iterator[Said]:
+    """Every verdict of the tree, with the layer around the candidate; one that is handed on counts once."""
+    own, verdict = _bare(response), response.get("verdict")
+    if verdict and not _is_handed_on(response):
+        yield Said(layer or own, verdict["judge"], verdict["status"] == "ok")
+    for candidate in response.get("candidates", ()):
+        yield from verdicts(candidate, own)
+
+
+def draws(response: Node) -> Iterator[tuple[str, Draw]]:
+    """Every node with candidates that a layer drew: the layer without its knobs, and how they are alike.
+
+    Nodes that drew several candidates and got less than two images, as by refusals, are left out.
+    """
+    candidates: Sequence[Node] = response.get("candidates", ())
+    images = [candidate["output"]["image"] for candidate in candidates if _is_image(candidate)]
+    if len(candidates) == 1 or len(images) > 1:
+        is_same = len(set(images)) == 1
+        yield _bare(response), "single" if len(candidates) == 1 else "identical" if is_same else "varied"
+    for candidate in candidates:
+        yield from draws(candidate)
 
 
 def pools(response: Node) -> Iterator[Pool]:
@@ -66,10 +98,17 @@ def pools(response: Node) -> Iterator[Pool]:
     if len(candidates) > 1 and chosen is not None and layer.removeprefix("oracle_").startswith("best_of"):
         grades = tuple(g for c in candidates if _is_image(c) and (g := _grade(c)) is not None)
         if len(grades) == len(candidates):
-            yield Pool(layer, grades, tuple(_verdict(c) for c in candidates), chosen)
+            given = [candidate.get("verdict") for candidate in candidates]
+            is_ranked = any(verdict and _kind(verdict) == "rank" for verdict in given)
+            yield Pool(layer, grades, tuple(map(_number, given)), chosen, is_ranked)
     for candidate in candidates:
         if "candidates" in candidate:
             yield from pools(candidate)
+
+
+def _bare(node: Node) -> str:
+    """The node's layer, as tables call it, without its knobs."""
+    return layers(node["strategy"])[0].partition("[")[0].removeprefix("oracle_")
 
 
 def _chosen(node: Node) -> Node | None:
@@ -77,9 +116,13 @@ def _chosen(node: Node) -> Node | None:
     return candidates[chosen] if candidates and chosen is not None else None
 
 
-def _verdict(node: Node) -> float | None:
-    verdict = node.get("verdict") or {}
-    return verdict.get("score") if verdict.get("status") == "ok" else None
+def _number(verdict: Node | None) -> float | None:
+    return verdict.get("score") if verdict and verdict.get("status") == "ok" else None
+
+
+def _kind(verdict: Node) -> Kind:
+    stated: Kind | None = verdict.get("kind")
+    return stated or ("rank" if verdict.get("judge") in _RANKERS_0_1 else "probability")
 
 
 def _grade(node: Node) -> float | None:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Floats
-from analysis.inference import Estimate, Inference
+from analysis.inference import Estimate, Inference, undefined
+from analysis.names import label_of, setting_of
 from analysis.panel import Panel
 from analysis.records import Record, Study
 from analysis.responses import Pool
@@ -61,7 +62,8 @@ class Curve:
 
 def ladders(study: Study, panel: Panel, inference: Inference) -> tuple[Ladder, ...]:
     """Every set of strategies with different N, oracle arms apart from others."""
-    families = _families(study.num_candidates, panel.strategies)
+    claimed = [strategy for strategy in panel.strategies if not panel.void(strategy)]
+    families = _families(study.num_candidates, claimed)
     grids = {family: _slope_grid(panel, rungs) for family, rungs in families.items()}
     found = inference.estimates(grids)
     return tuple(
@@ -103,11 +105,16 @@ def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str,
         return {"N": _rising(whole)}
     families: dict[str, dict[str, int]] = defaultdict(dict)
     for strategy in strategies:
-        if match := re.fullmatch(r"(.*?)(\d+)", strategy):
+        if match := re.fullmatch(r"(.*?)(\d+)", label_of(strategy)):
             size = stated.get(strategy, int(match[2]))
             if size > 0:
-                families[match[1].rstrip("_-@= ")][strategy] = size
+                families[_family(match[1], setting_of(strategy))][strategy] = size
     return {name: _rising(rungs) for name, rungs in families.items() if len(set(rungs.values())) > 1}
+
+
+def _family(stem: str, setting: str) -> str:
+    name = stem.rstrip("_-@= ")
+    return f"{name} @ {setting}" if setting else name
 
 
 def _rising(rungs: Mapping[str, int]) -> dict[str, int]:
@@ -135,6 +142,8 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
         }
         sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
         found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
+        if any(pool.is_ranked and 1 < num < len(pool.grades) for _, pool in pools):
+            found["arm"] = undefined("ranks would be others among fewer candidates")
         yield Rung(num_candidates=num, **found)
 
 
@@ -145,7 +154,8 @@ def _sums(cluster: npt.NDArray[np.int64], values: Sequence[float], num_samples: 
 def _expected(pool: Pool, num: int, marks: Sequence[float | None]) -> float:
     """Mean grade of the candidate with the highest mark, over all subsets of `num`; ties go to the first."""
     total = len(pool.grades)
-    ranked = sorted(range(total), key=lambda i: (-(-1.0 if marks[i] is None else float(marks[i] or 0)), i))
+    known = [-math.inf if mark is None else mark for mark in marks]
+    ranked = sorted(range(total), key=lambda i: (-known[i], i))
     subsets = math.comb(total, num)
     chances = (math.comb(total - 1 - rank, num - 1) / subsets for rank in range(total))
     return sum(chance * pool.grades[i] for chance, i in zip(chances, ranked, strict=True))

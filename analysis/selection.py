@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Floats
-from analysis.inference import Estimate, Inference
+from analysis.inference import Estimate, Inference, undefined
 from analysis.panel import Panel
 from analysis.records import Record, SampleKey, Study
+from analysis.responses import Judged, Kind
 from analysis.statistic import ratio
 
 __all__ = ["Bin", "Selection", "Verifier", "selections", "verifiers"]
 
 DEFAULT_THRESHOLD = 0.5
 NUM_BINS = 10
+LIMITS: Mapping[Kind, str] = {
+    "reward": "Rewards have an order and no threshold: no TPR, TNR or ECE.",
+    "rank": "Ranks hold within a pool of candidates alone: no TPR, TNR, AUC or ECE.",
+}
+"""What verdicts of a kind do not allow, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +46,7 @@ class Verifier:
     """Verdicts of one strategy's judge; positive means that the scorer finds the candidate perfect."""
 
     strategy: str
+    kind: Kind
     threshold: float
     """A candidate is accepted when its verdict is at least this."""
     true_positive_rate: Estimate
@@ -56,6 +63,8 @@ class Verifier:
     def calibration_error(self) -> float:
         """Expected calibration error: |mean verdict - mean grade|, averaged over the candidates."""
         sizes = [b.count for b in self.calibration]
+        if not sizes:
+            return float("nan")
         return float(np.average([abs(b.verdict - b.grade) for b in self.calibration], weights=sizes))
 
 
@@ -80,14 +89,18 @@ class Selection:
 
 
 def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifier, ...]:
-    """One per strategy whose judge gave a verdict on an image, oracle arms (always right) aside."""
-    own = _own_records(study)
-    return tuple(
-        _verifier(strategy, own[strategy], panel, inference)
-        for strategy in panel.strategies
-        if strategy not in panel.oracles
-        and any(j.verdict is not None for r in own[strategy] for j in r.judged)
-    )
+    """One per strategy whose judge looked at images, and kind of its verdicts.
+
+    Oracle arms, whose judge is always right, are left out.
+    """
+    own, rows = _own_records(study), _rows(panel)
+    found = []
+    for strategy in panel.strategies:
+        judged = [(rows[r.key.sample], j) for r in own[strategy] for j in r.judged]
+        for kind in sorted({j.kind for _, j in judged}) if strategy not in panel.oracles else ():
+            same = [(row, j) for row, j in judged if j.kind == kind]
+            found.append(_verifier(strategy, kind, same, panel, inference))
+    return tuple(found)
 
 
 def selections(study: Study, panel: Panel, inference: Inference) -> tuple[Selection, ...]:
@@ -108,31 +121,47 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
     return own
 
 
-def _verifier(strategy: str, records: Sequence[Record], panel: Panel, inference: Inference) -> Verifier:
-    rows = _rows(panel)
-    judged = [(rows[r.key.sample], j) for r in records for j in r.judged]
+def _verifier(
+    strategy: str, kind: Kind, judged: Sequence[tuple[int, Judged]], panel: Panel, inference: Inference
+) -> Verifier:
     known = [(row, j.verdict, j.grade) for row, j in judged if j.verdict is not None]
-    cluster = np.array([row for row, _, _ in known])
-    verdict = np.array([v for _, v, _ in known])
-    positive = np.array([grade == 1 for _, _, grade in known])
-    threshold = _threshold(strategy)
-    accepted = verdict >= threshold
-    right = _per_sample(panel, cluster, [accepted & positive, ~accepted & ~positive])
+    cluster = np.array([row for row, _, _ in known], dtype=np.int64)
+    verdict = np.array([v for _, v, _ in known], dtype=np.float64)
+    grade = np.array([g for _, _, g in known], dtype=np.float64)
+    positive = grade == 1
     sizes = _per_sample(panel, cluster, [positive, ~positive])
-    rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("positive", "negative"))}
-    found = inference.estimates(rates)
-    auc = _Auc(_wins(len(panel.samples), cluster, verdict, positive), sizes)
+    threshold = _threshold(strategy)
+    rates = {"positive": undefined(LIMITS.get(kind, "")), "negative": undefined(LIMITS.get(kind, ""))}
+    if kind == "probability":
+        rates = _rates(panel, inference, cluster, verdict >= threshold, positive)
+    auc = undefined(LIMITS.get(kind, ""))
+    if kind != "rank":
+        auc = inference.resampled(_Auc(_wins(len(panel.samples), cluster, verdict, positive), sizes))
     return Verifier(
         strategy=strategy,
+        kind=kind,
         threshold=threshold,
-        true_positive_rate=found["positive"],
-        true_negative_rate=found["negative"],
-        auc=inference.resampled(auc),
-        calibration=_calibration(verdict, np.array([grade for _, _, grade in known])),
+        true_positive_rate=rates["positive"],
+        true_negative_rate=rates["negative"],
+        auc=auc,
+        calibration=_calibration(verdict, grade) if kind == "probability" else (),
         num_positive=int(positive.sum()),
         num_negative=int((~positive).sum()),
         num_unparsable=len(judged) - len(known),
     )
+
+
+def _rates(
+    panel: Panel,
+    inference: Inference,
+    cluster: npt.NDArray[np.int64],
+    accepted: npt.NDArray[np.bool_],
+    positive: npt.NDArray[np.bool_],
+) -> dict[str, Estimate]:
+    right = _per_sample(panel, cluster, [accepted & positive, ~accepted & ~positive])
+    sizes = _per_sample(panel, cluster, [positive, ~positive])
+    rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("positive", "negative"))}
+    return inference.estimates(rates)
 
 
 def _calibration(verdict: Floats, grade: Floats) -> tuple[Bin, ...]:

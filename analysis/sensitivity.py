@@ -56,7 +56,7 @@ def checks(panel: Panel, baseline: str | None) -> tuple[Check, ...]:
     found = [
         Check(strategy=strategy, estimand=estimand, model=model, estimate=estimate)
         for strategy in panel.strategies
-        if strategy != baseline
+        if strategy != baseline and not panel.void(strategy, baseline)
         for estimand in ("slope_change", "eb_reduction")
         for model, estimate in _models(panel, strategy, baseline, estimand)
     ]

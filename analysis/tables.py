@@ -98,7 +98,7 @@ def _main_row(arm: Arm, has_gold: bool) -> tuple[str, ...]:
         str(arm.num_samples),
         str(e["mean"].num_missing),
         score(e["mean"]),
-        starred(e["mean_gain"]),
+        f"n/a: {arm.void}" if arm.void else starred(e["mean_gain"]),
         points(arm.step),
         difference(e["within_slope"], 2),
         *(exposure if has_gold else ()),
@@ -158,7 +158,12 @@ def _gap_by_turn(result: Ablation) -> Table:
 def _nestings(result: Ablation) -> Table:
     words = {"gain": "gain", "none": "none shown", "loss": "LOSS"}
     rows = tuple(
-        (named(result, n.strategy), n.part, difference(n.difference), words[n.finding])
+        (
+            named(result, n.strategy),
+            n.part,
+            difference(n.difference),
+            f"n/a: {n.void}" if n.void else words[n.finding],
+        )
         for n in result.nestings
     )
     note = "What the layers add to the part. Gain or loss: the interval of the paired difference excludes 0."

@@ -8,7 +8,7 @@ fall over turns is "decay", whatever causes it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ Tier = Literal["A", "C", "D"]
 Rule = Literal[
     "exposure_gap", "gap_equivalent", "gap_inconclusive", "reduction", "increase", "reduction_equivalent",
     "reduction_inconclusive", "history_gain", "history_inconclusive", "decay", "no_decay_shown",
-    "composition_confound",
+    "composition_confound", "void", "caution",
 ]  # fmt: skip
 CLAIMS = {
     "exposure_gap",
@@ -63,8 +63,15 @@ def tier(estimates: Mapping[str, Estimate]) -> Tier:
     return "C" if estimates["history_gain"].is_defined else "D"
 
 
-def finding(estimates: Mapping[str, Estimate], baseline: str | None) -> Finding:
-    """The sentence of a strategy with these estimates; `baseline` is None for the baseline itself."""
+def finding(
+    estimates: Mapping[str, Estimate], baseline: str | None, void: str = "", cautions: Sequence[str] = ()
+) -> Finding:
+    """The sentence of a strategy with these estimates; `baseline` is None for the baseline itself.
+
+    Args:
+        void: why no gain or reduction may be claimed.
+        cautions: what else a reader must know.
+    """
     evidence = tier(estimates)
     said: list[tuple[Rule, str]] = []
     if evidence == "A":
@@ -77,6 +84,9 @@ def finding(estimates: Mapping[str, Estimate], baseline: str | None) -> Finding:
             said.append(_history(estimates["history_gain"], baseline))
     if _is_confounded(estimates):
         said.append(("composition_confound", "composition confound: pooled slope not interpreted"))
+    if void:
+        said.append(("void", f"gain and reduction n/a: {void}"))
+    said += [("caution", caution) for caution in cautions]
     text = "; ".join(sentence for _, sentence in said)
     return Finding(
         tier=evidence, rules=tuple(rule for rule, _ in said), sentence=text[0].upper() + text[1:] + "."

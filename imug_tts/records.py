@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "RecordError",
     "arm_key",
     "digest",
+    "image_files",
     "image_path",
     "line_of",
     "plain",
@@ -43,6 +45,7 @@ _REQUIRED: Final = (
     *("run", "strategy", "history", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns"),
     *("modality", "outcome", "score", "score_detail", "error", "cost", "response"),
 )
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _NOT_RUNS: Final = frozenset(["images", "journal", "analysis"])
 _AXES: Final = ("history", "history_from", "seed")
 """What two runs of one arm may differ in, beside the dialogues that they answer."""
@@ -178,6 +181,11 @@ def image_path(folder: Path, sha256: str) -> Path:
         ConfigurationError: the hash is no name of a file.
     """
     return folder / "images" / plain_name(f"{sha256}.png")
+
+
+def image_files(folder: Path) -> Iterator[Path]:
+    """The images of the run in `folder`, each named by its hash."""
+    return (path for path in (folder / "images").glob("*.png") if _SHA256.fullmatch(path.stem))
 
 
 def sample_name(record: Record) -> str:

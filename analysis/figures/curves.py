@@ -11,7 +11,7 @@ from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name, short_name
 from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
 from analysis.inference import Estimate
-from analysis.responses import layers
+from analysis.names import layers, setting_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,9 +78,11 @@ def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
 
 
 def _title(arm: Arm) -> str:
-    """The strategy's label, broken between its layers."""
+    """The strategy's label, broken between its layers, and below it what else tells the arm apart."""
     name = " +\u00a0".join(layer.replace(",", ", ") for layer in layers(arm.strategy))
-    return "\n".join(textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False))
+    lines = textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False)
+    settings = (f"@ {setting}" for setting in setting_of(arm.strategy).split())
+    return "\n".join([*lines, *settings])
 
 
 def _numbers(arm: Arm) -> str:

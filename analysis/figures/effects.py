@@ -78,7 +78,7 @@ def reductions(result: Ablation) -> Figure | None:
     axes.set_yticks(range(len(arms)), [display_name(arm.strategy, arm.oracle) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.set_xlabel(f"reduction of the exposure gap of {result.baseline}, points")
+    axes.set_xlabel(f"reduction of the exposure gap of {label(str(result.baseline))}, points")
     figure.supxlabel(
         f"lines: 95 % intervals; filled: Holm p < .05; grey: within +-{100 * MARGIN:g} points",
         fontsize=11,
@@ -118,10 +118,14 @@ def scores_by_length(result: Ablation) -> Figure | None:
 def _legend(figure: Figure, arm: Arm, best: Arm | None) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=OWN, marker="o", linewidth=2.2, label=f"{arm.strategy}, own history")]
+    handles = [
+        Line2D([], [], color=OWN, marker="o", linewidth=2.2, label=f"{label(arm.strategy)}, own history")
+    ]
     if arm.estimates["eb"].is_defined:
         handles.append(
-            Line2D([], [], color=GOLD, marker="s", linewidth=2.2, label=f"{arm.strategy}, gold history")
+            Line2D(
+                [], [], color=GOLD, marker="s", linewidth=2.2, label=f"{label(arm.strategy)}, gold history"
+            )
         )
     if best is not None:
         handles.append(
@@ -132,14 +136,14 @@ def _legend(figure: Figure, arm: Arm, best: Arm | None) -> None:
                 marker="^",
                 linewidth=1.8,
                 linestyle="--",
-                label=f"{best.strategy}, own",
+                label=f"{label(best.strategy)}, own",
             )
         )
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=11.5)
 
 
 def _best(result: Ablation, arm: Arm) -> Arm | None:
-    others = [other for other in result.arms if other is not arm and not other.oracle]
+    others = [other for other in result.arms if other is not arm and not other.oracle and not other.void]
     return max(others, key=lambda other: other.estimates["mean"].value, default=None)
 
 

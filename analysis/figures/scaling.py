@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name
 from analysis.figures.style import GOLD_INK, OWN, QUIET, REFERENCE, label
+from analysis.names import label_of, setting_of
+from analysis.scaling import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +51,7 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     axes.set_xticks(costs, [f"{cost:g}" for cost in costs])
     axes.minorticks_off()
     axes.set_xlabel("network evaluations per image turn (log scale)")
-    axes.set_ylabel(f"gain over {result.baseline}, points" if result.baseline else "image score")
+    axes.set_ylabel(f"gain over {label(result.baseline)}, points" if result.baseline else "image score")
     figure.supxlabel(
         "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, or an oracle",
         fontsize=11,
@@ -102,7 +104,7 @@ def score_over_candidates(result: Ablation) -> Figure | None:
             panel.plot(sizes, values, color=color, marker=marker, linewidth=2, label=words)
         panel.set_xscale("log", base=2)
         panel.set_xticks(sizes, [str(size) for size in sizes])
-        panel.set_title(f"{curve.strategy.replace('+', ' +', 1)}\n{curve.where}", loc="left", fontsize=11)
+        panel.set_title(f"{_title(curve)}\n{curve.where}", loc="left", fontsize=11)
         panel.grid(axis="y")
     for panel in panels[len(curves) :]:
         panel.set_visible(False)
@@ -111,6 +113,11 @@ def score_over_candidates(result: Ablation) -> Figure | None:
     figure.supxlabel("number of candidates n", fontsize=12, color=QUIET)
     figure.supylabel("image score", fontsize=13)
     return figure
+
+
+def _title(curve: Curve) -> str:
+    whole, setting = label_of(curve.strategy).replace("+", " +", 1), setting_of(curve.strategy)
+    return f"{whole}\n@ {setting}" if setting else whole
 
 
 def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from analysis.names import label_of, setting_of
+
 __all__ = ["DPI", "GOLD", "GOLD_INK", "GRID", "INK", "OWN", "QUIET", "REFERENCE", "STYLE", "label"]
 
 OWN, GOLD, GOLD_INK, REFERENCE = "#0072B2", "#E69F00", "#9A6700", "#999999"
@@ -31,5 +33,8 @@ STYLE: dict[Any, Any] = {
 
 
 def label(strategy: str) -> str:
-    """A strategy's name, which may be broken between its layers."""
+    """A strategy's name, which may be broken between its layers, and is before its settings."""
+    setting = setting_of(strategy)
+    if setting:
+        return f"{label(label_of(strategy))}\n@ {setting}"
     return strategy if len(strategy) <= 20 else strategy.replace("+", " +\n", 1)

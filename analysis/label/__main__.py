@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.label.draw import draw, write_labelling
 from analysis.label.merge import merge
+from analysis.names import separated
 from analysis.records import StudyError, load_study
 
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _draw(options: argparse.Namespace) -> None:
     study = load_study(options.study)
-    strategies = options.strategies.split(",") if options.strategies else None
+    strategies = [name.strip() for name in separated(options.strategies, ",")] if options.strategies else None
     items = draw(study, num_turns=options.n, seed=options.seed, strategies=strategies)
     page, key = write_labelling(items, options.out)
     print(
@@ -62,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
         help="turns to draw, each labelled for every strategy (default: 100)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
-    parser.add_argument("--strategies", help="names to draw from, with commas between (default: all)")
+    parser.add_argument(
+        "--strategies",
+        help="names of arms to draw from, as tables show them, with commas between (default: all)",
+    )
     parser.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
     parser.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
     return parser

@@ -127,7 +127,7 @@ def _items(study: Study, chosen: Iterable[_Cell], names: Sequence[str]) -> list[
 
 
 def _content(stored: StoredDialogue, turn: int) -> dict[str, Any]:
-    rows = [row.fields for row in stored.turns if row.fields["turn"] <= turn]
+    rows = [row for row in stored.turns if row["turn"] <= turn]
     answers = [(row["response"] or {}).get("output") for row in rows]
     points = (rows[-1]["score_detail"] or {}).get("point_texts", [])
     turns = [{"asked": row.get("input", []), "answer": a} for row, a in zip(rows, answers, strict=True)]

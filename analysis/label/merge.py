@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.csv_rows import Row, read_rows, whole
 from analysis.label.draw import KEY_COLUMNS
 from analysis.records import Key, SampleKey, StudyError, load_study
 from analysis.stored import stored_dialogues
@@ -53,20 +54,21 @@ def merge(study: Path, labels: Path, key: Path) -> Merged:
     rows = []
     for stored in stored_dialogues(records):
         for turn in stored.turns:
-            human = keyed.pop(Key(*stored.arm, stored.sample, turn.fields["turn"]), "")
+            human = keyed.pop(Key(*stored.arm, stored.sample, turn["turn"]), "")
             history, _, source = stored.arm.history.partition(":")
-            told = {"history": history, "history_from": source, "backbone": records.backbone}
-            rows.append({**turn.fields, **told, "human_score": human})
+            arm = {"strategy": stored.arm.strategy, "history": history, "history_from": source}
+            rows.append({**turn, **arm, "backbone": records.backbone, "human_score": human})
     if keyed:
         raise StudyError(
-            f"{key}: {next(iter(keyed))} is not in {study}; merge into the study it was drawn from"
+            f"{key}: {_described(next(iter(keyed)))} is not in {study}; merge into the study that it was "
+            "drawn from, and keep the names and numbers of the key as they were written"
         )
     return Merged(rows=rows, num_labelled=sum(row["human_score"] != "" for row in rows))
 
 
 def _human_scores(path: Path) -> dict[str, float]:
     grades: dict[str, dict[str, float]] = defaultdict(dict)
-    for place, row in _rows(path, LABEL_COLUMNS):
+    for place, row in read_rows(path, LABEL_COLUMNS):
         if row["point"] in grades[row["item"]]:
             raise StudyError(
                 f"{place}: item {row['item']}, point {row['point']} is graded twice; keep one line"
@@ -75,9 +77,15 @@ def _human_scores(path: Path) -> dict[str, float]:
     return {item: sum(points.values()) / len(points) / FULL_MARKS for item, points in grades.items()}
 
 
+def _described(key: Key) -> str:
+    return (
+        f"turn {key.turn} of {'/'.join(key.sample)} ({key.strategy}, {key.history} history, seed {key.seed})"
+    )
+
+
 def _grade(place: str, text: str) -> float:
     try:
-        grade = float(text)
+        grade = float(text.replace(",", "."))  # as spreadsheets write decimals in many languages
     except ValueError:
         grade = -1.0
     if not 0 <= grade <= FULL_MARKS:
@@ -90,20 +98,17 @@ def _read_key(path: Path, labels: Path, scores: Mapping[str, float]) -> Iterator
         raise StudyError(
             f"{path}: no such file; name the key.csv that was written with the page: --key labels/key.csv"
         )
-    rows = [row for _, row in _rows(path, KEY_COLUMNS)]
-    unknown = sorted(scores.keys() - {row["item"] for row in rows})
+    rows = read_rows(path, KEY_COLUMNS)
+    unknown = sorted(scores.keys() - {row["item"] for _, row in rows})
     if unknown:
         raise StudyError(f"{labels}: item {unknown[0]!r} is not in {path}; the two are of different drawings")
-    for row in rows:
-        sample = SampleKey(row["class"], row["domain"], row["task"], row["sample_id"])
-        yield row["item"], Key(row["strategy"], row["history"], int(row["seed"]), sample, int(row["turn"]))
+    for place, row in rows:
+        yield row["item"], _key(place, row)
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise StudyError(f"{path}: no column {missing[0]!r}; needed are {', '.join(columns)}")
-        for row in reader:
-            yield f"{path}, line {reader.line_num}", row
+def _key(place: str, row: Row) -> Key:
+    sample = SampleKey(row["class"], row["domain"], row["task"], row["sample_id"])
+    try:
+        return Key(row["strategy"], row["history"], whole(row, "seed"), sample, whole(row, "turn"))
+    except ValueError as error:
+        raise StudyError(f"{place}: {error}") from None

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from analysis.names import layers
 from analysis.records import Arm, SampleKey, Study
-from analysis.stored import StoredDialogue, image_files, stored_dialogues
+from analysis.stored import StoredDialogue, stored_dialogues
 from analysis.webpage import EMBED_LIMIT, embedded_image, pack, packed_script
+from imug_tts.records import image_files, line_of
 
 __all__ = ["scripts"]
 
@@ -77,7 +79,7 @@ def _planned(study: Study) -> dict[SampleKey, _Dialogue]:
 
 def _order(arm: Arm, baseline: str | None) -> tuple[bool, int, str, bool, str, int]:
     """The baseline first, simpler strategies before nested ones, own history before others."""
-    nested = arm.strategy.count("+")
+    nested = len(layers(arm.strategy))
     return arm.strategy != baseline, nested, arm.strategy, arm.history != "own", arm.history, arm.seed
 
 
@@ -91,12 +93,12 @@ def _row(dialogue: _Dialogue, arms: list[Arm]) -> list[Any]:
 
 
 def _packed(stored: StoredDialogue, arm: int, folder: int) -> str:
-    records = b",".join(turn.line for turn in stored.turns)
+    records = b",".join(line_of(record).rstrip() for record in stored.turns)
     return pack(b'{"arm":%d,"folder":%d,"turns":[%b]}' % (arm, folder, records))
 
 
 def _first_question(stored: StoredDialogue) -> str:
-    parts = stored.turns[0].fields.get("input") or ()
+    parts = stored.turns[0].get("input") or ()
     return " ".join(part["text"] for part in parts if "text" in part)[:_SNIPPET]
 
 

@@ -58,10 +58,23 @@ def _about(numbers: Mapping[str, Any], study: Study) -> str:
     facts["evidence tier"] = numbers.get("tier")
     facts["samples"] = numbers.get("num_samples")
     facts["runs"] = study.num_runs
+    facts |= _judges(numbers)
     facts["bootstrap resamples"] = numbers.get("resamples")
     terms = (f"<div><dt>{k}</dt><dd>{html.escape(_said(v))}</dd></div>" for k, v in facts.items() if v)
     notes = "".join(f'<p class="warning">{html.escape(warning)}</p>' for warning in study.warnings)
     return f'<dl class="facts">{"".join(terms)}</dl>{notes}'
+
+
+def _judges(numbers: Mapping[str, Any]) -> dict[str, str]:
+    """Who selects and who verifies, and in which strategies."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for arm in numbers.get("arms", ()):
+        for verb, judge in (use for layer in arm["basis"]["layers"] for use in layer["judges"]):
+            found.setdefault(verb, {}).setdefault(judge, []).append(arm["strategy"])
+    return {
+        verb: "; ".join(f"{judge} in {', '.join(dict.fromkeys(arms))}" for judge, arms in judges.items())
+        for verb, judges in found.items()
+    }
 
 
 def _said(value: Any) -> str:

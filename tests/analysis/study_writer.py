@@ -56,6 +56,7 @@ class StudyWriter:
             "history": history,
             "seed": seed,
             "benchmark": "pocket_world",
+            "selection": {"classes": [sample_class]},
         }
         samples = [_sample(sample_class, index) for index in range(self.samples_per_class)]
         records = [r for sample in samples for r in self._dialogue(arm, sample)]
@@ -85,7 +86,9 @@ class StudyWriter:
 def write_run(folder: Path, manifest: Json, records: Sequence[Json]) -> None:
     """Write the two files of a run, filling in what the manifest may leave out."""
     folder.mkdir(parents=True, exist_ok=True)
+    identity = {"strategy": {"name": manifest["strategy"]}}
     defaults = {"oracle": False, "seed": 0, "benchmark": "pocket_world", "backbone": "pocket"}
+    defaults |= {"arm_identity": identity, "selection": {}}
     (folder / "manifest.json").write_text(json.dumps(defaults | manifest, indent=2) + "\n")
     (folder / "turns.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 

@@ -102,7 +102,8 @@ def test_every_number_is_in_the_json_and_the_same_study_gives_the_same_files(
 
 
 def test_it_needs_neither_the_engine_nor_torch() -> None:
-    heavy = {"imug_tts", "torch", "matplotlib", "scipy", "statsmodels"}
+    engine = {f"imug_tts.{part}" for part in ("calls", "runs", "knobs", "registry", "backbones", "assemble")}
+    heavy = engine | {"torch", "PIL", "matplotlib", "scipy", "statsmodels"}
     code = f"import sys, analysis.__main__; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.stdout.strip() == "set()"
@@ -127,7 +128,7 @@ def test_a_damaged_line_in_the_middle_stops_the_command(tmp_path: Path) -> None:
     done = run_analysis(study)
     assert done.returncode == 2
     assert f"{turns}, line 2: damaged" in done.stderr
-    assert "start the run again" in done.stderr
+    assert "run the command that made it again" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -149,21 +150,19 @@ def test_a_run_without_manifest_is_an_error(tmp_path: Path) -> None:
     study = small_study(tmp_path).write()
     manifest = study / "cot-hybrid-own-0" / "manifest.json"
     manifest.unlink()
-    with pytest.raises(StudyError, match=r"manifest.json: missing, though the folder has a turns.jsonl"):
+    with pytest.raises(StudyError, match=r"manifest.json: missing; run the command that made it again"):
         load_study(study)
     manifest.write_text('{"strategy": "cot"')
     with pytest.raises(StudyError, match=r"manifest.json: damaged"):
         load_study(study)
 
 
-def test_two_runs_with_the_same_turns_are_an_error(tmp_path: Path) -> None:
-    writer = small_study(tmp_path)
-    writer.write()
-    (tmp_path / "direct-hybrid-own-0").rename(tmp_path / "older")
-    writer.write_run("direct", "hybrid")
+def test_two_runs_of_one_arm_that_hold_the_same_turn_are_an_error(tmp_path: Path) -> None:
+    small_study(tmp_path).write()
+    StudyWriter(folder=tmp_path / "more", samples_per_class=2).write_run("direct", "hybrid")
     with pytest.raises(
         StudyError,
-        match=r"older/turns.jsonl, line 1: turn 1 of .*direct-hybrid-own-0/turns.jsonl, line 1 already",
+        match=r"more/.*/turns.jsonl, line 1: turn 1 of .*/direct-hybrid-own-0/turns.jsonl, line 1 already",
     ) as e:
         load_study(tmp_path)
     assert "(direct, own history, seed 0)" in str(e.value)

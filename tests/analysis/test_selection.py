@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from analysis.ablation import Ablation, ablation
+from analysis.names import layers
 from analysis.records import load_study
-from analysis.responses import judged_images, layers, pools
+from analysis.responses import judged_images, pools
 from tests.analysis.study_writer import StudyWriter, turn_record, write_run
 
 Json = dict[str, Any]

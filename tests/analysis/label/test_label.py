@@ -149,7 +149,7 @@ def test_the_merged_file_has_every_turn_of_the_study(study: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
-        ("item,score\n", "no column 'point'; needed are item, point, score"),
+        ("item,score\n", "labels.csv: no column point; needed are item, point, score"),
         ("item,point,score\nITEM,1,6\n", "line 2: score is '6'; grades go from 0 to 5"),
         ("item,point,score\nITEM,1,x\n", "line 2: score is 'x'"),
         ("item,point,score\nITEM,1,3\nITEM,1,4\n", "line 3: item ITEM, point 1 is graded twice"),

@@ -1,0 +1,283 @@
+"""The arms of a study: which of its runs count, and what each arm is called.
+
+An arm is a strategy with everything that it was run with, except for history, seed and dialogues. Runs of
+one arm that answer different dialogues are its parts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from analysis.names import arm_name, swapped
+from imug_tts.records import Manifest, digest
+
+__all__ = ["arm_names", "history_names", "runs_left_out"]
+
+_T = TypeVar("_T")
+_Path = tuple[str, ...]
+_Leaves = Mapping[_Path, Any]
+
+_MOST_SETTINGS = 4
+"""With more of them the name of an arm would fill a line: its hash stands there instead."""
+
+_NONE_BY_DEFAULT = ("budget", "roles")
+"""Parts of a configuration whose knobs are unset by default: no limit, no other model."""
+_SCORERS = (("roles", "scorer"), ("scorer",))
+"""Where a configuration names the model that scores; the second is that of version 0.1."""
+
+
+class _Arm(NamedTuple):
+    """Runs that are parts of one arm, and the leaves of the configuration that they share."""
+
+    runs: list[Manifest]
+    leaves: _Leaves
+
+
+def runs_left_out(runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]) -> dict[Path, str]:
+    """The folders of runs that another run stands for, each with a sentence that says so.
+
+    Args:
+        outcomes: how often the turns of each run ended in which way, by its folder.
+    """
+    told = {run.folder: sentence for run, sentence in _repeated(runs, outcomes)}
+    others = [run for run in runs if run.folder not in told]
+    return told | {run.folder: sentence for run, sentence in _unscored_twins(others, outcomes)}
+
+
+def arm_names(runs: Iterable[Manifest]) -> dict[Path, str]:
+    """The name of each run's arm, by the folder of the run.
+
+    The label of its strategy; where several arms have that label, also the settings in which they differ.
+    """
+    by_label: dict[str, list[_Arm]] = defaultdict(list)
+    for same in _grouped(runs, lambda run: run.arm).values():
+        by_label[same[0].strategy] += _arms(same)
+    names: dict[Path, str] = {}
+    for label, arms in by_label.items():
+        for arm, settings in zip(arms, _settings(arms), strict=True):
+            names |= {run.folder: arm_name(label, settings) for run in arm.runs}
+    return names
+
+
+def history_names(runs: Iterable[Manifest], names: Mapping[Path, str]) -> dict[Path, str]:
+    """The name of each run's history, by the folder of the run.
+
+    A swapped history is named after the arm that produced it. Where an arm answered the same dialogues
+    on several runs of that arm, the run with the seed of its own keeps the plain name, and the others
+    also name their run.
+    """
+    known = list(runs)
+    sources = {run.run: run for run in known}
+    found = {run.folder: str(run.history) for run in known}
+    by_arm: dict[tuple[str, int, str], list[Manifest]] = defaultdict(list)
+    for run in known:
+        if run.history == "swap":
+            source = sources.get(_source(run))
+            found[run.folder] = swapped(_source(run) if source is None else names[source.folder])
+            by_arm[names[run.folder], run.seed, found[run.folder]].append(run)
+    for rivals in by_arm.values():
+        for run in _without_plain_name(rivals, sources):
+            found[run.folder] = f"{found[run.folder]} ({_source(run)})"
+    return found
+
+
+def _source(run: Manifest) -> str:
+    """The run whose outputs stand in a swapped history; after a colon its identity says what it answered."""
+    return Path(run.history_from.partition(":")[0]).name
+
+
+def _without_plain_name(rivals: Sequence[Manifest], sources: Mapping[str, Manifest]) -> Iterator[Manifest]:
+    def is_stranger(run: Manifest) -> bool:
+        source = sources.get(_source(run))
+        return source is None or source.seed != run.seed
+
+    taken: list[Manifest] = []
+    for run in sorted(rivals, key=is_stranger):
+        if any(_share_dialogues(run, other) for other in taken):
+            yield run
+        else:
+            taken.append(run)
+
+
+def _repeated(
+    runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]
+) -> Iterator[tuple[Manifest, str]]:
+    """Runs that equal another one in all that names a run."""
+    for same in _grouped(runs, _identity).values():
+        first, *others = sorted(same, key=lambda run: _answered(outcomes[run.folder]), reverse=True)
+        for run in others:
+            yield run, f"{run.folder} and {first.folder} hold the same run; it counts once, from the latter"
+
+
+def _identity(run: Manifest) -> Any:
+    return (
+        *(run.arm, digest(run.models), digest(run.selection), run.history, run.history_from, run.seed),
+        *(run.benchmark, run.backbone, run.planned),
+    )
+
+
+def _answered(outcomes: Counter[str]) -> tuple[int, int]:
+    return outcomes["scored"], outcomes["unscored"]
+
+
+def _unscored_twins(
+    runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]
+) -> Iterator[tuple[Manifest, str]]:
+    """Runs that wait for a scorer while the same answers stand in another run with their scores."""
+    for same in _grouped(runs, _apart_from_scorer).values():
+        for run in same:
+            waiting = outcomes[run.folder]["unscored"]
+            better = (
+                r
+                for r in same
+                if outcomes[r.folder]["unscored"] < waiting
+                and outcomes[r.folder]["scored"]
+                and _share_dialogues(r, run)
+            )
+            if twin := next(better, None):
+                yield (
+                    run,
+                    f"{run.folder}: {waiting} turns have no score yet; {twin.folder} holds the same run "
+                    "with a scorer and is shown in its place",
+                )
+
+
+def _apart_from_scorer(run: Manifest) -> Any:
+    leaves = {
+        path: value
+        for path, value in _leaves(run.arm_identity).items()
+        if not any(path[: len(place)] == place for place in _SCORERS)
+    }
+    return run.strategy, run.history, run.history_from, run.seed, repr(sorted(leaves.items()))
+
+
+def _share_dialogues(run: Manifest, other: Manifest) -> bool:
+    return not set(run.planned).isdisjoint(other.planned)
+
+
+def _arms(runs: Sequence[Manifest]) -> Iterator[_Arm]:
+    """The arms among runs of one configuration, which differ in weights, or in the dialogues picked.
+
+    Runs that pick other dialogues are parts of one arm, unless runs of one history and seed share some.
+    """
+    by_models = _grouped(runs, lambda run: digest(run.models)).values()
+    for same in by_models:
+        models = same[0].models if len(by_models) > 1 else {}
+        by_place = _grouped(same, lambda run: (run.history, run.history_from, run.seed)).values()
+        rivals = [pair for place in by_place for pair in combinations(place, 2) if _share_dialogues(*pair)]
+        keys = _telling_keys([_differing(*pair) for pair in rivals])
+        more: dict[_Path, Any] = {("models", place): model for place, model in models.items()}
+        for picked, parts in _grouped(same, partial(_picked, keys)).items():
+            yield _Arm(parts, _leaves(parts[0].arm_identity) | more | dict(picked))
+
+
+def _picked(keys: Sequence[str], run: Manifest) -> tuple[tuple[_Path, str], ...]:
+    return tuple((("selection", key), _shown(run.selection.get(key), "default")) for key in keys)
+
+
+def _differing(run: Manifest, other: Manifest) -> set[str]:
+    keys = run.selection.keys() | other.selection.keys()
+    return {key for key in keys if run.selection.get(key) != other.selection.get(key)}
+
+
+def _telling_keys(differences: Sequence[set[str]]) -> list[str]:
+    """A few keys of which each set holds one at least; sets without a key are passed over."""
+    chosen: list[str] = []
+    left = [keys for keys in differences if keys]
+    while left:
+        counts = Counter(sorted(key for keys in left for key in keys))
+        chosen.append(counts.most_common(1)[0][0])
+        left = [keys for keys in left if chosen[-1] not in keys]
+    return sorted(chosen)
+
+
+def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
+    """For each arm of one label the names and values of the leaves in which these arms differ."""
+    every = [arm.leaves for arm in arms]
+    known = sorted({path for leaves in every for path in leaves}, key=_name_first)
+    paths = [path for path in known if _differs(path, every)]
+    short = _short_names(paths)
+    for arm in arms:
+        if len(paths) > _MOST_SETTINGS:
+            yield [("arm", arm.runs[0].arm.rpartition("#")[2])]
+        else:
+            applying = [path for path in paths if _applies(path, arm.leaves, every)]
+            yield [(short[path], _shown(arm.leaves.get(path), _default(path))) for path in applying]
+
+
+def _name_first(path: _Path) -> tuple[_Path, bool, str]:
+    """A key that sorts the name of a component before its knobs."""
+    return path[:-1], path[-1] != "name", path[-1]
+
+
+def _differs(path: _Path, arms: Sequence[_Leaves]) -> bool:
+    """Whether two arms with the same components around the leaf differ in it.
+
+    The knobs of a component that only one of two arms has are not told: the component's name is.
+    """
+    by_place = _grouped(arms, lambda leaves: _components(path, leaves)).values()
+    return any(len({repr(leaves.get(path)) for leaves in same}) > 1 for same in by_place)
+
+
+def _applies(path: _Path, leaves: _Leaves, arms: Sequence[_Leaves]) -> bool:
+    """Whether the arm has the leaf, or has it at its default as it has what the leaf is a knob of."""
+    if path in leaves or path[0] in ("models", "selection"):
+        return path in leaves
+    place = _components(path, leaves)
+    return any(path in other and _components(path, other) == place for other in arms)
+
+
+def _components(path: _Path, leaves: _Leaves) -> tuple[Any, ...]:
+    """The names of the components that the leaf belongs to, from the outermost."""
+    names = ((*path[:depth], "name") for depth in range(len(path)))
+    return tuple(leaves.get(name) for name in names if name != path)
+
+
+def _short_names(paths: Sequence[_Path]) -> dict[_Path, str]:
+    """The last two keys of each path; all of them where two paths end alike."""
+    whole = {path: _spoken(path) for path in paths}
+    counts = Counter(keys[-2:] for keys in whole.values())
+    return {path: ".".join(keys[-2:] if counts[keys[-2:]] == 1 else keys) for path, keys in whole.items()}
+
+
+def _spoken(path: _Path) -> _Path:
+    """Without the key of a component's name, and without that of the selection."""
+    keys = path[:-1] if path[-1] == "name" else path
+    return keys[1:] if keys[0] == "selection" else keys
+
+
+def _leaves(value: Any, path: _Path = ()) -> dict[_Path, Any]:
+    """What stands in nested mappings, by the keys that lead to it. What is null is left out: it is unset."""
+    if isinstance(value, Mapping):
+        nested = value.items()
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        nested = dict(enumerate(value)).items()
+    else:
+        return {} if value is None else {path: value}
+    return {p: leaf for key, item in nested for p, leaf in _leaves(item, (*path, str(key))).items()}
+
+
+def _default(path: _Path) -> str:
+    return "none" if path[0] in _NONE_BY_DEFAULT else "default"
+
+
+def _shown(value: Any, missing: str) -> str:
+    if value is None:
+        return missing
+    if isinstance(value, list):
+        return "-".join(_shown(item, missing) for item in value) or "none"
+    return str(value).lower() if isinstance(value, bool) else re.sub(r"\s+", "_", str(value))
+
+
+def _grouped(items: Iterable[_T], key: Callable[[_T], Any]) -> dict[Any, list[_T]]:
+    """The items by their key, in the order of the first of each key."""
+    found: dict[Any, list[_T]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return found
