@@ -341,7 +341,9 @@ class _Builder:
 
 def _given(config: Node, key: str) -> Any:
     if key not in config:
-        raise ConfigurationError(f"the configuration has no {key}; leave ~{key} out, or take conf/ of this version")
+        raise ConfigurationError(
+            f"the configuration has no {key}; leave ~{key} out, or take conf/ of this version"
+        )
     return config[key]
 
 

@@ -10,10 +10,6 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from imug_tts.runs import Arm, Run, execute
-from imug_tts.runs.recorded import AbsentModel, Recorded
-from imug_tts.testing.runs import Listener
-from imug_tts.testing.toys import CAPABILITIES, within
 
 from imug_tts.benchmarks.imug import Imug
 from imug_tts.benchmarks.imug.scores import read_scores, write_scores
@@ -21,7 +17,11 @@ from imug_tts.benchmarks.imug.summary import official_summary
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.runs import Arm, Run, execute
+from imug_tts.runs.recorded import AbsentModel, Recorded
 from imug_tts.scoring import Scoring, mcq
+from imug_tts.testing.runs import Listener
+from imug_tts.testing.toys import CAPABILITIES, within
 
 DRAWN = Image.from_pixels(np.full((8, 8, 3), 9, np.uint8))
 
