@@ -15,15 +15,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, is_dataclass
 from functools import cache, cached_property, wraps
 from pathlib import Path
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
     Literal,
+    TypeAlias,
     TypeVar,
     Union,
     dataclass_transform,
@@ -54,8 +56,11 @@ __all__ = [
 C = TypeVar("C")
 T = TypeVar("T")
 
-Several = Annotated[tuple[T, ...], Strict(False)]
-"""A tuple that may be given as any sequence."""
+if TYPE_CHECKING:
+    Several: TypeAlias = Sequence[T]
+else:
+    Several = Annotated[tuple[T, ...], Strict(False)]
+    """A tuple that may be given as any sequence."""
 Folder = Annotated[Path, Strict(False)]
 """A path that may be given as text."""
 

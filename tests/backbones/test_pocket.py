@@ -211,7 +211,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     folder = shutil.copytree(WEIGHTS, tmp_path / "weights")
     (folder / name).unlink()
     with pytest.raises(ConfigurationError, match=name):
-        _ = PocketBackbone(folder).identity
+        _ = PocketBackbone(folder=folder).identity
 
 
 def test_damaged_weights_are_refused_before_any_compute(tmp_path: Path) -> None:
@@ -220,19 +220,19 @@ def test_damaged_weights_are_refused_before_any_compute(tmp_path: Path) -> None:
     damaged[-5] ^= 1
     (folder / "model.safetensors").write_bytes(damaged)
     with pytest.raises(ConfigurationError, match=r"model\.safetensors has SHA-256 .* restore it"):
-        _ = PocketBackbone(folder).identity
+        _ = PocketBackbone(folder=folder).identity
     with pytest.raises(BackboneError, match="restore it"):
-        PocketBackbone(folder).generate([ask((user(FIRST),), "image")])
+        PocketBackbone(folder=folder).generate([ask((user(FIRST),), "image")])
 
 
 def test_weights_of_another_hash_are_another_model(tmp_path: Path, backbone: PocketBackbone) -> None:
     folder = shutil.copytree(WEIGHTS, tmp_path / "weights")
-    assert PocketBackbone(folder).identity == backbone.identity
+    assert PocketBackbone(folder=folder).identity == backbone.identity
     checksums = json.loads((folder / "checksums.json").read_text())
     checksums["config.json"] = "0" * 64
     (folder / "checksums.json").write_text(json.dumps(checksums))
     with pytest.raises(ConfigurationError, match="from another model"):
-        _ = PocketBackbone(folder).identity
+        _ = PocketBackbone(folder=folder).identity
 
 
 def test_the_folder_is_small() -> None:

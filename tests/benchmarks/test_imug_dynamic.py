@@ -15,7 +15,7 @@ from imug_tts.benchmarks.imug import Imug
 from imug_tts.benchmarks.imug.scores import read_scores, write_scores
 from imug_tts.benchmarks.imug.summary import official_summary
 from imug_tts.benchmarks.imug.writing import write_data
-from imug_tts.contracts import Candidate, JudgeError, Request
+from imug_tts.contracts import Backbone, Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.runs.recorded import AbsentModel, Recorded
@@ -43,7 +43,7 @@ def sample(task: str, *questions: Question) -> Sample:
 
 
 @dataclass
-class Grader:
+class Grader(Backbone):
     """Grades images with full marks; its answer to a dynamic question is that of the last question shown."""
 
     replies: Mapping[str, Sequence[object]]

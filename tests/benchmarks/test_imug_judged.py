@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imug_tts.benchmarks.imug import Imug
-from imug_tts.contracts import Candidate, JudgeError, NoScorer, Request, Score
+from imug_tts.contracts import Backbone, Candidate, JudgeError, NoScorer, Request, Score
 from imug_tts.dialogue import Image, Part, Sample, Text
 from imug_tts.scoring import Scoring
 from imug_tts.testing.toys import CAPABILITIES, within
@@ -21,7 +21,7 @@ HAT, RED_HAT, SEED = (Image.from_pixels(np.full((8, 8, 3), shade, np.uint8)) for
 
 
 @dataclass
-class Judge:
+class Judge(Backbone):
     """Says what it is told to, and keeps what it was asked."""
 
     reply: object

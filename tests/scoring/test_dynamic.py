@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from imug_tts.backbones.openai_chat import OpenAIChat
-from imug_tts.contracts import Candidate, JudgeError, Request
+from imug_tts.contracts import Backbone, Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Text
 from imug_tts.scoring.dynamic import ReferencedTurn, Resolution, Unresolved, determined_answer, resolve
 from imug_tts.scoring.replies import UnreadableReply
@@ -195,7 +195,7 @@ def test_the_reason_of_a_refusal_is_kept() -> None:
 
 
 @dataclass
-class Refuses:
+class Refuses(Backbone):
     candidate: Candidate
     identity: str = "refuses"
     capabilities = CAPABILITIES
