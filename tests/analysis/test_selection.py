@@ -11,7 +11,8 @@ import pytest
 from analysis.ablation import Ablation, ablation
 from analysis.names import layers
 from analysis.records import load_study
-from analysis.responses import judged_images, pools
+from analysis.responses import draws, judged_images, pools
+from analysis.tables import tables
 from tests.analysis.study_writer import StudyWriter, turn_record, write_run
 
 Json = dict[str, Any]
@@ -164,3 +165,72 @@ def test_an_oracle_has_no_regret_and_is_no_verifier(tmp_path: Path) -> None:
     result = ablation(load_study(writer.write()), resamples=200)
     assert result.verifiers == ()
     assert [(s.oracle, s.regret.value) for s in result.selections] == [(True, 0.0)]
+
+
+def of_kind(kind: str | None, *candidates: Json, judge: str = "backbone") -> Json:
+    """A pool of Best-of-N whose verdicts are of a kind; None leaves the kind unsaid."""
+    for candidate in candidates:
+        candidate["verdict"] |= {"judge": judge} | ({"kind": kind} if kind else {})
+    read = [candidate["verdict"]["score"] or -99 for candidate in candidates]
+    return picked(f"best_of_{len(candidates)}", read.index(max(read)), *candidates)
+
+
+def test_rewards_have_an_order_and_no_threshold(tmp_path: Path) -> None:
+    trees = [
+        [of_kind("reward", drawn("a", 1.0, -3.0), drawn("b", 0.2, -7.5))],
+        [of_kind("reward", drawn("c", 1.0, 12.0), drawn("d", 0.4, -3.0))],
+    ]
+    result = analyse(tmp_path, "best_of_2", trees)
+    (verifier,) = result.verifiers
+    assert verifier.kind == "reward"
+    # -3 and 12 against -7.5 and -3: 1 + .5 + 2 wins of 4 pairs
+    assert verifier.auc.value == pytest.approx(3.5 / 4)
+    assert "no threshold" in verifier.true_positive_rate.reason == verifier.true_negative_rate.reason
+    assert verifier.calibration == ()
+    (row,) = next(t for t in tables(result) if t.name == "T6_verification").rows
+    assert row[1:] == ("reward", "2/4", "0", "-", "-", row[6], "-")
+
+
+@pytest.mark.parametrize(("kind", "judge"), [("rank", "tournament"), (None, "pairwise")])
+def test_ranks_are_compared_within_their_pool_alone(tmp_path: Path, kind: str | None, judge: str) -> None:
+    verdicts = {0.2: 0.0, 0.6: 0.75, 1.0: 0.5, 0.4: 0.25}
+    pool = of_kind(kind, *(drawn(str(g), g, verdict) for g, verdict in verdicts.items()), judge=judge)
+    result = analyse(tmp_path, "best_of_4", [[pool], [pool]])
+    (verifier,) = result.verifiers
+    assert verifier.kind == "rank"
+    undefined = (verifier.true_positive_rate, verifier.true_negative_rate, verifier.auc)
+    assert {estimate.is_defined for estimate in undefined} == {False}
+    assert all("within a pool" in estimate.reason for estimate in undefined)
+    assert result.selections[0].arm.value == pytest.approx(0.6)
+    one, two, four = (rung.arm for rung in result.curves[0].rungs)
+    assert (one.value, four.value) == pytest.approx((0.55, 0.6))
+    assert not two.is_defined
+    assert "fewer candidates" in two.reason
+
+
+def test_verdicts_of_two_kinds_in_one_arm_stand_apart(tmp_path: Path) -> None:
+    inner = [drawn("a", 0.2, 0.9), drawn("b", 1.0, 0.1)]
+    outer = of_kind("rank", picked("self_verify", 0, inner[0]) | {"verdict": {"status": "ok", "score": 1.0}})
+    last = {"status": "ok", "score": 0.0, "kind": "rank", "judge": "backbone"}
+    outer["candidates"].append(drawn("c", 0.4) | {"verdict": last})
+    result = analyse(tmp_path, "best_of_2+self_verify", [[outer]])
+    assert [verifier.kind for verifier in result.verifiers] == ["probability", "rank"]
+    assert result.verifiers[0].num_negative == 1
+
+
+def test_a_reward_that_could_not_be_read_comes_after_every_other(tmp_path: Path) -> None:
+    pool = of_kind("reward", drawn("a", 0.2, None, is_parsed=False), drawn("b", 0.8, -40.0))
+    result = analyse(tmp_path, "best_of_2", [[pool], [pool]])
+    assert result.curves[0].rungs[-1].arm.value == pytest.approx(0.8)
+
+
+def test_draws_say_where_a_layer_had_a_choice() -> None:
+    same = picked("best_of_2", 0, drawn("x", 0.4), drawn("x", 0.4))
+    other = picked("best_of_2", 0, drawn("x", 0.4), drawn("y", 0.4))
+    refusal = {"strategy": "direct", "output": None, "finish": "refused"}
+    alone = picked("oracle_best_of_2[n=2]", 0, drawn("x", 0.4), refusal)
+    tree = picked("self_verify", 0, picked("best_of_3", 0, same, other, alone))
+    assert list(draws(tree)) == [
+        ("self_verify", "single"), ("best_of_3", "identical"), ("best_of_2", "identical"),
+        ("best_of_2", "varied"),
+    ]  # fmt: skip

@@ -167,6 +167,80 @@ def test_bad_labels_are_refused(
     assert not merged.exists()
 
 
+SPREADSHEETS = {
+    "UTF-16 with tabs": ("utf-16", "\t"),
+    "UTF-16 without a mark": ("utf-16-le", ","),
+    "UTF-8 with a mark and semicolons": ("utf-8-sig", ";"),
+}
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), SPREADSHEETS.values(), ids=SPREADSHEETS)
+def test_files_that_a_spreadsheet_has_saved_are_read(
+    study: Path, tmp_path: Path, encoding: str, delimiter: str
+) -> None:
+    def saved(path: Path, fields: list[list[str]]) -> None:
+        text = "".join(delimiter.join(row) + "\r\n" for row in [*fields, [""] * len(fields[0])])
+        path.write_bytes(text.encode(encoding))
+
+    key = draw(study, tmp_path, "--n", "1")
+    half = "2,5" if delimiter == ";" else "2.5"
+    saved(tmp_path / "labels.csv", [["item", "point", "score"], [key[0]["item"], "1.0", half]])
+    numbers = {"seed": "0.0", "turn": f"{key[0]['turn']}.0"}
+    saved(tmp_path / "key.csv", [list(key[0]), *([*(row | numbers).values()] for row in key)])
+    merged = tmp_path / "merged.csv"
+    assert main([str(study), "--merge", str(tmp_path / "labels.csv"), "--out", str(merged)]) == 0
+    assert {row["human_score"] for row in rows(merged)} == {"", "0.5"}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "complaint"),
+    [
+        ("key.csv", b",own,0,", b",own,0.5,", "key.csv, line 2: seed is '0.5', not a whole number"),
+        ("key.csv", b",own,0,", b",own,x,", "key.csv, line 2: seed is 'x', not a number"),
+        ("key.csv", b",own,0,", b",own,", "key.csv, line 2: has more or fewer values than the header"),
+        ("labels.csv", b",1,3", b",1,\xff\xe9", "labels.csv, line 2: not text in UTF-8 or UTF-16"),
+        ("labels.csv", b",1,3", b",1,3,sharp", "labels.csv, line 2: has more or fewer values"),
+    ],
+)
+def test_a_damaged_file_is_told_with_its_line(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    name: str, old: bytes, new: bytes, complaint: str,
+) -> None:  # fmt: skip
+    item = draw(study, tmp_path, "--n", "1")[0]["item"]
+    write_labels(tmp_path / "labels.csv", {item: (3,)})
+    damaged = tmp_path / name
+    damaged.write_bytes(damaged.read_bytes().replace(old, new, 1))
+    merged = tmp_path / "merged.csv"
+    assert main([str(study), "--merge", str(tmp_path / "labels.csv"), "--out", str(merged)]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_arms_are_drawn_and_merged_under_their_whole_names(tmp_path: Path) -> None:
+    names = ["direct @ budget.images=1", "direct @ budget.images=2", "best_of_2[judge=openai,judge.model=m]"]
+    study = write_gallery(tmp_path / "study", histories=("own",))
+    (study / "best_of_2-own").rename(study / "judged")
+    shutil.copytree(study / "direct-own", study / "direct-2")
+    for folder, images in {"direct-own": 1, "direct-2": 2}.items():
+        edit_manifest(study / folder, arm_identity={"budget": {"images": images}})
+    edit_manifest(study / "judged", strategy=names[2])
+    turns = study / "judged" / "turns.jsonl"
+    turns.write_text(
+        turns.read_text().replace('"strategy": "best_of_2", "oracle"', f'"strategy": "{names[2]}", "oracle"')
+    )
+    key = draw(study, tmp_path / "labels", "--n", "1", "--strategies", ", ".join(names))
+    assert {row["strategy"] for row in key} == set(names)
+    labels = write_labels(tmp_path / "labels" / "labels.csv", {row["item"]: (3,) for row in key})
+    merged = tmp_path / "merged.csv"
+    assert main([str(study), "--merge", str(labels), "--out", str(merged)]) == 0
+    assert {row["strategy"] for row in rows(merged) if row["human_score"]} == set(names)
+    assert analyse([str(merged), "--out", str(tmp_path / "out"), "--resamples", "100"]) == 0
+
+
+def edit_manifest(folder: Path, **fields: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
 def test_a_key_of_another_study_and_a_missing_key_are_refused(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,7 +248,7 @@ def test_a_key_of_another_study_and_a_missing_key_are_refused(
     labels = write_labels(tmp_path / "labels.csv", {item: (1, 1)})
     other = write_gallery(tmp_path / "other", histories=("gold",))
     assert main([str(other), "--merge", str(labels), "--out", str(tmp_path / "m.csv")]) == 2
-    assert "merge into the study it was drawn from" in capsys.readouterr().err
+    assert "merge into the study that it was drawn from" in capsys.readouterr().err
     (tmp_path / "key.csv").unlink()
     assert main([str(study), "--merge", str(labels), "--out", str(tmp_path / "m.csv")]) == 2
     assert "--key labels/key.csv" in capsys.readouterr().err
