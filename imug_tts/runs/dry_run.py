@@ -181,24 +181,24 @@ class _StandIns(Brokers):
     def of(self, model: Backbone) -> Broker:
         stand_in = self._stand_ins.get(id(model))
         if stand_in is None:
-            stand_in = self._stand_ins[id(model)] = _StandIn(model.capabilities, self._accepts)
+            stand_in = self._stand_ins[id(model)] = _StandIn(model, self._accepts)
         return super().of(stand_in)
 
 
 class _StandIn(Backbone):
     """Answers at once; as a verifier it accepts or not, with a short or a long checklist."""
 
-    def __init__(self, capabilities: Capabilities, accepts: bool) -> None:
-        self._capabilities = capabilities
+    def __init__(self, model: Backbone, accepts: bool) -> None:
+        self._model = model
         self._accepts = accepts
 
     @property
     def identity(self) -> str:
-        return "stand-in"
+        return self._model.identity
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(self._capabilities, max_batch=1, concurrent_batches=1)
+        return replace(self._model.capabilities, max_batch=1, concurrent_batches=1)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imug_tts.contracts import Backbone, BackboneError, Candidate, Capabilities, Cost
+from imug_tts.contracts import Backbone, Candidate, Capabilities, Cost
 from imug_tts.dialogue import Image, Text
 from imug_tts.knobs import component, knob
 
@@ -31,7 +31,8 @@ class Painter(Backbone):
 
     shade: int = knob("How bright.", default=255, ge=0, le=255)
     calls: str = knob("A file that counts calls.", runtime=True)
-    broken: bool = knob("Whether every call fails.", default=False, runtime=True)
+    broken: str | None = knob("Words on which a call fails.", default=None, runtime=True)
+    refused: str | None = knob("Words on which a call is refused.", default=None, runtime=True)
     seconds: float = knob("How long a batch takes.", default=0.0, runtime=True)
 
     @property
@@ -49,14 +50,21 @@ class Painter(Backbone):
         with Path(self.calls).open("a") as file:
             file.write(f"{id(self)}\\n")
         time.sleep(self.seconds)
-        if self.broken:
-            raise BackboneError("the paint is dry")
+        if any(_has(request, self.broken) for request in requests):
+            raise RuntimeError("the paint is dry")
         return [[self._answer(request) for _ in request.seeds] for request in requests]
 
     def _answer(self, request):
+        if _has(request, self.refused):
+            return Candidate(output=None, finish="refused", reason="not in my studio")
         if request.modality == "image":
             return Candidate(output=Image.from_pixels(np.full((64, 64, 3), self.shade, np.uint8)))
         return Candidate(output=Text("yes" if request.form == "yes_no" else "A"), p_yes=0.6, cost=Cost(calls=1))
+
+
+def _has(request, words):
+    said = " ".join(part.text for part in request.history[-1].parts if isinstance(part, Text))
+    return words is not None and words in said
 '''
 
 

@@ -159,11 +159,54 @@ def test_the_lists_of_an_experiment_can_be_replaced(shell: Shell) -> None:
     assert "2 runs are in runs/demo" in done.stdout
 
 
-def test_turns_that_are_not_scored_show_in_the_exit_status(shell: Shell) -> None:
-    broken = shell.paint("backbone.broken=true", "output=here")
+def test_turns_that_fail_show_with_their_reasons_counted_and_the_status_is_1(shell: Shell) -> None:
+    broken = shell.paint("backbone.broken=draw", "output=here", "tracking=none")
     assert broken.returncode == 1
-    assert "turns are missing" in broken.stderr
-    assert "failed" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    said = broken.stderr.splitlines()
+    failed = [record for record in shell.records("here") if record["outcome"] == "model_error"]
+    assert f"  {len(failed)} x model_error: BackboneError: RuntimeError: the paint is dry" in said
+    missing = shell.summary("here")["missing"]
+    after = f", {missing - len(failed)} of them after a failed one" if missing > len(failed) else ""
+    assert f"{missing} turns are missing{after}; the reasons:" in said
+    assert "mend what the reasons name" in said[-1]
+    assert shell.summary("here")["failures"] == {
+        "model_error: BackboneError: RuntimeError: the paint is dry": len(failed)
+    }
+    log = (shell.home / "here" / "log.txt").read_text()
+    assert 'raise RuntimeError("the paint is dry")' in log
+    mended = shell.paint("output=here", "tracking=none")
+    assert (mended.returncode, mended.stderr) == (0, "")
+
+
+def test_a_model_that_never_answers_stops_the_run_with_its_error(shell: Shell) -> None:
+    stopped = shell.paint("benchmark.num_samples=60", "backbone.broken=", "output=here", "tracking=none")
+    assert stopped.returncode == 1
+    [said] = stopped.stderr.splitlines()
+    assert re.match(r"painter:255: \d+ calls failed one after the other, so the run stops; the last one: ", said)
+    assert "the paint is dry" in said
+    assert shell.summary("here")["scored"] == 0
+    assert "the paint is dry" in (shell.home / "here" / "log.txt").read_text()
+    again = shell.paint("benchmark.num_samples=60", "output=here", "tracking=none")
+    assert (again.returncode, shell.summary("here")["missing"]) == (0, 0)
+
+
+def test_a_refusal_is_final_and_says_so(shell: Shell) -> None:
+    arguments = ("backbone.refused=draw", "output=here", "tracking=none")
+    first = shell.paint(*arguments)
+    calls = shell.calls_made()
+    again = shell.paint(*arguments)
+    assert shell.calls_made() == calls
+    for done in (first, again):
+        assert done.returncode == 0, done.stderr
+        assert "turns were refused by the model" in done.stderr
+        assert "a refusal is final" in done.stderr
+        assert "run the same command again" not in done.stderr
+    refused = [record for record in shell.records("here") if record["outcome"] == "refused"]
+    assert refused
+    assert {record["error"] for record in refused} == {"not in my studio"}
+    assert {record["response"]["reason"] for record in refused} == {"not in my studio"}
+    assert shell.summary("here")["missing"] == 0
 
 
 def test_an_interrupted_study_stops_and_the_same_command_goes_on(shell: Shell) -> None:
