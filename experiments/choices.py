@@ -59,7 +59,9 @@ def _node(kind: type, name: str) -> Any:
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
     for knob in knobs_of(cls).values():
-        if knob.part is None:
+        if knob.part is not None and knob.is_list:  # as a list of nodes: [{name: NAME, ...}, ...]
+            node |= {knob.name: REQUIRED if knob.default is MISSING else None}
+        elif knob.part is None:
             node |= {knob.name: _value(knob)} if not is_dataclass(knob.default) else {}
         elif knob.part in _FIRST_CHOICE:
             first = _first_choice(name, knob)

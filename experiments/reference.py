@@ -151,6 +151,8 @@ def _rows(cls: type, prefix: str = "") -> Iterator[str]:
 def _default(knob: Knob) -> str:
     if knob.default is not MISSING:
         return f"`{json.dumps(knob.default, default=_plain)}`"
+    if knob.is_list:
+        return "must be set"
     first: dict[type | None, str] = {
         Strategy: "`direct`",
         Judge: "the run's judge",

@@ -320,6 +320,8 @@ class _Builder:
             return self._one_part(knob.part, value, where)
         if knob.is_optional:
             return None
+        if knob.is_list:
+            return MISSING
         if knob.part is Benchmark and self.benchmark is not None:
             return self.benchmark
         if knob.part is Judge:

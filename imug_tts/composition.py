@@ -13,10 +13,11 @@ from imug_tts.contracts import (
     Judge,
     JudgeUse,
     ModelRole,
+    Models,
     Strategy,
 )
 from imug_tts.dialogue import Modality
-from imug_tts.knobs import knobs_of, parts
+from imug_tts.knobs import knobs_of, parts, places
 from imug_tts.prompts import load
 from imug_tts.registry import name_of
 
@@ -55,20 +56,17 @@ class JudgePlace(NamedTuple):
 
 def layers(strategy: Strategy) -> Iterator[Strategy]:
     """The layers of a nesting, each before its parts, in the order of its fields."""
-    yield strategy
-    for _, part in parts(strategy):
-        if isinstance(part, Strategy):
-            yield from layers(part)
+    return (layer for _, layer in _layers(strategy, "strategy"))
 
 
 def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
     """The judges of all layers, and the judges that these hold."""
-    for name, part in parts(strategy):
-        place = f"{path}.{name}"
+    for place, part in places(strategy):
+        here = f"{path}.{place}"
         if isinstance(part, Judge):
-            yield from (JudgePlace(where, strategy, judge) for where, judge in _with_members(part, place))
+            yield from (JudgePlace(where, strategy, judge) for where, judge in _with_members(part, here))
         elif isinstance(part, Strategy):
-            yield from judges(part, place)
+            yield from judges(part, here)
 
 
 def label(strategy: Strategy) -> str:
@@ -97,10 +95,10 @@ def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
 
 def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
     """The models that layers and judges bring, each with its place, e.g. "strategy.judge"."""
-    for layer in layers(strategy):
-        yield from ((layer.name, model) for model in layer.models.values() if model is not None)
+    for path, layer in _layers(strategy, "strategy"):
+        yield from _own_models(path, layer.models)
     for place in judges(strategy):
-        yield from ((place.path, model) for model in place.judge.models.values() if model is not None)
+        yield from _own_models(place.path, place.judge.models)
 
 
 def check_composition(
@@ -195,24 +193,38 @@ def _depth(strategy: Strategy) -> int:
     return 1 + max((_depth(part) for part in _inner(strategy)), default=0)
 
 
+def _layers(strategy: Strategy, path: str) -> Iterator[tuple[str, Strategy]]:
+    yield path, strategy
+    for place, part in places(strategy):
+        if isinstance(part, Strategy):
+            yield from _layers(part, f"{path}.{place}")
+
+
+def _own_models(path: str, models: Models) -> Iterator[tuple[str, Backbone]]:
+    """The models of its own that a component asks; with its roles where it has several."""
+    own = {role: model for role, model in models.items() if model is not None}
+    yield from ((path if len(own) == 1 else f"{path}.{role}", model) for role, model in own.items())
+
+
 def _with_members(judge: Judge, path: str) -> Iterator[tuple[str, Judge]]:
     """A judge and the judges that it holds, each with its place."""
     yield path, judge
-    for name, part in parts(judge):
+    for place, part in places(judge):
         if isinstance(part, Judge):
-            yield from _with_members(part, f"{path}.{name}")
+            yield from _with_members(part, f"{path}.{place}")
 
 
 def _label(layer: Strategy, with_judges: bool) -> str:
-    has_oracle = any(isinstance(part, Judge) and part.oracle for _, part in parts(layer))
+    own = [part for _, part in parts(layer) if isinstance(part, Judge)]
+    has_oracle = any(judge.oracle for part in own for _, judge in _with_members(part, ""))
     name = layer.name if not has_oracle or layer.name.startswith(ORACLE) else f"{ORACLE}{layer.name}"
     knobs = [*_changed_knobs(layer), *(knob for text in _judge_labels(layer, with_judges) for knob in text)]
     inner = [(field, _label(part, with_judges)) for field, part in parts(layer) if isinstance(part, Strategy)]
     if len(inner) > 1:
         knobs += [f"{field}={text}" for field, text in inner]
         inner = []
-    own = f"{name}[{','.join(knobs)}]" if knobs else name
-    return "+".join([own, *(text for _, text in inner if text != "direct")])
+    itself = f"{name}[{','.join(knobs)}]" if knobs else name
+    return "+".join([itself, *(text for _, text in inner if text != "direct")])
 
 
 def _judge_labels(layer: Strategy, with_judges: bool) -> Iterator[list[str]]:

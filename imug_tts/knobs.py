@@ -51,6 +51,7 @@ __all__ = [
     "knobs_of",
     "nearest",
     "parts",
+    "places",
 ]
 
 C = TypeVar("C")
@@ -94,7 +95,8 @@ def knob(
         default: the default; without one the knob must be set.
         runtime: the knob changes how a run is done, and never what comes out.
         selects: the knob picks dialogues and changes none of them.
-        named: the component's `name` or `identity` states the value already.
+        named: the component's `name` or `identity` states the value already, so that a label (of a strategy
+            or judge) or the identity of calls (of a backbone) need not.
         preset: of a part, the knobs that its first choice in a configuration has, instead of its defaults.
         limits: pydantic's constraints, e.g. ge=1, gt=0, le=1, pattern="...", min_length=1.
 
@@ -154,6 +156,11 @@ class Knob:
         return types.NoneType in _members(self.hint)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it holds several values, e.g. several parts."""
+        return _holds_several(self.hint)
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values of a knob that has a fixed set of them."""
         return tuple(str(choice) for hint in _members(self.hint) for choice in _choices(hint))
@@ -211,12 +218,17 @@ def _knobs_of(cls: Any) -> Mapping[str, Knob]:
 
 def parts(component: object) -> Iterator[tuple[str, object]]:
     """The parts of a component, each with the name of its field: the components that its fields hold."""
+    return ((place.partition("[")[0], part) for place, part in places(component))
+
+
+def places(component: object) -> Iterator[tuple[str, object]]:
+    """The parts of a component, each with its place: "judge", or "members[1]" where a field holds several."""
     for each in knobs_of(type(component)).values():
-        if each.part is not None:
-            held = getattr(component, each.name)
-            for part in held if isinstance(held, (tuple, list)) else (held,):
-                if part is not None:
-                    yield each.name, part
+        held = getattr(component, each.name) if each.part is not None else None
+        if isinstance(held, (tuple, list)):
+            yield from ((f"{each.name}[{index}]", part) for index, part in enumerate(held))
+        elif held is not None:
+            yield each.name, held
 
 
 def check_declaration(cls: type) -> None:
@@ -287,6 +299,14 @@ def _members(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) in (Annotated, Union, types.UnionType, tuple, list):
         return tuple(member for inner in get_args(hint) for member in _members(inner))
     return (hint,)
+
+
+def _holds_several(hint: Any) -> bool:
+    if get_origin(hint) is Annotated:
+        return _holds_several(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(map(_holds_several, get_args(hint)))
+    return get_origin(hint) in (tuple, list)
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

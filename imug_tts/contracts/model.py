@@ -180,7 +180,8 @@ class Backbone(ABC):
     def identity(self) -> str:
         """Names weights and adapter version; a part of every call's identity. Loads no weights.
 
-        A knob that changes what comes out belongs in it, unless the knob is at its default.
+        The engine adds the knobs that change results and are not at their defaults. A knob whose value
+        stands here already, in itself or in a hash of what it names, is declared with `named=True`.
         """
 
     @property

@@ -186,6 +186,36 @@ def test_a_judge_may_be_the_judge_of_the_run_and_its_knobs_are_in_the_label(tmp_
     assert {verdict["kind"] for verdict in verdicts} == {"reward"}
 
 
+def test_a_judge_of_judges_names_every_model_and_an_oracle_among_its_members(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    members = "{name: shade_reward}, {name: shade_reward, gain: 3}, {name: exact}"
+    made.run(
+        *("backbone=painter", "benchmark=shades", "strategy=best_of_n", "judge=panel", "tracking=none"),
+        f"judge.members=[{members}]",
+    )
+    [run] = runs(tmp_path / "runs" / "default")
+    stored = manifest(run)
+    assert stored["strategy"] == "oracle_best_of_4[judge=panel(shade_reward-shade_reward-exact)]"
+    assert stored["oracle"]
+    assert [judge["place"] for judge in stored["judges"]] == [
+        "strategy.judge",
+        *(f"strategy.judge.members[{index}]" for index in range(3)),
+    ]
+    assert stored["models"] == {
+        "generator": "painter:1",
+        "strategy.judge.members[0]": "shade-reward:1",
+        "strategy.judge.members[1]": 'shade-reward:1 {"gain": 3.0}',
+    }
+
+
+def test_a_list_of_parts_must_be_set(tmp_path: Path) -> None:
+    made = bench(tmp_path)
+    chosen = ("backbone=painter", "benchmark=shades", "strategy=best_of_n", "judge=panel")
+    done = made.experiment("run", *chosen)
+    assert done.returncode == 2
+    assert done.stderr.startswith("judge panel: members must be set. members: The judges, e.g. [{name")
+
+
 def test_a_reward_cannot_accept_or_reject(tmp_path: Path) -> None:
     done = bench(tmp_path).experiment(
         "run", "backbone=painter", "benchmark=shades", "strategy=self_verify", "judge=shade_reward"
