@@ -1,0 +1,79 @@
+"""Running totals over the records of a run."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from imug_tts.contracts import Cost, Record
+
+__all__ = ["Tally"]
+
+_NUMBERS: Final = re.compile(r"[0-9a-f]{12,}|\d+(\.\d+)?")
+_LONGEST: Final = 300
+_MOST_REASONS: Final = 50
+
+
+class Tally:
+    """What the records of a run add up to: outcomes, scores, cost, failures, verdicts, pools."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.intrinsic = Cost()
+        self.failures: Counter[str] = Counter()
+        """Turns without a score by reason; reasons that differ in numbers alone are one."""
+        self.unasked = 0
+        """Turns after a refused turn, whose answer they need."""
+        self.verdicts = 0
+        self.unread_verdicts = 0
+        self.pools = 0
+        self.identical_pools = 0
+        self._scores: dict[str, list[float]] = {}
+        self._words: dict[str, str] = {}
+
+    def count(self, record: Record) -> None:
+        self.outcomes[record["outcome"]] += 1
+        for cost in record["cost"].values():
+            self.intrinsic += Cost(**cost)
+        if record["outcome"] == "scored":
+            self._scores.setdefault(record["modality"], []).append(record["score"])
+        elif record["outcome"] != "unscored":
+            self._count_failure(record)
+        for node in _nodes(record["response"]):
+            self._count_verdict(node)
+            self._count_pool(node)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Mean score in [0, 1] by modality, over scored turns."""
+        return {m: sum(scores) / len(scores) for m, scores in sorted(self._scores.items())}
+
+    def _count_failure(self, record: Record) -> None:
+        if record["outcome"] == "refused" and record["history"] == "own":
+            self.unasked += record["n_turns"] - record["turn"]
+        said = f"{record['outcome']}: {record['error'] or 'no reason was given'}"[:_LONGEST]
+        kind = _NUMBERS.sub("#", said)
+        if kind not in self._words and len(self._words) >= _MOST_REASONS:
+            said = kind = f"{record['outcome']}: other reasons"
+        self.failures[self._words.setdefault(kind, said)] += 1
+
+    def _count_verdict(self, node: Mapping[str, Any]) -> None:
+        verdict = node.get("verdict")
+        if verdict is not None:
+            self.verdicts += 1
+            self.unread_verdicts += verdict["status"] != "ok"
+
+    def _count_pool(self, node: Mapping[str, Any]) -> None:
+        images = [c["output"]["image"] for c in node.get("candidates", ()) if "image" in (c["output"] or {})]
+        if len(images) > 1:
+            self.pools += 1
+            self.identical_pools += len(set(images)) == 1
+
+
+def _nodes(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    if response is not None:
+        yield response
+        for candidate in response.get("candidates", ()):
+            yield from _nodes(candidate)
