@@ -6,13 +6,13 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
-__all__ = ["exclusive", "plain_name", "storage_errors", "write_atomically"]
+__all__ = ["exclusive", "link_or_write", "plain_name", "storage_errors", "write_atomically"]
 
 
 @contextmanager
@@ -61,6 +61,23 @@ def write_atomically(path: Path, data: bytes) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
+    """Make `path` a hard link to the file `held`, or a file of its content where links are impossible.
+
+    A file that is there already is left as it is; the folder of `path` must be there.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    try:
+        # The system call would link to a symbolic link itself, which may be relative.
+        os.link(held.resolve() if held.is_symlink() else held, path)
+    except FileExistsError:
+        return
+    except OSError:
+        write_atomically(path, content())
 
 
 def _create(path: Path) -> int:

@@ -107,8 +107,6 @@ class Broker:
             BackboneError: the backbone failed on this call.
             ModelDown: the backbone has failed on every recent call.
         """
-        if call.sampling.temperature == 0:
-            call = replace(call, seed=0)  # greedy: every seed is the same call
         call_id = call.identity(self.backbone.identity)
         future = self._futures.get(call_id)
         if future is None:

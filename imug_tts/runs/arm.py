@@ -19,7 +19,6 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Question, Sample
 from imug_tts.registry import describe, selection
-from imug_tts.runs.recorded import Recorded
 from imug_tts.runs.transcript import Transcript
 
 __all__ = ["Arm", "check", "models_by_role"]
@@ -102,9 +101,7 @@ class Arm:
         ]
 
 
-def models_by_role(
-    backbone: Backbone, others: Mapping[ModelRole, Backbone]
-) -> dict[ModelRole, Backbone]:
+def models_by_role(backbone: Backbone, others: Mapping[ModelRole, Backbone]) -> dict[ModelRole, Backbone]:
     """Who plays which role: the backbone under test, unless another model does."""
     return {**dict.fromkeys(MODEL_ROLES, backbone), **others}
 
@@ -122,7 +119,7 @@ def check(arm: Arm) -> None:
     check_composition(arm.strategy, arm.models, posed)
     if arm.history == "gold":
         _check_references(arm.benchmark, samples)
-    elif arm.history == "swap" and not isinstance(arm.strategy, Recorded):  # which reads no history
+    elif arm.history == "swap":
         _check_transcript(arm, samples)
 
 

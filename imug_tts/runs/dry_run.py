@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imug_tts.calls import Broker, Brokers, Journal, TurnScope
+from imug_tts.calls import Broker, Brokers, Call, Journal, TurnScope
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import (
     Backbone,
@@ -33,7 +33,7 @@ from imug_tts.dialogue import Image, Message, Modality, Part, Sample, Text, Turn
 from imug_tts.prompts import load
 from imug_tts.runs.arm import Arm
 
-__all__ = ["Asked", "Plan", "plan_arm"]
+__all__ = ["Asked", "MuteScope", "Plan", "plan_arm"]
 
 _MANY: Final = "\n".join(f"Is thing {number} as it should be?" for number in range(1000))
 
@@ -103,7 +103,9 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
     try:
         response = await arm.strategy.respond(turn, scope)
     except JudgeError as error:
-        raise ConfigurationError(f"there is no dry run of this strategy without its scorer: {error}") from error
+        raise ConfigurationError(
+            f"there is no dry run of this strategy without its scorer: {error}"
+        ) from error
     finally:
         await brokers.stop()
     considered = {node.output for node in response.walk() if node.output is not None}
@@ -128,10 +130,10 @@ async def _judged(arm: Arm, samples: Sequence[Sample]) -> Counter[Modality]:
         outputs: list[Part | None] = []
         for question in sample.questions:
             outputs.append(_answer(question.modality, 0))
-            scope = _MuteScope(prompts)
+            scope = MuteScope(prompts)
             with suppress(JudgeError):
                 await arm.benchmark.score(sample, outputs, scope)
-            judged[question.modality] += scope.times_asked > 0
+            judged[question.modality] += bool(scope.calls)
     return judged
 
 
@@ -178,25 +180,24 @@ class _StandIn(Backbone):
         return Candidate(output=output)
 
 
-class _MuteScope:
-    """A scope that counts how often it is asked, and never answers."""
+class MuteScope:
+    """A scope that keeps what it is asked, and never answers."""
 
-    seed = 0
-
-    def __init__(self, prompts: Mapping[str, str]) -> None:
+    def __init__(self, prompts: Mapping[str, str], seed: int = 0) -> None:
         self._prompts = prompts
-        self.times_asked = 0
+        self.seed = seed
+        self.calls: list[Call] = []
 
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
         return self._prompts
 
-    def child(self, index: int) -> _MuteScope:
+    def child(self, index: int) -> MuteScope:
         return self
 
-    def split(self, n: int) -> Sequence[_MuteScope]:
+    def split(self, n: int) -> Sequence[MuteScope]:
         return [self] * n
 
-    def as_scorer(self) -> _MuteScope:
+    def as_scorer(self) -> MuteScope:
         return self
 
     async def ask(
@@ -209,7 +210,7 @@ class _MuteScope:
         form: Form = "free",
         model: Backbone | None = None,
     ) -> Candidate:
-        self.times_asked += 1
+        self.calls.append(Call(history, modality, self.seed, sampling, form))
         raise JudgeError("this is a dry run")
 
 

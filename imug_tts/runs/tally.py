@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from imug_tts.contracts import Cost, Record
+from imug_tts.runs.turn_records import stored_nodes
 
 __all__ = ["Tally"]
 
@@ -41,7 +42,7 @@ class Tally:
             self._scores.setdefault(record["modality"], []).append(record["score"])
         elif record["outcome"] != "unscored":
             self._count_failure(record)
-        for node in _nodes(record["response"]):
+        for node in stored_nodes(record["response"]):
             self._count_verdict(node)
             self._count_pool(node)
 
@@ -70,10 +71,3 @@ class Tally:
         if len(images) > 1:
             self.pools += 1
             self.identical_pools += len(set(images)) == 1
-
-
-def _nodes(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from _nodes(candidate)
