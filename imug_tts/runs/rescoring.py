@@ -33,8 +33,8 @@ __all__ = ["Rescoring"]
 class Rescoring(Work):
     """Answers, and who scores them.
 
-    The records are those of the source with other scores: strategy, history, seed and costs of answering stay.
-    A run that was scored afterwards and one that was scored at once are the same arm.
+    The records are those of the source with other scores: strategy, history, seed and the costs of answering
+    stay. A run that was scored afterwards and one that was scored at once are the same arm.
     """
 
     source: Source
@@ -61,13 +61,13 @@ class Rescoring(Work):
         answered, here = self.source.manifest.benchmark, self.benchmark.identity
         if answered != here:
             raise ConfigurationError(
-                f"{self.source.manifest.run} answered the benchmark {answered}, and the one to score by is {here}; "
+                f"{self.source.manifest.run} answered the benchmark {answered}, and this one is {here}; "
                 "name the benchmark and the data that it answered, e.g. benchmark=imug benchmark.root=DIR"
             )
         if not self.samples:
             raise ConfigurationError(
-                f"{self.source.manifest.run} answered none of the dialogues that the benchmark has under these "
-                "settings; widen its filters"
+                f"{self.source.manifest.run} answered none of the dialogues that the benchmark has under "
+                "these settings; widen its filters"
             )
 
     def manifest(self) -> dict[str, Any]:
@@ -157,7 +157,8 @@ class Rescorer(DialoguePlayer):
         return await self._score(list(dict.fromkeys([answer, *considered])), earlier, scope)
 
     def _question(self, record: Record) -> Question:
-        return self._sample.questions[record["turn"] - 1]
+        number: int = record["turn"]
+        return self._sample.questions[number - 1]
 
     def _scope(self, question: Question) -> TurnScope:
         """The scope in which a run would score the turn, so that the calls are the same."""

@@ -1,4 +1,4 @@
-"""What scoring answers afterwards would ask of its model: every question, and which of them the journal answers."""
+"""What scoring answers afterwards would ask of its model, and how much of it the journal answers."""
 
 from __future__ import annotations
 

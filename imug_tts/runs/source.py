@@ -1,4 +1,4 @@
-"""Answers that are there already, and what is known of how they were made: what scoring afterwards starts from."""
+"""Answers that are there already, and what is known of how they were made."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Source:
     manifest: Manifest
     """Of the run; of other answers, what stands for it."""
     lines: Mapping[str, Sequence[bytes]]
-    """The records by the name of their dialogue, as the lines of turns.jsonl: parsed they take five times the memory."""
+    """The records by the name of their dialogue, as lines of turns.jsonl: parsed they would fill the memory."""
     image: Callable[[str], Image]
     """The image of a SHA-256 that a record names."""
     transcript: Transcript | None = None
@@ -53,7 +53,7 @@ class Source:
                 beside `folder`.
 
         Raises:
-            ConfigurationError: it is no run's folder, its records are damaged, or its history cannot be found.
+            ConfigurationError: it is no run's folder, its records are damaged, or its history is not there.
         """
         lines: dict[str, list[bytes]] = {}
         try:
@@ -106,8 +106,7 @@ class Source:
         image = self.image(output["image"])
         if isinstance(image.source, Path) and not image.source.exists():
             raise ConfigurationError(
-                f"the image {image.source} is missing, and {self.manifest.run} answered with it; bring it back, or "
-                "start that run again, which puts it there from its journal"
+                f"{self.manifest.run} answered with the image {image.source}, which is gone; bring it back"
             )
         return image
 
@@ -127,8 +126,8 @@ def _shown(manifest: Manifest, history_from: Path | None) -> Transcript:
     transcript = Transcript.of_run(folder)
     if transcript.identity != manifest.history_from:
         raise ConfigurationError(
-            f"{wanted}, and {folder} holds other outputs now ({transcript.identity}, not {manifest.history_from}); "
-            "name the folder of that run as it was: history_from=DIR"
+            f"{wanted}, and {folder} holds other outputs now ({transcript.identity}, not "
+            f"{manifest.history_from}); name the folder of that run as it was: history_from=DIR"
         )
     return transcript
 

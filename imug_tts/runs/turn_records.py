@@ -87,7 +87,7 @@ def turn_record(
 
 
 def stored_nodes(response: Node | None) -> Iterator[Node]:
-    """A stored response and everything that was considered for it, parents first; none where there is none."""
+    """A stored response and everything that was considered for it, parents first."""
     if response is not None:
         yield response
         for candidate in response.get("candidates", ()):

@@ -89,7 +89,7 @@ class DialoguePlayer(ABC):
     async def _score(
         self, outputs: Sequence[Part], earlier: Sequence[Part | None], scope: Scope
     ) -> dict[Part, Score]:
-        """Score the answer to a turn, which is the first of `outputs`, and others that were considered for it.
+        """Score the answer to a turn, the first of `outputs`, and others that were considered for it.
 
         A scorer that fails on an output that was not chosen leaves that output without a score.
 

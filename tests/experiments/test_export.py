@@ -46,8 +46,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     write_official(WORLD, folder / "world")
     arm = Arm(backbone=Drawer(), strategy=Direct(), benchmark=WORLD)
-    run = Run(arm=arm, folder=folder / "run", identity={}, config={})
-    execute([run], journal=folder / "journal", tracker=Listener())
+    run = Run(arm=arm, folder=folder / "run", config={})
+    execute([run], journal=folder / "journal", trackers=[Listener()])
     return folder
 
 
