@@ -88,7 +88,8 @@ def _score(config: Config) -> int:
         return print_scoring_plan(work, journal)
     (summary,) = execute([work], journal=journal, trackers=trackers, in_flight=settings.in_flight)
     _write_official(work, model)
-    print(f"the scores are in {work.folder}; the judge's replies are in {journal}")
+    replies = f"; the judge's replies are in {journal}" if work.scorer is not None else ""
+    print(f"the scores are in {work.folder}{replies}")
     return report_scores(summary)
 
 
