@@ -96,19 +96,19 @@ class DialoguePlayer(ABC):
         Raises:
             JudgeError: the answer has no score.
         """
-        results = await gather_all(self._score_or_error(output, earlier, scope) for output in outputs)
-        own = results[0]
-        if isinstance(own, JudgeError):
-            raise own
-        return {o: s for o, s in zip(outputs, results, strict=True) if isinstance(s, Score)}
+        scores: dict[Part, Score] = {}
+        failures: dict[Part, JudgeError] = {}
 
-    async def _score_or_error(
-        self, output: Part, earlier: Sequence[Part | None], scope: Scope
-    ) -> Score | JudgeError:
-        try:
-            return await self._benchmark.score(self._sample, [*earlier, output], scope)
-        except JudgeError as error:
-            return error
+        async def score(output: Part) -> None:
+            try:
+                scores[output] = await self._benchmark.score(self._sample, [*earlier, output], scope)
+            except JudgeError as error:
+                failures[output] = error
+
+        await gather_all(map(score, outputs))
+        if outputs[0] in failures:
+            raise failures[outputs[0]]
+        return scores
 
     def _failed(self, number: int, failure: BackboneError | JudgeError) -> tuple[Outcome, str]:
         """How a turn ends that failed, and its error in words; the traceback goes into the log."""
