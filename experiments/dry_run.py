@@ -1,4 +1,4 @@
-"""What `+dry_run=true` prints: what runs or scoring would ask of which models, and whether these can be reached."""
+"""What `+dry_run=true` prints: what would be asked of which models, and whether these can be reached."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ def _benchmark(node: assemble.Node) -> Imug:
     benchmark = assemble.build_benchmark(node)
     if not isinstance(benchmark, Imug):
         raise ConfigurationError(
-            f"benchmark={node['name']} has no official files; write some, e.g. with "
-            "python experiments/write_pocket_world.py --out DIR, and name them: benchmark=imug benchmark.root=DIR"
+            f"benchmark={node['name']} has no official files; write some, e.g. with python "
+            "experiments/write_pocket_world.py --out DIR, and name them: benchmark=imug benchmark.root=DIR"
         )
     if benchmark.root is None:
         raise ConfigurationError(
@@ -110,7 +110,7 @@ def _read(run: Path, benchmark: Imug) -> list[Record]:
 
 
 def _check_dialogues(manifest: Manifest, benchmark: Imug) -> None:
-    """Other data may hold the same requests, as the official files of the pocket world do: then they serve."""
+    """Other data that hold the same requests will do, e.g. the official files of the pocket world."""
     known = {
         sample.name: tuple(question.modality for question in sample.questions)
         for sample in benchmark.data.samples

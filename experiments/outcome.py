@@ -27,7 +27,7 @@ def report(summaries: Sequence[Summary]) -> int:
 
 
 def report_scores(summary: Summary) -> int:
-    """Say which answers have no score and why; the exit status is 1 if there are any, or answers are missing."""
+    """Say what has no score and why; the exit status is 1 if another invocation could score any of it."""
     failed = summary.outcomes.get("judge_error", 0)
     advice = [_TRY_AGAIN] if failed else []
     if summary.missing > failed:
@@ -54,15 +54,18 @@ def _refused(summaries: Sequence[Summary]) -> Iterator[str]:
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         after = f", and {unasked} turns after them cannot be asked" if unasked else ""
-        yield f"{refused} turns were refused by the model{after}; a refusal is final and counts as missing in tables"
+        yield (
+            f"{refused} turns were refused by the model{after}; a refusal is final and counts as missing in "
+            "tables"
+        )
 
 
 def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
-            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; look "
-            "at `detail` of the verdicts in turns.jsonl"
+            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
+            "look at `detail` of the verdicts in turns.jsonl"
         )
     pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
     if identical == pools > 0:
@@ -87,5 +90,6 @@ def _missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
     for reason, count in reasons.most_common(_MOST_REASONS):
         yield f"  {count} x {reason}"
     if len(reasons) > _MOST_REASONS:
-        yield f"  and {len(reasons) - _MOST_REASONS} other reasons; see summary.json and log.txt in the run's folder"
+        more = len(reasons) - _MOST_REASONS
+        yield f"  and {more} other reasons; see summary.json and log.txt in the run's folder"
     yield advice

@@ -3,15 +3,15 @@
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=DIR/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none      what needs no judge
-    python experiments/score.py ... +dry_run=true              checks, and says what it would ask the judge for
+    python experiments/score.py ... +dry_run=true               checks, and says what it would ask the judge
 
 The folder of the scores is that of a run: its records are those of the run that answered, with the scores of
 answers and candidates, and `python -m analysis` takes it. In official/ are the score files and the summary of
 the official scorers, with ours beside it, which says what is missing. A judge's replies are kept in the
 journal of the run's study, if there is one, else beside the scores: no call is made twice.
 
-Exit status: 0 when every answer has its score, 1 when some have not or answers are missing or the output cannot
-be written, 2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 when every answer has its score, 1 when some have not, turns have no answer or the output
+cannot be written, 2 when it cannot work as configured, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ScoreSettings:
         default=None,
     )
     score_candidates: bool | None = knob(
-        "Whether every output that a strategy considered is scored, not the answer alone; null: as in the run.",
+        "Whether every output that a strategy considered is scored, not the answer alone; null: as the run.",
         default=None,
     )
     scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
@@ -131,7 +131,7 @@ def _source(settings: ScoreSettings, benchmark: Benchmark, model: str) -> Source
 
 
 def _journal(outputs: Path, folder: Path) -> Path:
-    """The journal in which the judge's replies to these answers may be already, else one beside the scores."""
+    """The journal that may have the judge's replies to these answers already, else one beside the scores."""
     of_the_run = (outputs.resolve().parent / "journal", outputs / "journal")
     return next((journal for journal in of_the_run if journal.is_dir()), folder / "journal")
 

@@ -38,7 +38,7 @@ class Source:
     manifest: Manifest
     """Of the run; of other answers, what stands for it."""
     lines: Mapping[str, Sequence[bytes]]
-    """The records by the name of their dialogue, as lines of turns.jsonl: parsed they would fill the memory."""
+    """The records by the name of their dialogue, as lines of JSON: parsed they would fill the memory."""
     image: Callable[[str], Image]
     """The image of a SHA-256 that a record names."""
     transcript: Transcript | None = None

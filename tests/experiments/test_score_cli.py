@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server
-from imug_tts.testing.infer_servers import InferServer, by_content, infer_server
+from imug_tts.testing.infer_servers import InferServer, by_content, faulty, infer_server
 from imug_tts.testing.runs import records
 from tests.experiments.imug_cli import analyse, do, endpoint, grade_by_time, imug, number, outcomes
 
@@ -167,6 +167,24 @@ def test_it_goes_on_in_its_folder_and_asks_only_what_is_missing(
         knobs = ("judge.concurrency=3", "judge.timeout_s=5", "judge.dollars_per_call=0.01")
         again = score(run_of(study, "direct"), data, judge, *knobs, cwd=tmp_path)
         assert (again.returncode, again.stderr, len(judge.bodies)) == (0, "", graded + 3)
+
+
+def test_turns_without_an_answer_are_counted_with_their_reason(
+    tmp_path: Path, data: Path, judge: ChatServer
+) -> None:
+    with infer_server(faulty(by_content(), "status", one_in=12), slots=4) as flaky:
+        answering = [*imug(data, flaky.url), "backbone.max_attempts=2", f"output={tmp_path}/run"]
+        assert do("run.py", *answering, cwd=tmp_path).returncode == 1
+        missing = json.loads((tmp_path / "run" / "summary.json").read_text())["missing"]
+        done = score(tmp_path / "run", data, judge, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"{missing} turns are missing" in done.stderr
+        assert "model_error: " in done.stderr
+        assert "tried again by the command that answered them" in done.stderr
+        flaky.answer = by_content()
+        assert do("run.py", *answering, cwd=tmp_path).returncode == 0
+    again = score(tmp_path / "run", data, judge, cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_without_a_judge_the_rest_is_scored(tmp_path: Path, data: Path, waiting: Path) -> None:

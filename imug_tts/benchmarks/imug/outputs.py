@@ -146,8 +146,9 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
     """Write what one model answered, as the official client does.
 
     `records` are the objects of benchmark.jsonl. Samples of which no turn was tried are not written; in the
-    others a turn that was not tried is written as failed. Pictures that are files are linked where they can be. A text that begins with "ERROR:" is written as it
-    is, and reads as a failure. Half a surrogate pair, which no file can hold, becomes a question mark.
+    others a turn that was not tried is written as failed. Pictures that are files become hard links where the
+    disk allows it. A text that begins with "ERROR:" is written as it is, and reads as a failure. Half a
+    surrogate pair, which no file can hold, becomes a question mark.
 
     Raises:
         ConfigurationError: `folder` is not empty, a record is none or leads out of it, or a sample has none.
