@@ -100,8 +100,8 @@ def refuse_launchers(target: str) -> None:
     """
     if target != _BASIC_LAUNCHER:
         raise ConfigurationError(
-            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, its models "
-            "and its journal; leave hydra/launcher out"
+            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, its "
+            "models and its journal; leave hydra/launcher out"
         )
 
 
@@ -150,8 +150,8 @@ def _teach_quoting(override: str) -> str:
     key, _, value = override.partition("=")
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return (
-        f"{override!r} cannot be read: a value with signs such as = : {{ [ or letters beyond ASCII stands in double "
-        f"quotes, and these in single ones for the shell: {shlex.quote(f'{key}={quoted}')}"
+        f"{override!r} cannot be read: a value with signs such as = : {{ [ or letters beyond ASCII stands in "
+        f"double quotes, and these in single ones for the shell: {shlex.quote(f'{key}={quoted}')}"
     )
 
 

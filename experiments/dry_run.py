@@ -1,15 +1,16 @@
-"""What `+dry_run=true` prints: what runs would ask of which models, and whether these can be reached."""
+"""What `+dry_run=true` prints: what would be asked of which models, and whether these can be reached."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments.command import complain
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
-from imug_tts.runs import Plan, Run, plan_arm
+from imug_tts.runs import Journal, Plan, Rescoring, Run, plan_arm, plan_scoring
 
-__all__ = ["print_plans"]
+__all__ = ["print_plans", "print_scoring_plan"]
 
 
 def print_plans(runs: Sequence[Run]) -> int:
@@ -24,6 +25,21 @@ def print_plans(runs: Sequence[Run]) -> int:
         for line in (*_asked(least, most), *_judges(run)):
             print(f"  {line}")
     return _check_models([model for run in runs for model in run.arm.all_models.values()])
+
+
+def print_scoring_plan(work: Rescoring, journal: Path) -> int:
+    """Print what scoring would ask of its judge; the exit status is 1 when the judge cannot be reached."""
+    plan = plan_scoring(work, Journal(journal if journal.is_dir() else None))
+    turns = sum(len(sample.questions) for sample in work.samples)
+    price = f"; cost: ${plan.dollars:,.2f}" if plan.dollars else ""
+    print(
+        "nothing is scored; each call is counted once, though a reply that cannot be read is asked for again"
+    )
+    print(f"{work.title}: {turns:,} turns")
+    for model in work.models.values():
+        known = f", of which {journal} has {plan.journaled:,}" if plan.journaled else ""
+        print(f"  calls to {model.identity}: scorer {plan.calls:,}{known}{price}")
+    return _check_models(list(work.models.values()))
 
 
 def _asked(least: Plan, most: Plan) -> list[str]:

@@ -2,13 +2,14 @@
 
     python experiments/export.py run=runs/STUDY/RUN benchmark.root=DIR out=DIR model=NAME
 
-run             the folder of a run
-benchmark.root  the folder of the data that it was made on
+run             the folder of a run, or of the scores of one
+benchmark.root  the folder of the data that it answered
 out             gets NAME/<domain>/<subdomain>/question_<id>/, and in NAME/ the folders score_img,
                 score_mcq, dynamic_answer and summary if any turn is scored
 model           what the model is called there
 
-Failed turns are written as the official client writes them. Exit status: 0, or 2 when it cannot be done.
+Failed turns are written as the official client writes them. Pictures are hard links to those of the run where
+the disk allows it. Exit status: 0, or 2 when it cannot be done.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError, Record
 from imug_tts.files import plain_name
 from imug_tts.knobs import Folder, component, knob
-from imug_tts.records import RecordError, read_manifest, read_turns, sample_name
+from imug_tts.records import Manifest, RecordError, read_manifest, read_turns, sample_name
 
 if TYPE_CHECKING:
+    from imug_tts.benchmarks.imug import Imug
     from imug_tts.benchmarks.imug.outputs import Outputs
 
-__all__ = ["outputs_of_run", "turns_of_run", "write_official_scores"]
+__all__ = ["write_official_scores"]
 
 
 @component
@@ -50,57 +52,93 @@ def _main() -> int:
     if config is None:
         return 0
     settings = assemble.build_settings(ExportSettings, config, ("benchmark",))
-    root = _root(config["benchmark"])
+    benchmark = _benchmark(config["benchmark"])
     folder = settings.out / plain_name(settings.model)
-    turns, answers = _export(settings.run, root, folder)
+    turns, answers = _export(settings.run, benchmark, folder)
     print(f"{answers} answers to {turns} turns that were tried are in {folder}")
     return 0
 
 
-def _root(node: assemble.Node) -> Path:
+def _benchmark(node: assemble.Node) -> Imug:
     from imug_tts.benchmarks.imug import Imug
 
     benchmark = assemble.build_benchmark(node)
-    if not isinstance(benchmark, Imug) or benchmark.root is None:
+    if not isinstance(benchmark, Imug):
         raise ConfigurationError(
-            "benchmark.root must be set: the folder of the official data that the run was made on, e.g. "
+            f"benchmark={node['name']} has no official files; write some, e.g. with python "
+            "experiments/write_pocket_world.py --out DIR, and name them: benchmark=imug benchmark.root=DIR"
+        )
+    if benchmark.root is None:
+        raise ConfigurationError(
+            "benchmark.root must be set: the folder of the official data that the run answered, e.g. "
             "benchmark.root=imug"
         )
-    return benchmark.root
+    return benchmark
 
 
-def _export(run: Path, root: Path, folder: Path) -> tuple[int, int]:
+def _export(run: Path, benchmark: Imug, folder: Path) -> tuple[int, int]:
     """Turns that were tried, and those that were answered."""
     from imug_tts.benchmarks.imug.jsonl import read_objects
-    from imug_tts.benchmarks.imug.outputs import write_outputs
-    from imug_tts.benchmarks.imug.reading import find_data
+    from imug_tts.benchmarks.imug.outputs import refuse_full, write_outputs
 
-    turns = turns_of_run(run)
-    outputs = outputs_of_run(run, turns)
-    benchmark = (record for _, record in read_objects(find_data(root) / "benchmark.jsonl"))
-    write_outputs(folder, benchmark, outputs)
+    refuse_full(folder)
+    turns = _read(run, benchmark)
+    outputs = _outputs(run, turns)
+    data = (record for _, record in read_objects(benchmark.data.folder / "benchmark.jsonl"))
+    write_outputs(folder, data, outputs)
     if any(turn["outcome"] == "scored" for turn in turns):
         write_official_scores(folder.parent, folder.name, turns)
     return len(turns), len(outputs.answers)
 
 
-def turns_of_run(run: Path) -> list[Record]:
-    """The records of a run. Raises ConfigurationError when it is none."""
+def _read(run: Path, benchmark: Imug) -> list[Record]:
+    """The records of a run that answered this benchmark."""
     try:
-        read_manifest(run)
-        return [record for _, record in read_turns(run)]
+        manifest = read_manifest(run)
+        is_same = manifest.benchmark == benchmark.identity
+        if not is_same:
+            _check_dialogues(manifest, benchmark)
+        turns = [record for _, record in read_turns(run)]
     except RecordError as error:
         raise ConfigurationError(
-            f"{run} cannot be read as the folder of a run ({error}); name one that experiments/run.py made"
+            f"{run} cannot be read as the folder of a run ({error}); name one that experiments/run.py made, "
+            "e.g. run=runs/STUDY/RUN"
         ) from error
+    if not is_same:
+        _check_requests(manifest, benchmark, turns)
+    return turns
 
 
-def outputs_of_run(run: Path, turns: Sequence[Record]) -> Outputs:
-    """What a run of these records answered, and why it did not.
+def _check_dialogues(manifest: Manifest, benchmark: Imug) -> None:
+    """Other data that hold the same requests will do, e.g. the official files of the pocket world."""
+    known = {
+        sample.name: tuple(question.modality for question in sample.questions)
+        for sample in benchmark.data.samples
+    }
+    for each in manifest.planned:
+        name = f"{each.domain}/{each.task}/{each.sample_id}"
+        if known.get(name) != each.modalities:
+            raise _another(manifest, benchmark, f"which has no such dialogue as {name}")
 
-    Raises:
-        ConfigurationError: the folder is no run's.
-    """
+
+def _check_requests(manifest: Manifest, benchmark: Imug, turns: Sequence[Record]) -> None:
+    samples = {sample.name: sample for sample in benchmark.data.samples}
+    for turn in turns:
+        question = samples[sample_name(turn)].questions[turn["turn"] - 1]
+        if turn["input"] != [part.to_json() for part in question.parts]:
+            place = f"turn {question.number} of {sample_name(turn)}"
+            raise _another(manifest, benchmark, f"in which {place} asks for something else")
+
+
+def _another(manifest: Manifest, benchmark: Imug, how: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{manifest.run} answered the benchmark {manifest.benchmark}, and {benchmark.root} is "
+        f"{benchmark.identity}, {how}; name the data that it answered: benchmark.root=DIR"
+    )
+
+
+def _outputs(run: Path, turns: Sequence[Record]) -> Outputs:
+    """What a run of these records answered, and why it did not."""
     from imug_tts.benchmarks.imug.outputs import Outputs
     from imug_tts.runs import Transcript
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator, Sequence
 from experiments.command import complain
 from imug_tts.contracts import Summary
 
-__all__ = ["report", "said_of"]
+__all__ = ["report", "report_scores", "said_of"]
 
 _MOST_REASONS = 8
+_TRY_AGAIN = "mend what the reasons name, then run the same command again: it tries these turns again"
+_ANSWER_FIRST = (
+    "turns that have no answer are tried again by the command that answered them; then score again"
+)
 
 
 def report(summaries: Sequence[Summary]) -> int:
@@ -22,13 +26,38 @@ def report(summaries: Sequence[Summary]) -> int:
     return 1 if missing else 0
 
 
+def report_scores(summary: Summary) -> int:
+    """Say what has no score and why; the exit status is 1 if another invocation could score any of it."""
+    failed = summary.outcomes.get("judge_error", 0)
+    advice = [_TRY_AGAIN] if failed else []
+    if summary.missing > failed:
+        advice.append(_ANSWER_FIRST)
+    lines = [*_missing([summary], "\n".join(advice)), *_refused([summary])]
+    if summary.unscored:
+        lines.append(
+            f"{summary.unscored} turns wait for a judge; choose one, and another folder for the scores: "
+            "judge=openai judge.base_url=URL judge.model=NAME output=DIR"
+        )
+    if lines:
+        complain("\n".join(lines), 1)
+    return 1 if summary.missing or summary.unscored else 0
+
+
 def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
     """Sentences about turns without a score, unread verdicts and equal candidates; none if all is well."""
-    yield from _missing(summaries)
+    yield from _missing(summaries, _TRY_AGAIN)
+    yield from _refused(summaries)
+    yield from _judging(summaries)
+
+
+def _refused(summaries: Sequence[Summary]) -> Iterator[str]:
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         after = f", and {unasked} turns after them cannot be asked" if unasked else ""
         yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
+
+
+def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
@@ -43,7 +72,7 @@ def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
         )
 
 
-def _missing(summaries: Sequence[Summary]) -> Iterator[str]:
+def _missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
     missing = sum(summary.missing for summary in summaries)
     if not missing:
         return
@@ -53,10 +82,11 @@ def _missing(summaries: Sequence[Summary]) -> Iterator[str]:
             {reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")}
         )
     failed = reasons.total()
-    after = f", {missing - failed} of them after a failed one" if missing > failed else ""
-    yield f"{missing} turns are missing{after}; the reasons:"
+    after = f", {missing - failed} of them not reached" if missing > failed else ""
+    yield f"{missing} turns are missing{after}{'; the reasons:' if reasons else ''}"
     for reason, count in reasons.most_common(_MOST_REASONS):
         yield f"  {count} x {reason}"
     if len(reasons) > _MOST_REASONS:
-        yield f"  and {len(reasons) - _MOST_REASONS} other reasons; see log.txt in the run's folder"
-    yield "mend what the reasons name, then run the same command again: it tries these turns again"
+        more = len(reasons) - _MOST_REASONS
+        yield f"  and {more} other reasons; see log.txt in the run's folder"
+    yield advice

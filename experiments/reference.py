@@ -17,9 +17,10 @@ from typing import Any, Final
 
 from experiments.choices import HYDRA_GROUPS
 from experiments.command import guarded, wants_help
+from experiments.score import ScoreSettings
 from experiments.type_words import type_in_words
 from imug_tts import prompts
-from imug_tts.assemble import RunSettings, ScoreSettings
+from imug_tts.assemble import RunSettings
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 from imug_tts.knobs import Knob, knobs_of, nearest
 from imug_tts.registry import GROUPS, broken, component_class, names, source_of

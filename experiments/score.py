@@ -1,33 +1,67 @@
-"""Score answers that were given elsewhere: by the official client, by a run, by anyone.
+"""Score answers that are there already: those of a run, of the official client, of anyone.
 
+    python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=DIR/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
-    python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none
+    python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none      what needs no judge
+    python experiments/score.py ... +dry_run=true               checks, and says what it would ask the judge
 
-The folder of the scores holds turns.jsonl and summary.json as every run does, and in official/ the score
-files and the summary of the official scorers, with ours beside it, which says what is missing. A judge's
-replies are kept as they come: the same command again goes on where it stopped.
+The folder of the scores is that of a run: its records are those of the run that answered, with the scores of
+answers and candidates, and `python -m analysis` takes it. In official/ are the score files and the summary of
+the official scorers, with ours beside it, which says what is missing. A judge's replies are kept in the
+journal of the run's study, if there is one, else beside the scores: no call is made twice.
 
-Exit status: 0 when every planned turn has its score, 1 when some have not or the output cannot be written,
-2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 when every answer has its score, 1 when some have not, turns have no answer or the output
+cannot be written, 2 when it cannot work as configured, 130 when interrupted.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import Config, complain, compose, guarded
-from experiments.export import outputs_of_run, turns_of_run, write_official_scores
+from experiments.command import Config, compose, guarded, take_dry_run
+from experiments.export import write_official_scores
+from experiments.outcome import report_scores
 from imug_tts import assemble
-from imug_tts.contracts import ConfigurationError
+from imug_tts.contracts import Benchmark, ConfigurationError
 from imug_tts.files import plain_name
+from imug_tts.knobs import Folder, component, knob
+from imug_tts.records import MANIFEST, read_turns
+from imug_tts.scoring import Scoring
 
 if TYPE_CHECKING:
-    from imug_tts.benchmarks.imug.outputs import Outputs
-    from imug_tts.dialogue import Sample
-    from imug_tts.runs import Run
+    from imug_tts.runs import Rescoring, Source
+
+
+@component
+class ScoreSettings:
+    """The knobs of this command."""
+
+    outputs: Folder = knob(
+        "The folder of a run, or a model's folder in the official layout, e.g. outputs=runs/STUDY/RUN."
+    )
+    model: str | None = knob(
+        "What the model is called in the official files; null: the folder's name.", default=None
+    )
+    output: Folder | None = knob(
+        "The folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True
+    )
+    history_from: Folder | None = knob(
+        "Of a run with history=swap, the run whose outputs it was shown; null for that name beside it.",
+        default=None,
+    )
+    score_candidates: bool | None = knob(
+        "Whether every output that a strategy considered is scored, not the answer alone; null: as the run.",
+        default=None,
+    )
+    scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
+    in_flight: int | None = knob(
+        "Dialogues at a time; null for twice what the judge takes at once, and 32 or more.",
+        default=None,
+        ge=1,
+        runtime=True,
+    )
 
 
 def main() -> int:
@@ -35,68 +69,84 @@ def main() -> int:
 
 
 def _main() -> int:
-    config = compose("score", __doc__ or "", sys.argv[1:], assemble.ScoreSettings)
+    config = compose("score", __doc__ or "", sys.argv[1:], ScoreSettings)
     return 0 if config is None else _score(config)
 
 
 def _score(config: Config) -> int:
     from imug_tts.runs import execute
 
-    settings = assemble.build_settings(assemble.ScoreSettings, config, ("benchmark", "judge", "tracking"))
+    dry_run = take_dry_run(config)
+    settings = assemble.build_settings(ScoreSettings, config, ("benchmark", "judge", "tracking"))
     model = plain_name(settings.model or settings.outputs.resolve().name)
+    trackers = assemble.build_trackers(config["tracking"])
+    work = _work(config, settings, model)
+    journal = _journal(settings.outputs, work.folder)
+    if dry_run:
+        from experiments.dry_run import print_scoring_plan
+
+        return print_scoring_plan(work, journal)
+    (summary,) = execute([work], journal=journal, trackers=trackers, in_flight=settings.in_flight)
+    _write_official(work, model)
+    replies = f"; the judge's replies are in {journal}" if work.scorer is not None else ""
+    print(f"the scores are in {work.folder}{replies}")
+    return report_scores(summary)
+
+
+def _work(config: Config, settings: ScoreSettings, model: str) -> Rescoring:
+    """What is scored, by whom; checked."""
+    from imug_tts.runs import Rescoring
+
     folder = settings.output or Path("runs", "scores", model)
-    run = _run(config, settings, model, folder)
-    (summary,) = execute(
-        [run],
-        journal=folder / "journal",
-        trackers=assemble.build_trackers(config["tracking"]),
-        in_flight=settings.in_flight,
-    )
-    _write_official(folder, model, run.arm.benchmark.samples())
-    print(f"the scores are in {folder}")
-    left = summary.planned - summary.scored
-    if not left:
-        return 0
-    waiting = f"{summary.unscored} wait for a judge, " if summary.unscored else ""
-    return complain(f"{left} turns have no score: {waiting}{summary.missing} are missing", 1)
-
-
-def _run(config: Config, settings: assemble.ScoreSettings, model: str, folder: Path) -> Run:
-    from imug_tts.runs import Arm, Run, Transcript
-    from imug_tts.runs.recorded import AbsentModel, Recorded
-
+    if folder.resolve() == settings.outputs.resolve():
+        raise ConfigurationError(f"output: {folder} holds the answers; choose another folder for the scores")
+    if not settings.outputs.is_dir():
+        raise ConfigurationError(f"outputs: there is no folder {settings.outputs}")
     benchmark = assemble.build_benchmark(config["benchmark"], settings.scoring)
-    scorer = assemble.build_scorer(config["judge"])
-    outputs = _outputs(settings.outputs, benchmark.samples())
-    transcript = Transcript(run=model, benchmark=None, answers=outputs.answers)
-    arm = Arm(
-        backbone=AbsentModel(recorded=transcript.identity),
-        strategy=Recorded(model=model, answers=outputs.answers, failures=outputs.failures),
+    scorer = assemble.build_scorer(config["judge"], benchmark=benchmark, where="judge")
+    source = _source(settings, benchmark, model)
+    as_in_the_run = bool(source.manifest.arm_identity.get("score_candidates", True))
+    work = Rescoring(
+        folder=folder,
+        config=config,
+        title=f"scores of {model}",
+        source=source,
         benchmark=benchmark,
-        roles={} if scorer is None else {"scorer": scorer},
-        history="swap",
-        transcript=transcript,
+        scorer=scorer,
+        score_candidates=as_in_the_run if settings.score_candidates is None else settings.score_candidates,
     )
-    return Run(arm=arm, folder=folder, config=config)
+    work.check()
+    return work
 
 
-def _outputs(folder: Path, samples: Sequence[Sample]) -> Outputs:
+def _source(settings: ScoreSettings, benchmark: Benchmark, model: str) -> Source:
     """The answers of a run of ours, or of a folder in the official layout."""
     from imug_tts.benchmarks.imug.outputs import read_outputs
+    from imug_tts.runs import Source
 
-    if not folder.is_dir():
-        raise ConfigurationError(f"outputs: there is no folder {folder}")
-    if (folder / "manifest.json").exists():
-        return outputs_of_run(folder, turns_of_run(folder))
-    return read_outputs(folder, samples)
+    if (settings.outputs / MANIFEST).exists():
+        return Source.of_run(settings.outputs, settings.history_from)
+    outputs = read_outputs(settings.outputs, benchmark.samples())
+    return Source.of_answers(model, benchmark, outputs.answers, outputs.failures)
 
 
-def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None:
+def _journal(outputs: Path, folder: Path) -> Path:
+    """The journal that may have the judge's replies to these answers already, else one beside the scores."""
+    of_the_run = (outputs.resolve().parent / "journal", outputs / "journal")
+    return next((journal for journal in of_the_run if journal.is_dir()), folder / "journal")
+
+
+def _write_official(work: Rescoring, model: str) -> None:
+    """The official score files, where the benchmark scores in their form."""
     from imug_tts.benchmarks.imug.summary import summary_with_missing
 
-    turns = turns_of_run(folder)
-    summary = write_official_scores(folder / "official", model, turns)
-    summary_with_missing({model: turns}, samples).write(summary, "summary_with_missing")
+    turns = [record for _, record in read_turns(work.folder)]
+    try:
+        summary = write_official_scores(work.folder / "official", model, turns)
+    except ConfigurationError as error:
+        print(f"there are no official score files: {error}")
+        return
+    summary_with_missing({model: turns}, work.samples).write(summary, "summary_with_missing")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from imug_tts.scoring.image import score_image
 from imug_tts.testing.chat_server import process
 
 if TYPE_CHECKING:
-    from imug_tts.runs import Run
+    from imug_tts.runs import Rescoring
 
 __all__ = ["judging_over_ideal", "rule_scoring_s"]
 
@@ -49,8 +49,8 @@ def _judging_over_ideal() -> float:
     ideal_s = SAMPLES * LATENCY_S / AT_ONCE
     with process(LATENCY_S, reply) as base_url, tempfile.TemporaryDirectory() as folder:
         bare_s = _bare_s(base_url)
-        run = _run(Path(folder), base_url)
-        [summary] = execute([run], journal=Path(folder, "journal"))
+        scoring = _scoring(Path(folder), base_url)
+        [summary] = execute([scoring], journal=Path(folder, "journal"))
     if summary.missing:
         raise RuntimeError(f"{summary.missing} images have no score")
     over_ideal = summary.seconds / ideal_s
@@ -136,22 +136,22 @@ class _OneImageEach(Benchmark):
         )
 
 
-def _run(folder: Path, base_url: str) -> Run:
+def _scoring(folder: Path, base_url: str) -> Rescoring:
     from imug_tts.backbones.openai_chat import OpenAIChat
-    from imug_tts.runs import Arm, Run
-    from imug_tts.runs.recorded import AbsentModel, Recorded
+    from imug_tts.runs import Rescoring, Source
 
     image, *drawn = _pictures(folder / "outputs")
     answers: dict[tuple[str, int], Part] = {
         (f"speed/judging/{number}", 1): picture for number, picture in enumerate(drawn)
     }
-    arm = Arm(
-        backbone=AbsentModel(recorded="recorded"),
-        strategy=Recorded(model="recorded", answers=answers, failures={}),
-        benchmark=_OneImageEach(image),
-        roles={"scorer": OpenAIChat(base_url=base_url, model="fake", concurrency=AT_ONCE)},
+    benchmark = _OneImageEach(image)
+    return Rescoring(
+        folder=folder / "run",
+        config={},
+        source=Source.of_answers("recorded", benchmark, answers, failures={}),
+        benchmark=benchmark,
+        scorer=OpenAIChat(base_url=base_url, model="fake", concurrency=AT_ONCE),
     )
-    return Run(arm=arm, folder=folder / "run", config={})
 
 
 def _pictures(folder: Path) -> list[Image]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from imug_tts.calls import Budget
 from imug_tts.contracts import (
@@ -38,7 +38,6 @@ __all__ = [
     "RUN_PARTS",
     "Node",
     "RunSettings",
-    "ScoreSettings",
     "Shared",
     "build_arm",
     "build_backbone",
@@ -92,28 +91,6 @@ class RunSettings:
     )
     in_flight: int | None = knob(
         "Dialogues at a time; null for twice what the models take at once, and 32 or more.",
-        default=None,
-        ge=1,
-        runtime=True,
-    )
-
-
-@component
-class ScoreSettings:
-    """The knobs of experiments/score.py that belong to no component."""
-
-    outputs: Folder = knob(
-        "A model's folder in the official layout, or the folder of a run, e.g. outputs=runs/STUDY/RUN."
-    )
-    model: str | None = knob(
-        "What the model is called in tables and files; null: the folder's name.", default=None
-    )
-    output: Folder | None = knob(
-        "The folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True
-    )
-    scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
-    in_flight: int | None = knob(
-        "Dialogues at a time; null for twice what the judge takes at once, and 32 or more.",
         default=None,
         ge=1,
         runtime=True,
@@ -186,17 +163,32 @@ def build_benchmark(node: Node, scoring: Scoring | None = None) -> Benchmark:
     return cast(Benchmark, _Builder(Shared(), scoring or Scoring()).part(Benchmark, node, "benchmark"))
 
 
-def build_scorer(node: object, shared: Shared | None = None) -> Backbone | None:
-    """The model of a judge, to grade for the report; None for "none". Raises ConfigurationError."""
+def build_scorer(
+    node: object,
+    shared: Shared | None = None,
+    *,
+    benchmark: Benchmark | None = None,
+    where: Literal["scorer", "judge"] = "scorer",
+) -> Backbone | None:
+    """The model of a judge, to grade for the report; None for "none".
+
+    Args:
+        where: the key of the configuration under which the judge stands.
+
+    Raises:
+        ConfigurationError: the judge cannot be built, or has no model of its own; says what to choose.
+    """
     builder = _Builder(Shared() if shared is None else shared, Scoring())
-    judge = None if node is None else builder.judge_or_none(node, "scorer")
+    builder.benchmark = benchmark
+    judge = None if node is None else builder.judge_or_none(node, where)
     if judge is None:
         return None
     model = judge.models.get("verifier")
     if model is None:
+        choice = "judge" if where == "judge" else f"judge@{where}"
         raise ConfigurationError(
-            f"scorer: the judge {judge.name!r} has no model of its own that could grade; "
-            "choose judge@scorer=openai, or none"
+            f"{choice}={judge.name} has no model of its own that could grade; choose one that has, e.g. "
+            f"{choice}=openai {where}.base_url=URL {where}.model=NAME, or {choice}=none"
         )
     return model
 
@@ -363,7 +355,9 @@ def _roles(builder: _Builder, config: Node) -> dict[ModelRole, Backbone]:
         if node is not None
     }
     node = config.get("scorer")
-    scorer = builder.shared.once("scorer", node, lambda: build_scorer(node, builder.shared))
+    scorer = builder.shared.once(
+        "scorer", node, lambda: build_scorer(node, builder.shared, benchmark=builder.benchmark)
+    )
     return models if scorer is None else {**models, "scorer": scorer}
 
 

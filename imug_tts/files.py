@@ -13,7 +13,7 @@ from typing import Final
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
-__all__ = ["exclusive", "plain_name", "storage_errors", "write_atomically"]
+__all__ = ["exclusive", "link_or_write", "plain_name", "storage_errors", "write_atomically"]
 
 _SOFT: Final = ".lock.soft"
 """The file that stands in for a lock on a disk that has none; unlike `.lock`, it is there only while held."""
@@ -67,6 +67,23 @@ def write_atomically(path: Path, data: bytes) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
+    """Make `path` a hard link to the file `held`, or a file of its content where links are impossible.
+
+    A file that is there already is left as it is; the folder of `path` must be there.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    try:
+        # The system call would link to a symbolic link itself, which may be relative.
+        os.link(held.resolve() if held.is_symlink() else held, path)
+    except FileExistsError:
+        return
+    except OSError:
+        write_atomically(path, content())
 
 
 def _create(path: Path) -> int:

@@ -17,7 +17,6 @@ from imug_tts.dialogue import Response, Text, Turn, Verdict
 from imug_tts.judges import OpenAIJudge
 from imug_tts.knobs import Folder, Several, component, knob
 from imug_tts.registry import model_identity
-from imug_tts.runs.recorded import AbsentModel
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import ToyBenchmark, run
 from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
@@ -105,7 +104,6 @@ def test_it_has_every_knob_that_changes_results_and_is_not_at_its_default(
             ),
             "imug_server:1:bagel:2",
         ),
-        (AbsentModel(recorded="bagel:abc"), "recorded:bagel:abc"),
     ],
 )
 def test_those_of_our_models_are_as_they_were(model: Backbone, expected: str) -> None:

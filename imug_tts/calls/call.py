@@ -20,13 +20,17 @@ _FORMS: Final = {"free": "False", "yes_no": "True", "reward": "reward"}
 
 @dataclass(frozen=True)
 class Call:
-    """One candidate wanted: one seed on one history."""
+    """One candidate wanted: one seed on one history. Greedy calls that differ in the seed alone are one."""
 
     history: tuple[Message, ...]
     modality: Modality
     seed: int
     sampling: Sampling
     form: Form = "free"
+
+    def __post_init__(self) -> None:
+        if self.sampling.temperature == 0:
+            object.__setattr__(self, "seed", 0)
 
     @cached_property
     def prompt_id(self) -> str:

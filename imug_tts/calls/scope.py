@@ -126,8 +126,5 @@ class TurnScope:
 
     def _model(self, role: ModelRole) -> Backbone:
         if role == "scorer" and role not in self.models:
-            raise NoScorer(
-                f"turn {self.turn} of {self.sample} is scored by a judge model; choose one: "
-                "judge@scorer=openai"
-            )
+            raise NoScorer(f"turn {self.turn} of {self.sample} is scored by a judge model, and there is none")
         return self.models.get(role) or self.models["generator"]

@@ -6,7 +6,11 @@ from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import execute
 from imug_tts.runs.job import Run
+from imug_tts.runs.rescoring import Rescoring
+from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
+from imug_tts.runs.source import Source
 from imug_tts.runs.transcript import Transcript
+from imug_tts.runs.work import Work
 
 __all__ = [
     "Arm",
@@ -15,9 +19,14 @@ __all__ = [
     "Journal",
     "JournalWarning",
     "Plan",
+    "Rescoring",
     "Run",
+    "ScoringPlan",
+    "Source",
     "Transcript",
+    "Work",
     "check",
     "execute",
     "plan_arm",
+    "plan_scoring",
 ]

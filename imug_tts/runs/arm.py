@@ -19,7 +19,6 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Question, Sample
 from imug_tts.registry import describe, model_identity, selection
-from imug_tts.runs.recorded import Recorded
 from imug_tts.runs.transcript import Transcript
 
 __all__ = ["Arm", "check"]
@@ -115,7 +114,7 @@ def check(arm: Arm) -> None:
     check_composition(arm.strategy, arm.models, posed)
     if arm.history == "gold":
         _check_references(arm.benchmark, samples)
-    elif arm.history == "swap" and not isinstance(arm.strategy, Recorded):  # which reads no history
+    elif arm.history == "swap":
         _check_transcript(arm, samples)
 
 

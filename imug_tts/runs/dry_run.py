@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imug_tts.calls import Broker, Brokers, Journal, TurnScope
+from imug_tts.calls import Broker, Brokers, Call, Journal, TurnScope
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import (
     Backbone,
@@ -34,7 +34,7 @@ from imug_tts.prompts import load
 from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
 
-__all__ = ["Asked", "Plan", "least_calls", "plan_arm"]
+__all__ = ["Asked", "MuteScope", "Plan", "least_calls", "plan_arm"]
 
 _NOBODY: Final = "nobody"
 _FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
@@ -163,10 +163,10 @@ async def _judged(arm: Arm, samples: Sequence[Sample]) -> Counter[Modality]:
         outputs: list[Part | None] = []
         for question in sample.questions:
             outputs.append(_answer(question.modality, 0))
-            scope = _MuteScope(prompts)
+            scope = MuteScope(prompts)
             with suppress(JudgeError):
                 await arm.benchmark.score(sample, outputs, scope)
-            judged[question.modality] += scope.times_asked > 0
+            judged[question.modality] += bool(scope.calls)
     return judged
 
 
@@ -213,25 +213,24 @@ class _StandIn(Backbone):
         return Candidate(output=output)
 
 
-class _MuteScope:
-    """A scope that counts how often it is asked, and never answers."""
+class MuteScope:
+    """A scope that keeps what it is asked, and never answers."""
 
-    seed = 0
-
-    def __init__(self, prompts: Mapping[str, str]) -> None:
+    def __init__(self, prompts: Mapping[str, str], seed: int = 0) -> None:
         self._prompts = prompts
-        self.times_asked = 0
+        self.seed = seed
+        self.calls: list[Call] = []
 
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
         return self._prompts
 
-    def child(self, index: int) -> _MuteScope:
+    def child(self, index: int) -> MuteScope:
         return self
 
-    def split(self, n: int) -> Sequence[_MuteScope]:
+    def split(self, n: int) -> Sequence[MuteScope]:
         return [self] * n
 
-    def as_scorer(self, turn: int | None = None) -> _MuteScope:
+    def as_scorer(self, turn: int | None = None) -> MuteScope:
         return self
 
     async def ask(
@@ -244,7 +243,7 @@ class _MuteScope:
         form: Form = "free",
         model: Backbone | None = None,
     ) -> Candidate:
-        self.times_asked += 1
+        self.calls.append(Call(history, modality, self.seed, sampling, form))
         raise JudgeError("this is a dry run")
 
 

@@ -16,11 +16,10 @@ from typing import Final
 from imug_tts.calls import Brokers, Journal
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import ConfigurationError, ModelDown, Summary, Tracker
-from imug_tts.runs.arm import Arm, check
 from imug_tts.runs.interrupt import stop_signals
-from imug_tts.runs.job import Job, Run
-from imug_tts.runs.player import Player
+from imug_tts.runs.job import Job
 from imug_tts.runs.trackers import Trackers
+from imug_tts.runs.work import Work
 
 __all__ = ["execute"]
 
@@ -28,7 +27,7 @@ _LEAST_IN_FLIGHT: Final = 32
 
 
 def execute(
-    runs: Sequence[Run], *, journal: Path, trackers: Sequence[Tracker] = (), in_flight: int | None = None
+    runs: Sequence[Work], *, journal: Path, trackers: Sequence[Tracker] = (), in_flight: int | None = None
 ) -> list[Summary]:
     """Execute the runs in order. A run that is already complete is skipped without loading weights.
 
@@ -46,7 +45,7 @@ def execute(
     """
     _refuse_equal_folders(runs)
     for run in runs:
-        check(run.arm)
+        run.check()
     with ExitStack() as held:
         told = held.enter_context(closing(Trackers(trackers)))
         jobs = [held.enter_context(closing(Job(run, told))) for run in runs]
@@ -71,7 +70,7 @@ class _Session:
     def __init__(self, jobs: Sequence[Job], journal: Path, in_flight: int | None) -> None:
         self._jobs = jobs
         self._journal_folder = journal
-        self._in_flight = in_flight or max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(job.arm) for job in jobs))
+        self._in_flight = in_flight or max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(job.work) for job in jobs))
         self.down: ModelDown | None = None
         """Why no dialogue could be played to its end any more."""
 
@@ -105,7 +104,7 @@ class _Session:
 
     async def _work(self, todo: Iterator[tuple[Job, int]]) -> None:
         for job, index in todo:  # the workers share one iterator
-            player = Player(job.arm, job.samples[index], self._brokers, job.called)
+            player = job.player(index, self._brokers)
             records = await player.play()
             job.take(index, player, records, self._journal)
 
@@ -118,7 +117,7 @@ class _Session:
         return Brokers(self._journal)
 
 
-def _refuse_equal_folders(runs: Sequence[Run]) -> None:
+def _refuse_equal_folders(runs: Sequence[Work]) -> None:
     folders: set[Path] = set()
     for run in runs:
         if run.folder in folders:
@@ -126,7 +125,7 @@ def _refuse_equal_folders(runs: Sequence[Run]) -> None:
         folders.add(run.folder)
 
 
-def _calls_at_once(arm: Arm) -> int:
-    """Calls that the models of an arm can have in hand."""
-    models = {id(model): model.capabilities for model in arm.all_models.values()}
+def _calls_at_once(work: Work) -> int:
+    """Calls that the models of a run can have in hand."""
+    models = {id(model): model.capabilities for model in work.models.values()}
     return sum(each.max_batch * each.concurrent_batches for each in models.values())

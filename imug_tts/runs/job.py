@@ -1,59 +1,96 @@
-"""A run, and what it does while it is executed: its records, images, log, summary and events."""
+"""A run, and what is done while work is executed: its records, images, log, summary and events."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from imug_tts.calls import Journal
+from imug_tts.calls import Brokers, Journal, OnCall
 from imug_tts.composition import is_oracle, label
 from imug_tts.contracts import Backbone, Cost, ModelRole, PlannedRun, Record, Summary
 from imug_tts.dialogue import Modality, Sample
 from imug_tts.records import arm_key
 from imug_tts.registry import model_identity
-from imug_tts.runs.arm import Arm
+from imug_tts.runs.arm import Arm, check
 from imug_tts.runs.dry_run import least_calls
 from imug_tts.runs.player import Player
 from imug_tts.runs.store import RunStore, versions
 from imug_tts.runs.trackers import Trackers
+from imug_tts.runs.work import DialoguePlayer, Work
 
 __all__ = ["Job", "Run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(Work):
     """An arm and the folder of its records."""
 
     arm: Arm
-    folder: Path
-    config: Mapping[str, Any]
-    """The whole configuration, kept beside the records; no secrets."""
-    title: str = ""
-    """What a person reads while it runs; by default the folder's name."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        return self.arm.benchmark.samples()
+
+    @cached_property
+    def models(self) -> Mapping[str, Backbone]:
+        return self.arm.all_models
+
+    def check(self) -> None:
+        check(self.arm)
+
+    def manifest(self) -> dict[str, Any]:
+        arm, strategy = self.arm, label(self.arm.strategy)
+        return {
+            "arm": arm_key(strategy, arm.own_identity),
+            "strategy": strategy,
+            "oracle": is_oracle(arm.strategy),
+            "history": arm.history,
+            "history_from": None if arm.transcript is None else arm.transcript.identity,
+            "seed": arm.seed,
+            "benchmark": arm.benchmark.identity,
+            "backbone": model_identity(arm.backbone),
+            "models": {place: model_identity(model) for place, model in self.models.items()},
+            "judges": arm.judges,
+            "identity": arm.identity,
+            "arm_identity": arm.own_identity,
+            "selection": arm.selection,
+        }
+
+    def least_calls(self) -> int | None:
+        return least_calls(self.arm)
+
+    def player(self, sample: Sample, brokers: Brokers, on_call: OnCall) -> DialoguePlayer:
+        return Player(self.arm, sample, brokers, on_call)
 
 
 class Job:
-    """A run while it is executed."""
+    """Work while it is executed."""
 
-    def __init__(self, run: Run, trackers: Trackers) -> None:
+    def __init__(self, work: Work, trackers: Trackers) -> None:
         """Raises ConfigurationError when the folder belongs to another run or is in use."""
-        self.arm = run.arm
-        self._run = run
+        self.work = work
         self._trackers = trackers
-        self.samples = run.arm.benchmark.samples()
-        self.store = RunStore(run.folder, self.samples, manifest(run, self.samples))
+        self.samples = work.samples
+        manifest = work.manifest()
+        whole = {
+            "run": work.folder.name,
+            **manifest,
+            "versions": versions(),
+            "planned": [_plan(sample) for sample in self.samples],
+        }
+        self.store = RunStore(work.folder, self.samples, whole, work.keeps)
         self.plan = PlannedRun(
-            name=run.folder.name,
-            title=run.title or run.folder.name,
-            folder=run.folder,
-            study=run.folder.resolve().parent.name,
+            name=work.folder.name,
+            title=work.title or work.folder.name,
+            folder=work.folder,
+            study=work.folder.resolve().parent.name,
             planned=self.store.planned,
-            calls=least_calls(run.arm),
-            config=run.config,
-            identity=run.arm.identity,
+            calls=work.least_calls(),
+            config=work.config,
+            identity=manifest["identity"],
         )
         self._spent = Cost()
         self._started: float | None = None
@@ -66,7 +103,7 @@ class Job:
         missing = self.store.missing()
         if missing:
             self._started = time.perf_counter()
-            self.store.begin(self._run.config)
+            self.store.begin(self.work.config)
         else:
             self.finish()
         return missing
@@ -76,7 +113,10 @@ class Job:
         del role, model, modality
         self._trackers.call(self.plan)
 
-    def take(self, index: int, player: Player, records: Sequence[Record], journal: Journal) -> None:
+    def player(self, index: int, brokers: Brokers) -> DialoguePlayer:
+        return self.work.player(self.samples[index], brokers, self.called)
+
+    def take(self, index: int, player: DialoguePlayer, records: Sequence[Record], journal: Journal) -> None:
         """Keep a played dialogue; its records last, so that they never name an image that is not there."""
         self.store.keep_images(player.images, journal)
         self.store.log(player.log)
@@ -115,29 +155,6 @@ class Job:
             pools=tally.pools,
             identical_pools=tally.identical_pools,
         )
-
-
-def manifest(run: Run, samples: Sequence[Sample]) -> dict[str, Any]:
-    """What `manifest.json` holds; see `imug_tts.records.Manifest`."""
-    arm, strategy = run.arm, label(run.arm.strategy)
-    return {
-        "run": run.folder.name,
-        "arm": arm_key(strategy, arm.own_identity),
-        "strategy": strategy,
-        "oracle": is_oracle(arm.strategy),
-        "history": arm.history,
-        "history_from": None if arm.transcript is None else arm.transcript.identity,
-        "seed": arm.seed,
-        "benchmark": arm.benchmark.identity,
-        "backbone": model_identity(arm.backbone),
-        "models": {place: model_identity(model) for place, model in arm.all_models.items()},
-        "judges": arm.judges,
-        "identity": arm.identity,
-        "arm_identity": arm.own_identity,
-        "selection": arm.selection,
-        "versions": versions(),
-        "planned": [_plan(sample) for sample in samples],
-    }
 
 
 def _plan(sample: Sample) -> dict[str, Any]:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from imug_tts.calls import Brokers, OnCall, TurnScope
-from imug_tts.concurrency import gather_all
-from imug_tts.contracts import (
-    BackboneError,
-    Cost,
-    JudgeError,
-    NoScorer,
-    Outcome,
-    Record,
-    Scope,
-    Score,
-    TimedOut,
-)
+from imug_tts.contracts import BackboneError, JudgeError, Outcome, Record, Score
 from imug_tts.dialogue import Image, Message, Part, Question, Response, Sample, Text, Turn
 from imug_tts.runs.arm import Arm
 from imug_tts.runs.turn_records import images_of, turn_record
+from imug_tts.runs.work import DialoguePlayer
 
 __all__ = ["Player"]
 
@@ -38,7 +27,7 @@ class _Played(NamedTuple):
     """What the failure of a judge left."""
 
 
-class Player:
+class Player(DialoguePlayer):
     """Plays one sample turn by turn. Stops when a turn has no answer and the next turn needs it."""
 
     def __init__(
@@ -49,18 +38,12 @@ class Player:
         on_call: OnCall = lambda role, model, modality: None,
     ) -> None:
         """`on_call` is told of every call that is made and not answered by the journal."""
+        super().__init__(sample, arm.benchmark)
         self._arm = arm
-        self._sample = sample
         self._brokers = brokers
         self._on_call = on_call
         self._history: list[Message] = []
         self._outputs: list[Part | None] = []
-        self.images: list[Image] = []
-        """Every image that the records name."""
-        self.spent = Cost()
-        """What playing asked of the models; the rest came from the journal."""
-        self.log: list[str] = []
-        """The failures, each with its traceback."""
 
     async def play(self) -> list[Record]:
         if self._sample.system_prompt is not None:
@@ -107,41 +90,19 @@ class Player:
             response = await self._arm.strategy.respond(turn, scope)
             if response.output is None:
                 return _Played("refused", response, error=response.reason)
-            return _Played("scored", response, await self._score(response, scope.as_scorer()))
+            scores = await self._score(
+                self._considered(response.output, response), self._outputs, scope.as_scorer()
+            )
+            return _Played("scored", response, scores)
         except (BackboneError, JudgeError) as failure:
-            self._note(turn, failure)
-            detail = failure.detail if isinstance(failure, JudgeError) else {}
-            said = f"{type(failure).__name__}: {failure}"
-            return _Played(_outcome_of(failure), response, error=said, detail=detail)
+            failed = self._failed(turn.number, failure)
+            return _Played(failed.outcome, response, error=failed.error, detail=failed.detail)
 
-    async def _score(self, response: Response, scope: Scope) -> dict[Part, Score]:
-        """Score the answer and, for analysis, every output that was considered.
-
-        A scorer that fails on an output that was not chosen leaves that output without a score.
-        """
-        assert response.output is not None
-        nodes = response.walk() if self._arm.score_candidates else [response]
-        others = dict.fromkeys(node.output for node in nodes if node.output not in (None, response.output))
-        outputs = [response.output, *(output for output in others if output is not None)]
-        failures: dict[Part, JudgeError] = {}
-        results = await gather_all(self._score_one(output, scope, failures) for output in outputs)
-        if response.output in failures:
-            raise failures[response.output]
-        return {o: score for o, score in zip(outputs, results, strict=True) if isinstance(score, Score)}
-
-    async def _score_one(self, output: Part, scope: Scope, failures: dict[Part, JudgeError]) -> Score | None:
-        """The score of an output; None if the scorer failed, which `failures` then tells."""
-        try:
-            return await self._arm.benchmark.score(self._sample, [*self._outputs, output], scope)
-        except JudgeError as error:
-            failures[output] = error
-            return None
-
-    def _note(self, turn: Turn, failure: Exception) -> None:
-        if isinstance(failure, NoScorer):
-            return
-        told = "".join(traceback.format_exception(failure))
-        self.log.append(f"turn {turn.number} of {turn.sample}: {told}")
+    def _considered(self, answer: Part, response: Response) -> Sequence[Part]:
+        """The answer and, for analysis, every other output that was considered."""
+        nodes = response.walk() if self._arm.score_candidates else ()
+        others = [node.output for node in nodes if node.output is not None]
+        return list(dict.fromkeys([answer, *others]))
 
     def _remember(self, question: Question, response: Response | None, reference: Part | None) -> None:
         """Append what later turns see after the question; nothing when the model's own answer is missing."""
@@ -167,9 +128,3 @@ class Player:
         self.images.extend(part for part in parts if isinstance(part, Image))
         if response is not None:
             self.images.extend(images_of(response))
-
-
-def _outcome_of(failure: BackboneError | JudgeError) -> Outcome:
-    if isinstance(failure, JudgeError):
-        return "unscored" if isinstance(failure, NoScorer) else "judge_error"
-    return "timed_out" if isinstance(failure, TimedOut) else "model_error"

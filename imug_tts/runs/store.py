@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from importlib import metadata
@@ -18,13 +18,13 @@ import yaml
 from imug_tts.calls import Journal
 from imug_tts.contracts import FINAL_OUTCOMES, ConfigurationError, Record
 from imug_tts.dialogue import Image, Sample
-from imug_tts.files import exclusive, storage_errors, write_atomically
+from imug_tts.files import exclusive, link_or_write, storage_errors, write_atomically
 from imug_tts.records import MANIFEST, TURNS, RecordError, line_of, plain, read_turns, sample_name
 from imug_tts.runs.tally import Tally
 
-__all__ = ["RunStore", "versions"]
+__all__ = ["HEADING", "RunStore", "versions"]
 
-_HEADING: Final = (
+HEADING: Final = (
     *("run", "arm", "strategy", "oracle", "seed", "history", "history_from", "benchmark", "models"),
 )
 """Fields of the manifest that every record begins with."""
@@ -42,8 +42,16 @@ class RunStore:
     dropped when the run starts again, so that it is tried again.
     """
 
-    def __init__(self, folder: Path, samples: Sequence[Sample], manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        samples: Sequence[Sample],
+        manifest: Mapping[str, Any],
+        keeps: Callable[[Sample, Sequence[Record]], bool] = lambda sample, records: True,
+    ) -> None:
         """Take hold of the folder of a run, or of a new one. Writes nothing into an old one.
+
+        `keeps` says whether the records of a finished dialogue still hold.
 
         Raises:
             ConfigurationError: the folder is in use, or belongs to a run of another configuration.
@@ -55,6 +63,7 @@ class RunStore:
         self.done: set[int] = set()
         """Indices of the dialogues that have their records."""
         self._manifest = plain(manifest)
+        self._keeps = keeps
         self._next = 0
         self._ready: dict[int, bytes] = {}
         self._images = folder / "images"
@@ -103,7 +112,7 @@ class RunStore:
 
         Returns them as they are written, headed by the fields that name their run.
         """
-        heading = {key: self._manifest[key] for key in _HEADING}
+        heading = {key: self._manifest[key] for key in HEADING}
         headed = [heading | record for record in records]
         self._take(index, headed)
         self._append(self._take_ready())
@@ -117,12 +126,7 @@ class RunStore:
             self._kept.add(image.sha256)
             path = f"{self._images}/{image.sha256}.png"
             held = image.source if isinstance(image.source, Path) else journal.put_image(image)
-            try:
-                os.link(held, path)
-            except FileExistsError:
-                continue
-            except OSError:
-                write_atomically(Path(path), image.read())
+            link_or_write(held, Path(path), image.read)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, and the records that wait behind a dialogue that is not done."""
@@ -195,7 +199,7 @@ class RunStore:
             final = [record["turn"] for record in records if record["outcome"] in FINAL_OUTCOMES]
             if records[-1]["outcome"] == "refused" and records[-1]["history"] == "own":
                 expected = expected[: len(records)]
-            if expected == final:
+            if expected == final and self._keeps(self.samples[index], records):
                 yield index, records
 
 

@@ -14,7 +14,7 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Text
 from imug_tts.records import RecordError, image_path, read_manifest, read_turns, sample_name
 
-__all__ = ["Transcript"]
+__all__ = ["Transcript", "stored_part"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,11 @@ def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
     for _, record in read_turns(folder):
         output = None if record["response"] is None else record["response"]["output"]
         if output is not None:
-            yield (sample_name(record), record["turn"]), _part(output, folder)
+            yield (sample_name(record), record["turn"]), stored_part(output, folder)
 
 
-def _part(stored: Mapping[str, Any], folder: Path) -> Part:
+def stored_part(stored: Mapping[str, Any], folder: Path) -> Part:
+    """The output that a record of the run in `folder` holds as plain JSON."""
     if "text" in stored:
         return Text(stored["text"])
     return Image(stored["image"], image_path(folder, stored["image"]))

@@ -8,7 +8,10 @@ from typing import Any
 from imug_tts.contracts import Cost, Outcome, Record, Score
 from imug_tts.dialogue import Image, Part, Question, Response, Sample
 
-__all__ = ["images_of", "response_to_json", "turn_record"]
+__all__ = ["images_of", "rescored_record", "response_to_json", "stored_nodes", "turn_record"]
+
+Node = Mapping[str, Any]
+"""A response as a record holds it."""
 
 
 def images_of(response: Response) -> Iterator[Image]:
@@ -83,3 +86,49 @@ def turn_record(
         "reference": None if reference is None else reference.to_json(),
         "response": None if response is None else response_to_json(response, scores),
     }
+
+
+def stored_nodes(response: Node | None) -> Iterator[Node]:
+    """A stored response and everything that was considered for it, parents first."""
+    if response is not None:
+        yield response
+        for candidate in response.get("candidates", ()):
+            yield from stored_nodes(candidate)
+
+
+def rescored_record(
+    record: Record,
+    *,
+    outcome: Outcome,
+    error: str | None,
+    error_detail: Mapping[str, Any],
+    scores: Mapping[Part, Score],
+    cost: Cost,
+) -> Record:
+    """The record with other scores of its answer and candidates, and with what these scores cost."""
+    by_output = {_key(part.to_json()): score for part, score in scores.items()}
+    score = by_output.get(_key(record["response"]["output"]))
+    costs = {payer: paid for payer, paid in record["cost"].items() if payer != "scorer"}
+    return {
+        **record,
+        "outcome": outcome,
+        "score": None if score is None else score.value,
+        "score_detail": dict(error_detail) or None if score is None else dict(score.detail),
+        "error": error,
+        "cost": {**costs, "scorer": cost.to_json()} if cost.calls else costs,
+        "response": _rescored(record["response"], by_output),
+    }
+
+
+def _rescored(node: Node, scores: Mapping[tuple[str, ...], Score]) -> dict[str, Any]:
+    kept = {key: v for key, v in node.items() if key not in ("score", "score_detail", "candidates")}
+    score = None if node["output"] is None else scores.get(_key(node["output"]))
+    if score is not None:
+        kept |= {"score": score.value, "score_detail": dict(score.detail)}
+    if "candidates" in node:
+        kept["candidates"] = [_rescored(child, scores) for child in node["candidates"]]
+    return kept
+
+
+def _key(output: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(item for pair in output.items() for item in pair)

@@ -17,8 +17,7 @@ from imug_tts.benchmarks.imug.summary import official_summary
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import Backbone, Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
-from imug_tts.runs import Arm, Run, execute
-from imug_tts.runs.recorded import AbsentModel, Recorded
+from imug_tts.runs import Rescoring, Source, execute
 from imug_tts.scoring import Scoring, mcq
 from imug_tts.testing.runs import Listener
 from imug_tts.testing.toys import CAPABILITIES, within
@@ -87,14 +86,9 @@ def turns_of(
     """The records of a run that gives these answers in every dialogue."""
     benchmark = Imug(root=write_data(folder, samples), scoring=Scoring(mcq=rule))
     given = {(each.name, number): answers[number] for each in samples for number in answers}
-    arm = Arm(
-        backbone=AbsentModel(recorded="recorded"),
-        strategy=Recorded(model="m", answers=given, failures={}),
-        benchmark=benchmark,
-        roles={"scorer": grader},
-    )
-    run = Run(arm=arm, folder=folder / "run", config={})
-    execute([run], journal=folder / "journal", trackers=[Listener()])
+    source = Source.of_answers("m", benchmark, given, {})
+    scoring = Rescoring(source=source, benchmark=benchmark, scorer=grader, folder=folder / "run", config={})
+    execute([scoring], journal=folder / "journal", trackers=[Listener()])
     return [json.loads(line) for line in (folder / "run" / "turns.jsonl").read_text().splitlines()]
 
 

@@ -46,8 +46,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     write_official(WORLD, folder / "world")
     arm = Arm(backbone=Drawer(), strategy=Direct(), benchmark=WORLD)
-    run = Run(arm=arm, folder=folder / "run", identity={}, config={})
-    execute([run], journal=folder / "journal", tracker=Listener())
+    run = Run(arm=arm, folder=folder / "run", config={})
+    execute([run], journal=folder / "journal", trackers=[Listener()])
     return folder
 
 
@@ -94,12 +94,38 @@ def test_scores_and_summary_are_those_of_the_run(study: Path, exported: Path) ->
         ({"run": "nowhere"}, "nowhere cannot be read as the folder of a run"),
         ({"benchmark.root": "nowhere"}, "there is no benchmark.jsonl in nowhere"),
         ({"benchmark.rot": "x"}, "benchmark imug has no knob 'rot'; did you mean root?"),
+        ({"benchmark.root": "null"}, "benchmark.root must be set"),
+        ({"run": "???"}, "e.g. run=runs/STUDY/RUN"),
+        ({"benchmark": "pocket_world", "benchmark.root": ""}, "benchmark=imug benchmark.root=DIR"),
     ],
 )
 def test_what_cannot_be_done_is_said(study: Path, knobs: dict[str, str], complaint: str) -> None:
     given = {"run": f"{study}/run", "benchmark.root": f"{study}/world", "out": f"{study}/no", "model": "m"}
-    done = export(*(f"{key}={value}" for key, value in {**given, **knobs}.items()))
+    done = export(*(f"{key}={value}" for key, value in {**given, **knobs}.items() if value or key == "model"))
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
     assert not (study / "no").exists()
+
+
+def test_pictures_are_links_to_those_of_the_run(exported: Path) -> None:
+    pictures = list(exported.rglob("turn_*_output.png"))
+    assert pictures
+    assert all(picture.stat().st_nlink > 1 for picture in pictures)
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_read(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "notes.txt").touch()
+    done = export("run=nowhere", f"benchmark.root={study}/world", f"out={tmp_path}", "model=m")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path}/m is not empty" in done.stderr
+
+
+def test_data_with_other_requests_are_refused(study: Path, tmp_path: Path) -> None:
+    write_official(PocketWorld(num_samples=4, seed=1), tmp_path / "world")
+    done = export(f"run={study}/run", f"benchmark.root={tmp_path}/world", f"out={tmp_path}", "model=m")
+    assert done.returncode == 2
+    assert f"run answered the benchmark {WORLD.identity}, and {tmp_path}/world is imug:" in done.stderr
+    assert "name the data that it answered: benchmark.root=DIR" in done.stderr
+    assert not (tmp_path / "m").exists()

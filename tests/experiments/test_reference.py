@@ -13,8 +13,9 @@ import pytest
 from experiments.check_data import CheckSettings
 from experiments.export import ExportSettings
 from experiments.reference import OWN, reference
+from experiments.score import ScoreSettings
 from experiments.type_words import type_in_words
-from imug_tts.assemble import RunSettings, ScoreSettings
+from imug_tts.assemble import RunSettings
 from imug_tts.calls import Budget
 from imug_tts.contracts import Backbone, ConfigurationError, Judge, Strategy
 from imug_tts.knobs import Folder, Several, knobs_of

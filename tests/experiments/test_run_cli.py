@@ -183,7 +183,9 @@ def test_a_model_that_never_answers_stops_the_run_with_its_error(shell: Shell) -
     stopped = shell.paint("benchmark.num_samples=60", "backbone.broken=", "output=here", "tracking=none")
     assert stopped.returncode == 1
     [said] = stopped.stderr.splitlines()
-    assert re.match(r"painter:255: \d+ calls failed one after the other, so the run stops; the last one: ", said)
+    assert re.match(
+        r"painter:255: \d+ calls failed one after the other, so the run stops; the last one: ", said
+    )
     assert "the paint is dry" in said
     assert shell.summary("here")["scored"] == 0
     assert "the paint is dry" in (shell.home / "here" / "log.txt").read_text()

@@ -110,7 +110,9 @@ def test_an_outside_selector_leaves_the_checks_to_the_backbone(tmp_path: Path, s
     assert isinstance(arm.backbone, ToyBackbone)
     assert [request for request in arm.backbone.asked if request.form == "yes_no"]
     judges = {
-        candidate["verdict"]["judge"] for record in image_turns for candidate in record["response"]["candidates"]
+        candidate["verdict"]["judge"]
+        for record in image_turns
+        for candidate in record["response"]["candidates"]
     }
     assert judges == {"openai"}
     checked = {

@@ -26,10 +26,10 @@ from imug_tts.benchmarks.imug.jsonl import parse_leniently
 from imug_tts.benchmarks.imug.records import SampleName, SampleRecord, what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
-from imug_tts.files import plain_name, write_atomically
+from imug_tts.files import link_or_write, plain_name, storage_errors, write_atomically
 from imug_tts.images import BrokenImage, check_image
 
-__all__ = ["Key", "Outputs", "read_outputs", "write_outputs"]
+__all__ = ["Key", "Outputs", "read_outputs", "refuse_full", "write_outputs"]
 
 Key = tuple[str, int]
 """Names a turn: the sample's name, and the turn's number."""
@@ -163,15 +163,15 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
     """Write what one model answered, as the official client does.
 
     `records` are the objects of benchmark.jsonl. Samples of which no turn was tried are not written; in the
-    others a turn that was not tried is written as failed. A text that begins with "ERROR:" is written as it
-    is, and reads as a failure. Half a surrogate pair, which no file can hold, becomes a question mark.
+    others a turn that was not tried is written as failed. Pictures that are files become hard links where the
+    disk allows it. A text that begins with "ERROR:" is written as it is, and reads as a failure. Half a
+    surrogate pair, which no file can hold, becomes a question mark.
 
     Raises:
         ConfigurationError: `folder` is not empty, a record is none or leads out of it, or a sample has none.
         StorageError: a file could not be written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigurationError(f"{folder} is not empty; name another folder, or remove it first")
+    refuse_full(folder)
     named = {_name(record): record for record in records}
     tried = {name for name, _ in (*outputs.answers, *outputs.failures)}
     if unknown := tried - {str(name) for name in named}:
@@ -181,6 +181,12 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
     for name, record in named.items():
         if str(name) in tried:
             _write_sample(_place(folder, name), str(name), record, outputs)
+
+
+def refuse_full(folder: Path) -> None:
+    """Raises ConfigurationError where outputs cannot be written, because something is there already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigurationError(f"{folder} is not empty; name another folder, or remove it first")
 
 
 def _name(record: Mapping[str, Any]) -> SampleName:
@@ -199,12 +205,21 @@ def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: O
     for task in record["tasks"]:
         answer = outputs.answers.get((name, task["turn"]))
         if isinstance(answer, Image):
-            write_atomically(folder / _image_name(task["turn"]), answer.read())
+            _write_image(folder / _image_name(task["turn"]), answer)
         failure = outputs.failures.get((name, task["turn"]), "not tried, because an earlier turn failed")
         tasks.append({**task, "model_response": _response(task, answer, failure)})
     result = {key: value for key, value in record.items() if key != "system_prompt"} | {"tasks": tasks}
     encoded = json.dumps(result, indent=2, ensure_ascii=False).encode(errors="replace")
     write_atomically(folder / "result.json", encoded)
+
+
+def _write_image(path: Path, image: Image) -> None:
+    if isinstance(image.source, Path):
+        with storage_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        link_or_write(image.source, path, image.read)
+    else:
+        write_atomically(path, image.read())
 
 
 def _image_name(turn: int) -> str:

@@ -1,0 +1,178 @@
+"""Answers that are there already, and what is known of how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from imug_tts.contracts import Benchmark, ConfigurationError, Cost, Record
+from imug_tts.dialogue import Image, Part, Response, Sample, Text
+from imug_tts.records import (
+    Manifest,
+    PlannedDialogue,
+    RecordError,
+    image_path,
+    line_of,
+    read_manifest,
+    read_turns,
+    sample_name,
+)
+from imug_tts.registry import selection
+from imug_tts.runs.store import HEADING
+from imug_tts.runs.transcript import Transcript
+from imug_tts.runs.turn_records import turn_record
+
+__all__ = ["Source"]
+
+Key = tuple[str, int]
+"""Names a turn: the sample's name, and the turn's number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The answers of a run, or of a model that was asked elsewhere."""
+
+    manifest: Manifest
+    """Of the run; of other answers, what stands for it."""
+    lines: Mapping[str, Sequence[bytes]]
+    """The records by the name of their dialogue, as lines of JSON: parsed they would fill the memory."""
+    image: Callable[[str], Image]
+    """The image of a SHA-256 that a record names."""
+    transcript: Transcript | None = None
+    """What the turns of a run with a swapped history were shown."""
+
+    @classmethod
+    def of_run(cls, folder: Path, history_from: Path | None = None) -> Source:
+        """The records of a run.
+
+        Args:
+            history_from: the folder of the run that a swapped history shows; by default the one of that name
+                beside `folder`.
+
+        Raises:
+            ConfigurationError: it is no run's folder, its records are damaged, or its history is not there.
+        """
+        lines: dict[str, list[bytes]] = {}
+        try:
+            manifest = read_manifest(folder)
+            for _, record in read_turns(folder):
+                own = {key: value for key, value in record.items() if key not in HEADING}
+                lines.setdefault(sample_name(record), []).append(line_of(own))
+        except RecordError as error:
+            raise ConfigurationError(
+                f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py "
+                "made, e.g. runs/STUDY/RUN"
+            ) from error
+        return cls(
+            manifest=manifest,
+            lines=lines,
+            image=lambda sha256: Image(sha256, image_path(folder, sha256)),
+            transcript=_shown(manifest, history_from) if manifest.history == "swap" else None,
+        )
+
+    @classmethod
+    def of_answers(
+        cls, model: str, benchmark: Benchmark, answers: Mapping[Key, Part], failures: Mapping[Key, str]
+    ) -> Source:
+        """The answers of a model that was asked elsewhere, one for each turn, on its own outputs.
+
+        Args:
+            model: what the model is called; it stands where a run's records name their strategy.
+            failures: why a turn has no answer.
+        """
+        samples = benchmark.samples()
+        images = {part.sha256: part for part in answers.values() if isinstance(part, Image)}
+        return cls(
+            manifest=_foreign(model, benchmark, samples),
+            lines={sample.name: _lines(model, benchmark, sample, answers, failures) for sample in samples},
+            image=images.__getitem__,
+        )
+
+    def records(self, sample: Sample) -> list[Record]:
+        """The records of a dialogue, in order of its turns, without the fields that name their run."""
+        return [json.loads(line) for line in self.lines.get(sample.name, ())]
+
+    def part(self, output: Mapping[str, str]) -> Part:
+        """An output as a record holds it.
+
+        Raises:
+            ConfigurationError: its image is gone.
+        """
+        if "text" in output:
+            return Text(output["text"])
+        image = self.image(output["image"])
+        if isinstance(image.source, Path) and not image.source.exists():
+            raise ConfigurationError(
+                f"{self.manifest.run} answered with the image {image.source}, which is gone; bring it back"
+            )
+        return image
+
+    @cached_property
+    def planned(self) -> frozenset[str]:
+        """The names of the dialogues."""
+        return frozenset(f"{each.domain}/{each.task}/{each.sample_id}" for each in self.manifest.planned)
+
+
+def _shown(manifest: Manifest, history_from: Path | None) -> Transcript:
+    """What the turns of a run with a swapped history were shown."""
+    name = manifest.history_from.rpartition(":")[0]
+    folder = manifest.folder.resolve().parent / name if history_from is None else history_from
+    wanted = f"{manifest.run} was shown the outputs of {name}, with which its images are judged"
+    if not folder.is_dir():
+        raise ConfigurationError(f"{wanted}, and {folder} is not there; name its folder: history_from=DIR")
+    transcript = Transcript.of_run(folder)
+    if transcript.identity != manifest.history_from:
+        raise ConfigurationError(
+            f"{wanted}, and {folder} holds other outputs now ({transcript.identity}, not "
+            f"{manifest.history_from}); name the folder of that run as it was: history_from=DIR"
+        )
+    return transcript
+
+
+def _foreign(model: str, benchmark: Benchmark, samples: Sequence[Sample]) -> Manifest:
+    return Manifest(
+        folder=Path(),
+        run=model,
+        arm="",
+        strategy=model,
+        oracle=False,
+        history="own",
+        history_from="",
+        seed=0,
+        benchmark=benchmark.identity,
+        backbone="recorded",  # whose models they are nobody says; one name lets an analysis compare them
+        models={"generator": f"recorded:{model}"},
+        arm_identity={"recorded": model},
+        selection=selection(benchmark),
+        planned=tuple(map(_planned, samples)),
+    )
+
+
+def _planned(sample: Sample) -> PlannedDialogue:
+    modalities = tuple(question.modality for question in sample.questions)
+    return PlannedDialogue(sample.sample_class, sample.domain, sample.task, sample.sample_id, modalities)
+
+
+def _lines(
+    model: str, benchmark: Benchmark, sample: Sample, answers: Mapping[Key, Part], failures: Mapping[Key, str]
+) -> list[bytes]:
+    lines = []
+    for question in sample.questions:
+        answer = answers.get((sample.name, question.number))
+        failure = failures.get((sample.name, question.number), "the turn was not answered")
+        record = turn_record(
+            sample=sample,
+            question=question,
+            outcome="model_error" if answer is None else "unscored",
+            error=failure if answer is None else None,
+            error_detail={},
+            response=None if answer is None else Response(strategy=model, output=answer),
+            reference=benchmark.reference(sample, question.number),
+            scores={},
+            costs=dict.fromkeys(("generator", "judge", "scorer"), Cost()),
+        )
+        lines.append(line_of(record))
+    return lines
