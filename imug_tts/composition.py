@@ -252,7 +252,7 @@ def _changed_knobs(owner: Strategy | Judge) -> list[str]:
 
 
 def _tells(name: str, text: str) -> bool:
-    """Whether a name holds the text as a word: "best_of_8" tells 8, and "openai" does not tell a model "a"."""
+    """Whether a name holds the text as a word: "best_of_8" tells 8; "openai" does not tell a model "a"."""
     return re.search(rf"(?<![A-Za-z0-9]){re.escape(text)}(?![A-Za-z0-9])", name) is not None
 
 
