@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from typing import Any, Final, NamedTuple
@@ -246,9 +247,14 @@ def _changed_knobs(owner: Strategy | Judge) -> list[str]:
         value = getattr(owner, knob.name)
         if knob.part is None and not knob.runtime and knob.default is not MISSING and value != knob.default:
             text = _plain(value)
-            shown += [] if knob.named and text in owner.name else [f"{knob.name}={text}"]
+            shown += [] if knob.named and _tells(owner.name, text) else [f"{knob.name}={text}"]
     models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
     return [*shown, *models]
+
+
+def _tells(name: str, text: str) -> bool:
+    """Whether a name holds the text as a word: "best_of_8" tells 8; "openai" does not tell a model "a"."""
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(text)}(?![A-Za-z0-9])", name) is not None
 
 
 def _plain(value: Any) -> str:

@@ -147,7 +147,7 @@ class Panel(Judge):
     [
         (Panel(size=5), "best_of_4[judge=panel_of_5]"),
         (Panel(model="large"), "best_of_4[judge=panel_of_3,judge.model=large]"),
-        (OpenAIJudge(model="m"), "best_of_4[judge=openai,judge.model=m]"),
+        (OpenAIJudge(model="a"), "best_of_4[judge=openai,judge.model=a]"),
     ],
 )
 def test_a_label_leaves_out_only_what_a_name_really_tells(judge: Judge, expected: str) -> None:

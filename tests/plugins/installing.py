@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.plugins import declare
+
 __all__ = ["Bench"]
 
 ROOT = Path(__file__).parents[2]
@@ -26,10 +28,7 @@ class Bench:
     def _install(self, package: str) -> None:
         source = Path(__file__).parent / package
         shutil.copytree(source, self._packages / package, ignore=shutil.ignore_patterns("__pycache__"))
-        about = self._packages / f"{package}-1.0.dist-info"
-        about.mkdir()
-        (self._packages / package / "entry_points.txt").rename(about / "entry_points.txt")
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        declare(self._packages, package, (source / "entry_points.txt").read_text())
 
     def command(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run Python with these arguments."""
