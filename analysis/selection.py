@@ -121,47 +121,53 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
     return own
 
 
+@dataclass(frozen=True)
+class _Verdicts:
+    """Verdicts of one kind that were read: each one's sample, number, and whether the image is perfect."""
+
+    cluster: npt.NDArray[np.int64]
+    verdict: Floats
+    positive: npt.NDArray[np.bool_]
+
+    def estimates(
+        self, kind: Kind, threshold: float, panel: Panel, inference: Inference
+    ) -> dict[str, Estimate]:
+        """TPR, TNR and AUC, as far as verdicts of this kind allow them."""
+        sizes = _per_sample(panel, self.cluster, [self.positive, ~self.positive])
+        found = {name: undefined(LIMITS.get(kind, "")) for name in ("tpr", "tnr", "auc")}
+        if kind != "rank":
+            wins = _wins(len(panel.samples), self.cluster, self.verdict, self.positive)
+            found["auc"] = inference.resampled(_Auc(wins, sizes))
+        if kind == "probability":
+            accepted = self.verdict >= threshold
+            hits = [accepted & self.positive, ~accepted & ~self.positive]
+            right = _per_sample(panel, self.cluster, hits)
+            rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("tpr", "tnr"))}
+            found |= inference.estimates(rates)
+        return found
+
+
 def _verifier(
     strategy: str, kind: Kind, judged: Sequence[tuple[int, Judged]], panel: Panel, inference: Inference
 ) -> Verifier:
     known = [(row, j.verdict, j.grade) for row, j in judged if j.verdict is not None]
     cluster = np.array([row for row, _, _ in known], dtype=np.int64)
-    verdict = np.array([v for _, v, _ in known], dtype=np.float64)
-    grade = np.array([g for _, _, g in known], dtype=np.float64)
-    positive = grade == 1
-    sizes = _per_sample(panel, cluster, [positive, ~positive])
+    verdict, grade = (np.array([one[i] for one in known], dtype=np.float64) for i in (1, 2))
+    read = _Verdicts(cluster, verdict, grade == 1)
     threshold = _threshold(strategy)
-    rates = {"positive": undefined(LIMITS.get(kind, "")), "negative": undefined(LIMITS.get(kind, ""))}
-    if kind == "probability":
-        rates = _rates(panel, inference, cluster, verdict >= threshold, positive)
-    auc = undefined(LIMITS.get(kind, ""))
-    if kind != "rank":
-        auc = inference.resampled(_Auc(_wins(len(panel.samples), cluster, verdict, positive), sizes))
+    found = read.estimates(kind, threshold, panel, inference)
     return Verifier(
         strategy=strategy,
         kind=kind,
         threshold=threshold,
-        true_positive_rate=rates["positive"],
-        true_negative_rate=rates["negative"],
-        auc=auc,
+        true_positive_rate=found["tpr"],
+        true_negative_rate=found["tnr"],
+        auc=found["auc"],
         calibration=_calibration(verdict, grade) if kind == "probability" else (),
-        num_positive=int(positive.sum()),
-        num_negative=int((~positive).sum()),
+        num_positive=int(read.positive.sum()),
+        num_negative=int((~read.positive).sum()),
         num_unparsable=len(judged) - len(known),
     )
-
-
-def _rates(
-    panel: Panel,
-    inference: Inference,
-    cluster: npt.NDArray[np.int64],
-    accepted: npt.NDArray[np.bool_],
-    positive: npt.NDArray[np.bool_],
-) -> dict[str, Estimate]:
-    right = _per_sample(panel, cluster, [accepted & positive, ~accepted & ~positive])
-    sizes = _per_sample(panel, cluster, [positive, ~positive])
-    rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("positive", "negative"))}
-    return inference.estimates(rates)
 
 
 def _calibration(verdict: Floats, grade: Floats) -> tuple[Bin, ...]:

@@ -91,7 +91,7 @@ const outcomeMark = (cell) =>
 
 /** The name of an arm, which may break behind the joints of a nesting. */
 function armName(arm) {
-  const pieces = arm.strategy.split(/(?<=[+_])/).flatMap((piece) => [piece, h("wbr")]);
+  const pieces = arm.strategy.split(/(?<=[+_.=])/).flatMap((piece) => [piece, h("wbr")]);
   return [pieces, h("small", null, arm.label.slice(arm.strategy.length).replace(" · ", ""))];
 }
 
