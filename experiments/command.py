@@ -100,8 +100,8 @@ def refuse_launchers(target: str) -> None:
     """
     if target != _BASIC_LAUNCHER:
         raise ConfigurationError(
-            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, its "
-            "models and its journal; leave hydra/launcher out"
+            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, "
+            "its models and its journal; leave hydra/launcher out"
         )
 
 
