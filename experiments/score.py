@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import Config, complain, compose, guarded
+from experiments.command import Config, complain, compose, guarded, leave
 from experiments.export import outputs_of_run, turns_of_run, write_official_scores
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
@@ -100,4 +100,4 @@ def _write_official(folder: Path, model: str, samples: Sequence[Sample]) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
