@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,7 @@ __all__ = [
     "complain",
     "compose",
     "guarded",
+    "leave",
     "plain",
     "refuse_launchers",
     "take_dry_run",
@@ -58,6 +61,15 @@ def guarded(work: Callable[[], int]) -> int:
         )
     except (StorageError, ModelDown) as error:
         return complain(str(error), 1)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. After a failure, threads in calls that nobody waits for do not keep it alive."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if status and threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
 
 
 def compose(name: str, about: str, arguments: Sequence[str], settings: type) -> Config | None:
