@@ -44,7 +44,7 @@ A result passes through about three turns per nested gather before the next call
 turns would split batches, more cost some 10 us each.
 """
 _GRACE_S: Final = 1.0
-"""How long calls on servers may still end by themselves when a run stops, and again once they are broken off."""
+"""How long calls on servers may end by themselves when a run stops, and again once they are broken off."""
 _DOWN_AFTER: Final = 32
 """Calls that fail one after the other, before any has succeeded, after which a model is down."""
 _DOWN_AGAIN_AFTER: Final = 256
