@@ -56,9 +56,8 @@ def guarded(work: Callable[[], int]) -> int:
     except ConfigurationError as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
-        return complain(
-            f"interrupted: {interrupt}; run the same command again to go on".replace(": ;", ";"), 130
-        )
+        how_far = f": {interrupt}" if str(interrupt) else ""
+        return complain(f"interrupted{how_far}; run the same command again to go on", 130)
     except (StorageError, ModelDown) as error:
         return complain(str(error), 1)
 
