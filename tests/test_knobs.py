@@ -51,7 +51,7 @@ numbers = st.one_of(st.integers(), st.floats(), st.booleans())
 def accepts(name: str, value: object) -> bool:
     """Whether the constructor and the check of a configuration accept a value; they must agree."""
     ways: tuple[Callable[[], object], ...] = (
-        lambda: Kettle(**{name: value}),  # type: ignore[arg-type]
+        lambda: Kettle(**dict[str, Any]({name: value})),
         lambda: knobs_of(Kettle)[name].check(value),
     )
     [accepted] = {_works(way) for way in ways}
@@ -117,14 +117,14 @@ def test_what_is_wrong_is_said_with_knob_value_and_what_is_allowed(
     name: str, value: object, words: str
 ) -> None:
     with pytest.raises(ConfigurationError) as error:
-        Kettle(**{name: value})
+        Kettle(**dict[str, Any]({name: value}))
     assert str(error.value).startswith(f"Kettle: {words}")
 
 
 def test_not_a_number_is_no_number() -> None:
     for name in ("degrees", "litres"):
         with pytest.raises(ConfigurationError, match=f"{name} is nan"):
-            Kettle(**{name: math.nan})
+            Kettle(**dict[str, Any]({name: math.nan}))
 
 
 def test_a_knob_that_must_be_set_says_so() -> None:

@@ -1,4 +1,4 @@
-"""Identities are the same on every machine and in every version: what was paid for once is never paid for again."""
+"""Identities are the same on every machine and in every version, so that nothing is paid for twice."""
 
 from __future__ import annotations
 

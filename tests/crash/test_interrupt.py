@@ -1,4 +1,4 @@
-"""A signal while every call waits or fails: gone in three seconds with one line, and nothing paid for is lost."""
+"""A signal while every call waits or fails: gone in three seconds with one line, nothing paid is lost."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,6 @@ def test_a_verifier_that_fails_is_a_judge_error(error: BackboneError, raised: ty
 
 
 @pytest.mark.parametrize("knobs", [{"max_questions": 0}, {"max_reasks": -1}, {"reask_temperature": 0}])
-def test_knobs_out_of_range_are_refused(knobs: dict[str, int]) -> None:
+def test_knobs_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(knobs))} is"):
         BackboneJudge(**knobs)

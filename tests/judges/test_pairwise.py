@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -193,6 +194,6 @@ def test_it_cannot_check_one_answer_and_says_what_can() -> None:
 
 
 @pytest.mark.parametrize("knobs", [{"compare_tokens": 0}, {"max_reasks": -1}, {"reask_temperature": 0}])
-def test_knobs_out_of_range_are_refused(knobs: dict[str, int]) -> None:
+def test_knobs_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(knobs))} is"):
         PairwiseJudge(**knobs)

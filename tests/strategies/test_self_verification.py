@@ -76,9 +76,7 @@ class PointJudge(Judge):
 def verified(*points: tuple[float, ...], threshold: float = 0.5) -> Response:
     """What is answered when the rounds are judged by these points."""
     judge = PointJudge(dict(zip(rounds(len(points)), points, strict=True)))
-    return answer(
-        SelfVerification(inner=Direct(), judge=judge, max_rounds=len(points), threshold=threshold)
-    )
+    return answer(SelfVerification(inner=Direct(), judge=judge, max_rounds=len(points), threshold=threshold))
 
 
 def test_a_round_is_not_accepted_while_a_point_fails_whatever_the_mean() -> None:
