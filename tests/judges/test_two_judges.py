@@ -109,10 +109,19 @@ def test_an_outside_selector_leaves_the_checks_to_the_backbone(tmp_path: Path, s
     assert servers.verifier.bodies == []
     assert isinstance(arm.backbone, ToyBackbone)
     assert [request for request in arm.backbone.asked if request.form == "yes_no"]
-    ranked = [candidate for record in image_turns for candidate in record["response"]["candidates"]]
-    checked = [draft for candidate in ranked for draft in candidate["candidates"]]
-    assert {candidate["verdict"]["judge"] for candidate in ranked} == {"openai"}
-    assert {draft["verdict"]["judge"] for draft in checked} == {"backbone"}
+    judges = {
+        candidate["verdict"]["judge"]
+        for record in image_turns
+        for candidate in record["response"]["candidates"]
+    }
+    assert judges == {"openai"}
+    checked = {
+        draft["verdict"]["judge"]
+        for record in image_turns
+        for candidate in record["response"]["candidates"]
+        for draft in candidate["candidates"]
+    }
+    assert checked == {"backbone"}
     assert image_turns[0]["strategy"] == (
         "best_of_2[judge=openai,judge.model=chooser]+self_verify[judge=backbone]"
     )
