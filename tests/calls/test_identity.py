@@ -1,4 +1,4 @@
-"""Identities are the same on every machine and in every version, so that nothing is paid for twice."""
+"""Identities are the same on every machine and in every version: nothing is paid for twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal while every call waits or fails: gone in three seconds with one line, nothing paid is lost."""
+"""A signal while every call waits or fails: gone in three seconds, with one line, and no reply is lost."""
 
 from __future__ import annotations
 

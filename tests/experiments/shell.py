@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.plugins import install
+from tests.plugins.one_module import install
 
 __all__ = ["ROOT", "Shell"]
 
@@ -59,8 +59,8 @@ class Painter(Backbone):
             return Candidate(output=None, finish="refused", reason="not in my studio")
         if request.modality == "image":
             return Candidate(output=Image.from_pixels(np.full((64, 64, 3), self.shade, np.uint8)))
-        words = Text("yes" if request.form == "yes_no" else "A")
-        return Candidate(output=words, p_yes=0.6, cost=Cost(calls=1))
+        text = "yes" if request.form == "yes_no" else "A"
+        return Candidate(output=Text(text), p_yes=0.6, cost=Cost(calls=1))
 
 
 def _has(request, words):
