@@ -188,7 +188,7 @@ def ablation(
         pareto_front=pareto_front(scores),
         verifiers=verifiers(study, panel, inference),
         selections=selections(study, panel, inference),
-        agreement=agreement(panel, inference),
+        agreement=agreement(study, panel, inference),
         checks=checks(panel, reference),
         warnings=(*study.warnings, *_warnings(setting, sizes)),
     )
