@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from analysis.ablation import Ablation
 from analysis.cells import (
     difference,
@@ -56,18 +58,18 @@ def _counted(whole: int, part: int, what: str) -> str:
 
 
 def _verifiers(result: Ablation) -> Table:
-    rows = tuple(_verifier_row(verifier) for verifier in result.verifiers)
+    rows = tuple(row for verifier in result.verifiers for row in _verifier_rows(verifier))
     stated = sorted({v.threshold for v in result.verifiers if v.kind == "probability"})
     thresholds = " or ".join(f"{threshold:g}" for threshold in stated or (DEFAULT_THRESHOLD,))
     notes = [
-        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
-        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
-        "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
-        "their judge is the scorer."
+        "The strategy's judge against the scorer, on every image that it judged. TPR: perfect images that it "
+        f"accepts (verdict of {thresholds} or more); TNR: others that it rejects. ECE: calibration error, "
+        "|verdict - score| over ten bins. Oracle arms are left out: their judge is the scorer.",
+        _perfect(result),
     ]
     kinds = {verifier.kind for verifier in result.verifiers}
     notes += [sentence for kind, sentence in LIMITS.items() if kind in kinds]
-    header = ("strategy", "kind", "perfect/judged", "unread", "TPR", "TNR", "AUC", "ECE")
+    header = ("strategy", "kind", "perfect/judged", "unread", "perfect by", "TPR", "TNR", "AUC", "ECE")
     return Table(
         name="T6_verification",
         title="Verification accuracy",
@@ -77,18 +79,34 @@ def _verifiers(result: Ablation) -> Table:
     )
 
 
-def _verifier_row(v: Verifier) -> tuple[str, ...]:
-    unread = str(v.num_unparsable)
+def _perfect(result: Ablation) -> str:
+    """What counts as a perfect image, and why there are two answers."""
+    by_score = "Perfect by score: the scorer gives full marks to the picture as it stands"
+    if not any(verifier.by_step for verifier in result.verifiers):
+        return f"{by_score}. Perfect by step: n/a, the scorer gives no step scores."
     return (
-        v.strategy,
-        v.kind,
-        f"{v.num_positive}/{v.num_positive + v.num_negative}",
-        unread if v.num_positive + v.num_negative else f"{unread} (100 %)",
-        score(v.true_positive_rate),
-        score(v.true_negative_rate),
-        score(v.auc),
-        number(100 * v.calibration_error, 1),
+        f"{by_score}, so damage of earlier turns counts against a judge that looks at its own turn. Perfect by "
+        "step: full step score; the turn's request was carried out without a fault on the picture before, "
+        "damaged or not."
     )
+
+
+def _verifier_rows(v: Verifier) -> Iterator[tuple[str, ...]]:
+    unread = str(v.num_unparsable)
+    for words, found in {"score": v, "step": v.by_step}.items():
+        if found:
+            num_read = found.num_positive + found.num_negative
+            yield (
+                v.strategy,
+                v.kind,
+                f"{found.num_positive}/{num_read}",
+                unread if num_read else f"{unread} (100 %)",
+                words,
+                score(found.true_positive_rate),
+                score(found.true_negative_rate),
+                score(found.auc),
+                number(100 * v.calibration_error, 1) if words == "score" else "-",
+            )
 
 
 def _selections(result: Ablation) -> Table:

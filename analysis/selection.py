@@ -21,7 +21,7 @@ from analysis.records import Record, SampleKey, Study
 from analysis.responses import Judged, Kind
 from analysis.statistic import ratio
 
-__all__ = ["Bin", "Selection", "Verifier", "selections", "verifiers"]
+__all__ = ["Accuracy", "Bin", "Selection", "Verifier", "selections", "verifiers"]
 
 DEFAULT_THRESHOLD = 0.5
 NUM_BINS = 10
@@ -42,22 +42,31 @@ class Bin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verifier:
-    """Verdicts of one strategy's judge; positive means that the scorer finds the candidate perfect."""
+class Accuracy:
+    """How well verdicts tell perfect images from others."""
+
+    true_positive_rate: Estimate
+    true_negative_rate: Estimate
+    auc: Estimate
+    """P(verdict of a perfect candidate > verdict of another), ties counted half."""
+    num_positive: int
+    num_negative: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verifier(Accuracy):
+    """Verdicts of one strategy's judge; perfect is what the scorer gives full marks."""
 
     strategy: str
     kind: Kind
     threshold: float
     """A candidate is accepted when its verdict is at least this."""
-    true_positive_rate: Estimate
-    true_negative_rate: Estimate
-    auc: Estimate
-    """P(verdict of a perfect candidate > verdict of another), ties counted half."""
     calibration: tuple[Bin, ...]
     """Candidates by the height of their verdict."""
-    num_positive: int
-    num_negative: int
     num_unparsable: int
+    by_step: Accuracy | None
+    """The same where perfect is what gets the full step score: the turn was done without a fault, whatever
+    was wrong with the picture before. None where images have no step score."""
 
     @property
     def calibration_error(self) -> float:
@@ -121,52 +130,61 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
     return own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Verdicts:
-    """Verdicts of one kind that were read: each one's sample, number, and whether the image is perfect."""
+    """Verdicts of one kind that were read; arrays of shape (verdicts,)."""
 
+    kind: Kind
+    threshold: float
     cluster: npt.NDArray[np.int64]
+    """The row of each one's sample."""
     verdict: Floats
-    positive: npt.NDArray[np.bool_]
 
-    def estimates(
-        self, kind: Kind, threshold: float, panel: Panel, inference: Inference
-    ) -> dict[str, Estimate]:
-        """TPR, TNR and AUC, as far as verdicts of this kind allow them."""
-        sizes = _per_sample(panel, self.cluster, [self.positive, ~self.positive])
-        found = {name: undefined(LIMITS.get(kind, "")) for name in ("tpr", "tnr", "auc")}
-        if kind != "rank":
-            wins = _wins(len(panel.samples), self.cluster, self.verdict, self.positive)
+    def accuracy(self, positive: npt.NDArray[np.bool_], panel: Panel, inference: Inference) -> Accuracy:
+        """TPR, TNR and AUC, as far as verdicts of this kind allow them; `positive` tells perfect images."""
+        sizes = _per_sample(panel, self.cluster, [positive, ~positive])
+        found = {name: undefined(LIMITS.get(self.kind, "")) for name in ("tpr", "tnr", "auc")}
+        if self.kind != "rank":
+            wins = _wins(len(panel.samples), self.cluster, self.verdict, positive)
             found["auc"] = inference.resampled(_Auc(wins, sizes))
-        if kind == "probability":
-            accepted = self.verdict >= threshold
-            hits = [accepted & self.positive, ~accepted & ~self.positive]
-            right = _per_sample(panel, self.cluster, hits)
-            rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("tpr", "tnr"))}
+        if self.kind == "probability":
+            accepted = self.verdict >= self.threshold
+            right = _per_sample(panel, self.cluster, [accepted & positive, ~accepted & ~positive])
+            rates = {name: share(right[:, i], sizes[:, i]) for i, name in enumerate(("tpr", "tnr"))}
             found |= inference.estimates(rates)
-        return found
+        return Accuracy(
+            true_positive_rate=found["tpr"],
+            true_negative_rate=found["tnr"],
+            auc=found["auc"],
+            num_positive=int(positive.sum()),
+            num_negative=int((~positive).sum()),
+        )
+
+    def among(self, chosen: npt.NDArray[np.bool_]) -> _Verdicts:
+        return replace(self, cluster=self.cluster[chosen], verdict=self.verdict[chosen])
 
 
 def _verifier(
     strategy: str, kind: Kind, judged: Sequence[tuple[int, Judged]], panel: Panel, inference: Inference
 ) -> Verifier:
-    known = [(row, j.verdict, j.grade) for row, j in judged if j.verdict is not None]
-    cluster = np.array([row for row, _, _ in known], dtype=np.int64)
-    verdict, grade = (np.array([one[i] for one in known], dtype=np.float64) for i in (1, 2))
-    read = _Verdicts(cluster, verdict, grade == 1)
-    threshold = _threshold(strategy)
-    found = read.estimates(kind, threshold, panel, inference)
+    known = [(row, j) for row, j in judged if j.verdict is not None]
+    verdict, grade, step = (
+        np.array([getattr(j, name) for _, j in known], dtype=np.float64)
+        for name in ("verdict", "grade", "step")
+    )
+    rows = np.array([row for row, _ in known], dtype=np.int64)
+    read = _Verdicts(kind=kind, threshold=_threshold(strategy), cluster=rows, verdict=verdict)
+    has_step = np.isfinite(step)
     return Verifier(
         strategy=strategy,
         kind=kind,
-        threshold=threshold,
-        true_positive_rate=found["tpr"],
-        true_negative_rate=found["tnr"],
-        auc=found["auc"],
+        threshold=read.threshold,
         calibration=_calibration(verdict, grade) if kind == "probability" else (),
-        num_positive=int(read.positive.sum()),
-        num_negative=int((~read.positive).sum()),
         num_unparsable=len(judged) - len(known),
+        by_step=read.among(has_step).accuracy(step[has_step] == 1, panel, inference)
+        if has_step.any()
+        else None,
+        **vars(read.accuracy(grade == 1, panel, inference)),
     )
 
 
