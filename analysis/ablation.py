@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
@@ -24,7 +24,7 @@ from analysis.records import Study, StudyError
 from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
 from analysis.sensitivity import Check, checks
-from analysis.statistic import mean
+from analysis.statistic import Statistic, level, mean
 from analysis.wording import Finding, Tier, finding
 
 __all__ = ["Ablation", "Arm", "Cluster", "Nesting", "Synergy", "ablation"]
@@ -235,14 +235,14 @@ def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm
         num_text_planned=int(texts.planned.sum()),
         own=_per_turn(inference, own),
         gold=_per_turn(inference, gold),
-        gaps=_per_turn(inference, gap(panel, strategy)),
+        gaps=_per_turn(inference, gap(panel, strategy), mean),
         by_length=_by_length(panel, inference, own, gold),
         cost=cost,
         efficiency=_efficiency(setting, found["mean_gain"], cost) if others else None,
         basis=panel.bases[strategy],
         void=void,
         finding=finding(found, others, void, panel.bases[strategy].cautions),
-        **{name: inference.closed_form(mean(panel.scores(strategy, "own", name))) for name in names},
+        **{name: inference.closed_form(level(panel.scores(strategy, "own", name))) for name in names},
     )
 
 
@@ -251,9 +251,11 @@ def _efficiency(setting: _Setting, gain: Estimate, cost: Mapping[str, float]) ->
     return efficiency(gain, cost, reference) if cost and reference else None
 
 
-def _per_turn(inference: Inference, cells: Floats) -> tuple[Estimate, ...]:
+def _per_turn(
+    inference: Inference, cells: Floats, statistic: Callable[[Floats], Statistic] = level
+) -> tuple[Estimate, ...]:
     columns = (cells[:, turn : turn + 1] for turn in range(cells.shape[1]))
-    return tuple(inference.closed_form(mean(column)) for column in columns)
+    return tuple(inference.closed_form(statistic(column)) for column in columns)
 
 
 def _by_length(

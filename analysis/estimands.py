@@ -17,6 +17,7 @@ from analysis.panel import Panel
 from analysis.statistic import (
     Statistic,
     attributable_fraction,
+    level,
     logit_reduction,
     mean,
     pooled_slope,
@@ -92,7 +93,7 @@ def _alone(panel: Panel, strategy: str) -> Mapping[str, Statistic]:
     own_missing = panel.num_missing(own, "own")
     gold_missing, gap_missing = panel.num_missing(gold, "gold"), panel.num_missing(gaps, "own", "gold")
     return {
-        "mean": mean(own, own_missing),
+        "mean": level(own, own_missing),
         "pooled_slope": pooled_slope(own, own_missing),
         "within_slope": within_slope(own, own_missing),
         "within_slope_gold": within_slope(gold, gold_missing),

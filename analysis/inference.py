@@ -1,7 +1,8 @@
 """From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, detectable effects.
 
 CR1 by cluster with t(G-1) is the primary inference (Cameron and Miller 2015); the bootstrap is its check, and
-the only interval of ratios. A result from one cluster is undefined, never exact.
+the only interval of ratios. Means of scores and shares have Wilson intervals with the same standard errors. A
+result from one cluster is undefined, never exact.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from analysis.bootstrap import Bootstrap, Floats
 from analysis.statistic import Statistic
 
-__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "holm", "undefined"]
+__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "bounded", "holm", "undefined"]
 
 MARGIN = 0.02
 """Scores that differ by less are equivalent: the margin of TOST, in score units."""
@@ -124,6 +125,8 @@ class Inference:
         if not self._may_divide(statistic):
             return replace(bare, reason="what it divides by is not above three of its standard errors")
         known = replace(bare, value=statistic.value, standard_error=error)
+        if statistic.is_bounded:
+            return bounded(known, degrees + 1)
         return known if statistic.is_ratio else _with_tests(known, degrees)
 
     def resampled(self, statistic: Resampled) -> Estimate:
@@ -179,7 +182,8 @@ class Inference:
         return error if error > _ZERO else 0.0
 
     def _is_studentised(self, statistic: Statistic) -> bool:
-        return not statistic.is_ratio and len(self.bootstrap.strata) < FEW_SAMPLES
+        is_percentile = statistic.is_ratio or statistic.is_bounded
+        return not is_percentile and len(self.bootstrap.strata) < FEW_SAMPLES
 
     def _products(self, statistic: Statistic, sums: Floats) -> Floats:
         """Products of columns, whose totals give each resample's own standard error."""
@@ -211,6 +215,26 @@ class Inference:
         """Which clusters are not the only one of their stratum."""
         sizes = Counter(self.bootstrap.strata)
         return np.array([sizes[stratum] > 1 for stratum in self.bootstrap.strata])
+
+
+def bounded(estimate: Estimate, num_clusters: int) -> Estimate:
+    """The estimate of a mean of scores, a share or an AUC with a 95 % interval inside [0, 1].
+
+    Wilson's interval (1927) for as many trials as the cluster-robust standard error amounts to: with value m
+    and standard error s, m (1 - m) / s^2 of them (Korn and Graubard 1998), and the quantile of
+    t(num_clusters - 1). Where nothing varies there are as many trials as clusters, so 3 dialogues that all
+    score 1 do not prove 1. One cluster has no interval.
+    """
+    error, m = estimate.standard_error, min(1.0, max(0.0, estimate.value))
+    if not math.isfinite(error):
+        return estimate
+    from scipy.special import stdtrit
+
+    num_trials = m * (1 - m) / error**2 if error > 0 and 0 < m < 1 else num_clusters
+    weight = float(stdtrit(num_clusters - 1, 0.975)) ** 2 / num_trials
+    center = (m + weight / 2) / (1 + weight)
+    reach = math.sqrt(weight * m * (1 - m) + weight**2 / 4) / (1 + weight)
+    return replace(estimate, low=max(0.0, center - reach), high=min(1.0, center + reach))
 
 
 def undefined(reason: str, num_missing: int = 0) -> Estimate:

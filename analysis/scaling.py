@@ -22,7 +22,7 @@ from analysis.names import label_of, setting_of
 from analysis.panel import Panel
 from analysis.records import Record, Study
 from analysis.responses import Pool
-from analysis.statistic import Statistic, mean, ratio
+from analysis.statistic import Statistic, mean, share
 
 __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
@@ -141,7 +141,7 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
             "best": [_expected(pool, num, pool.grades) for _, pool in pools],
         }
         sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
-        found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
+        found = {kind: inference.closed_form(share(total, sizes)) for kind, total in sums.items()}
         if any(pool.is_ranked and 1 < num < len(pool.grades) for _, pool in pools):
             found["arm"] = undefined("ranks would be others among fewer candidates")
         yield Rung(num_candidates=num, **found)

@@ -12,7 +12,7 @@ Grids have shape (samples, turns) and hold NaN where there is no score.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,13 @@ __all__ = [
     "Formula",
     "Statistic",
     "attributable_fraction",
+    "level",
     "logit_reduction",
     "mean",
     "pooled_slope",
     "ratio",
     "relative_reduction",
+    "share",
     "within_slope",
 ]
 
@@ -52,6 +54,8 @@ class Statistic:
     """Parameters of the regression that it belongs to, absorbed fixed effects aside."""
     is_ratio: bool = False
     """Whether its interval is always the bootstrap's percentile interval."""
+    is_bounded: bool = False
+    """Whether it is a mean of what lies in [0, 1]: its interval stays inside, and nothing is tested."""
     must_exceed_zero: Statistic | None = None
     """What it divides by: the value is undefined unless this exceeds three of its standard errors."""
 
@@ -96,9 +100,19 @@ def ratio(sums: Floats, sizes: Floats, num_missing: int = 0) -> Statistic:
     )
 
 
+def share(sums: Floats, sizes: Floats, num_missing: int = 0) -> Statistic:
+    """A `ratio` that lies in [0, 1]: a share, a rate, or a mean score."""
+    return replace(ratio(sums, sizes, num_missing), is_bounded=True)
+
+
 def mean(grid: Floats, num_missing: int = 0) -> Statistic:
-    """The mean over cells; every cell has equal weight."""
+    """The mean over cells; every cell has equal weight. For differences; of scores see `level`."""
     return ratio(np.nansum(grid, axis=1), _count(grid), num_missing)
+
+
+def level(grid: Floats, num_missing: int = 0) -> Statistic:
+    """The mean over cells of scores in [0, 1]."""
+    return replace(mean(grid, num_missing), is_bounded=True)
 
 
 def within_slope(grid: Floats, num_missing: int = 0) -> Statistic:

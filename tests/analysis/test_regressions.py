@@ -75,7 +75,8 @@ def check(estimate: Estimate, fit: Any, position: int = 0) -> None:
 
 def test_means_gaps_and_their_differences(found: dict[str, dict[str, Estimate]], cells: pd.DataFrame) -> None:
     gaps = {s: (cells[f"{s} gold"] - cells[f"{s} own"]).where(cells["turn"] > 1) for s in ("direct", "cot")}
-    check(found["direct"]["mean"], averaged(cells, cells["direct own"]))
+    fit, score = averaged(cells, cells["direct own"]), found["direct"]["mean"]
+    assert (score.value, score.standard_error) == pytest.approx((fit.params[0], fit.bse[0]), rel=2e-6)
     check(found["cot"]["mean_gain"], averaged(cells, cells["cot own"] - cells["direct own"]))
     check(found["cot"]["eb"], averaged(cells, gaps["cot"]))
     check(found["cot"]["eb_reduction"], averaged(cells, gaps["direct"] - gaps["cot"]))
