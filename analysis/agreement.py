@@ -1,8 +1,8 @@
 """The scorer against human raters: how well they agree, and means that human labels correct.
 
-Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record (sample,
-turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters are
-samples.
+Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record
+(sample, turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters
+are samples.
 """
 
 from __future__ import annotations
