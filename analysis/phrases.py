@@ -31,13 +31,15 @@ def percent(share: Estimate) -> str:
 
 def logits(estimate: Estimate) -> str:
     """ "0.31 [0.12, 0.50]"."""
-    interval = f" [{_fixed(estimate.low, 2)}, {_fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    interval = (
+        f" [{_fixed(estimate.low, 2)}, {_fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+    )
     return f"{_fixed(estimate.value, 2)}{interval}"
 
 
 def usable_share(share: Estimate) -> bool:
     """Whether it can be called a share: its whole interval lies within 0 to 100 %."""
-    return share.is_defined and 0 <= share.low and share.high <= 1
+    return share.is_defined and share.low >= 0 and share.high <= 1
 
 
 def _fixed(value: float, digits: int) -> str:

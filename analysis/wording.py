@@ -10,10 +10,11 @@ Every test that decides on a word is adjusted (Holm) over the strategies of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from analysis.claims import WORTH_SAYING
 from analysis.inference import MARGIN, Estimate, holm
 from analysis.phrases import detectable, logits, percent, points, usable_share
 
@@ -72,6 +73,8 @@ class Evidence:
     """Why no gain or reduction may be claimed."""
     cautions: Sequence[str] = ()
     """What else a reader must know."""
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By estimand, its value if every missing score were such as to make it least, and most."""
     beyond: Mapping[str, float] = field(default_factory=dict)
     """p of "no more than MARGIN, of either sign" against "more", by estimand, adjusted."""
     equivalent: Mapping[str, float] = field(default_factory=dict)
@@ -116,6 +119,7 @@ def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> 
     said = list(_on_gold(one, baseline, reference) if evidence == "A" else _on_own(one, baseline, evidence))
     if _is_confounded(one):
         said.append(("composition_confound", "composition confound: pooled slope not interpreted"))
+    said += _missing(one, evidence)
     if one.void:
         said.append(("void", f"gain and reduction n/a: {one.void}"))
     said += [("caution", caution) for caution in one.cautions]
@@ -224,7 +228,10 @@ def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
         return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could be changed"
     if not _agrees(one):
         return "level_may_explain", f"{compared}; {_scale(one, is_less)}"
-    verb, extent = ("reduces" if is_less else "widens"), f"{_share(one)}, {_on_logits(one)} on the logit scale"
+    verb, extent = (
+        ("reduces" if is_less else "widens"),
+        f"{_share(one)}, {_on_logits(one)} on the logit scale",
+    )
     text = f"it {verb} the exposure gap of {baseline} by {size}{extent}{_in_steps(one)}"
     return "reduction" if is_less else "increase", text
 
@@ -278,6 +285,25 @@ def _history(one: Evidence, baseline: str | None) -> _Said:
         return "history_gain", f"{baseline} {verb} {points(gain, absolute=True)} on this strategy's history"
     text = f"what {baseline} gains on its history is inconclusive ({points(gain)}{detectable(gain)})"
     return "history_inconclusive", text
+
+
+def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:
+    """How much of what the sentence rests on has no score, where that is more than a few turns."""
+    names = {"eb": "the gap", "eb_reduction": "its comparison"} if evidence == "A" else {"mean": "the score"}
+    for name, words in names.items():
+        share = one.estimates[name].share_missing
+        if one.estimates[name].is_defined and share > WORTH_SAYING:
+            yield (
+                "missing",
+                f"{round(100 * share)} % of the turns that {words} needs have no score{_worst(one, name)}",
+            )
+
+
+def _worst(one: Evidence, name: str) -> str:
+    if name not in one.bounds:
+        return ""
+    low, high = one.bounds[name]
+    return f": whatever they were, it lies between {100 * low:.1f} and {100 * high:.1f} points"
 
 
 def _is_confounded(one: Evidence) -> bool:
