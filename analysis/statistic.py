@@ -33,6 +33,7 @@ __all__ = [
     "ratio_of_means",
     "relative_reduction",
     "share",
+    "slope_composition",
     "within_regression",
     "within_slope",
 ]
@@ -156,6 +157,17 @@ def pooled_slope(grid: Floats) -> Statistic:
         formula=_pooled,
         units=_count(grid),
         num_parameters=2,
+    )
+
+
+def slope_composition(grid: Floats) -> Statistic:
+    """The pooled slope less that within dialogues: what comes from which dialogues have late turns."""
+    pooled, within = pooled_slope(grid), within_slope(grid)
+    size = pooled.columns.shape[1]
+    return replace(
+        pooled,
+        columns=np.hstack([pooled.columns, within.columns]),
+        formula=lambda s: pooled.formula(s[..., :size]) - within.formula(s[..., size:]),
     )
 
 
