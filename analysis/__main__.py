@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="STEM",
-        help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of, bon and majority_of",
+        help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of and bon do",
     )
     return parser
 
