@@ -14,7 +14,6 @@ from analysis.agreement import Agreement, agreement
 from analysis.bootstrap import Floats
 from analysis.claims import Basis
 from analysis.compute import Efficiency, costs, efficiency, pareto_front
-from analysis.consistency import contradictions
 from analysis.estimands import estimates, gap
 from analysis.groups import Group, groups
 from analysis.inference import FEW_SAMPLES, Estimate, Inference, undefined
@@ -163,10 +162,7 @@ def ablation(
         study=study, panel=panel, inference=inference, baseline=reference, is_default=baseline is None,
         costs=costs(study),
     )  # fmt: skip
-    found = estimates(panel, inference, reference)
-    evidence = _evidence(setting, found)
-    said = findings(evidence, reference)
-    arms = tuple(_arm(setting, strategy, found[strategy], said[strategy]) for strategy in panel.strategies)
+    arms = tuple(_arms(setting))
     sizes = Counter(panel.classes)
     claimed = [arm for arm in arms if arm.cost and not arm.oracle and not arm.void]
     scores = {arm.strategy: (arm.cost["nfe"], arm.estimates["mean"].value) for arm in claimed}
@@ -194,11 +190,7 @@ def ablation(
         selections=selections(study, panel, inference),
         agreement=agreement(study, panel, inference),
         checks=checks(panel, reference),
-        warnings=(
-            *study.warnings,
-            *_warnings(setting, sizes),
-            *contradictions(said, evidence, reference),
-        ),
+        warnings=(*study.warnings, *_warnings(setting, sizes)),
     )
 
 
@@ -215,6 +207,13 @@ def _baseline(panel: Panel, wanted: str | None) -> str | None:
     if found:
         raise StudyError(f"baseline {wanted!r} names several arms; choose one of: {', '.join(found)}")
     raise StudyError(f"baseline {wanted!r} is not in the study; it has: {', '.join(panel.strategies)}")
+
+
+def _arms(setting: _Setting) -> Iterator[Arm]:
+    found = estimates(setting.panel, setting.inference, setting.baseline)
+    said = findings(_evidence(setting, found), setting.baseline)
+    for strategy in setting.panel.strategies:
+        yield _arm(setting, strategy, found[strategy], said[strategy])
 
 
 def _evidence(setting: _Setting, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Evidence]:

@@ -299,21 +299,21 @@ def _history(one: Evidence, baseline: str | None) -> _Said:
 
 def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:
     """How much of what the sentence rests on has no score, where that is more than a few turns."""
-    names = {"eb": "the gap", "eb_reduction": "its comparison"} if evidence == "A" else {"mean": "the score"}
-    for name, words in names.items():
-        share = one.estimates[name].share_missing
-        if one.estimates[name].is_defined and share > WORTH_SAYING:
-            yield (
-                "missing",
-                f"{round(100 * share)} % of the turns that {words} needs have no score{_worst(one, name)}",
+    on_gold = {"eb": "gap", "eb_reduction": "change of the gap"}
+    for name, words in (on_gold if evidence == "A" else {"mean": "mean score"}).items():
+        estimate = one.estimates[name]
+        if estimate.is_defined and estimate.share_missing > WORTH_SAYING:
+            share = (
+                f"{round(100 * estimate.share_missing)} % of the turns that the {words} needs have no score"
             )
+            yield "missing", share + _worst_case(one, name, words)
 
 
-def _worst(one: Evidence, name: str) -> str:
+def _worst_case(one: Evidence, name: str, words: str) -> str:
     if name not in one.bounds:
         return ""
-    low, high = one.bounds[name]
-    return f": whatever they were, it lies between {100 * low:.1f} and {100 * high:.1f} points"
+    low, high = (round(100 * bound, 1) + 0.0 for bound in one.bounds[name])
+    return f": whatever these would score, the {words} lies between {low:.1f} and {high:.1f} points"
 
 
 def _is_confounded(one: Evidence) -> bool:

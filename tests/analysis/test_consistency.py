@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.ablation import ablation
+from analysis.bounds import gap_bounds
 from analysis.consistency import contradictions
 from analysis.estimands import ESTIMANDS, estimates
 from analysis.inference import Estimate
@@ -37,6 +39,26 @@ def test_a_smaller_loss_in_logits_is_a_reduction() -> None:
         arms = {"direct": Logits(level=0.5), "cot": Logits(level=1.0, loss=0.15)}
         found, _ = reports(logit_study(arms, seed=seed))
         assert found["cot"].rules[-1] == "reduction"
+
+
+def test_what_ends_early_on_own_history_is_said_with_the_worst_case() -> None:
+    """A third of the dialogues break off on own history after turn 3, where they would have scored worst."""
+    whole = logit_study({"direct": Logits(), "cot": Logits(level=1.0, loss=0.15)}, seed=1)
+    kept = tuple(
+        record
+        for record in whole.records
+        if record.key.history == "gold" or record.key.turn < 4 or int(record.key.sample.sample_id[1:]) % 3
+    )
+    result = ablation(replace(whole, records=kept), resamples=100)
+    for arm in result.arms:
+        low, high = gap_bounds(Panel.of(replace(whole, records=kept)), arm.strategy)
+        assert "20 % of the turns that the gap needs have no score" in arm.finding.sentence
+        assert f"the gap lies between {100 * low:.1f} and {100 * high:.1f} points" in arm.finding.sentence
+        assert low < arm.estimates["eb"].value < high
+    assert (
+        "20 % of the turns that the change of the gap needs have no score" in result.arms[1].finding.sentence
+    )
+    assert not any("no score" in arm.finding.sentence for arm in ablation(whole, resamples=100).arms)
 
 
 @pytest.mark.parametrize("seed", range(12))
