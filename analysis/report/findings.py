@@ -12,20 +12,30 @@ from analysis.wording import TIERS
 
 __all__ = ["figure", "legend", "sentences", "table"]
 
-_TERMS = (
-    "Own history: the model's own earlier answers. In brackets: 95 % intervals. MDE: the smallest effect that "
-    "a study of this size finds in four cases of five."
-)
-_GOLD = "Gold history: the benchmark's reference answers in their place. "
+_TERMS = {
+    "own history": "Own history: the model's own earlier answers.",
+    "gold": "Gold history: the benchmark's reference answers in their place.",
+    "decay": "Decay: the fall of scores over the turns of a dialogue.",
+    "gap": "Exposure gap: the score on gold history less that on own history.",
+    "own pictures": "Skill lost on own pictures: the gap of the step score, which asks whether each turn's "
+    "request was carried out on the picture before. Damage counted again: an earlier error that lowers the "
+    "score of every later turn.",
+    "logit": "Logit scale: a loss weighs the same there near full marks and far from them.",
+    "MDE": "MDE: the smallest effect that a study of this size finds in four cases of five.",
+    "[": "In brackets: 95 % intervals.",
+}
+"""What words of the sentences mean, by a piece of text that they hold."""
 
 
 def legend(numbers: Mapping[str, Any]) -> str:
-    """What the words of the sentences mean: each tier among them, and the terms."""
+    """What the words of the sentences mean: each tier among them, and each term that they use."""
     tiers = sorted(set(numbers.get("tiers", {}).values()))
     if not tiers:
         return ""
-    meanings = "".join(f"Tier {tier}: {TIERS[tier]}. " for tier in tiers)
-    return html.escape(f"{meanings}{_GOLD if 'A' in tiers else ''}{_TERMS}")
+    meanings = [f"Tier {tier}: {TIERS[tier]}." for tier in tiers]
+    spoken = " ".join([*meanings, *numbers["sentences"].values()])
+    meanings += [meaning for word, meaning in _TERMS.items() if word in spoken]
+    return html.escape(" ".join(meanings))
 
 
 def sentences(numbers: Mapping[str, Any]) -> str:
