@@ -22,8 +22,8 @@ _TERMS = {
     "score of every later turn.",
     "logit": "Logit scale: a loss weighs the same there near full marks and far from them.",
     "MDE": "MDE: the smallest effect that a study of this size finds in four cases of five.",
-    "[": "In brackets: 95 % intervals, each taken alone; what the sentences state is adjusted for the number of "
-    "strategies.",
+    "[": "In brackets: 95 % intervals, each taken alone; what the sentences state is adjusted for the number "
+    "of strategies.",
 }
 """What words of the sentences mean, by a piece of text that they hold."""
 
@@ -43,9 +43,9 @@ def _of_benchmark(numbers: Mapping[str, Any]) -> Iterator[str]:
     """What the gap is on IMUG-Bench, whose judge sees references that a model drew itself."""
     if "A" in numbers["tiers"].values() and str(numbers.get("benchmark")).partition(":")[0] == "imug":
         yield (
-            "On IMUG-Bench the judge compares an image with the earlier images that the turn refers to, on own "
-            "history the model's own: the gap is nearer to lost skill than on benchmarks that count earlier "
-            "damage again."
+            "On IMUG-Bench the judge compares an image with the earlier images that the turn refers to, on "
+            "own history the model's own: the gap is nearer to lost skill than on benchmarks that count "
+            "earlier damage again."
         )
 
 
