@@ -42,7 +42,7 @@ def said(reference: Estimate | None = GAP, **estimates: Estimate) -> tuple[tuple
         studied["direct"] = evidence(eb=reference)
     baseline = "cot" if reference is None else "direct"
     found = findings(studied, baseline)
-    assert contradictions(found, studied, baseline) == ()
+    assert contradictions(found, {name: one.estimates for name, one in studied.items()}, baseline) == ()
     return found["cot"].rules, found["cot"].sentence
 
 
