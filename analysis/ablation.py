@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from analysis.agreement import Agreement, agreement
 from analysis.compute import comparable, costs, paired_front
+from analysis.consistency import contradictions
 from analysis.coupling import Coupling, coupling
 from analysis.groups import Group, groups
 from analysis.measured import Arm, Setting, measured
@@ -122,8 +123,15 @@ def ablation(
         selections=selections(study, panel, inference),
         agreement=agreement(study, panel, inference),
         checks=checks(panel, reference, cluster),
-        warnings=(*study.warnings, *notes(setting, arms)),
+        warnings=(*study.warnings, *notes(setting, arms), *_contradictions(arms, reference)),
     )
+
+
+def _contradictions(arms: Sequence[Arm], baseline: str | None) -> Iterator[str]:
+    found = {arm.strategy: arm.finding for arm in arms}
+    known = {arm.strategy: arm.estimates for arm in arms}
+    for text in contradictions(found, known, baseline):
+        yield f"the findings contradict each other or their numbers; please report it ({text})"
 
 
 def _baseline(panel: Panel, wanted: str | None) -> str | None:
