@@ -1,70 +1,123 @@
-"""How far an error at one image turn lowers the next: the gap that follows per unit of previous error.
+"""How much of an error at one image turn goes with a loss at the next: an association, not an effect.
 
-The gap (gold less own) holds the turn's own difficulty fixed. The previous error, 1 - score, is measured with
-the scorer's noise, which pulls the slope to 0; a second, independent pass of the scorer as instrument undoes
-that. Without one the slope is an attenuated lower bound, and is called so.
+The loss at a turn is its gap (gold less own history), which holds the turn's own difficulty fixed. The error
+is 1 - score of the image turn right before it, on own history. Dialogues that lose more at every turn have
+larger errors and larger gaps without handing anything on. So what counts is the error that arrived with the
+turn before: its change against the image turn before that, as instrument for the error in levels (Blundell
+and Bond 1998). Turn 1 has no history, so its error holds no such loss, and is its own instrument. The image
+turn after it is the first that holds one, so its change is not used. All comparisons hold the turn fixed.
+
+The scorer's noise in the error pulls the slope to 0. With a second, independent pass of the scorer over the
+same images the instrument is made of that pass, which undoes it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.bootstrap import Floats
-from analysis.estimands import gap
-from analysis.inference import Estimate, Inference
-from analysis.panel import Panel
+from analysis.estimands import gap, of_design
+from analysis.inference import Estimate, Inference, undefined
+from analysis.panel import Losses, Panel
 from analysis.statistic import Statistic
 
-__all__ = ["Propagation", "propagation"]
+__all__ = ["Propagation", "before_image", "propagation"]
+
+Columns = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Propagation:
-    """Loss of score at the next image turn per unit of error at this one."""
+    """Loss of score at an image turn per unit of error at the image turn right before it."""
 
     strategy: str
     slope: Estimate
     is_instrumented: bool
-    """Whether a second pass of the scorer serves as instrument; else the slope is attenuated."""
+    """Whether the instrument is of a second pass of the scorer; else its noise attenuates the slope."""
 
 
 def propagation(panel: Panel, inference: Inference) -> tuple[Propagation, ...]:
-    """One per strategy that has scores behind gold history."""
-    found = (_propagation(panel, inference, strategy) for strategy in panel.strategies)
-    return tuple(p for p in found if p.slope.num_units)
+    """One per strategy that has scores on gold history."""
+    has_gold = (s for s in panel.strategies if np.isfinite(gap(panel, s)).any())
+    return tuple(_propagation(panel, inference, strategy) for strategy in has_gold)
+
+
+def before_image(panel: Panel, grid: Floats) -> Floats:
+    """The value of `grid` at the image turn right before each turn; NaN where there is none."""
+    return _at(grid, _previous_image(panel))
 
 
 def _propagation(panel: Panel, inference: Inference, strategy: str) -> Propagation:
     second = panel.scores(strategy, quantity="second")
     is_instrumented = bool(np.isfinite(second).any())
-    error = _previous(1 - panel.scores(strategy))
-    instrument = _previous(1 - second) if is_instrumented else error
-    slope = _slope(gap(panel, strategy), error, instrument)
-    return Propagation(strategy=strategy, slope=inference.closed_form(slope), is_instrumented=is_instrumented)
+    before = _previous_image(panel)
+    two_before = np.where(before >= 0, np.take_along_axis(before, np.maximum(before, 0), axis=1), -1)
+    gaps, error = gap(panel, strategy), _at(1 - panel.scores(strategy), before)
+    passed = 1 - second if is_instrumented else 1 - panel.scores(strategy)
+    level, change = _at(passed, before), _at(passed, before) - _at(passed, two_before)
+    instrument = np.where(before == 0, level, np.where(two_before > 0, change, np.nan))
+    design = panel.design("own", "gold") & ((before == 0) | (two_before > 0))
+    known = np.isfinite(gaps) & np.isfinite(error) & np.isfinite(instrument) & design
+    losses = Losses(int(np.count_nonzero(design & ~known)), int(np.count_nonzero(design)))
+    groups = list(_groups(known, before, gaps, error, instrument))
+    slope = _slope(groups, losses, inference)
+    return Propagation(strategy=strategy, slope=slope, is_instrumented=is_instrumented)
 
 
-def _previous(grid: Floats) -> Floats:
-    """Each cell's value at the image turn before it, text turns skipped."""
-    before = np.full_like(grid, np.nan)
-    last = np.full(len(grid), np.nan)
-    for turn in range(grid.shape[1]):
-        before[:, turn] = last
-        last = np.where(np.isfinite(grid[:, turn]), grid[:, turn], last)
-    return before
+def _previous_image(panel: Panel) -> Columns:
+    """The column of the last image turn before each turn, -1 where there is none; (samples, turns)."""
+    images = panel.design("own")
+    latest = np.maximum.accumulate(np.where(images, np.arange(images.shape[1]), -1), axis=1)
+    none = np.full((len(images), 1), -1, dtype=np.int64)
+    return np.hstack([none, latest[:, :-1]])
 
 
-def _slope(gaps: Floats, error: Floats, instrument: Floats) -> Statistic:
-    """Cov(gap, instrument) / Cov(error, instrument)."""
-    known = np.isfinite(gaps) & np.isfinite(error) & np.isfinite(instrument)
-    y, x, z = (np.where(known, grid, 0.0) for grid in (gaps, error, instrument))
-    terms = [known.astype(np.float64), y, x, z, y * z, x * z]
-    return Statistic(
-        columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
-        formula=lambda s: (
-            (s[..., 0] * s[..., 4] - s[..., 1] * s[..., 3]) / (s[..., 0] * s[..., 5] - s[..., 2] * s[..., 3])
-        ),
-        units=known.sum(axis=1).astype(np.float64),
+def _at(grid: Floats, columns: Columns) -> Floats:
+    """The value of each row at the columns that are named; NaN for -1."""
+    found = np.take_along_axis(grid, np.maximum(columns, 0), axis=1)
+    return np.where(columns >= 0, found, np.nan)
+
+
+def _groups(
+    known: npt.NDArray[np.bool_], before: Columns, y: Floats, x: Floats, z: Floats
+) -> Iterator[Floats]:
+    """Count, y, x, z, yz and xz of each sample, for the pairs of one turn and one kind of instrument."""
+    for turn in range(known.shape[1]):
+        opens = before[:, turn] == 0
+        for rows in (known[:, turn] & opens, known[:, turn] & ~opens):
+            if np.count_nonzero(rows) > 1:
+                columns = [np.where(rows, grid[:, turn], 0.0) for grid in (y, x, z)]
+                products = [columns[0] * columns[2], columns[1] * columns[2]]
+                yield np.stack([rows.astype(np.float64), *columns, *products], axis=1)
+
+
+def _slope(groups: list[Floats], losses: Losses, inference: Inference) -> Estimate:
+    if not groups:
+        return undefined("no two dialogues have a pair of image turns to compare", losses.missing)
+    columns = np.hstack(groups)
+    units: Floats = np.sum([group[:, 0] for group in groups], axis=0)
+    statistic = Statistic(
+        columns=columns,
+        formula=lambda s: _covariance(s, 4, 1) / _covariance(s, 5, 2),
+        units=units,
         num_parameters=2,
+        must_exceed_zero=Statistic(
+            columns=columns, formula=lambda s: _covariance(s, 5, 2) / s[..., 0::6].sum(axis=-1), units=units
+        ),
     )
+    found = inference.closed_form(of_design(statistic, losses))
+    if found.is_defined:
+        return found
+    return undefined("errors at the image turn before vary too little to compare", losses.missing)
+
+
+def _covariance(s: npt.NDArray[Any], product: int, column: int) -> npt.NDArray[Any]:
+    """Of z (column 3) and another column within the groups, summed over them."""
+    # a resample may leave a group without samples
+    size = np.where(np.real(s[..., 0::6]) > 0, s[..., 0::6], 1.0)
+    return np.asarray((s[..., product::6] - s[..., column::6] * s[..., 3::6] / size).sum(axis=-1))

@@ -17,12 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Floats
+from analysis.estimands import of_design
 from analysis.inference import Estimate, Inference, undefined
 from analysis.names import label_of, setting_of
 from analysis.panel import Panel
 from analysis.records import Record, Study
 from analysis.responses import Pool
-from analysis.statistic import Statistic, mean, ratio
+from analysis.statistic import Statistic, mean, share
+
+_STEMS = ("best_of", "bon", "majority_of", "oracle_best_of")
+"""Names that say that the number after them is a number of candidates."""
 
 __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
@@ -60,10 +64,16 @@ class Curve:
     rungs: tuple[Rung, ...]
 
 
-def ladders(study: Study, panel: Panel, inference: Inference) -> tuple[Ladder, ...]:
-    """Every set of strategies with different N, oracle arms apart from others."""
+def ladders(
+    study: Study, panel: Panel, inference: Inference, stems: Sequence[str] = ()
+) -> tuple[Ladder, ...]:
+    """Every set of strategies with different N, oracle arms apart from others.
+
+    N is what the records state, else the number at the end of a label that begins with one of `stems` or with
+    a name of Best-of-N or majority vote: a number alone may as well be the version of a prompt.
+    """
     claimed = [strategy for strategy in panel.strategies if not panel.void(strategy)]
-    families = _families(study.num_candidates, claimed)
+    families = _families(study.num_candidates, claimed, stems)
     grids = {family: _slope_grid(panel, rungs) for family, rungs in families.items()}
     found = inference.estimates(grids)
     return tuple(
@@ -98,14 +108,17 @@ def _where(record: Record) -> str | None:
     return "gold history" if record.key.history == "gold" else None
 
 
-def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str, dict[str, int]]:
+def _families(
+    stated: Mapping[str, int], strategies: Iterable[str], stems: Sequence[str]
+) -> dict[str, dict[str, int]]:
     """family -> strategy -> N. Stated Ns make one ladder; where an N stands twice, names tell families."""
     whole = {s: stated[s] for s in strategies if s in stated}
     if len(set(whole.values())) == len(whole) > 1:
         return {"N": _rising(whole)}
     families: dict[str, dict[str, int]] = defaultdict(dict)
     for strategy in strategies:
-        if match := re.fullmatch(r"(.*?)(\d+)", label_of(strategy)):
+        match = re.fullmatch(r"(.*?)(\d+)", label_of(strategy))
+        if match and (strategy in stated or _stem(match[1]) in (*_STEMS, *map(_stem, stems))):
             size = stated.get(strategy, int(match[2]))
             if size > 0:
                 families[_family(match[1], setting_of(strategy))][strategy] = size
@@ -113,8 +126,11 @@ def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str,
 
 
 def _family(stem: str, setting: str) -> str:
-    name = stem.rstrip("_-@= ")
-    return f"{name} @ {setting}" if setting else name
+    return f"{_stem(stem)} @ {setting}" if setting else _stem(stem)
+
+
+def _stem(text: str) -> str:
+    return text.rstrip("_-@= ")
 
 
 def _rising(rungs: Mapping[str, int]) -> dict[str, int]:
@@ -126,7 +142,7 @@ def _slope_grid(panel: Panel, rungs: Mapping[str, int]) -> Statistic:
     offsets = doublings - doublings.mean()
     weights = offsets / np.sum(offsets**2)
     grid = np.sum([w * panel.scores(s) for w, s in zip(weights, rungs, strict=True)], axis=0)
-    return mean(grid, panel.num_missing(grid, "own"))
+    return of_design(mean(grid), panel.losses(*((strategy, "own") for strategy in rungs)))
 
 
 def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Inference) -> Iterable[Rung]:
@@ -141,7 +157,7 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
             "best": [_expected(pool, num, pool.grades) for _, pool in pools],
         }
         sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
-        found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
+        found = {kind: inference.closed_form(share(total, sizes)) for kind, total in sums.items()}
         if any(pool.is_ranked and 1 < num < len(pool.grades) for _, pool in pools):
             found["arm"] = undefined("ranks would be others among fewer candidates")
         yield Rung(num_candidates=num, **found)
