@@ -45,12 +45,8 @@ def count_numbers(tree: Any) -> int:
 
 
 def _name(item: Any, index: int) -> str:
-    named = (
-        [str(item[key]) for key in ("strategy", "name", "layer", "where") if key in item]
-        if isinstance(item, dict)
-        else []
-    )
-    return " ".join(named) or str(index)
+    named = item.get("strategy") or item.get("name") if isinstance(item, dict) else None
+    return str(named or index)
 
 
 def _is_equal(stated: Any, recomputed: Any) -> bool:

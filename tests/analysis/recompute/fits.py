@@ -47,7 +47,7 @@ def mean_sums(grid: Floats) -> Sums:
 
 
 def centred(grid: Floats) -> tuple[Floats, Floats]:
-    """The turn less the mean turn of the sample's known cells (0 elsewhere), and the scores with 0 for NaN."""
+    """The turn less the mean turn of the sample's known cells and the scores; 0 where there are none."""
     known = np.isfinite(grid)
     turns = np.where(known, np.arange(1.0, grid.shape[1] + 1), np.nan)
     with warnings.catch_warnings():
@@ -125,7 +125,7 @@ def by_influence(sums: Sums) -> Entry:
     used = int(np.count_nonzero(sums.units))
     with np.errstate(all="ignore"):
         influence = sums.influence(one)[0]
-    error = float(np.sqrt(np.sum(influence**2) * used / (used - 1))) if used > 1 else float("nan")
+    error = float(np.sqrt(np.sum(influence**2) * used / (used - 1))) if used > 1 else None
     counts = {"n_samples": used, "n_units": int(sums.units.sum())}
     return empty() | {"est": float(sums.value(one)[0]), "se": error} | counts
 

@@ -205,14 +205,16 @@ def _rungs(items: list[Pool], size: int) -> Iterator[dict[str, Any]]:
     rows = [pool.row for pool in items]
     number = np.bincount(rows, minlength=size).astype(float)
     for n in (2**power for power in range(int(math.log2(smallest)) + 1)):
-        kinds = {"random": [], "arm": [], "best": []}  # type: dict[str, list[float]]
-        for pool in items:
-            subsets = list(combinations(range(len(pool.grades)), n))
-            marks = [-math.inf if verdict is None else verdict for verdict in pool.verdicts]
-            kinds["random"].append(float(np.mean(pool.grades)))
-            kinds["arm"].append(
-                float(np.mean([pool.grades[max(s, key=lambda i: (marks[i], -i))] for s in subsets]))
-            )
-            kinds["best"].append(float(np.mean([max(pool.grades[i] for i in s) for s in subsets])))
-        totals = {kind: np.bincount(rows, values, minlength=size) for kind, values in kinds.items()}
-        yield {"num_candidates": n} | {k: share_entry(ratio(total, number)) for k, total in totals.items()}
+        means = np.array([_over_subsets(pool, n) for pool in items])
+        totals = (np.bincount(rows, column, minlength=size) for column in means.T)
+        kinds = zip(("random", "arm", "best"), totals, strict=True)
+        yield {"num_candidates": n} | {kind: share_entry(ratio(total, number)) for kind, total in kinds}
+
+
+def _over_subsets(pool: Pool, n: int) -> tuple[float, float, float]:
+    """Mean grades of a random candidate, the one of the highest verdict and the best, of every n of them."""
+    marks = [-math.inf if verdict is None else verdict for verdict in pool.verdicts]
+    subsets = list(combinations(range(len(pool.grades)), n))
+    picked = [pool.grades[max(subset, key=lambda i: (marks[i], -i))] for subset in subsets]
+    best = [max(pool.grades[i] for i in subset) for subset in subsets]
+    return float(np.mean(pool.grades)), float(np.mean(picked)), float(np.mean(best))

@@ -15,6 +15,7 @@ from tests.analysis.recompute.fits import (
     share_entry,
     slope_entry,
     slope_sums,
+    tested,
     undefined,
 )
 from tests.analysis.recompute.resamples import Resamples
@@ -164,15 +165,11 @@ def _guarded(sums: Sums, resamples: Resamples, divisor: float | None, divisor_er
 
 def logit_reduction(scores: Scores, resamples: Resamples, strategy: str, baseline: str) -> Entry:
     """(logit gold - logit own) of the baseline less the strategy's, of the means of the common cells."""
-    from tests.analysis.recompute.fits import tested
-
     four = [scores.gold(baseline), scores.own(baseline), scores.gold(strategy), scores.own(strategy)]
     known = np.isfinite(np.stack(four)).all(axis=0)
     size = known.sum(axis=1).astype(float)
-    means = [
-        (sign, np.where(known, cells, 0).sum(axis=1))
-        for sign, cells in zip((1, -1, -1, 1), four, strict=True)
-    ]
+    totals = [np.where(known, cells, 0).sum(axis=1) for cells in four]
+    means = list(zip((1, -1, -1, 1), totals, strict=True))
 
     def value(w: Floats) -> Floats:
         shares = [(sign, (w @ sums) / (w @ size)) for sign, sums in means]

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tests.analysis.recompute.fits import Entry, adjust, mean_entry, mean_sums, share_entry, undefined
 from tests.analysis.recompute.numbers import Scores
@@ -117,9 +118,7 @@ def groups(scores: Scores, baseline: str) -> dict[tuple[str, str, str], dict[str
     return found
 
 
-def _within(
-    scores: Scores, strategy: str, baseline: str, members: np.typing.NDArray[np.bool_]
-) -> dict[str, Entry]:
+def _within(scores: Scores, strategy: str, baseline: str, members: npt.NDArray[np.bool_]) -> dict[str, Entry]:
     gained = scores.own(strategy) - scores.own(baseline)
     reduced = scores.gap(baseline) - scores.gap(strategy)
     pair = {"gain": gained, "reduction": reduced}
