@@ -1,8 +1,8 @@
 """The scorer against human raters: how well they agree, and means that human labels correct.
 
-Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record (sample,
-turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters are
-samples.
+Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record
+(sample, turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters
+are samples.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Pairs:
         return Statistic(columns=np.stack(sums, axis=1), formula=formula, units=sums[0])
 
 
-def corrected_mean(human: Floats, scorer: Floats, num_missing: int = 0) -> Statistic:
+def corrected_mean(human: Floats, scorer: Floats) -> Statistic:
     """The human mean over all scored cells, from the labelled ones and the scorer's scores of all.
 
     PPI++ (Angelopoulos, Duchi and Zrnic 2023) with its optimal tuning, in the equivalent form of a regression
@@ -120,7 +120,6 @@ def corrected_mean(human: Floats, scorer: Floats, num_missing: int = 0) -> Stati
         columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
         formula=_corrected_mean,
         units=at.sum(axis=1),
-        num_missing=num_missing,
     )
 
 

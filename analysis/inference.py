@@ -52,13 +52,23 @@ class Estimate:
     """Samples that contribute."""
     num_units: int = 0
     """Cells (sample, turn), or candidates, that contribute."""
+    num_clusters: int = 0
+    """Clusters that contribute."""
     num_missing: int = 0
+    """Turns of its design, over all seeds, that lack a score which it needs."""
+    num_planned: int = 0
+    """Turns of its design, over all seeds; 0 where the design is not known."""
     reason: str = ""
     """Why there is no value."""
 
     @property
     def is_defined(self) -> bool:
         return math.isfinite(self.value)
+
+    @property
+    def share_missing(self) -> float:
+        """The share of the turns of its design that lack a score; 0 where the design is not known."""
+        return self.num_missing / self.num_planned if self.num_planned else 0.0
 
     def to_json(self) -> dict[str, float | int | str | list[float] | None]:
         """The form of analysis.json; undefined numbers are null."""
@@ -74,7 +84,9 @@ class Estimate:
             "mde": _known(self.detectable),
             "n_samples": self.num_samples,
             "n_units": self.num_units,
+            "n_clusters": self.num_clusters,
             "n_missing": self.num_missing,
+            "n_planned": self.num_planned,
         } | ({"reason": self.reason} if self.reason else {})
 
 
@@ -118,7 +130,9 @@ class Inference:
             value=_NAN,
             num_samples=statistic.num_samples,
             num_units=statistic.num_units,
+            num_clusters=degrees + 1,
             num_missing=statistic.num_missing,
+            num_planned=statistic.num_planned,
         )
         if not math.isfinite(statistic.value):
             return replace(bare, reason="no cells, or nothing varies, to compute it from")
@@ -167,6 +181,8 @@ class Inference:
         if below is None:
             return True
         error, _ = self.standard_error(below)
+        if not math.isfinite(error):  # of one cluster nothing is known of the spread
+            return False
         # the floor keeps rounding noise around an exact 0 from passing with a standard error of 0
         return below.value > max(_ZERO, 3 * error)
 

@@ -93,9 +93,9 @@ def draws(response: Node) -> Iterator[tuple[str, Draw]]:
 def pools(response: Node) -> Iterator[Pool]:
     """Every choice among two or more candidate images by a layer of Best-of-N.
 
-    A pool with a candidate that has no grade (a refusal, say) is left out: its best is unknown. Inside a layer
-    that draws its candidates one after another, as Self-Verification does, only the first counts: a later
-    one was drawn because a judge rejected the one before, so it stands for the hard cases alone.
+    A pool with a candidate that has no grade (a refusal, say) is left out: its best is unknown. Inside a
+    layer that draws its candidates one after another, as Self-Verification does, only the first counts: a
+    later one was drawn because a judge rejected the one before, so it stands for the hard cases alone.
     """
     candidates, chosen = response.get("candidates", ()), response.get("chosen")
     layer = layers(response["strategy"])[0]

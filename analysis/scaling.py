@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Floats
+from analysis.estimands import of_design
 from analysis.inference import Estimate, Inference, undefined
 from analysis.names import label_of, setting_of
 from analysis.panel import Panel
@@ -126,7 +127,7 @@ def _slope_grid(panel: Panel, rungs: Mapping[str, int]) -> Statistic:
     offsets = doublings - doublings.mean()
     weights = offsets / np.sum(offsets**2)
     grid = np.sum([w * panel.scores(s) for w, s in zip(weights, rungs, strict=True)], axis=0)
-    return mean(grid, panel.num_missing(grid, "own"))
+    return of_design(mean(grid), panel.losses(*((strategy, "own") for strategy in rungs)))
 
 
 def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Inference) -> Iterable[Rung]:
