@@ -25,7 +25,7 @@ from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
 from analysis.sensitivity import Check, checks
 from analysis.statistic import Statistic, level, mean
-from analysis.wording import Finding, Tier, finding
+from analysis.wording import Evidence, Finding, Tier, findings
 
 __all__ = ["Ablation", "Arm", "Cluster", "Nesting", "Synergy", "ablation"]
 
@@ -211,18 +211,35 @@ def _baseline(panel: Panel, wanted: str | None) -> str | None:
 
 def _arms(setting: _Setting) -> Iterator[Arm]:
     found = estimates(setting.panel, setting.inference, setting.baseline)
+    said = findings(_evidence(setting, found), setting.baseline)
     for strategy in setting.panel.strategies:
-        yield _arm(setting, strategy, found[strategy])
+        yield _arm(setting, strategy, found[strategy], said[strategy])
 
 
-def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm:
+def _evidence(setting: _Setting, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Evidence]:
+    panel, baseline = setting.panel, setting.baseline
+    return {
+        strategy: Evidence(
+            estimates=known,
+            is_oracle=strategy in panel.oracles,
+            void=_void(panel, strategy, baseline),
+            cautions=panel.bases[strategy].cautions,
+        )
+        for strategy, known in found.items()
+    }
+
+
+def _void(panel: Panel, strategy: str, baseline: str | None) -> str:
+    return panel.void(strategy, *([] if baseline in (None, strategy) else [str(baseline)]))
+
+
+def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate], said: Finding) -> Arm:
     panel, inference = setting.panel, setting.inference
     images, texts = panel.tally(strategy, "own", "image"), panel.tally(strategy, "own", "text")
     names: tuple[Quantity, ...] = ("step", "text", "static", "dynamic")
     own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
     others = None if setting.baseline in (None, strategy) else str(setting.baseline)
     cost = setting.costs.get(strategy, {})
-    void = panel.void(strategy, *([others] if others else []))
     return Arm(
         strategy=strategy,
         oracle=strategy in panel.oracles,
@@ -240,8 +257,8 @@ def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm
         cost=cost,
         efficiency=_efficiency(setting, found["mean_gain"], cost) if others else None,
         basis=panel.bases[strategy],
-        void=void,
-        finding=finding(found, others, void, panel.bases[strategy].cautions),
+        void=_void(panel, strategy, setting.baseline),
+        finding=said,
         **{name: inference.closed_form(level(panel.scores(strategy, "own", name))) for name in names},
     )
 

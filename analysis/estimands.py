@@ -24,6 +24,7 @@ from analysis.statistic import (
     pooled_slope,
     ratio_of_means,
     relative_reduction,
+    slope_composition,
     within_slope,
 )
 
@@ -34,6 +35,7 @@ ESTIMANDS = {
     "mean_gain": "gain over the baseline",
     "pooled_slope": "slope over turns, pooled (descriptive)",
     "within_slope": "slope over turns within dialogues, own history",
+    "slope_composition": "pooled slope less that within dialogues, own history",
     "within_slope_gold": "slope over turns within dialogues, gold history",
     "slope_change": "slope less the baseline's, own history",
     "eb": "exposure gap: gold less own history",
@@ -111,6 +113,7 @@ def _alone(panel: Panel, strategy: str) -> dict[str, Statistic]:
         "mean": of_design(level(own), own_losses),
         "pooled_slope": of_design(pooled_slope(own), own_losses),
         "within_slope": of_design(within_slope(own), own_losses),
+        "slope_composition": of_design(slope_composition(own), own_losses),
         "within_slope_gold": of_design(within_slope(gold), panel.losses(on_gold, with_turn_1=True)),
         "eb": of_design(mean(gaps), panel.losses(on_own, on_gold)),
         "eb_slope": of_design(within_slope(gaps_from_1), both),

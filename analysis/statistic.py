@@ -24,6 +24,7 @@ __all__ = [
     "Formula",
     "Statistic",
     "attributable_fraction",
+    "centered",
     "level",
     "logit_reduction",
     "mean",
@@ -32,6 +33,8 @@ __all__ = [
     "ratio_of_means",
     "relative_reduction",
     "share",
+    "slope_composition",
+    "within_regression",
     "within_slope",
 ]
 
@@ -39,6 +42,7 @@ Formula = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """From totals, shape (..., columns), to values, shape (...). Analytic, and unchanged when all are scaled."""
 
 _STEP = 1e-30
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,22 @@ def within_slope(grid: Floats) -> Statistic:
     return Statistic(columns=np.stack([sxy, sxx], axis=1), formula=_quotient, units=units)
 
 
+def within_regression(y: Floats, x: Floats) -> Statistic:
+    """OLS of y on x with sample fixed effects, on the cells that have both."""
+    known = np.isfinite(y) & np.isfinite(x)
+    deviation = centered(x, known)
+    columns = [(deviation * np.where(known, y, 0.0)).sum(axis=1), (deviation**2).sum(axis=1)]
+    units = np.where(columns[1] > _NOTHING, known.sum(axis=1), 0.0)
+    return Statistic(columns=np.stack(columns, axis=1), formula=_quotient, units=units)
+
+
+def centered(grid: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    """Deviations from each sample's own mean over its known cells; 0 elsewhere."""
+    sums = np.where(known, grid, 0.0).sum(axis=1)
+    means = sums / np.maximum(known.sum(axis=1), 1)
+    return np.where(known, grid - means[:, None], 0.0)
+
+
 def pooled_slope(grid: Floats) -> Statistic:
     """OLS of the scores on the turn with one intercept. Confounded when long dialogues differ from short."""
     known = np.isfinite(grid)
@@ -137,6 +157,17 @@ def pooled_slope(grid: Floats) -> Statistic:
         formula=_pooled,
         units=_count(grid),
         num_parameters=2,
+    )
+
+
+def slope_composition(grid: Floats) -> Statistic:
+    """The pooled slope less that within dialogues: what comes from which dialogues have late turns."""
+    pooled, within = pooled_slope(grid), within_slope(grid)
+    size = pooled.columns.shape[1]
+    return replace(
+        pooled,
+        columns=np.hstack([pooled.columns, within.columns]),
+        formula=lambda s: pooled.formula(s[..., :size]) - within.formula(s[..., size:]),
     )
 
 
@@ -209,9 +240,7 @@ def _logit_reduction(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
     """Sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean."""
     known = np.isfinite(grid)
-    turns = _turns(grid)
-    center = (known * turns).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    offset = np.where(known, turns - center[:, None], 0.0)
+    offset = centered(np.broadcast_to(_turns(grid), grid.shape), known)
     return (offset * np.where(known, grid, 0.0)).sum(axis=1), (offset**2).sum(axis=1)
 
 
