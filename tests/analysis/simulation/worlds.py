@@ -1,15 +1,17 @@
 """Dialogues of image turns on own and gold history, and the truth of every estimand about them.
 
-On the logit scale a score has the strategy's level, the dialogue's effect, the turn's difficulty, a decay over
-turns whatever the history, and a loss per turn behind own history that is larger in some dialogues than in
-others. Observed is the mean of three points of 0 to 5. Lengths are ragged and may depend on the dialogue.
+On the logit scale a score has the strategy's level, the dialogue's effect, the turn's difficulty, a decay
+over turns whatever the history, and a loss per turn on own history that is larger in some dialogues than in
+others. A part of the loss is lost skill, which the step score has too. Observed is the mean of three points of
+0 to 5. Lengths are ragged and may depend on the dialogue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ import numpy.typing as npt
 from analysis.records import Cost, Key, Record, SampleKey, Study
 
 Floats = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+Place = tuple[str, str]
+"""A strategy, and "own", "gold" or "step": its score on a history, or its step score on own history."""
 
 FULL_MARKS = 15
 """Three points of 0 to 5."""
@@ -54,6 +59,8 @@ class World:
     """Standard deviation of dialogues, in logits."""
     difficulty: float = 0.5
     """Standard deviation of turns within a dialogue, shared by strategies and histories."""
+    skill: float = 0.3
+    """The share of the loss that the step score has, in logits."""
     uneven: float = 0.5
     """Half of the dialogues lose this share more behind own history, half this share less."""
     length_effect: float = 1.0
@@ -73,15 +80,14 @@ class World:
         weights = np.exp(self.length_effect * effect[:, None] * offsets)
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
-    def logits(self, strategy: str, history: str, effect: Floats, share: Floats) -> Floats:
+    def logits(self, place: Place, effect: Floats, share: Floats) -> Floats:
         """Logits without the turn's difficulty, shape (dialogues, turns)."""
-        known, earlier = self.effects[strategy], np.arange(self.num_turns)
-        lost = known.decay * earlier + known.loss * share[:, None] * earlier * (history == "own")
+        known, earlier = self.effects[place[0]], np.arange(self.num_turns)
+        part = {"own": 1.0, "step": self.skill, "gold": 0.0}[place[1]]
+        lost = known.decay * earlier + known.loss * part * share[:, None] * earlier
         return np.asarray(known.level + effect[:, None] - lost)
 
-    def _draw(
-        self, rng: np.random.Generator
-    ) -> tuple[dict[tuple[str, str, int], Floats], npt.NDArray[np.int64]]:
+    def _draw(self, rng: np.random.Generator) -> tuple[dict[tuple[Place, int], Floats], Whole]:
         size = self.num_samples
         effect = rng.normal(0, self.between, size)
         share = 1 + self.uneven * rng.choice([-1, 1], size)
@@ -90,27 +96,29 @@ class World:
         difficulty = rng.normal(0, self.difficulty, (size, self.num_turns))
         scores = {}
         for strategy in self.effects:
-            for history in ("own", "gold"):
-                chance = expit(self.logits(strategy, history, effect, share) + difficulty)
+            for kind in ("own", "step", "gold"):
+                place = strategy, kind
+                chance = expit(self.logits(place, effect, share) + difficulty)
                 for seed in self.seeds:
-                    scores[strategy, history, seed] = rng.binomial(FULL_MARKS, chance) / FULL_MARKS
+                    scores[place, seed] = rng.binomial(FULL_MARKS, chance) / FULL_MARKS
         return scores, np.minimum(lengths, self.num_turns)
 
-    def _records(
-        self, scores: Mapping[tuple[str, str, int], Floats], lengths: npt.NDArray[np.int64]
-    ) -> Iterator[Record]:
-        samples = [sample_key(row) for row in range(self.num_samples)]
-        for (strategy, history, seed), grid in scores.items():
-            if history == "own" or self.has_gold:
-                for sample, length, row in zip(samples, lengths.tolist(), grid.tolist(), strict=True):
-                    for turn in range(1 if history == "own" else 2, length + 1):
-                        yield record(Key(strategy, history, seed, sample, turn), row[turn - 1])
+    def _records(self, scores: Mapping[tuple[Place, int], Floats], lengths: Whole) -> Iterator[Record]:
+        histories = ("own", "gold") if self.has_gold else ("own",)
+        for strategy, history, seed in product(self.effects, histories, self.seeds):
+            grid = scores[(strategy, history), seed].tolist()
+            steps = scores[(strategy, "step" if history == "own" else "gold"), seed].tolist()
+            for row, length in enumerate(lengths.tolist()):
+                for column in range(0 if history == "own" else 1, length):
+                    key = Key(strategy, history, seed, sample_key(row), column + 1)
+                    yield record(key, grid[row][column], step_score=steps[row][column])
 
 
 def expit(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)))
 
 
+@cache
 def sample_key(row: int) -> SampleKey:
     return SampleKey(CLASSES[row % 3], f"d{row % 4}", f"t{row % 12}", f"s{row:05d}")
 
@@ -154,23 +162,27 @@ class Truth:
 
     def of(self, strategy: str) -> dict[str, float]:
         """Every estimand of a strategy, by its name in analysis.json."""
-        own, gold = self.mean_scores(strategy, "own"), self.mean_scores(strategy, "gold")
-        gap = gold - own
+        own, step, gold = (self.mean_scores(strategy, kind) for kind in ("own", "step", "gold"))
+        gap, lost = self.mean(gold - own, first=2), self.mean(gold - step, first=2)
         found = {
             "mean": self.mean(own),
             "pooled_slope": self.pooled_slope(own),
             "within_slope": self.slope(own),
             "within_slope_gold": self.slope(gold),
-            "eb": self.mean(gap, first=2),
-            "eb_slope": self.slope(gap),
+            "eb": gap,
+            "eb_slope": self.slope(gold - own),
+            "eb_step": lost,
+            "eb_inherited": gap - lost,
+            "eb_step_share": lost / gap,
+            "slope_composition": self.pooled_slope(own) - self.slope(own),
             "attributable_fraction": 1 - self.slope(gold) / self.slope(own),
         }
-        return found | (self._compared(own, gold) if strategy != self.baseline else {})
+        return found | (self._compared(own, gold, lost) if strategy != self.baseline else {})
 
-    def mean_scores(self, strategy: str, history: str) -> Floats:
+    def mean_scores(self, strategy: str, kind: str) -> Floats:
         """Expected scores at each node and turn; turn 1 of gold history is that of own history."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(21)
-        logits = self.world.logits(strategy, history, self.effect, self.share)
+        logits = self.world.logits((strategy, kind), self.effect, self.share)
         shifted = expit(logits[..., None] + self.world.difficulty * nodes)
         return np.asarray(shifted @ (weights / weights.sum()))
 
@@ -202,9 +214,10 @@ class Truth:
         reached = self.lengths[:, ::-1].cumsum(axis=1)[:, ::-1]
         return np.asarray(self.chance[:, None] * reached)
 
-    def _compared(self, own: Floats, gold: Floats) -> dict[str, float]:
-        there_own = self.mean_scores(self.baseline, "own")
-        there_gold = self.mean_scores(self.baseline, "gold")
+    def _compared(self, own: Floats, gold: Floats, lost: float) -> dict[str, float]:
+        there_own, there_step, there_gold = (
+            self.mean_scores(self.baseline, kind) for kind in ("own", "step", "gold")
+        )
         gap, there = gold - own, there_gold - there_own
         logits = [_logit(self.mean(m, first=2)) for m in (there_gold, there_own, gold, own)]
         return {
@@ -212,6 +225,7 @@ class Truth:
             "slope_change": self.slope(own - there_own),
             "eb_reduction": self.mean(there - gap, first=2),
             "eb_slope_reduction": self.slope(there - gap),
+            "eb_step_reduction": self.mean(there_gold - there_step, first=2) - lost,
             "eb_reduction_ratio": 1 - self.mean(gap, first=2) / self.mean(there, first=2),
             "eb_reduction_logit": (logits[0] - logits[1]) - (logits[2] - logits[3]),
         }
