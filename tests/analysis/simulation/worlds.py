@@ -2,8 +2,8 @@
 
 On the logit scale a score has the strategy's level, the dialogue's effect, the turn's difficulty, a decay
 over turns whatever the history, and a loss per turn on own history that is larger in some dialogues than in
-others. A part of the loss is lost skill, which the step score has too. Observed is the mean of three points of
-0 to 5. Lengths are ragged and may depend on the dialogue.
+others. A part of the loss is lost skill, which the step score has too. Observed is the mean of three points
+of 0 to 5. Lengths are ragged and may depend on the dialogue.
 """
 
 from __future__ import annotations
