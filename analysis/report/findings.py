@@ -8,8 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from analysis.webpage import data_uri
+from analysis.wording import TIERS
 
-__all__ = ["figure", "sentences", "table"]
+__all__ = ["figure", "legend", "sentences", "table"]
+
+_TERMS = (
+    "Own history: the model's own earlier answers. In brackets: 95 % intervals. MDE: the smallest effect that "
+    "a study of this size finds in four cases of five."
+)
+_GOLD = "Gold history: the benchmark's reference answers in their place. "
+
+
+def legend(numbers: Mapping[str, Any]) -> str:
+    """What the words of the sentences mean: each tier among them, and the terms."""
+    tiers = sorted(set(numbers.get("tiers", {}).values()))
+    if not tiers:
+        return ""
+    meanings = "".join(f"Tier {tier}: {TIERS[tier]}. " for tier in tiers)
+    return html.escape(f"{meanings}{_GOLD if 'A' in tiers else ''}{_TERMS}")
 
 
 def sentences(numbers: Mapping[str, Any]) -> str:
