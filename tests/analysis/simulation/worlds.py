@@ -9,10 +9,11 @@ of 0 to 5. Lengths are ragged and may depend on the dialogue.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -123,13 +124,13 @@ def sample_key(row: int) -> SampleKey:
     return SampleKey(CLASSES[row % 3], f"d{row % 4}", f"t{row % 12}", f"s{row:05d}")
 
 
-def record(key: Key, score: float, **more: object) -> Record:
-    """A scored image turn; `more` are fields that most turns do not have."""
-    plain: dict[str, object] = {
-        "oracle": False, "modality": "image", "outcome": "scored", "step_score": None, "human": None,
-        "second": None, "dynamic": False, "cost": NO_COST, "place": "",
-    }  # fmt: skip
-    return Record(key=key, score=score, **(plain | more))  # type: ignore[arg-type]
+def record(key: Key, score: float, step_score: float | None = None, **more: Any) -> Record:
+    """A scored image turn; `more` are fields that few turns have."""
+    plain = Record(
+        key=key, oracle=False, modality="image", outcome="scored", score=score, step_score=step_score,
+        human=None, second=None, dynamic=False, cost=NO_COST, place="",
+    )  # fmt: skip
+    return replace(plain, **more) if more else plain
 
 
 def study_of(records: tuple[Record, ...]) -> Study:
