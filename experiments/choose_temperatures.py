@@ -49,10 +49,7 @@ class ChoiceSettings(assemble.RunSettings):
     )
     arms: Several[str] = knob(
         "The strategies, each a choice of strategy=.",
-        default=(
-            *("direct", "cot", "self_verify", "best_of_n"),
-            *("self_verify_cot", "best_of_n_cot", "best_of_n_self_verify_cot"),
-        ),
+        default=("direct", "cot", "self_verify", "best_of_n", "self_verify_cot"),
         min_length=1,
         runtime=True,
     )
