@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
@@ -24,8 +24,8 @@ from analysis.records import Study, StudyError
 from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
 from analysis.sensitivity import Check, checks
-from analysis.statistic import mean
-from analysis.wording import Finding, Tier, finding
+from analysis.statistic import Statistic, level, mean
+from analysis.wording import Evidence, Finding, Tier, findings
 
 __all__ = ["Ablation", "Arm", "Cluster", "Nesting", "Synergy", "ablation"]
 
@@ -188,7 +188,7 @@ def ablation(
         pareto_front=pareto_front(scores),
         verifiers=verifiers(study, panel, inference),
         selections=selections(study, panel, inference),
-        agreement=agreement(panel, inference),
+        agreement=agreement(study, panel, inference),
         checks=checks(panel, reference),
         warnings=(*study.warnings, *_warnings(setting, sizes)),
     )
@@ -211,18 +211,35 @@ def _baseline(panel: Panel, wanted: str | None) -> str | None:
 
 def _arms(setting: _Setting) -> Iterator[Arm]:
     found = estimates(setting.panel, setting.inference, setting.baseline)
+    said = findings(_evidence(setting, found), setting.baseline)
     for strategy in setting.panel.strategies:
-        yield _arm(setting, strategy, found[strategy])
+        yield _arm(setting, strategy, found[strategy], said[strategy])
 
 
-def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm:
+def _evidence(setting: _Setting, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Evidence]:
+    panel, baseline = setting.panel, setting.baseline
+    return {
+        strategy: Evidence(
+            estimates=known,
+            is_oracle=strategy in panel.oracles,
+            void=_void(panel, strategy, baseline),
+            cautions=panel.bases[strategy].cautions,
+        )
+        for strategy, known in found.items()
+    }
+
+
+def _void(panel: Panel, strategy: str, baseline: str | None) -> str:
+    return panel.void(strategy, *([] if baseline in (None, strategy) else [str(baseline)]))
+
+
+def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate], said: Finding) -> Arm:
     panel, inference = setting.panel, setting.inference
     images, texts = panel.tally(strategy, "own", "image"), panel.tally(strategy, "own", "text")
     names: tuple[Quantity, ...] = ("step", "text", "static", "dynamic")
     own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
     others = None if setting.baseline in (None, strategy) else str(setting.baseline)
     cost = setting.costs.get(strategy, {})
-    void = panel.void(strategy, *([others] if others else []))
     return Arm(
         strategy=strategy,
         oracle=strategy in panel.oracles,
@@ -235,14 +252,14 @@ def _arm(setting: _Setting, strategy: str, found: Mapping[str, Estimate]) -> Arm
         num_text_planned=int(texts.planned.sum()),
         own=_per_turn(inference, own),
         gold=_per_turn(inference, gold),
-        gaps=_per_turn(inference, gap(panel, strategy)),
+        gaps=_per_turn(inference, gap(panel, strategy), mean),
         by_length=_by_length(panel, inference, own, gold),
         cost=cost,
         efficiency=_efficiency(setting, found["mean_gain"], cost) if others else None,
         basis=panel.bases[strategy],
-        void=void,
-        finding=finding(found, others, void, panel.bases[strategy].cautions),
-        **{name: inference.closed_form(mean(panel.scores(strategy, "own", name))) for name in names},
+        void=_void(panel, strategy, setting.baseline),
+        finding=said,
+        **{name: inference.closed_form(level(panel.scores(strategy, "own", name))) for name in names},
     )
 
 
@@ -251,9 +268,11 @@ def _efficiency(setting: _Setting, gain: Estimate, cost: Mapping[str, float]) ->
     return efficiency(gain, cost, reference) if cost and reference else None
 
 
-def _per_turn(inference: Inference, cells: Floats) -> tuple[Estimate, ...]:
+def _per_turn(
+    inference: Inference, cells: Floats, statistic: Callable[[Floats], Statistic] = level
+) -> tuple[Estimate, ...]:
     columns = (cells[:, turn : turn + 1] for turn in range(cells.shape[1]))
-    return tuple(inference.closed_form(mean(column)) for column in columns)
+    return tuple(inference.closed_form(statistic(column)) for column in columns)
 
 
 def _by_length(

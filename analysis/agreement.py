@@ -1,12 +1,14 @@
 """The scorer against human raters: how well they agree, and means that human labels correct.
 
-Labels may cover any random subset of the turns. Units are cells (sample, turn), clusters are samples.
+Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record
+(sample, turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters
+are samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,17 @@ import numpy.typing as npt
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference
 from analysis.panel import Panel
+from analysis.records import Study
 from analysis.statistic import Statistic
 
-__all__ = ["Agreement", "agreement", "corrected_mean"]
+__all__ = ["Agreement", "Pairs", "agreement", "corrected_mean"]
 
 Sums = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Agreement of the scorer with the human raters, over all labelled cells behind own history."""
+    """Agreement of the scorer with the human raters, over all labelled image turns on own history."""
 
     pearson: Estimate
     icc: Estimate
@@ -34,30 +37,72 @@ class Agreement:
     bias: Estimate
     """Scorer less human."""
     pairs: tuple[tuple[float, float], ...]
-    """(human, scorer) of each labelled cell."""
+    """(human, scorer) of each labelled record."""
 
 
-def agreement(panel: Panel, inference: Inference) -> Agreement | None:
-    """None where no turn has a human score."""
-    arms = [(panel.scores(s, quantity="human"), panel.scores(s)) for s in panel.strategies]
-    human, scorer = (np.hstack(grids) for grids in zip(*arms, strict=True))
-    both = np.isfinite(human) & np.isfinite(scorer)
-    if not both.any():
+def agreement(study: Study, panel: Panel, inference: Inference) -> Agreement | None:
+    """None where no image turn on own history has both a human score and the scorer's."""
+    labelled = [
+        (record.key.sample, record.human, record.score)
+        for record in study.records
+        if record.modality == "image" and record.key.history == "own"
+        if record.human is not None and record.score is not None
+    ]
+    if not labelled:
         return None
-    human, scorer = np.where(both, human, np.nan), np.where(both, scorer, np.nan)
-    found = inference.estimates(
-        {
-            "pearson": _of_moments(human, scorer, _pearson),
-            "icc": _of_moments(human, scorer, _icc),
-            "alpha": _alpha(human, scorer),
-            "bias": _of_moments(human, scorer, lambda s: (s[..., 2] - s[..., 1]) / s[..., 0]),
-        }
+    samples, human, scorer = zip(*labelled, strict=True)
+    rows = {sample: row for row, sample in enumerate(panel.samples)}
+    pairs = Pairs(
+        sample=np.array([rows[sample] for sample in samples]),
+        human=np.array(human),
+        scorer=np.array(scorer),
+        num_samples=len(rows),
     )
-    pairs = zip(human[both].tolist(), scorer[both].tolist(), strict=True)
-    return Agreement(**found, pairs=tuple(pairs))
+    return Agreement(**pairs.estimates(inference), pairs=tuple(zip(human, scorer, strict=True)))
 
 
-def corrected_mean(human: Floats, scorer: Floats, num_missing: int = 0) -> Statistic:
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """The two ratings of each labelled record, and the row of its sample; arrays of shape (records,)."""
+
+    sample: npt.NDArray[np.int64]
+    human: Floats
+    scorer: Floats
+    num_samples: int
+
+    def estimates(self, inference: Inference) -> dict[str, Estimate]:
+        """Each measure of agreement, and "bias". The intervals of the measures end at 1."""
+        statistics = {
+            "pearson": self._of_moments(_pearson),
+            "icc": self._of_moments(_icc),
+            "alpha": self._alpha(),
+            "bias": self._of_moments(lambda s: (s[..., 2] - s[..., 1]) / s[..., 0]),
+        }
+        found = inference.estimates(statistics)
+        _, degrees = inference.standard_error(statistics["bias"])
+        return {name: e if name == "bias" else _on_fishers_scale(e, degrees) for name, e in found.items()}
+
+    def _of_moments(self, formula: Callable[[Sums], Sums]) -> Statistic:
+        x, y = self.human, self.scorer
+        return self._statistic([np.ones(len(x)), x, y, x * x, y * y, x * y], formula)
+
+    def _alpha(self) -> Statistic:
+        """Ordinal alpha: its distance of two values is that of their mid-ranks among all ratings."""
+        from scipy.stats import rankdata
+
+        ranks = rankdata(np.stack([self.human, self.scorer]), axis=None).reshape(2, -1)
+        # the largest rank as the unit keeps the sums of squares small
+        first, second = ranks / ranks.max()
+        terms = [np.ones(len(first)), (first - second) ** 2, first + second, first**2 + second**2]
+        return self._statistic(terms, _alpha_of_sums)
+
+    def _statistic(self, terms: Sequence[Floats], formula: Callable[[Sums], Sums]) -> Statistic:
+        """The formula of the terms' sums by sample. The first term counts the records."""
+        sums = [np.bincount(self.sample, term, minlength=self.num_samples) for term in terms]
+        return Statistic(columns=np.stack(sums, axis=1), formula=formula, units=sums[0])
+
+
+def corrected_mean(human: Floats, scorer: Floats) -> Statistic:
     """The human mean over all scored cells, from the labelled ones and the scorer's scores of all.
 
     PPI++ (Angelopoulos, Duchi and Zrnic 2023) with its optimal tuning, in the equivalent form of a regression
@@ -75,7 +120,6 @@ def corrected_mean(human: Floats, scorer: Floats, num_missing: int = 0) -> Stati
         columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
         formula=_corrected_mean,
         units=at.sum(axis=1),
-        num_missing=num_missing,
     )
 
 
@@ -91,15 +135,16 @@ def _corrected_mean(s: Sums) -> Sums:
     return np.asarray(label / few + slope * (score / size - score_few / few))
 
 
-def _of_moments(human: Floats, scorer: Floats, formula: Callable[[Sums], Sums]) -> Statistic:
-    known = np.isfinite(human).astype(np.float64)
-    x, y = np.nan_to_num(human), np.nan_to_num(scorer)
-    terms = [known, x, y, x * x, y * y, x * y]
-    return Statistic(
-        columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
-        formula=formula,
-        units=known.sum(axis=1),
-    )
+def _on_fishers_scale(estimate: Estimate, degrees: int) -> Estimate:
+    """The estimate with an interval that is symmetric in atanh(value), where correlations are near normal."""
+    error, value = estimate.standard_error, estimate.value
+    if not error > 0 or not abs(value) < 1:
+        return estimate
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(degrees, 0.975)) * error / (1 - value**2)
+    low, high = np.tanh([np.arctanh(value) - reach, np.arctanh(value) + reach])
+    return replace(estimate, low=float(low), high=float(high))
 
 
 def _pearson(s: Sums) -> Sums:
@@ -122,23 +167,6 @@ def _spreads(s: Sums) -> tuple[Sums, Sums, Sums]:
     """Centered sums of squares and products."""
     size, x, y, xx, yy, xy = np.moveaxis(s, -1, 0)
     return xx - x * x / size, yy - y * y / size, xy - x * y / size
-
-
-def _alpha(human: Floats, scorer: Floats) -> Statistic:
-    """Ordinal alpha: its distance of two values is that of their mid-ranks among all ratings."""
-    from scipy.stats import rankdata
-
-    known = np.isfinite(human)
-    ranks = np.full((2, *human.shape), 0.0)
-    ranks[:, known] = rankdata(np.stack([human[known], scorer[known]])).reshape(2, -1)
-    # the largest rank as the unit keeps the sums of squares small
-    first, second = ranks / max(ranks.max(), 1.0)
-    terms = [known, (first - second) ** 2, first + second, first**2 + second**2]
-    return Statistic(
-        columns=np.stack([term.sum(axis=1, dtype=np.float64) for term in terms], axis=1),
-        formula=_alpha_of_sums,
-        units=known.sum(axis=1).astype(np.float64),
-    )
 
 
 def _alpha_of_sums(s: Sums) -> Sums:

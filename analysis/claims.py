@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from analysis.records import Judge, Study
 
-__all__ = ["Basis", "Layer", "Use", "bases", "share"]
+__all__ = ["WORTH_SAYING", "Basis", "Layer", "Use", "bases", "share"]
 
-_WORTH_SAYING = 0.05
-"""Shares above this stand in the sentence of an arm."""
+WORTH_SAYING = 0.05
+"""Shares of unread verdicts, identical pools and missing turns above this stand in an arm's sentence."""
 _VERBS = {"selects": "selected by", "verifies": "verified by"}
 
 
@@ -84,7 +84,7 @@ class Basis:
         return tuple(
             text
             for text, (part, whole) in said.items()
-            if part > _WORTH_SAYING * whole and not (part == whole and self.void)
+            if part > WORTH_SAYING * whole and not (part == whole and self.void)
         )
 
     def _where(self, layers: Iterable[Layer]) -> str:

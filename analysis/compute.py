@@ -1,46 +1,104 @@
-"""What strategies cost, what each unit of it buys, and which of them no other beats at its price."""
+"""What strategies cost, what each unit of it buys, and which of them no other beats at its price.
+
+Costs belong to answered turns: a turn that failed cost little, and would make its strategy look cheap. What
+compares two strategies takes the cells (sample, turn) that both answered.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.inference import Estimate, undefined
+from analysis.bootstrap import Floats
+from analysis.inference import Estimate, Inference, undefined
+from analysis.panel import Panel
 from analysis.records import Cost, Study
+from analysis.statistic import ratio_of_means
 
-__all__ = ["Efficiency", "costs", "efficiency", "pareto_front"]
+__all__ = [
+    "Costs", "Efficiency", "comparable", "costs", "efficiency", "mean_cost", "paired_front",
+    "pareto_front",
+]
+
+Costs = Mapping[str, Floats]
+"""Strategy -> cost of each cell on own history, shape (samples, turns, fields of `Cost`), NaN where not
+answered: the mean over seeds."""
+
+_SAME = 1e-9
+_NEARLY_ALL = 0.9
+_ANSWERED = ("scored", "unscored", "judge_error")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Efficiency:
-    """Gain per unit of cost beyond the baseline's; costs are taken as known."""
+    """Gain per unit of cost beyond the baseline's, over the cells that both answered."""
 
     per_nfe: Estimate
     per_token: Estimate
     per_second: Estimate
 
 
-def costs(study: Study) -> dict[str, dict[str, float]]:
-    """strategy -> mean cost of an image turn behind own history; NaN where it is not recorded."""
-    found: dict[str, list[Cost]] = {}
+def costs(study: Study, panel: Panel) -> Costs:
+    """What image turns on own history cost."""
+    row = {sample: index for index, sample in enumerate(panel.samples)}
+    shape = (len(panel.samples), panel.num_turns, len(Cost._fields))
+    sums: dict[str, Floats] = {strategy: np.zeros(shape) for strategy in panel.strategies}
+    counts = {strategy: np.zeros(shape[:2]) for strategy in panel.strategies}
     for record in study.records:
-        if record.modality == "image" and record.key.history == "own":
-            found.setdefault(record.key.strategy, []).append(record.cost)
-    means = {strategy: np.mean(rows, axis=0).tolist() for strategy, rows in found.items()}
-    return {strategy: dict(zip(Cost._fields, row, strict=True)) for strategy, row in means.items()}
+        key = record.key
+        if record.modality == "image" and key.history == "own" and record.outcome in _ANSWERED:
+            cell = row[key.sample], key.turn - 1
+            sums[key.strategy][cell] += record.cost
+            counts[key.strategy][cell] += 1
+    return {strategy: _over(total, counts[strategy][:, :, None]) for strategy, total in sums.items()}
 
 
-def efficiency(gain: Estimate, cost: Mapping[str, float], baseline: Mapping[str, float]) -> Efficiency:
-    """The gain of a strategy over what it costs beyond the baseline."""
-    tokens, seconds = (_both(cost, what) - _both(baseline, what) for what in ("tokens", "seconds"))
-    return Efficiency(
-        per_nfe=_per(gain, cost["nfe"] - baseline["nfe"]),
-        per_token=_per(gain, tokens),
-        per_second=_per(gain, seconds),
-    )
+def mean_cost(cells: Floats) -> dict[str, float]:
+    """Means over the cells by field of `Cost`; NaN where it is not recorded, empty without cells."""
+    answered = cells[~np.isnan(cells).all(axis=2)]
+    return dict(zip(Cost._fields, answered.mean(axis=0).tolist(), strict=True)) if len(answered) else {}
+
+
+def efficiency(gained: Floats, cells: Floats, baseline: Floats, inference: Inference) -> Efficiency:
+    """The gain of a strategy over what it costs beyond the baseline.
+
+    Args:
+        gained: the strategy's score less the baseline's, shape (samples, turns).
+        cells: costs of the strategy; `baseline` those of the baseline.
+    """
+    statistics = {
+        f"per_{what}": ratio_of_means(gained, _extra(_total(cells, what), _total(baseline, what)))
+        for what in ("nfe", "token", "second")
+    }
+    found = inference.estimates(statistics)
+    return Efficiency(**{name: found[name] if found[name].is_defined else _no_price() for name in found})
+
+
+def paired_front(scores: Mapping[str, Floats], cells: Costs, baseline: str | None) -> tuple[str, ...]:
+    """Strategies that none beats at the same NFE or less, on the cells that all of them scored.
+
+    A strategy that was run on other dialogues than the baseline (or the first strategy) has no place among
+    the others: see `comparable`.
+    """
+    rivals = comparable(scores, baseline)
+    known = np.isfinite(np.stack([scores[s] for s in rivals])).all(axis=0) if rivals else np.zeros(1, bool)
+    if not known.any():
+        return ()
+    nfe = Cost._fields.index("nfe")
+    points = {s: (float(cells[s][known, nfe].mean()), float(scores[s][known].mean())) for s in rivals}
+    return pareto_front(points)
+
+
+def comparable(scores: Mapping[str, Floats], baseline: str | None) -> Sequence[str]:
+    """Strategies with scores in nearly all dialogues that the baseline, or else the first, has scores in."""
+    if not scores:
+        return ()
+    reference = np.isfinite(scores.get(baseline or "", next(iter(scores.values())))).any(axis=1)
+    shared = {s: np.isfinite(grid).any(axis=1) & reference for s, grid in scores.items()}
+    return [s for s, rows in shared.items() if rows.sum() >= _NEARLY_ALL * reference.sum() > 0]
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
@@ -51,28 +109,34 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
 
 
 def _is_beaten(point: tuple[float, float], others: Iterable[tuple[float, float]]) -> bool:
-    return any(other != point and other[0] <= point[0] and other[1] >= point[1] for other in others)
+    return any(_differ(other, point) and _as_good(other, point) for other in others)
 
 
-def _both(cost: Mapping[str, float], what: str) -> float:
-    """The generator's and, where it is known, the judge's."""
-    judge = cost[f"judge_{what}"]
-    return cost[f"generator_{what}"] + (judge if math.isfinite(judge) else 0.0)
+def _as_good(other: tuple[float, float], point: tuple[float, float]) -> bool:
+    return other[0] <= point[0] * (1 + _SAME) and other[1] >= point[1] - _SAME
 
 
-def _per(gain: Estimate, extra: float) -> Estimate:
-    if not gain.is_defined or not extra > 0:
-        return undefined("costs no more than the baseline, or the cost is not known")
-    low, high = gain.low / extra, gain.high / extra
-    value, error = gain.value / extra, gain.standard_error / extra
-    return replace(
-        undefined(""),
-        value=value,
-        standard_error=error,
-        low=low,
-        high=high,
-        p=gain.p,
-        num_samples=gain.num_samples,
-        num_units=gain.num_units,
-        num_missing=gain.num_missing,
-    )
+def _differ(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return not np.allclose(one, other, rtol=_SAME, atol=_SAME)
+
+
+def _extra(cost: Floats, baseline: Floats) -> Floats:
+    """The difference, without what rounding leaves of equal costs."""
+    extra = cost - baseline
+    return np.where(np.abs(extra) > _SAME * np.abs(baseline), extra, extra * 0)
+
+
+def _total(cells: Floats, what: str) -> Floats:
+    """NFE, or the generator's tokens or seconds and, where they are known, the judge's."""
+    if what == "nfe":
+        return np.asarray(cells[:, :, Cost._fields.index("nfe")])
+    judge = cells[:, :, Cost._fields.index(f"judge_{what}s")]
+    return np.asarray(cells[:, :, Cost._fields.index(f"generator_{what}s")] + np.nan_to_num(judge))
+
+
+def _no_price() -> Estimate:
+    return undefined("does not clearly cost more than the baseline, or the cost is not known")
+
+
+def _over(sums: Floats, counts: Floats) -> Floats:
+    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)

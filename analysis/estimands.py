@@ -6,38 +6,47 @@ arms takes the cells that both have. docs/statistics.md defines each with its fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from analysis.agreement import corrected_mean
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, holm, undefined
 from analysis.names import swapped
-from analysis.panel import Panel
+from analysis.panel import Losses, Panel, Quantity
 from analysis.statistic import (
     Statistic,
     attributable_fraction,
+    level,
     logit_reduction,
     mean,
     pooled_slope,
+    ratio_of_means,
     relative_reduction,
+    slope_composition,
     within_slope,
 )
 
-__all__ = ["COMPARED", "ESTIMANDS", "estimates", "gap"]
+__all__ = ["COMPARED", "ESTIMANDS", "estimates", "gap", "gap_from_turn_1", "of_design"]
 
 ESTIMANDS = {
     "mean": "image score",
     "mean_gain": "gain over the baseline",
     "pooled_slope": "slope over turns, pooled (descriptive)",
     "within_slope": "slope over turns within dialogues, own history",
+    "slope_composition": "pooled slope less that within dialogues, own history",
     "within_slope_gold": "slope over turns within dialogues, gold history",
     "slope_change": "slope less the baseline's, own history",
     "eb": "exposure gap: gold less own history",
+    "eb_step": "lost skill: the gap of the step score, each turn's request against the picture before it",
+    "eb_inherited": "inherited damage: the gap less that of the step score",
+    "eb_step_share": "share of the exposure gap that is lost skill",
     "eb_slope": "growth of the exposure gap per turn",
     "eb_reduction": "exposure gap of the baseline less the strategy's",
     "eb_slope_reduction": "growth of the gap per turn, the baseline's less the strategy's",
     "eb_reduction_ratio": "share of the baseline's exposure gap that is gone",
+    "eb_step_reduction": "lost skill of the baseline less the strategy's",
     "eb_reduction_logit": "reduction of the exposure gap on the logit scale",
     "attributable_fraction": "share of the decay that own history causes",
     "history_gain": "the baseline's score on the strategy's history less that on its own",
@@ -47,12 +56,11 @@ ESTIMANDS = {
 """Every estimand of a strategy, in reading order, with what it is."""
 COMPARED = {
     "mean_gain", "slope_change", "eb_reduction", "eb_slope_reduction", "eb_reduction_ratio",
-    "eb_reduction_logit", "history_gain", "human_gain",
+    "eb_step_reduction", "eb_reduction_logit", "history_gain", "human_gain",
 }  # fmt: skip
 """Those that need a baseline."""
-_UNTESTED = {"mean", "human_mean"}
-"""Levels: a test against 0 means nothing."""
-_NAN = float("nan")
+_OF_STEPS = ("eb_step", "eb_inherited", "eb_step_share", "eb_step_reduction")
+_NO_STEPS = "the benchmark has no step scores"
 
 
 def estimates(panel: Panel, inference: Inference, baseline: str | None) -> dict[str, dict[str, Estimate]]:
@@ -70,58 +78,93 @@ def estimates(panel: Panel, inference: Inference, baseline: str | None) -> dict[
     return found
 
 
-def gap(panel: Panel, strategy: str) -> Floats:
+def gap(panel: Panel, strategy: str, quantity: Quantity = "image") -> Floats:
     """Gold less own score of image turns t >= 2, shape (samples, turns), NaN where not both scored."""
-    return panel.behind(strategy, "gold") - panel.scores(strategy)
+    return panel.behind(strategy, "gold", quantity) - panel.scores(strategy, "own", quantity)
+
+
+def gap_from_turn_1(panel: Panel, strategy: str) -> Floats:
+    """The same with the gap of turn 1, which is 0, where that turn has a score: for slopes."""
+    return panel.from_turn_1(strategy, "gold") - panel.scores(strategy)
 
 
 def _of_strategy(
     panel: Panel, inference: Inference, strategy: str, baseline: str | None
 ) -> dict[str, Estimate]:
-    statistics = dict(_alone(panel, strategy))
+    statistics = _alone(panel, strategy) | _composition(panel, strategy)
     why = _not_compared(panel, strategy, baseline)
     if baseline is not None and not why:
         statistics |= _compared(panel, strategy, baseline)
     known = inference.estimates(statistics)
-    named = {name: known.get(name) or undefined(why) for name in ESTIMANDS}
-    return {name: _without_test(e) if name in _UNTESTED else e for name, e in named.items()}
+    found = {name: known.get(name) or undefined(why) for name in ESTIMANDS}
+    if not panel.has_steps:
+        found |= {name: replace(found[name], reason=_NO_STEPS) for name in _OF_STEPS}
+    return found
 
 
-def _alone(panel: Panel, strategy: str) -> Mapping[str, Statistic]:
-    own, gold, gaps = panel.scores(strategy), panel.behind(strategy, "gold"), gap(panel, strategy)
-    own_missing = panel.num_missing(own, "own")
-    gold_missing, gap_missing = panel.num_missing(gold, "gold"), panel.num_missing(gaps, "own", "gold")
+def _alone(panel: Panel, strategy: str) -> dict[str, Statistic]:
+    own, gold = panel.scores(strategy), panel.from_turn_1(strategy, "gold")
+    gaps, gaps_from_1 = gap(panel, strategy), gap_from_turn_1(panel, strategy)
+    on_own, on_gold = (strategy, "own"), (strategy, "gold")
+    own_losses = panel.losses(on_own)
+    both = panel.losses(on_own, on_gold, with_turn_1=True)
+    human = replace(corrected_mean(panel.scores(strategy, quantity="human"), own), is_bounded=True)
     return {
-        "mean": mean(own, own_missing),
-        "pooled_slope": pooled_slope(own, own_missing),
-        "within_slope": within_slope(own, own_missing),
-        "within_slope_gold": within_slope(gold, gold_missing),
-        "eb": mean(gaps, gap_missing),
-        "eb_slope": within_slope(gaps, gap_missing),
-        "attributable_fraction": attributable_fraction(gold, own, own_missing + gold_missing),
-        "human_mean": corrected_mean(panel.scores(strategy, quantity="human"), own, own_missing),
+        "mean": of_design(level(own), own_losses),
+        "pooled_slope": of_design(pooled_slope(own), own_losses),
+        "within_slope": of_design(within_slope(own), own_losses),
+        "slope_composition": of_design(slope_composition(own), own_losses),
+        "within_slope_gold": of_design(within_slope(gold), panel.losses(on_gold, with_turn_1=True)),
+        "eb": of_design(mean(gaps), panel.losses(on_own, on_gold)),
+        "eb_slope": of_design(within_slope(gaps_from_1), both),
+        "attributable_fraction": of_design(attributable_fraction(gold, own), both),
+        "human_mean": of_design(human, own_losses),
     }
 
 
-def _compared(panel: Panel, strategy: str, baseline: str) -> Mapping[str, Statistic]:
+def _composition(panel: Panel, strategy: str) -> dict[str, Statistic]:
+    """What the exposure gap is made of, on the cells that have both scores on both histories."""
+    whole, lost = gap(panel, strategy), gap(panel, strategy, "step")
+    losses = panel.losses((strategy, "own"), (strategy, "gold"), quantity="step")
+    both = np.where(np.isfinite(whole), lost, np.nan)
+    return {
+        "eb_step": of_design(mean(both), losses),
+        "eb_inherited": of_design(mean(whole - lost), losses),
+        "eb_step_share": of_design(ratio_of_means(lost, whole), losses),
+    }
+
+
+def _compared(panel: Panel, strategy: str, baseline: str) -> dict[str, Statistic]:
     own, reference = panel.scores(strategy), panel.scores(baseline)
     gaps, reference_gaps = gap(panel, strategy), gap(panel, baseline)
-    gained, reduced = own - reference, reference_gaps - gaps
-    moved = panel.behind(baseline, swapped(strategy)) - reference
+    reduced = reference_gaps - gaps
+    reduced_from_1 = gap_from_turn_1(panel, baseline) - gap_from_turn_1(panel, strategy)
+    skill = gap(panel, baseline, "step") - gap(panel, strategy, "step")
+    swap = swapped(strategy)
+    moved = panel.behind(baseline, swap) - reference
     rated = panel.scores(strategy, quantity="human") - panel.scores(baseline, quantity="human")
-    own_missing = panel.num_missing(gained, "own")
-    gap_missing = panel.num_missing(reduced, "own", "gold")
+    on_own = [(s, "own") for s in (strategy, baseline)]
+    on_both = [*on_own, *((s, "gold") for s in (strategy, baseline))]
+    gain_losses, gap_losses = panel.losses(*on_own), panel.losses(*on_both)
     four = [panel.behind(baseline, "gold"), reference, panel.behind(strategy, "gold"), own]
     return {
-        "mean_gain": mean(gained, own_missing),
-        "slope_change": within_slope(gained, own_missing),
-        "eb_reduction": mean(reduced, gap_missing),
-        "eb_slope_reduction": within_slope(reduced, gap_missing),
-        "eb_reduction_ratio": relative_reduction(gaps, reference_gaps, gap_missing),
-        "eb_reduction_logit": logit_reduction(four, gap_missing),
-        "history_gain": mean(moved, panel.num_missing(moved, "own", swapped(strategy))),
-        "human_gain": corrected_mean(rated, gained, own_missing),
+        "mean_gain": of_design(mean(own - reference), gain_losses),
+        "slope_change": of_design(within_slope(own - reference), gain_losses),
+        "eb_reduction": of_design(mean(reduced), gap_losses),
+        "eb_slope_reduction": of_design(
+            within_slope(reduced_from_1), panel.losses(*on_both, with_turn_1=True)
+        ),
+        "eb_reduction_ratio": of_design(relative_reduction(gaps, reference_gaps), gap_losses),
+        "eb_step_reduction": of_design(mean(skill), panel.losses(*on_both, quantity="step")),
+        "eb_reduction_logit": of_design(logit_reduction(four), gap_losses),
+        "history_gain": of_design(mean(moved), panel.losses((baseline, "own"), (baseline, swap))),
+        "human_gain": of_design(corrected_mean(rated, own - reference), gain_losses),
     }
+
+
+def of_design(statistic: Statistic, losses: Losses) -> Statistic:
+    """The statistic with what its design has, and what of it is missing."""
+    return replace(statistic, num_missing=losses.missing, num_planned=losses.planned)
 
 
 def _not_compared(panel: Panel, strategy: str, baseline: str | None) -> str:
@@ -129,7 +172,3 @@ def _not_compared(panel: Panel, strategy: str, baseline: str | None) -> str:
     if baseline is None:
         return "there is no baseline"
     return "is the baseline" if strategy == baseline else panel.void(strategy, baseline)
-
-
-def _without_test(estimate: Estimate) -> Estimate:
-    return replace(estimate, p=_NAN, p_equivalence=_NAN, detectable=_NAN)

@@ -1,7 +1,8 @@
 """From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, detectable effects.
 
 CR1 by cluster with t(G-1) is the primary inference (Cameron and Miller 2015); the bootstrap is its check, and
-the only interval of ratios. A result from one cluster is undefined, never exact.
+the only interval of ratios. Means of scores and shares have Wilson intervals with the same standard errors. A
+result from one cluster is undefined, never exact.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from analysis.bootstrap import Bootstrap, Floats
 from analysis.statistic import Statistic
 
-__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "holm", "undefined"]
+__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "bounded", "holm", "undefined"]
 
 MARGIN = 0.02
 """Scores that differ by less are equivalent: the margin of TOST, in score units."""
@@ -51,13 +52,23 @@ class Estimate:
     """Samples that contribute."""
     num_units: int = 0
     """Cells (sample, turn), or candidates, that contribute."""
+    num_clusters: int = 0
+    """Clusters that contribute."""
     num_missing: int = 0
+    """Turns of its design, over all seeds, that lack a score which it needs."""
+    num_planned: int = 0
+    """Turns of its design, over all seeds; 0 where the design is not known."""
     reason: str = ""
     """Why there is no value."""
 
     @property
     def is_defined(self) -> bool:
         return math.isfinite(self.value)
+
+    @property
+    def share_missing(self) -> float:
+        """The share of the turns of its design that lack a score; 0 where the design is not known."""
+        return self.num_missing / self.num_planned if self.num_planned else 0.0
 
     def to_json(self) -> dict[str, float | int | str | list[float] | None]:
         """The form of analysis.json; undefined numbers are null."""
@@ -73,7 +84,9 @@ class Estimate:
             "mde": _known(self.detectable),
             "n_samples": self.num_samples,
             "n_units": self.num_units,
+            "n_clusters": self.num_clusters,
             "n_missing": self.num_missing,
+            "n_planned": self.num_planned,
         } | ({"reason": self.reason} if self.reason else {})
 
 
@@ -117,13 +130,17 @@ class Inference:
             value=_NAN,
             num_samples=statistic.num_samples,
             num_units=statistic.num_units,
+            num_clusters=degrees + 1,
             num_missing=statistic.num_missing,
+            num_planned=statistic.num_planned,
         )
         if not math.isfinite(statistic.value):
             return replace(bare, reason="no cells, or nothing varies, to compute it from")
         if not self._may_divide(statistic):
             return replace(bare, reason="what it divides by is not above three of its standard errors")
         known = replace(bare, value=statistic.value, standard_error=error)
+        if statistic.is_bounded:
+            return bounded(known, degrees + 1)
         return known if statistic.is_ratio else _with_tests(known, degrees)
 
     def resampled(self, statistic: Resampled) -> Estimate:
@@ -164,6 +181,8 @@ class Inference:
         if below is None:
             return True
         error, _ = self.standard_error(below)
+        if not math.isfinite(error):  # of one cluster nothing is known of the spread
+            return False
         # the floor keeps rounding noise around an exact 0 from passing with a standard error of 0
         return below.value > max(_ZERO, 3 * error)
 
@@ -179,7 +198,8 @@ class Inference:
         return error if error > _ZERO else 0.0
 
     def _is_studentised(self, statistic: Statistic) -> bool:
-        return not statistic.is_ratio and len(self.bootstrap.strata) < FEW_SAMPLES
+        is_percentile = statistic.is_ratio or statistic.is_bounded
+        return not is_percentile and len(self.bootstrap.strata) < FEW_SAMPLES
 
     def _products(self, statistic: Statistic, sums: Floats) -> Floats:
         """Products of columns, whose totals give each resample's own standard error."""
@@ -211,6 +231,26 @@ class Inference:
         """Which clusters are not the only one of their stratum."""
         sizes = Counter(self.bootstrap.strata)
         return np.array([sizes[stratum] > 1 for stratum in self.bootstrap.strata])
+
+
+def bounded(estimate: Estimate, num_clusters: int) -> Estimate:
+    """The estimate of a mean of scores, a share or an AUC with a 95 % interval inside [0, 1].
+
+    Wilson's interval (1927) for as many trials as the cluster-robust standard error amounts to: with value m
+    and standard error s, m (1 - m) / s^2 of them (Korn and Graubard 1998), and the quantile of
+    t(num_clusters - 1). Where nothing varies there are as many trials as clusters, so 3 dialogues that all
+    score 1 do not prove 1. One cluster has no interval.
+    """
+    error, m = estimate.standard_error, min(1.0, max(0.0, estimate.value))
+    if not math.isfinite(error):
+        return estimate
+    from scipy.special import stdtrit
+
+    num_trials = m * (1 - m) / error**2 if error > 0 and 0 < m < 1 else num_clusters
+    weight = float(stdtrit(num_clusters - 1, 0.975)) ** 2 / num_trials
+    center = (m + weight / 2) / (1 + weight)
+    reach = math.sqrt(weight * m * (1 - m) + weight**2 / 4) / (1 + weight)
+    return replace(estimate, low=max(0.0, center - reach), high=min(1.0, center + reach))
 
 
 def undefined(reason: str, num_missing: int = 0) -> Estimate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from analysis.ablation import Ablation
 from analysis.cells import (
     difference,
@@ -15,10 +17,23 @@ from analysis.cells import (
     starred,
 )
 from analysis.claims import share
+from analysis.inference import Estimate
 from analysis.layout import Table
-from analysis.selection import DEFAULT_THRESHOLD, LIMITS, Verifier
+from analysis.selection import DEFAULT_THRESHOLD, LIMITS, Accuracy, Verifier
 
 __all__ = ["judge_tables"]
+
+BY_STEP = (
+    "The score counts damage of earlier turns against a judge that looks at its own turn alone. By step: "
+    "perfect is an image with the full step score, which carries out its turn's request without a fault on "
+    "the picture before, damaged or not."
+)
+
+
+FIRST_ROUNDS = (
+    "Inside Self-Verification first rounds only: later rounds exist because the judge rejected the first, so "
+    "they stand for the hard cases alone."
+)
 
 
 def judge_tables(result: Ablation) -> tuple[Table, ...]:
@@ -56,39 +71,51 @@ def _counted(whole: int, part: int, what: str) -> str:
 
 
 def _verifiers(result: Ablation) -> Table:
-    rows = tuple(_verifier_row(verifier) for verifier in result.verifiers)
+    has_steps = any(verifier.by_step for verifier in result.verifiers)
+    rows = tuple(_verifier_row(verifier, has_steps) for verifier in result.verifiers)
     stated = sorted({v.threshold for v in result.verifiers if v.kind == "probability"})
     thresholds = " or ".join(f"{threshold:g}" for threshold in stated or (DEFAULT_THRESHOLD,))
     notes = [
         "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
         f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
         "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
-        "their judge is the scorer."
+        "their judge is the scorer.",
+        BY_STEP if has_steps else "By step score: n/a, the scorer gives none.",
     ]
     kinds = {verifier.kind for verifier in result.verifiers}
     notes += [sentence for kind, sentence in LIMITS.items() if kind in kinds]
     header = ("strategy", "kind", "perfect/judged", "unread", "TPR", "TNR", "AUC", "ECE")
+    by_step = ("perfect by step", "TPR by step", "TNR by step", "AUC by step")
     return Table(
         name="T6_verification",
         title="Verification accuracy",
-        header=header,
+        header=header + (by_step if has_steps else ()),
         rows=rows,
         notes=tuple(notes),
     )
 
 
-def _verifier_row(v: Verifier) -> tuple[str, ...]:
-    unread = str(v.num_unparsable)
+def _verifier_row(v: Verifier, has_steps: bool) -> tuple[str, ...]:
+    unread, num_read = str(v.num_unparsable), v.num_positive + v.num_negative
     return (
         v.strategy,
         v.kind,
-        f"{v.num_positive}/{v.num_positive + v.num_negative}",
-        unread if v.num_positive + v.num_negative else f"{unread} (100 %)",
-        score(v.true_positive_rate),
-        score(v.true_negative_rate),
-        score(v.auc),
+        f"{v.num_positive}/{num_read}",
+        unread if num_read else f"{unread} (100 %)",
+        *_rates(v),
         number(100 * v.calibration_error, 1),
+        *(_by_step(v.by_step) if has_steps else ()),
     )
+
+
+def _by_step(found: Accuracy | None) -> tuple[str, ...]:
+    if found is None:
+        return ("-",) * 4
+    return f"{found.num_positive}/{found.num_positive + found.num_negative}", *_rates(found)
+
+
+def _rates(found: Accuracy) -> tuple[str, str, str]:
+    return score(found.true_positive_rate), score(found.true_negative_rate), score(found.auc)
 
 
 def _selections(result: Ablation) -> Table:
@@ -107,7 +134,8 @@ def _selections(result: Ablation) -> Table:
     )
     note = (
         "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
-        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random)."
+        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random). "
+        f"{FIRST_ROUNDS}"
     )
     header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
     title = "Selection among N candidates"
@@ -129,13 +157,20 @@ def _curves(result: Ablation) -> Table:
         for c in result.curves
         for rung in c.rungs
     )
-    note = (
+    notes = (
         "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
-        "choice: turn 1, and gold history. Later turns of own history do not allow it."
+        f"choice: turn 1, and gold history. Later turns of own history do not allow it. {FIRST_ROUNDS}",
+        *_reasons(rung.arm for curve in result.curves for rung in curve.rungs),
     )
     header = ("strategy", "layer", "where", "pools", "n", "random", "arm", "best (oracle)")
     title = "Image score over the number of candidates"
-    return Table(name="T6c_scaling", title=title, header=header, rows=rows, notes=(note,))
+    return Table(name="T6c_scaling", title=title, header=header, rows=rows, notes=notes)
+
+
+def _reasons(estimates: Iterable[Estimate]) -> Iterator[str]:
+    """Why some of the estimates have no value, each reason once."""
+    for reason in dict.fromkeys(estimate.reason for estimate in estimates if not estimate.is_defined):
+        yield f"-: n/a, {reason}."
 
 
 def _agreement(result: Ablation) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,23 @@ from analysis.inference import Inference
 from analysis.names import label_of, layers, setting_of
 from analysis.records import Key, Record, SampleKey, Study
 
-__all__ = ["Panel", "Quantity", "Tally"]
+__all__ = ["Losses", "Panel", "Quantity", "Tally"]
 
 Quantity = Literal["image", "step", "text", "static", "dynamic", "human", "second"]
 """Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score
 by a human; image score by a second pass of the scorer."""
 
+Place = tuple[str, str]
+"""A strategy and the history that it answers on."""
+
 _FAMILIES = ("direct", "cot", "self_verify", "best_of", "majority_of")
+
+
+class Losses(NamedTuple):
+    """Turns of a design, over all seeds, and how many of them lack a score that is needed."""
+
+    missing: int
+    planned: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +101,14 @@ class Panel:
         return Inference(clusters=np.array([names[key] for key in keys]), bootstrap=bootstrap)
 
     @property
+    def has_steps(self) -> bool:
+        """Whether any image has a score relative to the picture before it."""
+        return any(quantity == "step" for _, _, quantity in self.tallies)
+
+    @property
     def num_image_turns(self) -> npt.NDArray[np.int64]:
         """The last image turn of each sample; 0 where it has none."""
-        cells = self._design(("own",))
+        cells = self.design("own")
         return np.asarray((cells * np.arange(1, self.num_turns + 1)).max(axis=1, initial=0), dtype=np.int64)
 
     def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
@@ -105,10 +120,16 @@ class Panel:
         """The mean score over seeds in every cell, shape (samples, turns), NaN where there is none."""
         return self.tally(strategy, history, quantity).mean
 
-    def behind(self, strategy: str, history: str) -> Floats:
+    def behind(self, strategy: str, history: str, quantity: Quantity = "image") -> Floats:
         """Image scores behind the history of others: from turn 2 on, since turn 1 has no history."""
-        cells = self.scores(strategy, history)
+        cells = self.scores(strategy, history, quantity)
         cells[:, 0] = np.nan
+        return cells
+
+    def from_turn_1(self, strategy: str, history: str) -> Floats:
+        """The same with turn 1 in: it has no history, so its score on own history is its score on any."""
+        cells = self.scores(strategy, history)
+        cells[:, 0] = self.scores(strategy)[:, 0]
         return cells
 
     def void(self, *strategies: str) -> str:
@@ -121,28 +142,42 @@ class Panel:
         reasons += [f"{name}: {self.bases[name].void}" for name in others if self.bases[name].void]
         return next(filter(None, reasons), "")
 
-    def num_missing(self, known: Floats, *histories: str) -> int:
-        """Cells of the design without a value in `known`, shape (samples, turns).
+    def losses(self, *arms: Place, quantity: Quantity = "image", with_turn_1: bool = False) -> Losses:
+        """What the design of these (strategy, history) has, and what of it lacks a score of one of them.
 
-        The design: image turns that any strategy planned behind each of the histories.
+        With `with_turn_1`, turn 1 of each dialogue with a later turn in the design is in, on own history.
         """
-        return int(np.count_nonzero(self._design(histories) & ~np.isfinite(known)))
+        cells = self.design(*(history for _, history in arms))
+        if with_turn_1:
+            cells[:, 0] = self.design("own")[:, 0] & cells[:, 1:].any(axis=1)
+        turns = [self._turns_of(arm, quantity, with_turn_1=with_turn_1) for arm in arms]
+        missing = np.max([planned - counts for planned, counts in turns], axis=0)
+        planned = np.max([planned for planned, _ in turns], axis=0)
+        return Losses(int(missing[cells].sum()), int(planned[cells].sum()))
 
-    def _design(self, histories: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    def design(self, *histories: str) -> npt.NDArray[np.bool_]:
+        """Image turns that any strategy planned on each of the histories; shape (samples, turns).
+
+        A turn that is planned on any history is a turn of its dialogue, and so expected on own history.
+        """
         cells = np.ones((len(self.samples), self.num_turns), dtype=bool)
         for history in histories:
-            arms = (
-                tally
-                for (_, h, quantity), tally in self.tallies.items()
-                if (h, quantity) == (history, "image")
-            )
             planned = np.zeros_like(cells)
-            for tally in arms:
-                planned |= tally.planned > 0
+            for (_, other, quantity), tally in self.tallies.items():
+                if quantity == "image" and history in ("own", other):
+                    planned |= tally.planned > 0
             if history != "own":
                 planned[:, 0] = False
             cells &= planned
         return cells
+
+    def _turns_of(self, arm: Place, quantity: Quantity, *, with_turn_1: bool) -> tuple[Floats, Floats]:
+        """Turns of an arm that are planned, at least one in each cell, and those that have a score."""
+        planned, counts = self.tally(*arm, "image").planned.copy(), self.tally(*arm, quantity).counts.copy()
+        if with_turn_1:
+            planned[:, 0] = self.tally(arm[0], "own", "image").planned[:, 0]
+            counts[:, 0] = self.tally(arm[0], "own", quantity).counts[:, 0]
+        return np.maximum(planned, 1), counts
 
     def _fill(self, study: Study) -> None:
         row = {sample: index for index, sample in enumerate(self.samples)}

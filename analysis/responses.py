@@ -29,6 +29,8 @@ class Judged:
     """Of `kind`; None where the judge's reply could not be parsed."""
     grade: float
     kind: Kind = "probability"
+    step: float | None = None
+    """The grade of the turn's request alone, against the picture before; None where the scorer gives none."""
 
 
 class Said(NamedTuple):
@@ -60,7 +62,7 @@ def judged_images(response: Node) -> Iterator[Judged]:
     """
     verdict, grade = response.get("verdict"), _grade(response)
     if verdict and _is_image(response) and grade is not None and not _is_handed_on(response):
-        yield Judged(_number(verdict), grade, _kind(verdict))
+        yield Judged(_number(verdict), grade, _kind(verdict), _step(response))
     for candidate in response.get("candidates", ()):
         yield from judged_images(candidate)
 
@@ -91,17 +93,20 @@ def draws(response: Node) -> Iterator[tuple[str, Draw]]:
 def pools(response: Node) -> Iterator[Pool]:
     """Every choice among two or more candidate images by a layer of Best-of-N.
 
-    A pool with a candidate that has no grade (a refusal, say) is left out: its best is unknown.
+    A pool with a candidate that has no grade (a refusal, say) is left out: its best is unknown. Inside a
+    layer that draws its candidates one after another, as Self-Verification does, only the first counts: a
+    later one was drawn because a judge rejected the one before, so it stands for the hard cases alone.
     """
     candidates, chosen = response.get("candidates", ()), response.get("chosen")
     layer = layers(response["strategy"])[0]
-    if len(candidates) > 1 and chosen is not None and layer.removeprefix("oracle_").startswith("best_of"):
+    is_pool = layer.removeprefix("oracle_").startswith("best_of")
+    if len(candidates) > 1 and chosen is not None and is_pool:
         grades = tuple(g for c in candidates if _is_image(c) and (g := _grade(c)) is not None)
         if len(grades) == len(candidates):
             given = [candidate.get("verdict") for candidate in candidates]
             is_ranked = any(verdict and _kind(verdict) == "rank" for verdict in given)
             yield Pool(layer, grades, tuple(map(_number, given)), chosen, is_ranked)
-    for candidate in candidates:
+    for candidate in candidates if is_pool else candidates[:1]:
         if "candidates" in candidate:
             yield from pools(candidate)
 
@@ -126,10 +131,21 @@ def _kind(verdict: Node) -> Kind:
 
 
 def _grade(node: Node) -> float | None:
+    graded = _graded(node)
+    return None if graded is None else float(graded["score"])
+
+
+def _step(node: Node) -> float | None:
+    graded = _graded(node) or {}
+    return (graded.get("score_detail") or {}).get("step_score")
+
+
+def _graded(node: Node) -> Node | None:
+    """The node if it has a grade, else the chosen candidate below it that holds the same output."""
     if node.get("score") is not None:
-        return float(node["score"])
+        return node
     chosen = _chosen(node)
-    return None if chosen is None or chosen.get("output") != node.get("output") else _grade(chosen)
+    return None if chosen is None or chosen.get("output") != node.get("output") else _graded(chosen)
 
 
 def _is_image(node: Node) -> bool:

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.bootstrap import Floats
+from analysis.estimands import of_design
 from analysis.inference import Estimate, Inference, undefined
 from analysis.names import label_of, setting_of
 from analysis.panel import Panel
 from analysis.records import Record, Study
 from analysis.responses import Pool
-from analysis.statistic import Statistic, mean, ratio
+from analysis.statistic import Statistic, mean, share
 
 __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
@@ -126,7 +127,7 @@ def _slope_grid(panel: Panel, rungs: Mapping[str, int]) -> Statistic:
     offsets = doublings - doublings.mean()
     weights = offsets / np.sum(offsets**2)
     grid = np.sum([w * panel.scores(s) for w, s in zip(weights, rungs, strict=True)], axis=0)
-    return mean(grid, panel.num_missing(grid, "own"))
+    return of_design(mean(grid), panel.losses(*((strategy, "own") for strategy in rungs)))
 
 
 def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Inference) -> Iterable[Rung]:
@@ -141,7 +142,7 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
             "best": [_expected(pool, num, pool.grades) for _, pool in pools],
         }
         sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
-        found = {kind: inference.closed_form(ratio(total, sizes)) for kind, total in sums.items()}
+        found = {kind: inference.closed_form(share(total, sizes)) for kind, total in sums.items()}
         if any(pool.is_ranked and 1 < num < len(pool.grades) for _, pool in pools):
             found["arm"] = undefined("ranks would be others among fewer candidates")
         yield Rung(num_candidates=num, **found)

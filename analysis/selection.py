@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, undefined
+from analysis.judge_intervals import auc_interval, share_interval
 from analysis.panel import Panel
 from analysis.records import Record, SampleKey, Study
 from analysis.responses import Judged, Kind
-from analysis.statistic import ratio
+from analysis.statistic import ratio, share
 
-__all__ = ["Bin", "Selection", "Verifier", "selections", "verifiers"]
+__all__ = ["Accuracy", "Bin", "Selection", "Verdicts", "Verifier", "selections", "verifiers"]
 
 DEFAULT_THRESHOLD = 0.5
 NUM_BINS = 10
@@ -42,22 +43,31 @@ class Bin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verifier:
-    """Verdicts of one strategy's judge; positive means that the scorer finds the candidate perfect."""
+class Accuracy:
+    """How well verdicts tell perfect images from others."""
+
+    true_positive_rate: Estimate
+    true_negative_rate: Estimate
+    auc: Estimate
+    """P(verdict of a perfect candidate > verdict of another), ties counted half."""
+    num_positive: int
+    num_negative: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verifier(Accuracy):
+    """Verdicts of one strategy's judge; perfect is what the scorer gives full marks."""
 
     strategy: str
     kind: Kind
     threshold: float
     """A candidate is accepted when its verdict is at least this."""
-    true_positive_rate: Estimate
-    true_negative_rate: Estimate
-    auc: Estimate
-    """P(verdict of a perfect candidate > verdict of another), ties counted half."""
     calibration: tuple[Bin, ...]
     """Candidates by the height of their verdict."""
-    num_positive: int
-    num_negative: int
     num_unparsable: int
+    by_step: Accuracy | None
+    """The same where perfect is what gets the full step score: the turn was done without a fault, whatever
+    was wrong with the picture before. None where images have no step score."""
 
     @property
     def calibration_error(self) -> float:
@@ -121,52 +131,62 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
     return own
 
 
-@dataclass(frozen=True)
-class _Verdicts:
-    """Verdicts of one kind that were read: each one's sample, number, and whether the image is perfect."""
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """Verdicts of one kind that were read; arrays of shape (verdicts,)."""
 
+    kind: Kind
+    threshold: float
     cluster: npt.NDArray[np.int64]
+    """The row of each one's sample."""
     verdict: Floats
-    positive: npt.NDArray[np.bool_]
 
-    def estimates(
-        self, kind: Kind, threshold: float, panel: Panel, inference: Inference
-    ) -> dict[str, Estimate]:
-        """TPR, TNR and AUC, as far as verdicts of this kind allow them."""
-        sizes = _per_sample(panel, self.cluster, [self.positive, ~self.positive])
-        found = {name: undefined(LIMITS.get(kind, "")) for name in ("tpr", "tnr", "auc")}
-        if kind != "rank":
-            wins = _wins(len(panel.samples), self.cluster, self.verdict, self.positive)
-            found["auc"] = inference.resampled(_Auc(wins, sizes))
-        if kind == "probability":
-            accepted = self.verdict >= threshold
-            hits = [accepted & self.positive, ~accepted & ~self.positive]
-            right = _per_sample(panel, self.cluster, hits)
-            rates = {name: ratio(right[:, i], sizes[:, i]) for i, name in enumerate(("tpr", "tnr"))}
+    def accuracy(self, positive: npt.NDArray[np.bool_], num_samples: int, inference: Inference) -> Accuracy:
+        """TPR, TNR and AUC, as far as verdicts of this kind allow them; `positive` tells perfect images."""
+        sizes = _per_sample(num_samples, self.cluster, [positive, ~positive])
+        found = {name: undefined(LIMITS.get(self.kind, "")) for name in ("tpr", "tnr", "auc")}
+        if self.kind != "rank":
+            wins = _wins(num_samples, self.cluster, self.verdict, positive)
+            rarer = int(np.count_nonzero(inference.by_cluster(sizes), axis=0).min())
+            found["auc"] = auc_interval(inference.resampled(_Auc(wins, sizes)), rarer)
+        if self.kind == "probability":
+            accepted = self.verdict >= self.threshold
+            right = _per_sample(num_samples, self.cluster, [accepted & positive, ~accepted & ~positive])
+            rates = {name: share(right[:, i], sizes[:, i]) for i, name in enumerate(("tpr", "tnr"))}
             found |= inference.estimates(rates)
-        return found
+        return Accuracy(
+            true_positive_rate=found["tpr"],
+            true_negative_rate=found["tnr"],
+            auc=found["auc"],
+            num_positive=int(positive.sum()),
+            num_negative=int((~positive).sum()),
+        )
+
+    def among(self, chosen: npt.NDArray[np.bool_]) -> Verdicts:
+        return replace(self, cluster=self.cluster[chosen], verdict=self.verdict[chosen])
 
 
 def _verifier(
     strategy: str, kind: Kind, judged: Sequence[tuple[int, Judged]], panel: Panel, inference: Inference
 ) -> Verifier:
-    known = [(row, j.verdict, j.grade) for row, j in judged if j.verdict is not None]
-    cluster = np.array([row for row, _, _ in known], dtype=np.int64)
-    verdict, grade = (np.array([one[i] for one in known], dtype=np.float64) for i in (1, 2))
-    read = _Verdicts(cluster, verdict, grade == 1)
-    threshold = _threshold(strategy)
-    found = read.estimates(kind, threshold, panel, inference)
+    known = [(row, j) for row, j in judged if j.verdict is not None]
+    verdict, grade, step = (
+        np.array([getattr(j, name) for _, j in known], dtype=np.float64)
+        for name in ("verdict", "grade", "step")
+    )
+    rows, num_samples = np.array([row for row, _ in known], dtype=np.int64), len(panel.samples)
+    read = Verdicts(kind=kind, threshold=_threshold(strategy), cluster=rows, verdict=verdict)
+    has_step = np.isfinite(step)
     return Verifier(
         strategy=strategy,
         kind=kind,
-        threshold=threshold,
-        true_positive_rate=found["tpr"],
-        true_negative_rate=found["tnr"],
-        auc=found["auc"],
+        threshold=read.threshold,
         calibration=_calibration(verdict, grade) if kind == "probability" else (),
-        num_positive=int(read.positive.sum()),
-        num_negative=int((~read.positive).sum()),
         num_unparsable=len(judged) - len(known),
+        by_step=read.among(has_step).accuracy(step[has_step] == 1, num_samples, inference)
+        if has_step.any()
+        else None,
+        **vars(read.accuracy(grade == 1, num_samples, inference)),
     )
 
 
@@ -227,7 +247,7 @@ def _wins(
 def _selection(
     strategy: str, layer: str, records: Sequence[Record], panel: Panel, inference: Inference
 ) -> Selection:
-    rows = _rows(panel)
+    rows, num_samples = _rows(panel), len(panel.samples)
     pools = [(rows[r.key.sample], p) for r in records for p in r.pools if p.layer == layer]
     cluster = np.array([row for row, _ in pools])
     chosen = np.array([p.grades[p.chosen] for _, p in pools])
@@ -235,19 +255,21 @@ def _selection(
     random = np.array([np.mean(p.grades) for _, p in pools])
     names = {"random": random, "arm": chosen, "best": best, "regret": best - chosen}
     names |= {"gained": chosen - random, "possible": best - random}
-    sums = dict(zip(names, _per_sample(panel, cluster, list(names.values())).T, strict=True))
-    (size,) = _per_sample(panel, cluster, [np.ones(len(pools))]).T
+    sums = dict(zip(names, _per_sample(num_samples, cluster, list(names.values())).T, strict=True))
+    (size,) = _per_sample(num_samples, cluster, [np.ones(len(pools))]).T
     possible = ratio(sums["possible"], size)
-    share = ratio(sums["gained"], sums["possible"])
-    share = replace(share, units=size, is_ratio=True, must_exceed_zero=possible)
-    shown = {name: ratio(sums[name], size) for name in ("random", "arm", "best", "regret")}
+    gained = ratio(sums["gained"], sums["possible"])
+    gained = replace(gained, units=size, is_ratio=True, must_exceed_zero=possible)
+    levels = {name: share(sums[name], size) for name in ("random", "arm", "best", "regret")}
+    found = inference.estimates(levels | {"share": gained})
+    found["share"] = share_interval(found["share"], int(np.count_nonzero(inference.by_cluster(size))))
     return Selection(
         strategy=strategy,
         oracle=layer.startswith("oracle_"),
         layer=layer,
         num_pools=len(pools),
         candidates_per_pool=float(np.mean([len(p.grades) for _, p in pools])),
-        **inference.estimates(shown | {"share": share}),
+        **found,
     )
 
 
@@ -256,11 +278,11 @@ def _rows(panel: Panel) -> dict[SampleKey, int]:
 
 
 def _per_sample(
-    panel: Panel, cluster: npt.NDArray[np.int64], columns: Sequence[npt.NDArray[np.generic]]
+    num_samples: int, cluster: npt.NDArray[np.int64], columns: Sequence[npt.NDArray[np.generic]]
 ) -> Floats:
     """Sums of each column by sample, shape (samples, columns)."""
-    size = len(panel.samples)
-    return np.stack([np.bincount(cluster, c.astype(np.float64), minlength=size) for c in columns], axis=1)
+    sums = (np.bincount(cluster, c.astype(np.float64), minlength=num_samples) for c in columns)
+    return np.stack(list(sums), axis=1)
 
 
 def _threshold(strategy: str) -> float:

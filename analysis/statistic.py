@@ -12,7 +12,7 @@ Grids have shape (samples, turns) and hold NaN where there is no score.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,17 @@ __all__ = [
     "Formula",
     "Statistic",
     "attributable_fraction",
+    "centered",
+    "level",
     "logit_reduction",
     "mean",
     "pooled_slope",
     "ratio",
+    "ratio_of_means",
     "relative_reduction",
+    "share",
+    "slope_composition",
+    "within_regression",
     "within_slope",
 ]
 
@@ -36,6 +42,7 @@ Formula = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 """From totals, shape (..., columns), to values, shape (...). Analytic, and unchanged when all are scaled."""
 
 _STEP = 1e-30
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +54,15 @@ class Statistic:
     units: Floats
     """Cells (sample, turn), or candidates, that each sample contributes; shape (samples,)."""
     num_missing: int = 0
-    """Cells of the design that lack a score which the statistic needs."""
+    """Turns of the design, over all seeds, that lack a score which the statistic needs."""
+    num_planned: int = 0
+    """Turns of the design, over all seeds."""
     num_parameters: int = 1
     """Parameters of the regression that it belongs to, absorbed fixed effects aside."""
     is_ratio: bool = False
     """Whether its interval is always the bootstrap's percentile interval."""
+    is_bounded: bool = False
+    """Whether it is a mean of what lies in [0, 1]: its interval stays inside, and nothing is tested."""
     must_exceed_zero: Statistic | None = None
     """What it divides by: the value is undefined unless this exceeds three of its standard errors."""
 
@@ -89,31 +100,53 @@ class Statistic:
         return np.stack(parts, axis=-1)
 
 
-def ratio(sums: Floats, sizes: Floats, num_missing: int = 0) -> Statistic:
+def ratio(sums: Floats, sizes: Floats) -> Statistic:
     """The total of `sums` over the total of `sizes`; both of shape (samples,)."""
-    return Statistic(
-        columns=np.stack([sums, sizes], axis=1), formula=_quotient, units=sizes, num_missing=num_missing
-    )
+    return Statistic(columns=np.stack([sums, sizes], axis=1), formula=_quotient, units=sizes)
 
 
-def mean(grid: Floats, num_missing: int = 0) -> Statistic:
-    """The mean over cells; every cell has equal weight."""
-    return ratio(np.nansum(grid, axis=1), _count(grid), num_missing)
+def share(sums: Floats, sizes: Floats) -> Statistic:
+    """A `ratio` that lies in [0, 1]: a share, a rate, or a mean score."""
+    return replace(ratio(sums, sizes), is_bounded=True)
 
 
-def within_slope(grid: Floats, num_missing: int = 0) -> Statistic:
+def mean(grid: Floats) -> Statistic:
+    """The mean over cells; every cell has equal weight. For differences; of scores see `level`."""
+    return ratio(np.nansum(grid, axis=1), _count(grid))
+
+
+def level(grid: Floats) -> Statistic:
+    """The mean over cells of scores in [0, 1]."""
+    return replace(mean(grid), is_bounded=True)
+
+
+def within_slope(grid: Floats) -> Statistic:
     """OLS of the scores on the turn with sample fixed effects, as the ratio of per-sample sums.
 
     Of a difference of two grids it is the difference of their slopes under sample x arm fixed effects.
     """
     sxy, sxx = _centered_sums(grid)
     units = np.where(sxx > 0, _count(grid), 0.0)
-    return Statistic(
-        columns=np.stack([sxy, sxx], axis=1), formula=_quotient, units=units, num_missing=num_missing
-    )
+    return Statistic(columns=np.stack([sxy, sxx], axis=1), formula=_quotient, units=units)
 
 
-def pooled_slope(grid: Floats, num_missing: int = 0) -> Statistic:
+def within_regression(y: Floats, x: Floats) -> Statistic:
+    """OLS of y on x with sample fixed effects, on the cells that have both."""
+    known = np.isfinite(y) & np.isfinite(x)
+    deviation = centered(x, known)
+    columns = [(deviation * np.where(known, y, 0.0)).sum(axis=1), (deviation**2).sum(axis=1)]
+    units = np.where(columns[1] > _NOTHING, known.sum(axis=1), 0.0)
+    return Statistic(columns=np.stack(columns, axis=1), formula=_quotient, units=units)
+
+
+def centered(grid: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    """Deviations from each sample's own mean over its known cells; 0 elsewhere."""
+    sums = np.where(known, grid, 0.0).sum(axis=1)
+    means = sums / np.maximum(known.sum(axis=1), 1)
+    return np.where(known, grid - means[:, None], 0.0)
+
+
+def pooled_slope(grid: Floats) -> Statistic:
     """OLS of the scores on the turn with one intercept. Confounded when long dialogues differ from short."""
     known = np.isfinite(grid)
     turn = np.where(known, _turns(grid), 0.0)
@@ -123,40 +156,58 @@ def pooled_slope(grid: Floats, num_missing: int = 0) -> Statistic:
         columns=np.stack(sums, axis=1),
         formula=_pooled,
         units=_count(grid),
-        num_missing=num_missing,
         num_parameters=2,
     )
 
 
-def relative_reduction(gap: Floats, reference: Floats, num_missing: int = 0) -> Statistic:
-    """1 - mean(gap) / mean(reference), on the cells that both have."""
-    both = np.isfinite(gap) & np.isfinite(reference)
-    below = mean(np.where(both, reference, np.nan))
-    above = np.nansum(np.where(both, gap, np.nan), axis=1)
-    return Statistic(
-        columns=np.stack([above, below.columns[:, 0]], axis=1),
-        formula=lambda s: 1 - s[..., 0] / s[..., 1],
-        units=below.units,
-        num_missing=num_missing,
-        is_ratio=True,
-        must_exceed_zero=below,
+def slope_composition(grid: Floats) -> Statistic:
+    """The pooled slope less that within dialogues: what comes from which dialogues have late turns."""
+    pooled, within = pooled_slope(grid), within_slope(grid)
+    size = pooled.columns.shape[1]
+    return replace(
+        pooled,
+        columns=np.hstack([pooled.columns, within.columns]),
+        formula=lambda s: pooled.formula(s[..., :size]) - within.formula(s[..., size:]),
     )
 
 
-def attributable_fraction(gold: Floats, own: Floats, num_missing: int = 0) -> Statistic:
-    """1 - slope behind gold history / slope behind own history: the share of the decay due to own history."""
-    slopes = within_slope(gold), within_slope(own)
+def ratio_of_means(above: Floats, below: Floats) -> Statistic:
+    """mean(above) / mean(below), on the cells that both have."""
+    both = np.isfinite(above) & np.isfinite(below)
+    divisor = mean(np.where(both, below, np.nan))
+    sums = np.nansum(np.where(both, above, np.nan), axis=1)
+    return Statistic(
+        columns=np.stack([sums, divisor.columns[:, 0]], axis=1),
+        formula=_quotient,
+        units=divisor.units,
+        is_ratio=True,
+        must_exceed_zero=divisor,
+    )
+
+
+def relative_reduction(gap: Floats, reference: Floats) -> Statistic:
+    """1 - mean(gap) / mean(reference), on the cells that both have."""
+    return replace(ratio_of_means(gap, reference), formula=lambda s: 1 - _quotient(s))
+
+
+def attributable_fraction(gold: Floats, own: Floats) -> Statistic:
+    """1 - slope on gold history / slope on own history: the share of the decay due to own history.
+
+    Both slopes are of the cells that both have.
+    """
+    both = np.isfinite(gold) & np.isfinite(own)
+    known = np.where(both, own, np.nan)
+    slopes = within_slope(np.where(both, gold, np.nan)), within_slope(known)
     return Statistic(
         columns=np.hstack([slope.columns for slope in slopes]),
         formula=lambda s: 1 - (s[..., 0] / s[..., 1]) / (s[..., 2] / s[..., 3]),
-        units=np.where(slopes[0].units > 0, slopes[1].units, 0.0),
-        num_missing=num_missing,
+        units=slopes[1].units,
         is_ratio=True,
-        must_exceed_zero=within_slope(-own),
+        must_exceed_zero=within_slope(-known),
     )
 
 
-def logit_reduction(grids: Sequence[Floats], num_missing: int = 0) -> Statistic:
+def logit_reduction(grids: Sequence[Floats]) -> Statistic:
     """The reduction of the gap on the logit scale, from grids gold, own (baseline), gold, own (strategy).
 
     A saturated fractional logit (Papke and Wooldridge 1996), so its coefficients are logits of means.
@@ -168,7 +219,6 @@ def logit_reduction(grids: Sequence[Floats], num_missing: int = 0) -> Statistic:
         columns=np.stack([*sums, units], axis=1),
         formula=_logit_reduction,
         units=units,
-        num_missing=num_missing,
     )
 
 
@@ -190,9 +240,7 @@ def _logit_reduction(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
     """Sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean."""
     known = np.isfinite(grid)
-    turns = _turns(grid)
-    center = (known * turns).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    offset = np.where(known, turns - center[:, None], 0.0)
+    offset = centered(np.broadcast_to(_turns(grid), grid.shape), known)
     return (offset * np.where(known, grid, 0.0)).sum(axis=1), (offset**2).sum(axis=1)
 
 

@@ -34,7 +34,8 @@ def caption(result: Ablation) -> str:
         f"Benchmark {result.benchmark}; backbone {result.backbone}. "
         f"n = {result.num_samples} samples ({classes}), {seeds}, {result.num_runs} runs. "
         f"Scores are x 100. Seeds are averaged within (sample, turn), and each turn has equal weight. "
-        f"In brackets: 95 % intervals, CR1 t by cluster (cluster = {result.cluster}); of ratios, "
+        f"In brackets: 95 % intervals, CR1 t by cluster (cluster = {result.cluster}); of mean scores and "
+        f"shares, Wilson's with that standard error, inside 0 to 100; of ratios, "
         f"percentiles of a paired bootstrap stratified by class (B = {result.resamples:,}, "
         f"seed {result.bootstrap_seed}). Evidence tier {result.tier}: {TIERS[result.tier]}."
     )

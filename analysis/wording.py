@@ -1,29 +1,35 @@
 """The wording gate: which sentence a strategy has earned, by rule and never by taste.
 
-Evidence tiers: A, the same turns were replayed behind gold history, so "exposure" may be said. C, the
-baseline answered on the strategy's history, so a gain can be attributed to history. D, own history only: the
-fall over turns is "decay", whatever causes it.
+Evidence tiers: A, the same turns were replayed on gold history, so "exposure" may be said. C, the baseline
+answered on the strategy's history, so a gain can be attributed to history. D, own history only: the fall over
+turns is "decay", whatever causes it.
+
+Every test that decides on a word is adjusted (Holm) over the strategies of the study, oracles apart.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from analysis.inference import MARGIN, Estimate
+from analysis.claims import WORTH_SAYING
+from analysis.inference import MARGIN, Estimate, holm
+from analysis.phrases import detectable, logits, percent, points, usable_share
 
-__all__ = ["TIERS", "Finding", "Tier", "finding", "tier"]
+__all__ = ["TIERS", "Evidence", "Finding", "Tier", "finding", "findings", "tier"]
 
 Tier = Literal["A", "C", "D"]
 Rule = Literal[
-    "exposure_gap", "gap_equivalent", "gap_inconclusive", "reduction", "increase", "reduction_equivalent",
+    "exposure_gap", "gap_not_beyond", "gap_equivalent", "gap_inconclusive", "skill", "no_step_scores",
+    "reduction", "increase", "level_may_explain", "no_gap_to_reduce", "reduction_equivalent",
     "reduction_inconclusive", "history_gain", "history_inconclusive", "decay", "no_decay_shown",
-    "composition_confound", "void", "caution",
+    "composition_confound", "missing", "void", "caution",
 ]  # fmt: skip
 CLAIMS = {
     "exposure_gap",
+    "gap_not_beyond",
     "gap_equivalent",
     "reduction",
     "increase",
@@ -39,6 +45,7 @@ TIERS: Mapping[Tier, str] = {
 }
 _LEVEL = 0.05
 _POINTS = f"{100 * MARGIN:g} points"
+_Said = tuple[Rule, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,39 @@ class Finding:
         return tuple(rule for rule in self.rules if rule in CLAIMS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a strategy's sentence rests on."""
+
+    estimates: Mapping[str, Estimate]
+    is_oracle: bool = False
+    void: str = ""
+    """Why no gain or reduction may be claimed."""
+    cautions: Sequence[str] = ()
+    """What else a reader must know."""
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By estimand, its value if every missing score were such as to make it least, and most."""
+    beyond: Mapping[str, float] = field(default_factory=dict)
+    """p of "no more than MARGIN, of either sign" against "more", by estimand, adjusted."""
+    equivalent: Mapping[str, float] = field(default_factory=dict)
+    """p of "MARGIN or more, of either sign" against "less", by estimand, adjusted."""
+
+    def is_shown(self, name: str) -> bool:
+        """Whether the estimand differs from 0."""
+        return self.estimates[name].p_adjusted < _LEVEL
+
+    def is_beyond(self, name: str) -> bool:
+        return self.beyond.get(name, math.nan) < _LEVEL
+
+    def is_equivalent(self, name: str) -> bool:
+        return self.equivalent.get(name, math.nan) < _LEVEL
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether gold history is shown to raise scores, by an amount that is not shown to be negligible."""
+        return self.estimates["eb"].value > 0 and _gap_rule(self) in ("exposure_gap", "gap_not_beyond")
+
+
 def tier(estimates: Mapping[str, Estimate]) -> Tier:
     """The evidence that a strategy's estimates rest on."""
     if estimates["eb"].is_defined:
@@ -63,122 +103,210 @@ def tier(estimates: Mapping[str, Estimate]) -> Tier:
     return "C" if estimates["history_gain"].is_defined else "D"
 
 
-def finding(
-    estimates: Mapping[str, Estimate], baseline: str | None, void: str = "", cautions: Sequence[str] = ()
-) -> Finding:
-    """The sentence of a strategy with these estimates; `baseline` is None for the baseline itself.
+def findings(evidence: Mapping[str, Evidence], baseline: str | None) -> dict[str, Finding]:
+    """The sentence of every strategy, by its name; `baseline` names the one that others are compared with."""
+    known = _adjusted(evidence)
+    reference = known.get(baseline) if baseline else None
+    return {
+        name: finding(one, *((None, None) if name == baseline else (baseline, reference)))
+        for name, one in known.items()
+    }
 
-    Args:
-        void: why no gain or reduction may be claimed.
-        cautions: what else a reader must know.
-    """
-    evidence = tier(estimates)
-    said: list[tuple[Rule, str]] = []
-    if evidence == "A":
-        said.append(_exposure(estimates))
-        if baseline is not None and estimates["eb_reduction"].is_defined:
-            said.append(_reduction(estimates, baseline))
-    else:
-        said.append(_decay(estimates["within_slope"]))
-        if evidence == "C":
-            said.append(_history(estimates["history_gain"], baseline))
-    if _is_confounded(estimates):
+
+def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> Finding:
+    """The sentence of one strategy; `baseline` and `reference` are None for the baseline itself."""
+    evidence = tier(one.estimates)
+    said = list(_on_gold(one, baseline, reference) if evidence == "A" else _on_own(one, baseline, evidence))
+    if _is_confounded(one):
         said.append(("composition_confound", "composition confound: pooled slope not interpreted"))
-    if void:
-        said.append(("void", f"gain and reduction n/a: {void}"))
-    said += [("caution", caution) for caution in cautions]
+    said += _missing(one, evidence)
+    if one.void:
+        said.append(("void", f"gain and reduction n/a: {one.void}"))
+    said += [("caution", caution) for caution in one.cautions]
     text = "; ".join(sentence for _, sentence in said)
     return Finding(
-        tier=evidence, rules=tuple(rule for rule, _ in said), sentence=text[0].upper() + text[1:] + "."
+        tier=evidence,
+        rules=tuple(rule for rule, _ in said),
+        sentence=f"Tier {evidence}: {text[0].upper()}{text[1:]}.",
     )
 
 
-def _exposure(estimates: Mapping[str, Estimate]) -> tuple[Rule, str]:
-    eb, share = estimates["eb"], estimates["attributable_fraction"]
-    if _is_beyond_margin(eb) and math.isfinite(eb.p):
-        verb = "raises" if eb.value > 0 else "lowers"
-        cause = (
-            f"; this accounts for {_percent(share)} of the decay" if share.is_defined and eb.value > 0 else ""
-        )
-        return (
-            "exposure_gap",
-            f"replacing own history by gold {verb} scores by {_points(eb, absolute=True)}{cause}",
-        )
-    if eb.p_equivalence < _LEVEL:
-        return "gap_equivalent", f"the exposure gap is equivalent to zero within +-{_POINTS} ({_points(eb)})"
-    return "gap_inconclusive", f"the exposure gap is inconclusive ({_points(eb)}{_detectable(eb)})"
+def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
+    """The evidence with p-values against the margin, adjusted over the strategies."""
+    known = dict(evidence)
+    for is_oracle in (False, True):
+        family = [name for name, one in evidence.items() if one.is_oracle == is_oracle]
+        for estimand in ("eb", "eb_reduction"):
+            found = [evidence[name].estimates[estimand].p_equivalence for name in family]
+            beyond = _holm([min(1.0, 2 * (1 - p)) for p in found])
+            for name, above, within in zip(family, beyond, _holm(found), strict=True):
+                one = known[name]
+                known[name] = replace(
+                    one,
+                    beyond={**one.beyond, estimand: above},
+                    equivalent={**one.equivalent, estimand: within},
+                )
+    return known
 
 
-def _reduction(estimates: Mapping[str, Estimate], baseline: str) -> tuple[Rule, str]:
-    change = estimates["eb_reduction"]
-    if change.p_adjusted < _LEVEL:
-        rule: Rule = "reduction" if change.value > 0 else "increase"
-        verb = "reduces" if change.value > 0 else "widens"
-        extent = f"{_share(estimates['eb_reduction_ratio'])}{_logit(estimates['eb_reduction_logit'])}"
-        size = _points(change, absolute=True)
-        return rule, f"it {verb} the exposure gap of {baseline} by {size}{extent}"
-    if change.p_equivalence < _LEVEL:
+def _holm(ps: Sequence[float]) -> list[float]:
+    return [e.p_adjusted for e in holm([Estimate(value=0.0, p=p) for p in ps])]
+
+
+def _on_gold(one: Evidence, baseline: str | None, reference: Evidence | None) -> list[_Said]:
+    said = [(_gap_rule(one), _gap(one) + _cause(one))]
+    if one.has_gap:
+        said.append(_parts(one.estimates))
+    if baseline is not None and reference is not None and one.estimates["eb_reduction"].is_defined:
+        said.append(_reduction(one, baseline, reference))
+    return said
+
+
+def _on_own(one: Evidence, baseline: str | None, evidence: Tier) -> list[_Said]:
+    said = [_decay(one)]
+    return [*said, _history(one, baseline)] if evidence == "C" else said
+
+
+def _gap_rule(one: Evidence) -> Rule:
+    if one.is_equivalent("eb"):
+        return "gap_equivalent"
+    if one.is_beyond("eb"):
+        return "exposure_gap"
+    return "gap_not_beyond" if one.is_shown("eb") else "gap_inconclusive"
+
+
+def _gap(one: Evidence) -> str:
+    eb, rule = one.estimates["eb"], _gap_rule(one)
+    if rule == "gap_equivalent":
+        return f"the exposure gap is equivalent to zero within +-{_POINTS} ({points(eb)})"
+    if rule == "gap_inconclusive":
+        return f"the exposure gap is inconclusive ({points(eb)}{detectable(eb)})"
+    verb = "raises" if eb.value > 0 else "lowers"
+    text = f"replacing own history by gold {verb} scores by {points(eb, absolute=True)}"
+    return text if rule == "exposure_gap" else f"{text}: above 0, not shown to exceed {_POINTS}"
+
+
+def _cause(one: Evidence) -> str:
+    """Which share of the decay own history causes, where it can be called a share."""
+    share, slope = one.estimates["attributable_fraction"], one.estimates["within_slope_gold"]
+    if not one.has_gap or not share.is_defined:
+        return ""
+    if share.value > 1:
+        return f"; scores do not decay after gold history ({points(slope)} per turn)"
+    return f"; this accounts for {percent(share)} of the decay" if usable_share(share) else ""
+
+
+def _parts(estimates: Mapping[str, Estimate]) -> _Said:
+    """What the gap is made of: skill that is lost on own pictures, and damage that is counted again."""
+    whole, skill = estimates["eb"], estimates.get("eb_step")
+    if skill is None or not skill.is_defined:
+        text = "without step scores, lost skill and damage that is counted again cannot be told apart"
+        return "no_step_scores", text
+    if skill.p_adjusted < _LEVEL and skill.value >= whole.value:
+        return "skill", f"in step score, which leaves out earlier damage, the gap is {points(skill)}"
+    size = f"of the {points(whole).partition(' [')[0]}, {points(skill)}"
+    if skill.p_adjusted < _LEVEL and skill.value > 0:
+        return "skill", f"{size} is skill lost on own pictures; the rest is damage counted again"
+    return "skill", (
+        f"in step score, which leaves out earlier damage, no loss of skill on own pictures is shown "
+        f"({points(skill)}); what is left of the gap is damage counted again"
+    )
+
+
+def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
+    change = one.estimates["eb_reduction"]
+    size, than = points(change, absolute=True), f"than that of {baseline}"
+    if one.is_equivalent("eb_reduction"):
         text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS}"
-        return "reduction_equivalent", f"{text} ({_points(change)})"
-    text = f"its effect on the gap of {baseline} is inconclusive ({_points(change)}{_detectable(change)})"
-    return "reduction_inconclusive", text
+        return "reduction_equivalent", f"{text} ({points(change)})"
+    if not one.is_shown("eb_reduction"):
+        text = f"its effect on the gap of {baseline} is inconclusive ({points(change)}{detectable(change)})"
+        return "reduction_inconclusive", text
+    is_less = change.value > 0
+    compared = f"the gap is {'smaller' if is_less else 'larger'} {than} by {size}"
+    if not reference.has_gap:
+        return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could be changed"
+    if not _agrees(one):
+        return "level_may_explain", f"{compared}; {_scale(one, is_less)}"
+    verb, extent = (
+        ("reduces" if is_less else "widens"),
+        f"{_share(one)}, {_on_logits(one)} on the logit scale",
+    )
+    text = f"it {verb} the exposure gap of {baseline} by {size}{extent}{_in_steps(one)}"
+    return "reduction" if is_less else "increase", text
 
 
-def _decay(slope: Estimate) -> tuple[Rule, str]:
-    if slope.p < _LEVEL and slope.value < 0:
-        words = f"scores decay by {_points(slope, absolute=True)} per turn within dialogues"
+def _agrees(one: Evidence) -> bool:
+    """Whether the logit scale shows a change of the same sign."""
+    change, logit = one.estimates["eb_reduction"], one.estimates["eb_reduction_logit"]
+    return one.is_shown("eb_reduction_logit") and logit.value * change.value > 0
+
+
+def _scale(one: Evidence, is_less: bool) -> str:
+    logit, gain = one.estimates["eb_reduction_logit"], one.estimates["mean_gain"]
+    what, higher = ("reduction", "higher") if is_less else ("increase", "lower")
+    shown = f" ({logits(logit)})" if logit.is_defined else ""
+    text = f"on the logit scale no {what} is shown{shown}"
+    is_level = gain.value > 0 if is_less else gain.value < 0
+    return f"{text}, so its {higher} level may be all" if is_level else f"{text}, so none is claimed"
+
+
+def _on_logits(one: Evidence) -> str:
+    return logits(one.estimates["eb_reduction_logit"])
+
+
+def _share(one: Evidence) -> str:
+    ratio = one.estimates["eb_reduction_ratio"]
+    return f" ({100 * ratio.value:.0f} %)" if usable_share(ratio) else ""
+
+
+def _in_steps(one: Evidence) -> str:
+    change = one.estimates.get("eb_step_reduction")
+    if change is None or not change.is_defined:
+        return ""
+    shown = "" if change.p_adjusted < _LEVEL else ", not shown to differ from 0"
+    return f"; in step score the change is {points(change)}{shown}"
+
+
+def _decay(one: Evidence) -> _Said:
+    slope = one.estimates["within_slope"]
+    if one.is_shown("within_slope") and slope.value < 0:
+        words = f"scores decay by {points(slope, absolute=True)} per turn within dialogues"
         return "decay", f"{words} (own history only: the cause is not identified)"
     if not slope.is_defined:
         return "no_decay_shown", "no slope over turns can be computed"
-    return "no_decay_shown", f"no decay over turns is shown ({_points(slope)} per turn{_detectable(slope)})"
+    return "no_decay_shown", f"no decay over turns is shown ({points(slope)} per turn{detectable(slope)})"
 
 
-def _history(gain: Estimate, baseline: str | None) -> tuple[Rule, str]:
-    if gain.p_adjusted < _LEVEL:
+def _history(one: Evidence, baseline: str | None) -> _Said:
+    gain = one.estimates["history_gain"]
+    if one.is_shown("history_gain"):
         verb = "gains" if gain.value > 0 else "loses"
-        return "history_gain", f"{baseline} {verb} {_points(gain, absolute=True)} on this strategy's history"
-    text = f"what {baseline} gains on its history is inconclusive ({_points(gain)}{_detectable(gain)})"
+        return "history_gain", f"{baseline} {verb} {points(gain, absolute=True)} on this strategy's history"
+    text = f"what {baseline} gains on its history is inconclusive ({points(gain)}{detectable(gain)})"
     return "history_inconclusive", text
 
 
-def _is_beyond_margin(estimate: Estimate) -> bool:
-    return estimate.low > MARGIN or estimate.high < -MARGIN
+def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:
+    """How much of what the sentence rests on has no score, where that is more than a few turns."""
+    names = {"eb": "the gap", "eb_reduction": "its comparison"} if evidence == "A" else {"mean": "the score"}
+    for name, words in names.items():
+        share = one.estimates[name].share_missing
+        if one.estimates[name].is_defined and share > WORTH_SAYING:
+            yield (
+                "missing",
+                f"{round(100 * share)} % of the turns that {words} needs have no score{_worst(one, name)}",
+            )
 
 
-def _is_confounded(estimates: Mapping[str, Estimate]) -> bool:
-    pooled, within = estimates["pooled_slope"].value, estimates["within_slope"].value
-    return pooled * within < 0 and min(abs(pooled), abs(within)) > 1e-9
-
-
-def _points(estimate: Estimate, *, absolute: bool = False) -> str:
-    """ "3.0 points [1.2, 4.8]"; `absolute` turns the sign, where a verb bears it."""
-    sign = -1 if absolute and estimate.value < 0 else 1
-    ends = sorted(sign * end for end in (estimate.low, estimate.high))
-    interval = f" [{_fixed(ends[0])}, {_fixed(ends[1])}]" if math.isfinite(ends[0]) else ""
-    return f"{_fixed(sign * estimate.value)} points{interval}"
-
-
-def _fixed(value: float) -> str:
-    """In points, and never "-0.0"."""
-    return f"{round(100 * value, 1) + 0.0:.1f}"
-
-
-def _detectable(estimate: Estimate) -> str:
-    known = math.isfinite(estimate.detectable)
-    return f"; the MDE was {100 * estimate.detectable:.1f} points" if known else "; no test is possible"
-
-
-def _percent(share: Estimate) -> str:
-    interval = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if math.isfinite(share.low) else ""
-    return f"{100 * share.value:.0f} %{interval}"
-
-
-def _share(ratio: Estimate) -> str:
-    return f" ({100 * abs(ratio.value):.0f} %)" if ratio.is_defined else ""
-
-
-def _logit(estimate: Estimate) -> str:
-    if not estimate.is_defined:
+def _worst(one: Evidence, name: str) -> str:
+    if name not in one.bounds:
         return ""
-    interval = f" [{estimate.low:.2f}, {estimate.high:.2f}]" if math.isfinite(estimate.low) else ""
-    return f", {estimate.value:.2f}{interval} on the logit scale"
+    low, high = one.bounds[name]
+    return f": whatever they were, it lies between {100 * low:.1f} and {100 * high:.1f} points"
+
+
+def _is_confounded(one: Evidence) -> bool:
+    """Whether the slopes with and without the composition of turns differ, and in sign."""
+    pooled, within = one.estimates["pooled_slope"].value, one.estimates["within_slope"].value
+    return one.is_shown("slope_composition") and pooled * within < 0

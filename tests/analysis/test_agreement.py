@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.agreement import agreement, corrected_mean
+from analysis.agreement import Agreement, Pairs, agreement, corrected_mean
 from analysis.bootstrap import Bootstrap
 from analysis.estimands import estimates
 from analysis.inference import Estimate, Inference
 from analysis.long_csv import load_csv
 from analysis.panel import Panel
+from analysis.records import Study
 from tests.analysis.tables_of_turns import Effect, make_rows, write_csv
 
 SCORER_BIAS = 0.05
 
 
-def labelled(folder: Path, share: float, *, seed: int = 0) -> Panel:
+def labelled(folder: Path, share: float, *, seed: int = 0) -> Study:
     """A human sees `SCORER_BIAS` less than the scorer, with noise, on a random share of the dialogues."""
     rng = np.random.default_rng(seed)
     rows = make_rows({"direct": Effect(level=0.6), "cot": Effect(level=0.65)}, num_samples=300, seed=seed)
@@ -26,10 +27,16 @@ def labelled(folder: Path, share: float, *, seed: int = 0) -> Panel:
     for row in rows:
         seen = row["score"] - SCORER_BIAS + rng.normal(0, 0.05)
         row["human_score"] = round(min(1.0, max(0.0, seen)), 3) if row["sample_id"] in chosen else ""
-    return Panel.of(load_csv(write_csv(folder / "runs.csv", rows)))
+    return load_csv(write_csv(folder / "runs.csv", rows))
 
 
-def estimates_of(panel: Panel) -> dict[str, dict[str, Estimate]]:
+def agreement_of(study: Study) -> Agreement | None:
+    panel = Panel.of(study)
+    return agreement(study, panel, panel.inference("sample", 200, 0))
+
+
+def estimates_of(study: Study) -> dict[str, dict[str, Estimate]]:
+    panel = Panel.of(study)
     return estimates(panel, panel.inference("sample", 200, 0), "direct")
 
 
@@ -47,9 +54,9 @@ def test_labels_correct_the_mean_and_are_made_precise_by_the_scorer(tmp_path: Pa
 
 
 def test_without_labels_there_is_no_human_mean(tmp_path: Path) -> None:
-    panel = labelled(tmp_path, 0.0)
-    assert agreement(panel, panel.inference("sample", 200, 0)) is None
-    assert not estimates_of(panel)["direct"]["human_mean"].is_defined
+    study = labelled(tmp_path, 0.0)
+    assert agreement_of(study) is None
+    assert not estimates_of(study)["direct"]["human_mean"].is_defined
 
 
 def test_the_corrected_mean_is_that_of_ppi_plus_plus() -> None:
@@ -81,8 +88,7 @@ def test_a_scorer_that_knows_nothing_does_no_harm() -> None:
 
 def test_agreement_by_hand(tmp_path: Path) -> None:
     """ICC(2,1) and alpha against their definitions, over all pairs of ratings."""
-    panel = labelled(tmp_path, 0.1)
-    found = agreement(panel, panel.inference("sample", 200, 0))
+    found = agreement_of(labelled(tmp_path, 0.1))
     assert found is not None
     human, scorer = np.array(found.pairs).T
     assert found.pearson.value == pytest.approx(np.corrcoef(human, scorer)[0, 1])
@@ -96,6 +102,49 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     icc = (rows - error) / (rows + error + 2 * (columns - error) / size)
     assert found.icc.value == pytest.approx(icc)
     assert found.alpha.value == pytest.approx(krippendorff(ratings))
+
+
+def test_a_rating_is_compared_with_the_score_of_its_own_seed(tmp_path: Path) -> None:
+    """Raters label the first of three seeds and say what the scorer says: agreement is perfect."""
+    rows = make_rows({"direct": Effect(level=0.6)}, num_samples=60, seeds=(0, 1, 2))
+    for row in rows:
+        is_labelled = (row["seed"], row["history"], row["modality"]) == (0, "own", "image")
+        row["human_score"] = row["score"] if is_labelled else ""
+    found = agreement_of(load_csv(write_csv(tmp_path / "runs.csv", rows)))
+    assert found is not None
+    assert [e.value for e in (found.pearson, found.icc, found.alpha)] == pytest.approx([1, 1, 1])
+    assert found.bias.value == 0
+    assert found.pearson.num_units == len(found.pairs) == sum(row["human_score"] != "" for row in rows) > 100
+
+
+@pytest.mark.parametrize("num_samples", [3, 12])
+def test_intervals_of_agreement_end_at_one(tmp_path: Path, num_samples: int) -> None:
+    rows = make_rows({"direct": Effect(level=0.6)}, num_samples=num_samples, seeds=(0, 1))
+    for number, row in enumerate(rows):
+        row["human_score"] = round(max(0.0, row["score"] - 0.02 * (number % 3)), 3)
+    found = agreement_of(load_csv(write_csv(tmp_path / "runs.csv", rows)))
+    assert found is not None
+    for estimate in (found.pearson, found.icc, found.alpha):
+        assert -1 <= estimate.low < estimate.value < estimate.high <= 1
+
+
+def test_the_interval_of_a_correlation_covers() -> None:
+    """Pairs of known correlation, three to a dialogue: Fisher's scale with the clustered standard error."""
+    rng = np.random.default_rng(2)
+    covered = []
+    for _ in range(400):
+        shared, noise = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+        pairs = Pairs(
+            sample=np.repeat(np.arange(40), 3),
+            human=shared.ravel(),
+            scorer=(0.95 * shared + np.sqrt(1 - 0.95**2) * noise).ravel(),
+            num_samples=40,
+        )
+        strata = ("a",) * 40
+        inference = Inference(clusters=np.arange(40), bootstrap=Bootstrap(strata=strata, resamples=2))
+        found = pairs.estimates(inference)["pearson"]
+        covered.append(found.low <= 0.95 <= found.high)
+    assert 0.92 <= np.mean(covered) <= 0.975
 
 
 def krippendorff(ratings: np.typing.NDArray[np.float64]) -> float:

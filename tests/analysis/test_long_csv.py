@@ -44,6 +44,19 @@ def test_small_exact_data_sets_give_their_known_numbers(name: str) -> None:
             assert found[strategy][estimand]["est"] == pytest.approx(expected["truth"], abs=1e-9)
 
 
+def test_slopes_of_gold_and_of_gaps_and_the_share_of_the_decay_take_turn_1_in() -> None:
+    """Scores that bend, so that a slope from turn 2 on is another one."""
+    found = to_json(analyse(DATA / "curved.csv"))["strategies"]
+    truths = json.loads((DATA / "curved_truth.json").read_text())["estimands"]
+    assert len(truths) == 5
+    for estimand, by_strategy in truths.items():
+        for strategy, expected in by_strategy.items():
+            estimate = found[strategy][estimand]
+            assert estimate["est"] == pytest.approx(expected["ref"], abs=2e-6)
+            if "ref_se" in expected:
+                assert estimate["se"] == pytest.approx(expected["ref_se"], rel=0.05)
+
+
 def test_exact_data_earn_no_stars_from_0_over_0() -> None:
     result = analyse(DATA / "tiny.csv")
     found = to_json(result)["strategies"]["direct"]["within_slope"]

@@ -75,7 +75,8 @@ def check(estimate: Estimate, fit: Any, position: int = 0) -> None:
 
 def test_means_gaps_and_their_differences(found: dict[str, dict[str, Estimate]], cells: pd.DataFrame) -> None:
     gaps = {s: (cells[f"{s} gold"] - cells[f"{s} own"]).where(cells["turn"] > 1) for s in ("direct", "cot")}
-    check(found["direct"]["mean"], averaged(cells, cells["direct own"]))
+    fit, score = averaged(cells, cells["direct own"]), found["direct"]["mean"]
+    assert (score.value, score.standard_error) == pytest.approx((fit.params[0], fit.bse[0]), rel=2e-6)
     check(found["cot"]["mean_gain"], averaged(cells, cells["cot own"] - cells["direct own"]))
     check(found["cot"]["eb"], averaged(cells, gaps["cot"]))
     check(found["cot"]["eb_reduction"], averaged(cells, gaps["direct"] - gaps["cot"]))
@@ -84,9 +85,11 @@ def test_means_gaps_and_their_differences(found: dict[str, dict[str, Estimate]],
 def test_slopes_with_sample_by_strategy_fixed_effects(
     found: dict[str, dict[str, Estimate]], cells: pd.DataFrame
 ) -> None:
-    gaps = {s: (cells[f"{s} gold"] - cells[f"{s} own"]).where(cells["turn"] > 1) for s in ("direct", "cot")}
+    """Turn 1 has no history: its gold score is its own score, and its gap is 0."""
+    gold = {s: cells[f"{s} gold"].where(cells["turn"] > 1, cells[f"{s} own"]) for s in ("direct", "cot")}
+    gaps = {s: gold[s] - cells[f"{s} own"] for s in ("direct", "cot")}
     check(found["direct"]["within_slope"], demeaned(cells, cells["direct own"]))
-    check(found["cot"]["within_slope_gold"], demeaned(cells, cells["cot gold"].where(cells["turn"] > 1)))
+    check(found["cot"]["within_slope_gold"], demeaned(cells, gold["cot"]))
     check(found["cot"]["eb_slope"], demeaned(cells, gaps["cot"]))
     check(found["cot"]["eb_slope_reduction"], demeaned(cells, gaps["direct"] - gaps["cot"]))
 

@@ -18,11 +18,20 @@ from tests.analysis.study_writer import StudyWriter, turn_record, write_run
 Json = dict[str, Any]
 
 
-def drawn(name: str, score: float | None, verdict: float | None = None, *, is_parsed: bool = True) -> Json:
+def drawn(
+    name: str,
+    score: float | None,
+    verdict: float | None = None,
+    *,
+    is_parsed: bool = True,
+    step: float | None = None,
+) -> Json:
     """A candidate image called `name`, with a verdict if one is given or could not be parsed."""
     node: Json = {"strategy": "direct", "output": {"image": name}, "finish": "stop"}
     if score is not None:
         node["score"] = score
+    if step is not None:
+        node["score_detail"] = {"step_score": step}
     if verdict is not None or not is_parsed:
         status = "ok" if is_parsed else "unparsable"
         node["verdict"] = {
@@ -98,6 +107,32 @@ def test_verifier_accuracy_by_hand(tmp_path: Path) -> None:
     assert (verifier.num_positive, verifier.num_negative, verifier.num_unparsable) == (3, 3, 1)
 
 
+def test_a_faultless_turn_on_a_damaged_picture_is_perfect_by_step(tmp_path: Path) -> None:
+    """Accepting what does its own turn without a fault is an error by score, and none by step score."""
+    damaged = [[picked("self_verify", 0, drawn(f"d{i}", 0.6, 0.9, step=1.0))] for i in range(3)]
+    flawed = [[picked("self_verify", 0, drawn(f"f{i}", 0.4, 0.1, step=0.4))] for i in range(6)]
+    fresh = [[picked("self_verify", 0, drawn(f"p{i}", 1.0, 0.8, step=1.0))] for i in range(5)]
+    result = analyse(tmp_path, "self_verify", [*damaged, *flawed, *fresh])
+    (verifier,) = result.verifiers
+    assert verifier.true_negative_rate.value == pytest.approx(6 / 9)
+    assert verifier.by_step is not None
+    assert verifier.by_step.true_negative_rate.value == 1
+    assert (verifier.by_step.num_positive, verifier.by_step.num_negative) == (8, 6)
+    table = next(t for t in tables(result) if t.name == "T6_verification")
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert (row["perfect/judged"], row["perfect by step"]) == ("5/14", "8/14")
+    assert row["TNR"].startswith("66.7 [")
+    assert row["TNR by step"].startswith("100.0 [")
+    assert any("on the picture before, damaged or not" in note for note in table.notes)
+
+
+def test_without_step_scores_the_table_says_so(tmp_path: Path) -> None:
+    trees = [[picked("self_verify", 0, drawn(name, 1.0, 0.9))] for name in "abc"]
+    table = next(t for t in tables(analyse(tmp_path, "self_verify", trees)) if t.name == "T6_verification")
+    assert not any("by step" in head for head in table.header)
+    assert "By step score: n/a, the scorer gives none." in table.notes
+
+
 def test_the_threshold_is_the_strategys_own(tmp_path: Path) -> None:
     trees = [
         [picked("self_verify", 0, drawn("a", 1.0, 0.7))],
@@ -127,7 +162,9 @@ def test_auc_and_its_interval_agree_with_resampled_pairs(tmp_path: Path) -> None
     draws = [auc(slow.integers(12, size=12)) for _ in range(2000)]
     assert verifier.auc.value == pytest.approx(auc(np.arange(12)))
     assert verifier.auc.standard_error == pytest.approx(np.std(draws), rel=0.25)
-    assert (verifier.auc.low, verifier.auc.high) == pytest.approx(np.percentile(draws, (2.5, 97.5)), abs=0.06)
+    interval = verifier.auc.bootstrap_low, verifier.auc.bootstrap_high
+    assert interval == pytest.approx(np.percentile(draws, (2.5, 97.5)), abs=0.06)
+    assert 0 < verifier.auc.low < verifier.auc.value < verifier.auc.high < 1
 
 
 def test_one_kind_of_candidate_alone_has_no_auc(tmp_path: Path) -> None:
@@ -156,6 +193,27 @@ def test_a_pool_below_another_layer_is_found_and_each_layer_stands_apart(tmp_pat
     result = analyse(tmp_path, "best_of_3+best_of_2", [outer, outer])
     assert [s.layer for s in result.selections] == ["best_of_2", "best_of_3"]
     assert [s.best.value for s in result.selections] == pytest.approx([0.6, 0.5])
+
+
+def test_pools_of_later_rounds_do_not_count(tmp_path: Path) -> None:
+    """A later round exists because the first was rejected: it is the hard case over again."""
+    easy = picked("best_of_2", 0, drawn("a", 1.0, 0.9), drawn("b", 0.9, 0.1))
+    hard = picked("best_of_2", 0, drawn("c", 0.4, 0.3), drawn("d", 0.2, 0.1))
+    again = [picked("best_of_2", 0, drawn(f"e{i}", 0.3, 0.3), drawn(f"f{i}", 0.1, 0.1)) for i in range(2)]
+    trees = [
+        [picked("self_verify", 0, easy)],
+        [picked("self_verify", 2, hard, *again)],
+    ]
+    result = analyse(tmp_path, "self_verify+best_of_2", trees)
+    (selection,) = result.selections
+    assert selection.num_pools == 2
+    values = selection.random.value, selection.arm.value, selection.best.value
+    assert values == pytest.approx((0.625, 0.7, 0.7))
+    (curve,) = result.curves
+    assert (curve.where, curve.num_pools) == ("turn 1", 2)
+    assert curve.rungs[0].random.value == pytest.approx(0.625)
+    notes = [n for t in tables(result) if t.name.startswith(("T6b", "T6c")) for n in t.notes]
+    assert sum("first rounds only" in note for note in notes) == 2
 
 
 def test_an_oracle_has_no_regret_and_is_no_verifier(tmp_path: Path) -> None:
@@ -206,6 +264,8 @@ def test_ranks_are_compared_within_their_pool_alone(tmp_path: Path, kind: str | 
     assert (one.value, four.value) == pytest.approx((0.55, 0.6))
     assert not two.is_defined
     assert "fewer candidates" in two.reason
+    (table,) = (t for t in tables(result) if t.name == "T6c_scaling")
+    assert "-: n/a, ranks would be others among fewer candidates." in table.notes
 
 
 def test_verdicts_of_two_kinds_in_one_arm_stand_apart(tmp_path: Path) -> None:
@@ -234,3 +294,18 @@ def test_draws_say_where_a_layer_had_a_choice() -> None:
         ("self_verify", "single"), ("best_of_3", "identical"), ("best_of_2", "identical"),
         ("best_of_2", "varied"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("num_dialogues", [2, 3, 5])
+def test_no_number_of_a_judge_leaves_its_bounds(tmp_path: Path, num_dialogues: int) -> None:
+    """Half of a handful accepted: a rate of 50 has an interval inside 0 to 100."""
+    trees = [
+        [picked("best_of_2", 0, drawn(f"a{i}", 1.0, 0.9 * (i % 2)), drawn(f"b{i}", 0.3, 0.4 + 0.2 * (i % 2)))]
+        for i in range(num_dialogues)
+    ]
+    result = analyse(tmp_path, "best_of_2", trees)
+    (verifier,), (selection,) = result.verifiers, result.selections
+    rates = [verifier.true_positive_rate, verifier.true_negative_rate, verifier.auc]
+    means = [selection.random, selection.arm, selection.best, selection.regret]
+    for estimate in (*rates, *means):
+        assert 0 <= estimate.low < estimate.high <= 1

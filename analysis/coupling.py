@@ -1,0 +1,53 @@
+"""How errors of generation reach understanding: text turns after the model's own images.
+
+Static questions ask what should be in the picture, so a wrong picture makes them harder. Dynamic questions are
+keyed to what was really drawn, and measure reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.inference import Estimate, Inference
+from analysis.panel import Panel, Quantity
+from analysis.propagation import before_image
+from analysis.statistic import mean, within_regression
+
+__all__ = ["KINDS", "Coupling", "coupling"]
+
+KINDS: tuple[Quantity, ...] = ("text", "static", "dynamic", "free")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """Text turns of one kind of one strategy."""
+
+    strategy: str
+    kind: str
+    """"text" is all of them; "static" and "dynamic" are multiple choice, "free" is free text."""
+    gap: Estimate
+    """Text score on gold less own history, paired, turns 2 and later."""
+    slope: Estimate
+    """Text score per unit of error (1 - score) of the latest own image before it, within dialogues."""
+
+
+def coupling(panel: Panel, inference: Inference) -> tuple[Coupling, ...]:
+    """One for each strategy and kind that has text turns with a score."""
+    return tuple(found for strategy in panel.strategies for found in _kinds(panel, inference, strategy))
+
+
+def _kinds(panel: Panel, inference: Inference, strategy: str) -> Iterator[Coupling]:
+    error = before_image(panel, 1 - panel.scores(strategy))
+    for kind in KINDS:
+        own = panel.scores(strategy, "own", kind)
+        if np.isfinite(own).any():
+            gap = panel.behind(strategy, "gold", kind) - own
+            yield Coupling(
+                strategy=strategy,
+                kind=kind,
+                gap=inference.closed_form(mean(gap)),
+                slope=inference.closed_form(within_regression(own, error)),
+            )
