@@ -14,7 +14,7 @@ import numpy as np
 from analysis.bootstrap import Floats
 from analysis.panel import Panel
 
-__all__ = ["Bounds", "gap_bounds", "reduction_bounds"]
+__all__ = ["UNKNOWN", "Bounds", "gap_bounds", "reduction_bounds"]
 
 
 class Bounds(NamedTuple):
@@ -22,6 +22,9 @@ class Bounds(NamedTuple):
 
     low: float
     high: float
+
+
+UNKNOWN = Bounds(float("nan"), float("nan"))
 
 
 def gap_bounds(panel: Panel, strategy: str) -> Bounds:
@@ -52,5 +55,5 @@ def _scores(panel: Panel, strategy: str, history: str) -> tuple[Floats, Floats]:
 def _means(panel: Panel, low: Floats, high: Floats) -> Bounds:
     cells = panel.design("own", "gold")
     if not cells.any():
-        return Bounds(float("nan"), float("nan"))
+        return UNKNOWN
     return Bounds(float(low[cells].mean()), float(high[cells].mean()))

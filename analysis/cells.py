@@ -41,10 +41,10 @@ def difference(estimate: Estimate, digits: int = 1) -> str:
     return f"{fixed(100 * estimate.value, digits, sign=True)}{_interval(estimate, digits)}"
 
 
-def starred(estimate: Estimate) -> str:
+def starred(estimate: Estimate, digits: int = 1) -> str:
     """A difference with stars for its adjusted p-value."""
     stars = next((stars for level, stars in _STARS if estimate.p_adjusted < level), "")
-    return f"{difference(estimate)}{stars}"
+    return f"{difference(estimate, digits)}{stars}"
 
 
 def percent(share: Estimate) -> str:

@@ -19,7 +19,13 @@ from analysis.records import Cost, Study
 from analysis.statistic import ratio_of_means
 
 __all__ = [
-    "Costs", "Efficiency", "comparable", "costs", "efficiency", "mean_cost", "paired_front",
+    "Costs",
+    "Efficiency",
+    "comparable",
+    "costs",
+    "efficiency",
+    "mean_cost",
+    "paired_front",
     "pareto_front",
 ]
 

@@ -1,7 +1,7 @@
 """How errors of generation reach understanding: text turns after the model's own images.
 
-Static questions ask what should be in the picture, so a wrong picture makes them harder. Dynamic questions are
-keyed to what was really drawn, and measure reading.
+Static questions ask what should be in the picture, so a wrong picture makes them harder. Dynamic questions
+are keyed to what was really drawn, and measure reading.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Required columns: strategy, seed, class, domain, task, sample_id, turn, modality, history, score. Known beside
 them: run, outcome, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another pass of the
-scorer), history_from (whose outputs a swapped history holds), benchmark, backbone. Others are ignored.
+scorer), dynamic (1 for a question about what the model itself drew), history_from (whose outputs a swapped
+history holds), benchmark, backbone. Others are ignored.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _record(place: str, row: Row) -> Record:
         step_score=None,
         human=_unit(row, "human_score"),
         second=_unit(row, "second_score"),
-        dynamic=False,
+        dynamic=(row.get("dynamic") or "").strip().lower() in ("1", "1.0", "true", "yes"),
+        multiple_choice=row["modality"].strip() == "mcq",
         cost=_cost(row),
         place=place,
     )

@@ -18,9 +18,9 @@ from analysis.records import Key, Record, SampleKey, Study
 
 __all__ = ["Losses", "Panel", "Quantity", "Tally"]
 
-Quantity = Literal["image", "step", "text", "static", "dynamic", "human", "second"]
-"""Image score; image score relative to the own previous image; MCQ score: all, static, dynamic; image score
-by a human; image score by a second pass of the scorer."""
+Quantity = Literal["image", "step", "text", "static", "dynamic", "free", "human", "second"]
+"""Image score; image score relative to the own previous image; text score: all, static and dynamic multiple
+choice, free text; image score by a human; image score by a second pass of the scorer."""
 
 Place = tuple[str, str]
 """A strategy and the history that it answers on."""
@@ -203,7 +203,7 @@ def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
         return
     if record.modality == "text":
         yield "text", record.score
-        yield "dynamic" if record.dynamic else "static", record.score
+        yield _kind(record), record.score
         return
     yield "image", record.score
     if record.human is not None:
@@ -212,6 +212,12 @@ def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
         yield "second", record.second
     if record.step_score is not None:
         yield "step", record.step_score
+
+
+def _kind(record: Record) -> Quantity:
+    if not record.multiple_choice:
+        return "free"
+    return "dynamic" if record.dynamic else "static"
 
 
 def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str, list[tuple[float, str]]]:

@@ -9,12 +9,12 @@ from analysis.inference import Estimate
 __all__ = ["detectable", "logits", "percent", "points", "usable_share"]
 
 
-def points(estimate: Estimate, *, absolute: bool = False) -> str:
+def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points") -> str:
     """ "3.0 points [1.2, 4.8]"; `absolute` drops the sign, where a verb bears it."""
     sign = -1 if absolute and estimate.value < 0 else 1
     ends = sorted(sign * end for end in (estimate.low, estimate.high))
     interval = f" [{_fixed(100 * ends[0], 1)}, {_fixed(100 * ends[1], 1)}]" if math.isfinite(ends[0]) else ""
-    return f"{_fixed(100 * sign * estimate.value, 1)} points{interval}"
+    return f"{_fixed(100 * sign * estimate.value, 1)}{unit}{interval}"
 
 
 def detectable(estimate: Estimate) -> str:

@@ -98,6 +98,7 @@ class Record:
     second: float | None
     """The score of a second, independent pass of the scorer."""
     dynamic: bool
+    """Whether a question is keyed to what the model itself drew."""
     cost: Cost
     place: str
     """File and line, for messages."""
@@ -106,6 +107,8 @@ class Record:
     verdicts: tuple[Said, ...] = ()
     draws: tuple[tuple[str, Draw], ...] = ()
     """For every node with candidates its layer, and whether these are one image, several, or one repeated."""
+    multiple_choice: bool = True
+    """Whether a text turn is a multiple-choice question; else it is free text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,6 +304,7 @@ def _checked(manifest: Manifest, line: Line) -> Record:
         human=None,
         second=None,
         dynamic=bool(detail.get("dynamic", False)),
+        multiple_choice="dynamic" in detail,
         cost=_cost(row),
         place=line.place,
         **_tree(row),

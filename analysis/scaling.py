@@ -25,6 +25,9 @@ from analysis.records import Record, Study
 from analysis.responses import Pool
 from analysis.statistic import Statistic, mean, share
 
+_STEMS = ("best_of", "bon", "majority_of", "oracle_best_of")
+"""Names that say that the number after them is a number of candidates."""
+
 __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
 
@@ -61,10 +64,16 @@ class Curve:
     rungs: tuple[Rung, ...]
 
 
-def ladders(study: Study, panel: Panel, inference: Inference) -> tuple[Ladder, ...]:
-    """Every set of strategies with different N, oracle arms apart from others."""
+def ladders(
+    study: Study, panel: Panel, inference: Inference, stems: Sequence[str] = ()
+) -> tuple[Ladder, ...]:
+    """Every set of strategies with different N, oracle arms apart from others.
+
+    N is what the records state, else the number at the end of a label that begins with one of `stems` or with
+    a name of Best-of-N or majority vote: a number alone may as well be the version of a prompt.
+    """
     claimed = [strategy for strategy in panel.strategies if not panel.void(strategy)]
-    families = _families(study.num_candidates, claimed)
+    families = _families(study.num_candidates, claimed, stems)
     grids = {family: _slope_grid(panel, rungs) for family, rungs in families.items()}
     found = inference.estimates(grids)
     return tuple(
@@ -99,14 +108,17 @@ def _where(record: Record) -> str | None:
     return "gold history" if record.key.history == "gold" else None
 
 
-def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str, dict[str, int]]:
+def _families(
+    stated: Mapping[str, int], strategies: Iterable[str], stems: Sequence[str]
+) -> dict[str, dict[str, int]]:
     """family -> strategy -> N. Stated Ns make one ladder; where an N stands twice, names tell families."""
     whole = {s: stated[s] for s in strategies if s in stated}
     if len(set(whole.values())) == len(whole) > 1:
         return {"N": _rising(whole)}
     families: dict[str, dict[str, int]] = defaultdict(dict)
     for strategy in strategies:
-        if match := re.fullmatch(r"(.*?)(\d+)", label_of(strategy)):
+        match = re.fullmatch(r"(.*?)(\d+)", label_of(strategy))
+        if match and (strategy in stated or _stem(match[1]) in (*_STEMS, *map(_stem, stems))):
             size = stated.get(strategy, int(match[2]))
             if size > 0:
                 families[_family(match[1], setting_of(strategy))][strategy] = size
@@ -114,8 +126,11 @@ def _families(stated: Mapping[str, int], strategies: Iterable[str]) -> dict[str,
 
 
 def _family(stem: str, setting: str) -> str:
-    name = stem.rstrip("_-@= ")
-    return f"{name} @ {setting}" if setting else name
+    return f"{_stem(stem)} @ {setting}" if setting else _stem(stem)
+
+
+def _stem(text: str) -> str:
+    return text.rstrip("_-@= ")
 
 
 def _rising(rungs: Mapping[str, int]) -> dict[str, int]:

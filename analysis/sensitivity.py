@@ -7,6 +7,7 @@ and DeRouen 2001) and the mixed model, which serves for the intraclass correlati
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,31 +18,35 @@ import numpy.typing as npt
 
 from analysis.bootstrap import Floats
 from analysis.estimands import gap
-from analysis.inference import Estimate, undefined
+from analysis.inference import Estimate, Inference, undefined
 from analysis.panel import Panel
 from analysis.statistic import Statistic, mean, within_slope
 
 __all__ = ["Check", "checks"]
 
 MODELS = {
-    "primary": "primary (cell weights, CR1 by sample)",
+    "primary": "primary (cell weights, CR1 by cluster)",
     "task": "clustered by task",
+    "single": "clustered by sample",
     "sample": "each sample has equal weight",
     "length": "within dialogues of equal length",
     "logit": "fractional logit, Mundlak terms x strategy",
     "gee": "GEE, exchangeable, bias-reduced covariance",
     "icc": "mixed model: intraclass correlation of the score",
 }
+"""Of "task" and "single" the one that is not the cluster of the analysis."""
 MIN_SAMPLES = 20
-"""Regressions are left out below this many samples."""
+"""Regressions are not fitted below this many samples."""
 MIXED_SAMPLES = 500
+_STEEPEST = 30.0
+"""Linear predictors beyond this size are those of scores that the model separates perfectly."""
 
 Cells = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One estimand of one strategy under one model."""
+    """One estimand of one strategy under one model; undefined, with the reason, where it has no answer."""
 
     strategy: str
     estimand: str
@@ -49,41 +54,64 @@ class Check:
     estimate: Estimate
 
 
-def checks(panel: Panel, baseline: str | None) -> tuple[Check, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """Slope change or EB reduction of a strategy against the baseline."""
+
+    panel: Panel
+    strategy: str
+    baseline: str
+    estimand: str
+    inference: Inference
+
+    @property
+    def grid(self) -> Floats:
+        """What the estimand is the slope, or the mean, of."""
+        if self.estimand == "slope_change":
+            return self.panel.scores(self.strategy) - self.panel.scores(self.baseline)
+        return gap(self.panel, self.baseline) - gap(self.panel, self.strategy)
+
+    @property
+    def statistic(self) -> Statistic:
+        return (within_slope if self.estimand == "slope_change" else mean)(self.grid)
+
+
+class _NotFitted(ValueError):
+    """The model has no answer on these data."""
+
+
+def checks(panel: Panel, baseline: str | None, cluster: str = "sample") -> tuple[Check, ...]:
     """Every model for slope change and EB reduction of each strategy; none without a baseline."""
     if baseline is None:
         return ()
-    found = [
-        Check(strategy=strategy, estimand=estimand, model=model, estimate=estimate)
-        for strategy in panel.strategies
-        if strategy != baseline and not panel.void(strategy, baseline)
+    inference = panel.inference(cluster, 1, 0)
+    questions = [
+        _Question(panel=panel, strategy=s, baseline=baseline, estimand=estimand, inference=inference)
+        for s in panel.strategies
+        if s != baseline and not panel.void(s, baseline)
         for estimand in ("slope_change", "eb_reduction")
-        for model, estimate in _models(panel, strategy, baseline, estimand)
     ]
-    if len(panel.samples) >= MIN_SAMPLES:
-        icc = _fitted(lambda: _intraclass_correlation(panel.scores(baseline)))
-        found.append(Check(strategy=baseline, estimand="mean", model="icc", estimate=icc))
-    return tuple(check for check in found if check.estimate.is_defined)
+    found = [
+        Check(strategy=q.strategy, estimand=q.estimand, model=model, estimate=estimate)
+        for q in questions
+        if np.isfinite(q.grid).any()
+        for model, estimate in _models(q, cluster)
+    ]
+    icc = _fitted(lambda: _intraclass_correlation(panel.scores(baseline)))
+    return (*found, Check(strategy=baseline, estimand="mean", model="icc", estimate=icc))
 
 
-def _models(panel: Panel, strategy: str, baseline: str, estimand: str) -> Iterator[tuple[str, Estimate]]:
-    if estimand == "slope_change":
-        grid, statistic = panel.scores(strategy) - panel.scores(baseline), within_slope
-    else:
-        grid, statistic = gap(panel, baseline) - gap(panel, strategy), mean
-    if not np.isfinite(grid).any():
-        return
-    inference = panel.inference("sample", 1, 0)
-    primary = statistic(grid)
+def _models(question: _Question, cluster: str) -> Iterator[tuple[str, Estimate]]:
+    panel, inference, primary = question.panel, question.inference, question.statistic
+    other, name = ("task", "task") if cluster == "sample" else ("sample", "single")
     yield "primary", inference.closed_form(primary)
-    yield "task", panel.inference("task", 1, 0).closed_form(primary)
+    yield name, panel.inference(other, 1, 0).closed_form(primary)
     yield "sample", inference.closed_form(_sample_weighted(primary))
     if primary.num_samples:
         yield "length", inference.closed_form(_by_length(primary, panel.num_image_turns))
-    if np.count_nonzero(primary.units) >= MIN_SAMPLES:
-        yield "logit", _fitted(lambda: _fractional_logit(panel, strategy, baseline, estimand))
-        if estimand == "eb_reduction":  # of a slope beside its Mundlak term it is the primary estimate again
-            yield "gee", _fitted(lambda: _gee(grid))
+    yield "logit", _fitted(lambda: _fractional_logit(question))
+    if question.estimand == "eb_reduction":  # of a slope beside its Mundlak term it is the primary again
+        yield "gee", _fitted(lambda: _gee(question))
 
 
 def _sample_weighted(statistic: Statistic) -> Statistic:
@@ -109,36 +137,52 @@ def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statisti
 
 
 def _fitted(fit: Callable[[], Estimate]) -> Estimate:
-    """A model that does not converge, or separates perfectly, has no estimate."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
+    """A model that has no answer has no estimate, and a reason."""
+    try:
+        with warnings.catch_warnings():
+            # what matters is checked in the result: which warnings come depends on what was imported before
+            warnings.simplefilter("ignore")
             return fit()
-        except (ArithmeticError, ValueError, np.linalg.LinAlgError, Warning) as error:
-            return undefined(f"the model cannot be fitted: {error}")
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
+        return undefined(f"the model cannot be fitted: {error}")
+    except _NotFitted as error:
+        return undefined(str(error))
 
 
-def _fractional_logit(panel: Panel, strategy: str, baseline: str, estimand: str) -> Estimate:
+def _require(num_samples: int, scores: npt.NDArray[Any], design: Floats) -> None:
+    """Refuse data that the models cannot tell anything from."""
+    if num_samples < MIN_SAMPLES:
+        raise _NotFitted(f"{num_samples} samples; the model needs {MIN_SAMPLES}")
+    if np.ptp(scores) < 1e-9:
+        raise _NotFitted("all values are equal")
+    rank = np.linalg.matrix_rank(design)
+    if rank < design.shape[1]:
+        raise _NotFitted(f"the design has rank {rank} of {design.shape[1]}: the turns do not vary enough")
+
+
+def _fractional_logit(question: _Question) -> Estimate:
     """Average marginal effects, per turn or of gold history; the difference of the two arms."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
-    histories = (False,) if estimand == "slope_change" else (False, True)
+    panel, is_slope = question.panel, question.estimand == "slope_change"
     arms = {
         (is_k, gold): panel.behind(s, "gold") if gold else panel.scores(s)
-        for is_k, s in ((False, baseline), (True, strategy))
-        for gold in histories
+        for is_k, s in ((False, question.baseline), (True, question.strategy))
+        for gold in ((False,) if is_slope else (False, True))
     }
     known = np.asarray(np.isfinite(np.stack(list(arms.values()))).all(axis=0))
     rows, turns = np.nonzero(known)
     blocks = [_design(known, rows, turns.astype(np.float64) + 1, is_k, gold) for is_k, gold in arms]
-    design = np.vstack(blocks)[:, _columns(estimand)]
-    scores = np.concatenate([grid[known] for grid in arms.values()])
-    groups = np.tile(rows, len(arms))
-    model = GLM(scores, design, family=Binomial())
-    fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
+    design = np.vstack(blocks)[:, _columns(question.estimand)]
+    scores: Floats = np.concatenate([grid[known] for grid in arms.values()])
+    _require(len(set(rows.tolist())), scores, design)
+    groups = np.tile(question.inference.clusters[rows], len(arms))
+    fit = GLM(scores, design, family=Binomial()).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    if not fit.converged or np.abs(design @ fit.params).max() > _STEEPEST:
+        raise _NotFitted("the model does not converge: scores at their bounds are separated perfectly")
     is_k = np.repeat([is_k for is_k, _ in arms], len(rows))
-    effect = _slope_effect if estimand == "slope_change" else _gap_effect
+    effect = _slope_effect if is_slope else _gap_effect
     return _delta(fit.params, fit.cov_params(), lambda b: effect(b, design, is_k))
 
 
@@ -178,14 +222,17 @@ def _delta(params: Floats, covariance: Floats, effect: Callable[[npt.NDArray[Any
     return _normal(float(effect(params)), float(np.sqrt(slopes @ covariance @ slopes)))
 
 
-def _gee(grid: Floats) -> Estimate:
-    """GEE on the paired differences: their mean, with weights that allow for correlation within samples."""
+def _gee(question: _Question) -> Estimate:
+    """GEE on the paired differences: their mean, with weights that allow for correlation within clusters."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.generalized_estimating_equations import GEE
 
+    grid = question.grid
     known = np.isfinite(grid)
     rows, _ = np.nonzero(known)
-    model = GEE(grid[known], np.ones((len(rows), 1)), groups=rows, cov_struct=Exchangeable())
+    _require(len(set(rows.tolist())), grid[known], np.ones((len(rows), 1)))
+    groups = question.inference.clusters[rows]
+    model = GEE(grid[known], np.ones((len(rows), 1)), groups=groups, cov_struct=Exchangeable())
     fit = model.fit(cov_type="bias_reduced")
     return _normal(float(fit.params[0]), float(fit.bse[0]))
 
@@ -198,7 +245,10 @@ def _intraclass_correlation(whole: Floats) -> Estimate:
     known = np.isfinite(grid)
     rows, turns = np.nonzero(known)
     design = np.stack([np.ones(len(rows)), turns], axis=1)
+    _require(len(set(rows.tolist())), grid[known], design)
     fit = MixedLM(grid[known], design, groups=rows).fit()
+    if not fit.converged:
+        raise _NotFitted("the mixed model does not converge")
     between = float(fit.cov_re[0, 0])
     return Estimate(
         value=between / (between + float(fit.scale)),
@@ -210,6 +260,8 @@ def _intraclass_correlation(whole: Floats) -> Estimate:
 def _normal(value: float, error: float) -> Estimate:
     from scipy.stats import norm
 
+    if not math.isfinite(value) or not error > 0:
+        raise _NotFitted("the model gives no standard error")
     low, high = norm.interval(0.95, value, error)
     p = float(2 * norm.sf(abs(value) / error))
     return Estimate(value=value, standard_error=error, low=float(low), high=float(high), p=p)

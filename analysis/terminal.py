@@ -11,7 +11,7 @@ from analysis.tables import caption, tables
 
 __all__ = ["to_terminal"]
 
-_FILES_ONLY = ("T2b", "T4", "T7b", "T7c")
+_FILES_ONLY = ("T1c", "T2b", "T4", "T7b", "T7c")
 """Tables too long for a screen; they stand in the folder of tables."""
 
 

@@ -43,7 +43,7 @@ class Wear:
 
 
 def wear(panel: Panel, inference: Inference) -> tuple[Wear, ...]:
-    """One per strategy with scores on own history; p-values adjusted (Holm) over strategies, oracles apart."""
+    """One per strategy with scores on own history; Holm's adjustment over strategies, oracles apart."""
     found = [w for strategy in panel.strategies for w in _wear(panel, inference, strategy)]
     oracles = [w for w in found if w.strategy in panel.oracles]
     return (*_adjusted([w for w in found if w not in oracles]), *_adjusted(oracles))
@@ -54,7 +54,8 @@ def _wear(panel: Panel, inference: Inference, strategy: str) -> Iterator[Wear]:
     known = np.isfinite(own)
     if not known.any():
         return
-    images = np.cumsum(panel.design("own"), axis=1) - panel.design("own")
+    is_image = panel.design("own").astype(np.int64)
+    images = np.cumsum(is_image, axis=1) - is_image
     others = np.arange(own.shape[1]) - images
     x, z = (centered(grid.astype(np.float64), known) for grid in (images, others))
     correlation = _correlation(x, z)
@@ -110,11 +111,16 @@ def _per_other(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _difference(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return _per_image(s) - _per_other(s)
+    return np.asarray(_per_image(s) - _per_other(s))
 
 
 def _adjusted(found: list[Wear]) -> list[Wear]:
-    for name in ("per_image", "per_other", "difference"):
-        estimates = holm([getattr(w, name) for w in found])
-        found = [replace(w, **{name: e}) for w, e in zip(found, estimates, strict=True)]
-    return found
+    columns = (
+        holm([w.per_image for w in found]),
+        holm([w.per_other for w in found]),
+        holm([w.difference for w in found]),
+    )
+    return [
+        replace(w, per_image=image, per_other=other, difference=difference)
+        for w, image, other, difference in zip(found, *columns, strict=True)
+    ]

@@ -37,6 +37,7 @@ CLAIMS = {
     "history_gain",
     "decay",
 }
+REMARKS = {"composition_confound", "missing", "void", "caution"}
 
 TIERS: Mapping[Tier, str] = {
     "A": "own history against replayed gold history, on the same turns",
@@ -118,17 +119,23 @@ def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> 
     evidence = tier(one.estimates)
     said = list(_on_gold(one, baseline, reference) if evidence == "A" else _on_own(one, baseline, evidence))
     if _is_confounded(one):
-        said.append(("composition_confound", "composition confound: pooled slope not interpreted"))
+        said.append(
+            (
+                "composition_confound",
+                "composition confound: pooled slope not interpreted, as dialogues with late turns differ",
+            )
+        )
     said += _missing(one, evidence)
     if one.void:
         said.append(("void", f"gain and reduction n/a: {one.void}"))
     said += [("caution", caution) for caution in one.cautions]
-    text = "; ".join(sentence for _, sentence in said)
-    return Finding(
-        tier=evidence,
-        rules=tuple(rule for rule, _ in said),
-        sentence=f"Tier {evidence}: {text[0].upper()}{text[1:]}.",
-    )
+    text = "".join(_joined(rule, words) for rule, words in said).removeprefix(". ")
+    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), sentence=f"Tier {evidence}: {text}.")
+
+
+def _joined(rule: Rule, words: str) -> str:
+    """The words as a sentence of their own, or as a remark after the one before."""
+    return f"; {words}" if rule in REMARKS else f". {words[0].upper()}{words[1:]}"
 
 
 def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -204,7 +211,7 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Said:
         return "no_step_scores", text
     if skill.p_adjusted < _LEVEL and skill.value >= whole.value:
         return "skill", f"in step score, which leaves out earlier damage, the gap is {points(skill)}"
-    size = f"of the {points(whole).partition(' [')[0]}, {points(skill)}"
+    size = f"of the {points(whole).partition(' [')[0]}, {points(skill, unit='')}"
     if skill.p_adjusted < _LEVEL and skill.value > 0:
         return "skill", f"{size} is skill lost on own pictures; the rest is damage counted again"
     return "skill", (
@@ -216,6 +223,7 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Said:
 def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
     change = one.estimates["eb_reduction"]
     size, than = points(change, absolute=True), f"than that of {baseline}"
+    steps = _in_steps(one)
     if one.is_equivalent("eb_reduction"):
         text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS}"
         return "reduction_equivalent", f"{text} ({points(change)})"
@@ -223,7 +231,7 @@ def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
         text = f"its effect on the gap of {baseline} is inconclusive ({points(change)}{detectable(change)})"
         return "reduction_inconclusive", text
     is_less = change.value > 0
-    compared = f"the gap is {'smaller' if is_less else 'larger'} {than} by {size}"
+    compared = f"the gap is {'smaller' if is_less else 'larger'} {than} by {size}{steps}"
     if not reference.has_gap:
         return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could be changed"
     if not _agrees(one):
@@ -232,7 +240,7 @@ def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
         ("reduces" if is_less else "widens"),
         f"{_share(one)}, {_on_logits(one)} on the logit scale",
     )
-    text = f"it {verb} the exposure gap of {baseline} by {size}{extent}{_in_steps(one)}"
+    text = f"it {verb} the exposure gap of {baseline} by {size}{extent}{steps}"
     return "reduction" if is_less else "increase", text
 
 
@@ -264,8 +272,10 @@ def _in_steps(one: Evidence) -> str:
     change = one.estimates.get("eb_step_reduction")
     if change is None or not change.is_defined:
         return ""
-    shown = "" if change.p_adjusted < _LEVEL else ", not shown to differ from 0"
-    return f"; in step score the change is {points(change)}{shown}"
+    sign = -1 if one.estimates["eb_reduction"].value < 0 else 1
+    turned = replace(change, value=sign * change.value, low=sign * change.low, high=sign * change.high)
+    shown = "" if change.p_adjusted < _LEVEL else ", which is not shown to differ from 0"
+    return f" (by {points(turned, unit='')} in step score{shown})"
 
 
 def _decay(one: Evidence) -> _Said:
@@ -289,21 +299,21 @@ def _history(one: Evidence, baseline: str | None) -> _Said:
 
 def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:
     """How much of what the sentence rests on has no score, where that is more than a few turns."""
-    names = {"eb": "the gap", "eb_reduction": "its comparison"} if evidence == "A" else {"mean": "the score"}
-    for name, words in names.items():
-        share = one.estimates[name].share_missing
-        if one.estimates[name].is_defined and share > WORTH_SAYING:
-            yield (
-                "missing",
-                f"{round(100 * share)} % of the turns that {words} needs have no score{_worst(one, name)}",
+    on_gold = {"eb": "gap", "eb_reduction": "change of the gap"}
+    for name, words in (on_gold if evidence == "A" else {"mean": "mean score"}).items():
+        estimate = one.estimates[name]
+        if estimate.is_defined and estimate.share_missing > WORTH_SAYING:
+            share = (
+                f"{round(100 * estimate.share_missing)} % of the turns that the {words} needs have no score"
             )
+            yield "missing", share + _worst_case(one, name, words)
 
 
-def _worst(one: Evidence, name: str) -> str:
+def _worst_case(one: Evidence, name: str, words: str) -> str:
     if name not in one.bounds:
         return ""
-    low, high = one.bounds[name]
-    return f": whatever they were, it lies between {100 * low:.1f} and {100 * high:.1f} points"
+    low, high = (round(100 * bound, 1) + 0.0 for bound in one.bounds[name])
+    return f": whatever these would score, the {words} lies between {low:.1f} and {high:.1f} points"
 
 
 def _is_confounded(one: Evidence) -> bool:

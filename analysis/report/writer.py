@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.records import Study
 from analysis.report.browser import scripts
-from analysis.report.findings import figure, sentences, table
+from analysis.report.findings import figure, legend, sentences, table
 from analysis.webpage import write_page
 
 __all__ = ["write"]
@@ -37,6 +37,7 @@ def write(study: Study, out: Path, *, tables: Sequence[str], figures: Sequence[P
         title=_title(numbers),
         slots={
             "about": _about(numbers, study),
+            "legend": legend(numbers),
             "sentences": sentences(numbers),
             "tables": "".join(table(text, is_open=i < OPEN_TABLES) for i, text in enumerate(tables)),
             "figures": "".join(figure(path) for path in figures if path.suffix == ".png"),

@@ -1,0 +1,177 @@
+"""What the exposure gap is made of, how errors go on, and what all of it rests on: T1c, T1d, T2b, T5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.ablation import Ablation, Arm
+from analysis.bounds import Bounds
+from analysis.cells import count_range, difference, fixed, name_of, named, number, plain, starred
+from analysis.inference import Estimate
+from analysis.layout import Table
+from analysis.wear import Wear
+
+__all__ = ["cells", "coupling", "gap_by_turn", "propagation", "turns", "wear", "worst_cases"]
+
+_KINDS = {"text": "all", "static": "static MCQ", "dynamic": "dynamic MCQ", "free": "free text"}
+
+
+def cells(result: Ablation) -> Table:
+    """n and missing of every column of T1."""
+    columns = {
+        "mean": "mean", "mean_gain": "gain", "within_slope": "slope own", "within_slope_gold": "slope gold",
+        "eb": "EB", "eb_step": "lost skill", "eb_reduction": "EB reduction",
+    }  # fmt: skip
+    shown = [name for name in columns if any(arm.estimates[name].is_defined for arm in result.arms)]
+    rows = tuple((name_of(arm), *(_cells(arm.estimates[name]) for name in shown)) for arm in result.arms)
+    note = (
+        "Samples / cells (sample, turn) that a number rests on; in brackets the turns of its design, over "
+        "all seeds, that lack a score which it needs. Slopes rest on dialogues with two image turns or more."
+    )
+    return Table(
+        name="T1c_cells",
+        title="What each column rests on",
+        header=("strategy", *(columns[name] for name in shown)),
+        rows=rows,
+        notes=(note,),
+    )
+
+
+def worst_cases(result: Ablation) -> Table:
+    """Bounds of means, gaps and reductions where turns are missing."""
+    rows = tuple(
+        (
+            name_of(arm),
+            *_bounded(arm.estimates["mean"], Bounds(*arm.bounds)),
+            *_bounded(arm.estimates["eb"], arm.eb_bounds),
+            *_bounded(arm.estimates["eb_reduction"], arm.eb_reduction_bounds),
+        )
+        for arm in result.arms
+        if any(arm.estimates[name].num_missing for name in ("mean", "eb", "eb_reduction"))
+    )
+    note = (
+        "Least and greatest value, whatever the missing turns would have scored. Turns go missing on own "
+        "history where they would have scored worst, so the values themselves lean towards no gap."
+    )
+    names = ("mean", "EB", "EB reduction")
+    header = (
+        "strategy",
+        *(word for name in names for word in (f"missing, {name}", f"{name}: least, greatest")),
+    )
+    title = "Worst cases of what is missing"
+    return Table(name="T1d_worst_cases", title=title, header=header, rows=rows, notes=(note,))
+
+
+def gap_by_turn(result: Ablation) -> Table:
+    """EB(t), and below it the part of it that is lost skill."""
+    shown = [t for t in turns(result) if any(a.gaps[t].is_defined for a in result.arms)]
+    arms = [a for a in result.arms if a.estimates["eb"].is_defined]
+    rows = [row for arm in arms for row in _gap_rows(arm, shown)]
+    counts = ("samples", *(count_range([a.gaps[t].num_samples for a in arms]) for t in shown), "")
+    header = ("strategy", *(f"EB({t + 1})" for t in shown), "all turns")
+    has_steps = any(a.estimates["eb_step"].is_defined for a in arms)
+    note = (
+        "Lost skill: the gap of the step score (the turn's request against the picture before it). What it "
+        "leaves of EB is inherited damage: an earlier error that is counted again."
+        if has_steps
+        else "Lost skill and inherited damage: n/a, the benchmark has no step scores."
+    )
+    title = "Exposure bias by turn: gold less own history"
+    shown_rows = (*rows, counts) if rows else ()
+    return Table(name="T2b_gap_by_turn", title=title, header=header, rows=shown_rows, notes=(note,))
+
+
+def propagation(result: Ablation) -> Table:
+    """T5."""
+    rows = tuple(
+        (
+            named(result, p.strategy),
+            str(p.slope.num_samples),
+            str(p.slope.num_units),
+            str(p.slope.num_missing),
+            "second scorer pass" if p.is_instrumented else "none (attenuated)",
+            plain(p.slope) if p.slope.is_defined else f"n/a: {p.slope.reason}",
+        )
+        for p in result.propagation
+    )
+    note = (
+        "Association of the gap at an image turn with the error that arrived with the image turn right before "
+        "it, in points per point, at the same turn. What a dialogue always loses on own history does not count. "
+        "What confounds it: a dialogue that goes wrong for another reason does so at both turns. Without a "
+        "second pass of the scorer its noise pulls the slope to 0; missing: pairs that lack a score."
+    )
+    header = ("strategy", "n", "pairs", "missing", "instrument", "slope")
+    title = "Errors at adjacent image turns"
+    return Table(name="T5_propagation", title=title, header=header, rows=rows, notes=(note,))
+
+
+def coupling(result: Ablation) -> Table:
+    """T5b."""
+    kinds = {c.kind for c in result.coupling} - {"text"}
+    rows = tuple(
+        (
+            named(result, c.strategy),
+            _KINDS[c.kind],
+            f"{c.gap.num_samples} / {c.slope.num_samples}",
+            difference(c.gap),
+            plain(c.slope) if c.slope.is_defined else "n/a",
+        )
+        for c in result.coupling
+        if c.kind != "text" or len(kinds) > 1
+    )
+    note = (
+        "Gap: text score on gold less own history, paired, in points. Slope: points of text score per point "
+        "of error of the latest own image before it, within dialogues; an association, since later turns are "
+        "harder in both. n: dialogues of the gap / of the slope, which needs two such turns in a dialogue. "
+        "Static questions suffer from a wrong picture; dynamic ones are keyed to what was really drawn."
+    )
+    header = ("strategy", "text turns", "n", "gap", "slope")
+    title = "Coupling: how errors of images reach answers"
+    return Table(name="T5b_coupling", title=title, header=header, rows=rows, notes=(note,))
+
+
+def wear(result: Ablation) -> Table:
+    """T5c."""
+    rows = tuple(_wear_row(named(result, w.strategy), w) for w in result.wear)
+    reasons = dict.fromkeys(w.per_image.reason for w in result.wear if not w.per_image.is_defined)
+    note = (
+        "Change of the image score on own history per earlier turn, in points, within dialogues: per own "
+        "image with the other turns held fixed, and the reverse. Stars after Holm's adjustment over strategies. "
+        "Correlation: of the two numbers within dialogues. What comes late may also be harder."
+    )
+    header = ("strategy", "per own image", "per other turn", "difference", "correlation")
+    title = "What wears history out: own images or other turns"
+    notes = (note, *(f"n/a: {reason}." for reason in reasons))
+    return Table(name="T5c_wear", title=title, header=header, rows=rows, notes=notes)
+
+
+def turns(result: Ablation) -> list[int]:
+    """Turns, from 0, at which any strategy has an image score on own history."""
+    last = max((len(a.own) for a in result.arms), default=0)
+    return [t for t in range(last) if any(a.own[t].is_defined for a in result.arms)]
+
+
+def _cells(estimate: Estimate) -> str:
+    if not estimate.num_units:
+        return "-"
+    return f"{estimate.num_samples} / {estimate.num_units} ({estimate.num_missing})"
+
+
+def _bounded(estimate: Estimate, bounds: Bounds) -> tuple[str, str]:
+    if not estimate.is_defined:
+        return "-", "-"
+    share = f"{fixed(100 * estimate.share_missing, 1)} %"
+    return share, ", ".join(number(100 * end, 1) for end in bounds)
+
+
+def _gap_rows(arm: Arm, shown: list[int]) -> Iterator[tuple[str, ...]]:
+    yield name_of(arm), *(difference(arm.gaps[t]) for t in shown), difference(arm.estimates["eb"])
+    if arm.estimates["eb_step"].is_defined:
+        steps = (difference(arm.step_gaps[t]) for t in shown)
+        yield f"{name_of(arm)}: lost skill", *steps, difference(arm.estimates["eb_step"])
+
+
+def _wear_row(name: str, found: Wear) -> tuple[str, ...]:
+    known = (found.per_image, found.per_other, found.difference)
+    cells = (starred(e, 2) if e.is_defined else "n/a" for e in known)
+    return name, *cells, number(found.correlation, 2)

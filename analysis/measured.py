@@ -1,0 +1,175 @@
+"""What is known of each strategy of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.bootstrap import Floats
+from analysis.bounds import UNKNOWN, Bounds, gap_bounds, reduction_bounds
+from analysis.claims import Basis
+from analysis.compute import Costs, Efficiency, efficiency, mean_cost
+from analysis.estimands import estimates, gap
+from analysis.inference import Estimate, Inference
+from analysis.panel import Panel, Quantity
+from analysis.statistic import Statistic, level, mean
+from analysis.wording import Evidence, Finding, findings
+
+__all__ = ["Arm", "Setting", "measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is known of one strategy. Scores and differences lie in [0, 1] and [-1, 1]."""
+
+    strategy: str
+    oracle: bool
+    num_samples: int
+    num_dialogues: int
+    """Dialogues on own history, one per seed."""
+    num_scored: int
+    """Image turns with a score behind own history, one per seed."""
+    num_planned: int
+    bounds: tuple[float, float]
+    """Image score if every missing turn scored 0, and if every one scored 1."""
+    eb_bounds: Bounds
+    """The exposure gap at its least and its greatest, whatever the missing turns would have scored."""
+    eb_reduction_bounds: Bounds
+    estimates: Mapping[str, Estimate]
+    """By estimand; those that do not apply are undefined and say why."""
+    step: Estimate
+    text: Estimate
+    static: Estimate
+    dynamic: Estimate
+    free: Estimate
+    """Free text; `static` and `dynamic` are multiple choice."""
+    num_text_scored: int
+    num_text_planned: int
+    own: tuple[Estimate, ...]
+    """Image score at turns 1, 2, ... behind own history."""
+    gold: tuple[Estimate, ...]
+    """The same behind gold history; undefined at turn 1, which has no history."""
+    gaps: tuple[Estimate, ...]
+    """Gold less own, paired, at turns 1, 2, ..."""
+    step_gaps: tuple[Estimate, ...]
+    """The same of the step score."""
+    by_length: Mapping[int, tuple[tuple[Estimate, ...], tuple[Estimate, ...]]]
+    """(own, gold) over turns, for dialogues whose last image turn is the key."""
+    cost: Mapping[str, float]
+    """Means per answered image turn on own history."""
+    efficiency: Efficiency | None
+    """None for the baseline, and without one."""
+    basis: Basis
+    void: str
+    """Why no gain or reduction is claimed; empty where nothing forbids it."""
+    finding: Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What every part of the analysis looks at."""
+
+    panel: Panel
+    inference: Inference
+    baseline: str | None
+    is_default: bool
+    """Whether nobody chose the baseline."""
+    costs: Costs = field(repr=False)
+
+
+def measured(setting: Setting) -> Iterator[Arm]:
+    """Every strategy of the study, in the order of its tables."""
+    found = estimates(setting.panel, setting.inference, setting.baseline)
+    said = findings(_evidence(setting, found), setting.baseline)
+    for strategy in setting.panel.strategies:
+        yield _arm(setting, strategy, found[strategy], said[strategy])
+
+
+def _evidence(setting: Setting, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Evidence]:
+    panel, baseline = setting.panel, setting.baseline
+    return {
+        strategy: Evidence(
+            estimates=known,
+            is_oracle=strategy in panel.oracles,
+            void=_void(panel, strategy, baseline),
+            cautions=panel.bases[strategy].cautions,
+            bounds=dict(_bounds(panel, strategy, baseline)),
+        )
+        for strategy, known in found.items()
+    }
+
+
+def _void(panel: Panel, strategy: str, baseline: str | None) -> str:
+    return panel.void(strategy, *([] if baseline in (None, strategy) else [str(baseline)]))
+
+
+def _arm(setting: Setting, strategy: str, found: Mapping[str, Estimate], said: Finding) -> Arm:
+    panel, inference = setting.panel, setting.inference
+    images, texts = panel.tally(strategy, "own", "image"), panel.tally(strategy, "own", "text")
+    names: tuple[Quantity, ...] = ("step", "text", "static", "dynamic", "free")
+    own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
+    others = None if setting.baseline in (None, strategy) else str(setting.baseline)
+    worst = dict(_bounds(panel, strategy, setting.baseline))
+    return Arm(
+        strategy=strategy,
+        oracle=strategy in panel.oracles,
+        num_samples=int(np.count_nonzero(images.planned.sum(axis=1) + texts.planned.sum(axis=1))),
+        num_dialogues=int(images.planned.max(axis=1, initial=0).sum()),
+        num_scored=int(images.counts.sum()),
+        num_planned=int(images.planned.sum()),
+        bounds=images.bounds,
+        eb_bounds=worst.get("eb", UNKNOWN),
+        eb_reduction_bounds=worst.get("eb_reduction", UNKNOWN),
+        estimates=found,
+        num_text_scored=int(texts.counts.sum()),
+        num_text_planned=int(texts.planned.sum()),
+        own=_per_turn(inference, own),
+        gold=_per_turn(inference, gold),
+        gaps=_per_turn(inference, gap(panel, strategy), mean),
+        step_gaps=_per_turn(inference, gap(panel, strategy, "step"), mean),
+        by_length=_by_length(panel, inference, own, gold),
+        cost=mean_cost(setting.costs[strategy]),
+        efficiency=_efficiency(setting, strategy) if others else None,
+        basis=panel.bases[strategy],
+        void=_void(panel, strategy, setting.baseline),
+        finding=said,
+        **{name: inference.closed_form(level(panel.scores(strategy, "own", name))) for name in names},
+    )
+
+
+def _bounds(panel: Panel, strategy: str, baseline: str | None) -> Iterator[tuple[str, Bounds]]:
+    """By estimand, where turns are replayed on gold history."""
+    yield "mean", Bounds(*panel.tally(strategy, "own", "image").bounds)
+    if np.isfinite(gap(panel, strategy)).any():
+        yield "eb", gap_bounds(panel, strategy)
+        if baseline not in (None, strategy) and np.isfinite(gap(panel, str(baseline))).any():
+            yield "eb_reduction", reduction_bounds(panel, strategy, str(baseline))
+
+
+def _efficiency(setting: Setting, strategy: str) -> Efficiency | None:
+    panel, reference = setting.panel, str(setting.baseline)
+    if panel.void(strategy, reference):
+        return None
+    gained = panel.scores(strategy) - panel.scores(reference)
+    return efficiency(gained, setting.costs[strategy], setting.costs[reference], setting.inference)
+
+
+def _per_turn(
+    inference: Inference, cells: Floats, statistic: Callable[[Floats], Statistic] = level
+) -> tuple[Estimate, ...]:
+    columns = (cells[:, turn : turn + 1] for turn in range(cells.shape[1]))
+    return tuple(inference.closed_form(statistic(column)) for column in columns)
+
+
+def _by_length(
+    panel: Panel, inference: Inference, own: Floats, gold: Floats
+) -> dict[int, tuple[tuple[Estimate, ...], tuple[Estimate, ...]]]:
+    lengths = panel.num_image_turns
+    found = {}
+    for length in sorted(set(lengths.tolist()) - {0}):
+        rows = (lengths == length)[:, None]
+        curves = (_per_turn(inference, np.where(rows, grid, np.nan)) for grid in (own, gold))
+        found[length] = (next(curves), next(curves))
+    return found

@@ -1,0 +1,71 @@
+"""What a reader must know of a study before its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from analysis.inference import FEW_SAMPLES
+from analysis.measured import Arm, Setting
+from analysis.names import setting_of
+
+__all__ = ["FEW_CLUSTERS", "notes"]
+
+FEW_CLUSTERS = 30
+_RESTING_ON = {
+    "mean": "the image score",
+    "mean_gain": "the gain",
+    "eb": "EB",
+    "eb_reduction": "the EB reduction",
+}
+
+
+def notes(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
+    """Sentences on classes, clusters, the baseline, and strategies that share nothing."""
+    sizes = Counter(setting.panel.classes)
+    for name in sorted(sizes):
+        if sizes[name] == 1:
+            yield f"class {name} has one sample: the bootstrap holds it fixed; its own gain has no interval"
+    yield from _clusters(setting, arms)
+    if setting.baseline and setting.is_default and setting_of(setting.baseline):
+        yield (
+            f"several arms are direct: gains are measured against {setting.baseline!r}; choose another with "
+            "--baseline NAME"
+        )
+    if len(arms) == 1:
+        yield "one strategy only: nothing to compare it with"
+    elif setting.baseline is None:
+        yield 'the study has no strategy "direct": no gains are shown; choose one with --baseline NAME'
+    yield from _apart(setting)
+
+
+def _clusters(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
+    num_samples, num_clusters = len(setting.panel.samples), len(setting.inference.bootstrap.strata)
+    if num_clusters < FEW_CLUSTERS:
+        yield (
+            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors, p-values and what rests "
+            "on them are unreliable"
+        )
+        return
+    if num_samples < FEW_SAMPLES:
+        yield f"{num_samples} samples: bootstrap intervals are studentised below {FEW_SAMPLES}"
+    for name, words in _RESTING_ON.items():
+        found = [(arm.strategy, arm.estimates[name]) for arm in arms]
+        few = [f"{s} ({e.num_clusters})" for s, e in found if e.is_defined and e.num_clusters < FEW_CLUSTERS]
+        if few:
+            yield f"too few clusters (below {FEW_CLUSTERS}) for {words} of {', '.join(few)}: it is unreliable"
+
+
+def _apart(setting: Setting) -> Iterator[str]:
+    """Strategies that answered no dialogue of the baseline's, or of the first strategy's."""
+    panel = setting.panel
+    first = setting.baseline or panel.strategies[0]
+    answered = {s: np.isfinite(panel.scores(s)).any(axis=1) for s in panel.strategies}
+    apart = [s for s, rows in answered.items() if rows.any() and not (rows & answered[first]).any()]
+    if apart and answered[first].any():
+        yield (
+            f"{', '.join(apart)} and {first} share no dialogue, so nothing of them is paired: see whether "
+            "class, domain, task and sample_id are spelled alike (a spreadsheet takes leading zeros away)"
+        )
