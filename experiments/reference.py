@@ -108,6 +108,7 @@ def _prompt_sets(packages: Sequence[str]) -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     from experiments.check_data import CheckSettings
+    from experiments.choose_temperatures import ChoiceSettings
     from experiments.export import ExportSettings
 
     settings: dict[str, type] = {
@@ -115,6 +116,7 @@ def _commands() -> Iterator[str]:
         "score.py": ScoreSettings,
         "check_data.py": CheckSettings,
         "export.py": ExportSettings,
+        "choose_temperatures.py": ChoiceSettings,
     }
     try:
         from imug_tts.serving import ServiceSettings

@@ -44,8 +44,10 @@ from imug_tts.contracts import ConfigurationError
 if TYPE_CHECKING:
     from imug_tts.runs import Arm, Run
 
+__all__ = ["Batch", "carry_out", "main", "prepare"]
 
-class _Batch(NamedTuple):
+
+class Batch(NamedTuple):
     """Runs that are executed together."""
 
     runs: list[Run]
@@ -66,12 +68,12 @@ def _main() -> int:
     if not configs:  # --cfg and its like
         return 0
     dry_runs = [take_dry_run(config) for config in configs]
-    batches = _prepare(configs, is_study)
+    batches = prepare(configs, is_study)
     if any(dry_runs):
         from experiments.dry_run import print_plans
 
         return print_plans([run for batch in batches for run in batch.runs])
-    return _execute(batches, configs[0])
+    return carry_out(batches, configs[0])
 
 
 def _compose() -> tuple[list[Config], bool]:
@@ -99,7 +101,7 @@ def _compose() -> tuple[list[Config], bool]:
     return configs, not single
 
 
-def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
+def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
     """Build and check all runs. Equal backbones and benchmarks are built once, and equal runs are one."""
     from imug_tts.runs import check
 
@@ -107,7 +109,7 @@ def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
     arms = [assemble.build_arm(config, shared) for config in configs]
     for arm in arms:
         check(arm)
-    batches: dict[tuple[Path, int | None], _Batch] = {}
+    batches: dict[tuple[Path, int | None], Batch] = {}
     folders: set[Path] = set()
     twice: list[str] = []
     for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
@@ -117,7 +119,7 @@ def _prepare(configs: Sequence[Config], is_study: bool) -> list[_Batch]:
             twice.append(title)
             continue
         folders.add(run.folder)
-        batch = _Batch([], journal, settings.in_flight)
+        batch = Batch([], journal, settings.in_flight)
         batches.setdefault((journal, settings.in_flight), batch).runs.append(run)
     if twice:
         verb = "stands" if len(twice) == 1 else "stand"
@@ -140,7 +142,8 @@ def _place(
     return Run(arm=arm, folder=folder, config=config, title=title), (alone or study) / "journal"
 
 
-def _execute(batches: Sequence[_Batch], config: Config) -> int:
+def carry_out(batches: Sequence[Batch], config: Config) -> int:
+    """Execute all runs, with the trackers of `config`, and say what is missing; returns the exit status."""
     from experiments.outcome import report
     from imug_tts.runs import execute
 

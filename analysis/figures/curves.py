@@ -78,11 +78,17 @@ def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
 
 
 def _title(arm: Arm) -> str:
-    """The strategy's label, broken between its layers, and below it what else tells the arm apart."""
-    name = " +\u00a0".join(layer.replace(",", ", ") for layer in layers(arm.strategy))
+    """The strategy's label, broken between its layers and at knobs, and below it what else tells it apart."""
+    name = " +\u00a0".join(_breakable(layer) for layer in layers(arm.strategy))
     lines = textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False)
     settings = (f"@ {setting}" for setting in setting_of(arm.strategy).split())
     return "\n".join([*lines, *settings])
+
+
+def _breakable(layer: str) -> str:
+    """A layer's label with spaces where a line may end."""
+    spaced = layer.replace(",", ", ")
+    return spaced.replace("[", " [", 1) if len(layer) > _TITLE_WIDTH else spaced
 
 
 def _numbers(arm: Arm) -> str:

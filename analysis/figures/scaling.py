@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["gain_against_cost", "score_over_candidates"]
 
+_Across = Literal["left", "center", "right"]
+_Up = Literal["bottom", "center", "top"]
+_SIDES: Final[Mapping[str, tuple[tuple[float, float], _Across, _Up]]] = {
+    "right": ((10, 0), "left", "center"),
+    "left": ((-10, 0), "right", "center"),
+    "above": ((0, 10), "center", "bottom"),
+}
+"""Where a name stands by its point: offset in points, and the alignments of its text."""
+
 
 def gain_against_cost(result: Ablation) -> Figure | None:
     """Gain (without a baseline: score) against NFE per image turn on a log scale, with the Pareto front.
@@ -29,7 +39,7 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     points = _points(result)
     if len({round(point.cost, 1) for point in points}) < 2:
         return None
-    figure = Figure(figsize=(8.0, 5.2), layout="constrained")
+    figure = Figure(figsize=(9.6, 5.4), layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
     front = [point for name in result.pareto_front for point in points if point.arm.strategy == name]
@@ -46,7 +56,7 @@ def gain_against_cost(result: Ablation) -> Figure | None:
         _mark(axes, point, point in front)
     _names(axes, points)
     axes.grid(axis="y")
-    axes.margins(x=0.3, y=0.12)
+    axes.margins(x=0.22, y=0.12)
     costs = _apart(sorted({round(point.cost, 1) for point in points}))
     axes.set_xticks(costs, [f"{cost:g}" for cost in costs])
     axes.minorticks_off()
@@ -136,25 +146,30 @@ def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:
 
 
 def _names(axes: Axes, points: list[_Point]) -> None:
-    """Names beside their points; those of one cost take turns at the right and the left."""
+    """Names to the right of their points; where another name would be in the way, to the left or above."""
     background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+    height = max(p.value for p in points) - min(p.value for p in points)
     for point in points:
-        peers = sorted((p for p in points if _is_near(p, point)), key=lambda p: p.value)
-        is_right = peers.index(point) % 2 == 0
+        peers = [p for p in points if p is not point and _is_near(p, point, height)]
+        is_cheapest = all((point.cost, point.value) < (p.cost, p.value) for p in peers)
+        is_dearest = all((point.cost, point.value) > (p.cost, p.value) for p in peers)
+        side = "right" if is_dearest else "left" if is_cheapest else "above"
+        offset, across, up = _SIDES[side]
         axes.annotate(
             label(display_name(point.arm.strategy, point.arm.oracle)),
             (point.cost, point.value),
             fontsize=10.5,
-            va="center",
-            xytext=(10 if is_right else -10, 0),
+            ha=across,
+            va=up,
+            xytext=offset,
             textcoords="offset points",
-            ha="left" if is_right else "right",
             bbox=background,
         )
 
 
-def _is_near(one: _Point, other: _Point) -> bool:
-    return abs(math.log(one.cost / other.cost)) < 0.35
+def _is_near(one: _Point, other: _Point, height: float) -> bool:
+    """Whether a name beside one could reach the other."""
+    return abs(math.log(one.cost / other.cost)) < 0.6 and abs(one.value - other.value) < 0.08 * height
 
 
 def _apart(costs: list[float]) -> list[float]:

@@ -33,8 +33,10 @@ STYLE: dict[Any, Any] = {
 
 
 def label(strategy: str) -> str:
-    """A strategy's name, which may be broken between its layers, and is before its settings."""
+    """A strategy's name, which may be broken between its layers, at its knobs and before its settings."""
     setting = setting_of(strategy)
     if setting:
         return f"{label(label_of(strategy))}\n@ {setting}"
-    return strategy if len(strategy) <= 20 else strategy.replace("+", " +\n", 1)
+    if len(strategy) <= 20:
+        return strategy
+    return strategy.replace("+", " +\n", 1) if "+" in strategy else strategy.replace("[", "\n[", 1)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from experiments.check_data import CheckSettings
+from experiments.choose_temperatures import ChoiceSettings
 from experiments.export import ExportSettings
 from experiments.reference import OWN, reference
 from experiments.score import ScoreSettings
@@ -25,7 +26,7 @@ from imug_tts.serving import Limits, ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 RENEW = "python experiments/reference.py imug_tts > docs/reference.md"
-SETTINGS = (RunSettings, ScoreSettings, CheckSettings, ExportSettings, ServiceSettings)
+SETTINGS = (RunSettings, ScoreSettings, CheckSettings, ExportSettings, ChoiceSettings, ServiceSettings)
 GROUPS_OF_KNOBS = (Budget, Limits, Scoring)
 
 

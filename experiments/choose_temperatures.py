@@ -1,0 +1,188 @@
+"""Choose the image temperature of each strategy on validation dialogues.
+
+    python experiments/choose_temperatures.py                    runs the grid, and says what is best
+    python experiments/choose_temperatures.py into=conf          also writes the study that follows
+    python experiments/choose_temperatures.py arms=[direct,cot] temperatures=[0,0.5,1]
+    python experiments/choose_temperatures.py ... +dry_run=true  checks, and says what it would ask for
+    python experiments/run.py -m experiment=study_tuned          the study on test dialogues
+
+A strategy that draws several candidates gains some of its score by picking among warm draws what a cooler
+draw would have given at once. With every strategy at its own best temperature, what is left is scaling. The
+grid is a study in runs/temperatures: the same command again goes on where it stopped.
+
+Exit status: 0 when every strategy has its temperature, 1 when turns are missing or the output cannot be
+written, 2 when it cannot work as configured, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from experiments.command import Config, compose, guarded, take_dry_run
+from experiments.run import carry_out, prepare
+from imug_tts import assemble
+from imug_tts.contracts import ConfigurationError
+from imug_tts.knobs import Folder, Several, component, knob
+
+if TYPE_CHECKING:
+    from imug_tts.runs import Run
+
+_KNOB: Final = "image_temperature"
+_OWN: Final = ("arms", "temperatures", "into")
+
+
+@component
+class ChoiceSettings(assemble.RunSettings):
+    """The knobs of this command."""
+
+    study: str = knob(
+        "Name of the study; runs/STUDY holds its runs and their journal.",
+        default="temperatures",
+        runtime=True,
+        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+    )
+    arms: Several[str] = knob(
+        "The strategies, each a choice of strategy=.",
+        default=("direct", "cot", "self_verify", "best_of_n", "self_verify_cot"),
+        min_length=1,
+        runtime=True,
+    )
+    temperatures: Several[float] = knob(
+        "The image temperatures to try.", default=(0.0, 0.3, 0.5, 0.7, 1.0, 1.3), min_length=2, runtime=True
+    )
+    into: Folder | None = knob(
+        "Where to write the chosen strategies and their study: the folder of configurations, conf; null: "
+        "nowhere.",
+        default=None,
+        runtime=True,
+    )
+
+
+def main() -> int:
+    return guarded(lambda: choose(sys.argv[1:]))
+
+
+def choose(arguments: Sequence[str]) -> int:
+    """Run the grid, then print and write what is best; returns the exit status."""
+    given = ["benchmark.split=validation", *arguments]
+    config = compose("choose_temperatures", __doc__ or "", given, ChoiceSettings)
+    if config is None:
+        return 0
+    is_dry = take_dry_run(config)
+    settings = assemble.build_settings(ChoiceSettings, config, assemble.RUN_PARTS)
+    _refuse_the_test_split(config)
+    grid = [variant for arm in dict.fromkeys(settings.arms) for variant in _variants(arm, given, settings)]
+    batches = prepare([variant.config for variant in grid], is_study=True)
+    runs = [run for batch in batches for run in batch.runs]
+    if len(runs) < len(grid):
+        raise ConfigurationError("arms: two of them are the same strategy; name each once")
+    if is_dry:
+        from experiments.dry_run import print_plans
+
+        return print_plans(runs)
+    return carry_out(batches, config) or _say(grid, runs, settings, arguments)
+
+
+class _Variant(NamedTuple):
+    """A strategy at one temperature."""
+
+    arm: str
+    temperature: float
+    places: tuple[str, ...]
+    """Where the temperature stands in the strategy, e.g. "inner.image_temperature"."""
+    config: Config
+
+
+def _refuse_the_test_split(config: Config) -> None:
+    if config["benchmark"]["split"] == "test":
+        raise ConfigurationError(
+            "benchmark.split is 'test', and a temperature that is chosen on test dialogues flatters every "
+            "score on them; set benchmark.split=validation"
+        )
+
+
+def _variants(arm: str, given: Sequence[str], settings: ChoiceSettings) -> list[_Variant]:
+    """The arm at each temperature at which it can work: one that picks among draws cannot be greedy.
+
+    Raises:
+        ConfigurationError: it works at fewer than two.
+    """
+    from imug_tts.runs import check
+
+    config = _composed(arm, given)
+    places = tuple(_places(config["strategy"]))
+    if not places:
+        raise ConfigurationError(f"arms: {arm} has no {_KNOB}, so there is nothing to choose")
+    works: list[_Variant] = []
+    refused: list[ConfigurationError] = []
+    for temperature in sorted(set(settings.temperatures)):
+        variant = _Variant(arm, temperature, places, _at(config, places, temperature))
+        try:
+            check(assemble.build_arm(variant.config))
+        except ConfigurationError as error:
+            refused.append(error)
+            print(f"{arm} is left out at {_KNOB} {temperature:g}: {error}")
+        else:
+            works.append(variant)
+    if len(works) < 2:
+        raise refused[0]
+    return works
+
+
+def _composed(arm: str, given: Sequence[str]) -> Config:
+    """The configuration of a run of the arm."""
+    config = compose("choose_temperatures", "", [*given, f"strategy={arm}"], ChoiceSettings)
+    assert config is not None  # no help is asked for here
+    take_dry_run(config)
+    return {key: value for key, value in config.items() if key not in _OWN}
+
+
+def _places(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Where the nodes of a strategy have a temperature of images."""
+    for key, value in node.items():
+        if key == _KNOB:
+            yield f"{prefix}{key}"
+        elif isinstance(value, Mapping):
+            yield from _places(value, f"{prefix}{key}.")
+
+
+def _at(config: Config, places: Sequence[str], temperature: float) -> Config:
+    changed = copy.deepcopy(config)
+    for place in places:
+        *path, last = place.split(".")
+        functools.reduce(operator.getitem, path, changed["strategy"])[last] = temperature
+    return changed
+
+
+def _say(
+    grid: Sequence[_Variant], runs: Sequence[Run], settings: ChoiceSettings, arguments: Sequence[str]
+) -> int:
+    """Print the choice of each arm, and write the study that follows."""
+    from experiments.tuned import Tuned, best, write_study
+
+    folders = [run.folder for run in runs]
+    tuned: list[Tuned] = []
+    for arm in dict.fromkeys(variant.arm for variant in grid):
+        places = [place for place, variant in enumerate(grid) if variant.arm == arm]
+        found = best({grid[place].temperature: folders[place] for place in places})
+        print(f"\n{arm}\n{found}")
+        tuned.append(Tuned(arm, grid[places[0]].places, found.temperature))
+    print(
+        "\nThe best temperature was chosen for its score on these dialogues, which flatters that score; "
+        "a study on test dialogues says how good it is."
+    )
+    if settings.into is not None:
+        command = shlex.join(["python", "experiments/choose_temperatures.py", *arguments])
+        for path in write_study(settings.into, tuned, command):
+            print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
