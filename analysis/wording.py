@@ -43,6 +43,7 @@ CLAIMS = {
     "wear_images",
     "wear_turns",
 }
+_QUALIFYING = {"void", "composition_confound"}
 _CONFOUND = "composition confound: pooled slope not interpreted, as dialogues with late turns differ"
 
 TIERS: Mapping[Tier, str] = {
@@ -62,7 +63,13 @@ class Finding:
     tier: Tier
     rules: tuple[Rule, ...]
     """The rules that applied."""
-    sentence: str
+    statements: tuple[str, ...]
+    """What is said, a sentence each."""
+
+    @property
+    def sentence(self) -> str:
+        """All statements in a row, led by the tier."""
+        return f"Tier {self.tier}: {' '.join(self.statements)}"
 
     @property
     def claims(self) -> tuple[str, ...]:
@@ -133,13 +140,18 @@ def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> 
         said.append(("composition_confound", _CONFOUND))
     said += [*_beside(one, evidence), *_missing(one, evidence)]
     said += [("caution", caution) for caution in one.cautions]
-    text = "".join(_joined(rule, words) for rule, words in said).removeprefix(". ")
-    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), sentence=f"Tier {evidence}: {text}.")
+    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), statements=tuple(_statements(said)))
 
 
-def _joined(rule: Rule, words: str) -> str:
-    """The words as a sentence of their own, or as a remark after the one before."""
-    return f"; {words}" if rule in ("void", "composition_confound") else f". {words[0].upper()}{words[1:]}"
+def _statements(said: Sequence[_Said]) -> Iterator[str]:
+    """The words as sentences; what qualifies a statement is joined to it."""
+    parts: list[str] = []
+    for rule, words in said:
+        if parts and rule not in _QUALIFYING:
+            yield f"{'; '.join(parts)}."
+            parts = []
+        parts.append(words if parts else f"{words[0].upper()}{words[1:]}")
+    yield f"{'; '.join(parts)}."
 
 
 def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
