@@ -57,18 +57,16 @@ def sentences(numbers: Mapping[str, Any]) -> str:
     statements = {arm["strategy"]: arm["finding"]["statements"] for arm in numbers.get("arms", ())}
     tiers = numbers.get("tiers", {})
     items = (
-        f"<li><div><strong>{html.escape(name)}</strong>{_tier(tiers.get(name))}</div><div>{_paragraphs(statements.get(name, [text]))}</div></li>"
+        _finding(name, tiers.get(name), statements.get(name, [text]))
         for name, text in numbers.get("sentences", {}).items()
     )
     return "".join(items) or "<li>The analysis states no sentences.</li>"
 
 
-def _tier(tier: str | None) -> str:
-    return f"<small>Tier {html.escape(tier)}</small>" if tier else ""
-
-
-def _paragraphs(texts: Sequence[str]) -> str:
-    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+def _finding(name: str, tier: str | None, texts: Sequence[str]) -> str:
+    paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    shown = f"<small>Tier {html.escape(tier)}</small>" if tier else ""
+    return f"<li><div><strong>{html.escape(name)}</strong>{shown}</div><div>{paragraphs}</div></li>"
 
 
 def table(text: str, *, is_open: bool) -> str:

@@ -37,8 +37,10 @@ def test_without_findings_there_is_no_legend() -> None:
 def test_each_statement_is_a_paragraph_of_its_strategy() -> None:
     finding = {"statements": ["The gap is <b>.", "The rest is damage."]}
     numbers = {
-        "sentences": {"direct": GAP}, "arms": [{"strategy": "direct", "finding": finding}], "tiers": {"direct": "A"}
-    }  # fmt: skip
+        "sentences": {"direct": GAP},
+        "arms": [{"strategy": "direct", "finding": finding}],
+        "tiers": {"direct": "A"},
+    }
     assert "<strong>direct</strong><small>Tier A</small>" in sentences(numbers)
     assert sentences(numbers).count("<p>") == 2
     assert "<p>The gap is &lt;b&gt;.</p>" in sentences(numbers)
