@@ -42,7 +42,7 @@ class WandbTracker(Tracker):
     interval_s: float = knob("Least seconds between two points of a run.", default=5.0, ge=0, runtime=True)
     dialogues: int = knob(
         "Dialogues of each run that are shown with images, candidates and verdicts.",
-        default=6,
+        default=4,
         ge=0,
         runtime=True,
     )

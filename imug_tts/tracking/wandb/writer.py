@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+from functools import cache
 from typing import Any, Final
 
 _LEAST_FREE: Final = 1 << 20
@@ -101,16 +102,17 @@ class _Writer:
         """The sampled dialogues as a table and as panels."""
         if not message["rows"]:
             return {}
-        rows: list[Any] = [[self._cell(cell) for cell in row] for row in message["rows"]]
+        image = cache(lambda path: self._image(path, None))  # answer and candidate are often one image
+        rows: list[Any] = [
+            [image(cell["image"]) if isinstance(cell, dict) else cell for cell in row]
+            for row in message["rows"]
+        ]
         table = self._wandb.Table(columns=message["columns"], data=rows)
         panels = {
-            name: [self._image(image["image"], image["caption"]) for image in images]
+            name: [self._image(shown["image"], shown["caption"]) for shown in images]
             for name, images in message["panels"].items()
         }
         return {"dialogues": table, **panels}
-
-    def _cell(self, cell: Any) -> Any:
-        return self._image(cell["image"], None) if isinstance(cell, dict) else cell
 
     def _image(self, path: str, caption: str | None) -> Any:
         from PIL import Image
