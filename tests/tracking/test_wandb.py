@@ -220,3 +220,15 @@ def test_wandb_writes_into_the_folder_of_the_study_alone(study: Path) -> None:
     assert {path.name for path in study.iterdir()} == {"best", "journal", "wandb"}
     assert not list((study.parent / "home").iterdir())
     assert not list((study.parent / "tmp").iterdir())
+
+
+def test_a_lock_that_a_killed_process_left_stops_no_points(tmp_path: Path) -> None:
+    folder = tmp_path / "study" / "wandb"
+    folder.mkdir(parents=True)
+    lock = folder / "best.lock"
+    lock.touch()
+    os.utime(lock, (0, 0))
+    tracked(tmp_path / "study")
+    [directory] = directories(tmp_path / "study")
+    assert directory.points() == list(range(1, 25))
+    assert not lock.exists()

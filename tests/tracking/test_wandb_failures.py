@@ -108,6 +108,7 @@ def test_without_a_key_one_sentence_says_how_to_send_runs_later(
         ({}, "", "auto", "offline"),
         ({"WANDB_API_KEY": "k" * 40}, "", "auto", "online"),
         ({"WANDB_API_KEY": "k" * 40}, "", "offline", "offline"),
+        ({"WANDB_API_KEY": "k" * 40}, "", "shared", "shared"),
         ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"}, "", "auto", "offline"),
         ({"WANDB_MODE": "disabled"}, "", "auto", "disabled"),
         ({}, "machine api.wandb.ai login user password key", "auto", "online"),
@@ -135,9 +136,10 @@ def test_runs_go_online_where_there_is_a_key(
     assert Account.of(wanted).mode == mode
 
 
-def test_online_without_a_key_is_refused_before_wandb_would_ask_for_one() -> None:
+@pytest.mark.parametrize("mode", ["online", "shared"])
+def test_online_without_a_key_is_refused_before_wandb_would_ask_for_one(mode: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape("there is no key; run `wandb login`")):
-        Account.of("online")
+        Account.of(mode)
 
 
 def test_wandb_is_not_imported_into_the_process_of_the_study() -> None:

@@ -33,8 +33,9 @@ class WandbTracker(Tracker):
     entity: str | None = knob(
         "The wandb user or team; by default the one of the key.", default=None, runtime=True
     )
-    mode: Literal["auto", "online", "offline"] = knob(
-        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one.",
+    mode: Literal["auto", "online", "offline", "shared"] = knob(
+        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one; "
+        "shared is online with several processes on one run.",
         default="auto",
         runtime=True,
     )

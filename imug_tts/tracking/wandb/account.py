@@ -28,7 +28,7 @@ class Account(NamedTuple):
         """The mode that a knob asks for.
 
         Raises:
-            ConfigurationError: online without a key, for which wandb would ask on the terminal.
+            ConfigurationError: online or shared without a key, for which wandb would ask on the terminal.
         """
         said = os.environ.get("WANDB_MODE", "")
         if wanted == "auto" and said in _MODES:
@@ -36,10 +36,10 @@ class Account(NamedTuple):
         if wanted == "offline":
             return cls("offline", "mode is offline")
         if _has_key():
-            return cls("online", "there is a key")
-        if wanted == "online":
+            return cls("online" if wanted == "auto" else wanted, "there is a key")
+        if wanted != "auto":
             raise ConfigurationError(
-                "mode is online, and there is no key; run `wandb login`, or use mode=offline"
+                f"mode is {wanted}, and there is no key; run `wandb login`, or use mode=offline"
             )
         return cls("offline", "there is no key (WANDB_API_KEY, or `wandb login`)")
 

@@ -53,14 +53,16 @@ class ArmRun:
         if not self._has_new and (interrupted or self.state.ended):
             return
         self.point()
+        # while another process has dialogues of the run in hand, that one tells the last end
+        whole = not interrupted and sum(summary.outcomes.values()) + summary.unasked >= summary.planned
         self._tell(
             "end",
-            step=self.state.end(not interrupted, self.account),
+            step=self.state.end(whole, self.account),
             summary=self.series.row() | flat(summary.to_json() | {"interrupted": interrupted}, "final"),
             columns=COLUMNS,
             rows=self.sampled.rows(self.plan),
             panels=self.sampled.panels(self.plan),
-            files=[] if interrupted else self._files(),
+            files=self._files() if whole else [],
             artifact=f"records-{self.state.id}",
         )
 

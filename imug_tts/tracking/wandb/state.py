@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,8 @@ FOLDER: Final = "wandb"
 """The folder of everything that wandb writes, in the study's folder."""
 _LONGEST: Final = 40
 """Characters of a study's or run's name in an id, of which wandb allows 128."""
+_STALE_S: Final = 60
+"""Seconds after which a lock is nobody's; it is held for a few milliseconds."""
 
 
 def wandb_id(run: PlannedRun) -> str:
@@ -44,19 +48,39 @@ class PointsState:
 
         So the points of a run that is restarted, or that several processes work on, rise and never double.
         """
-        kept = self._read()
-        return self._step(kept | {"turns": turns}) if turns > kept["turns"] else None
+        with self._alone() as alone:
+            kept = self._read()
+            return self._step(kept | {"turns": turns}) if alone and turns > kept["turns"] else None
 
     def end(self, ended: bool, account: Mapping[str, Any]) -> int:
         """The step of what is told at an end; notes where the run went, and whether that was its last end."""
         where = {key: account[key] for key in ("project", "entity", "mode")}
-        return self._step(self._read() | {"ended": ended, **where})
+        with self._alone():
+            return self._step(self._read() | {"ended": ended, **where})
 
     @property
     def ended(self) -> bool:
         """Whether the run was told to its end."""
         ended: bool = self._read()["ended"]
         return ended
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether no other process changes the file now. Nobody waits: one point less is no loss."""
+        lock = self.path.with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            if time.time() - lock.stat().st_mtime > _STALE_S:
+                lock.unlink()  # of a process that was killed
+        try:
+            lock.touch(exist_ok=False)
+        except FileExistsError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.unlink(missing_ok=True)
 
     def _step(self, kept: dict[str, Any]) -> int:
         """wandb's own count of what was told, over all invocations."""
