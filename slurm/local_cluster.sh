@@ -37,9 +37,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# A node takes a requeued job only when the credential of its last start has expired. (Apart from that SLURM
-# waits 2 minutes before it starts a requeued job: scontrol update job=ID StartTime=now.)
-AuthInfo=socket=$DIR/munge/socket,cred_expire=3
+# A requeued job begins again when the credential of its last start has expired: by default after 2 minutes.
+AuthInfo=socket=$DIR/munge/socket,cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
