@@ -158,8 +158,11 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
         refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
     except ConfigurationError as secret:
         return str(secret)
-    owner = " ".join(filter(None, [parent or "the configuration", str(node.get("name") or "")]))
-    known = [str(key) for key in node if key not in ("hydra", "name")]
+    is_plugin = "_target_" in node  # of Hydra, whose name, if it has one, is a knob
+    component = "" if is_plugin else str(node.get("name") or "")
+    owner = " ".join(filter(None, [parent or "the configuration", component]))
+    hidden = ("hydra", "_target_" if is_plugin else "name")
+    known = [str(key) for key in node if key not in hidden]
     return f"{owner} has no knob {knob!r}; {nearest(knob, known) if known else 'it has none'}"
 
 
