@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.ablation import Ablation, ablation
-from analysis.earlier import Made, fingerprint, recall, remember
+from analysis.earlier import Made, clear, fingerprint, recall, remember
 from analysis.figures import draw_figures
 from analysis.layout import to_latex, to_markdown
 from analysis.long_csv import load_csv
@@ -26,22 +27,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out or _default_out(options.study)
     try:
         wanted = fingerprint(options)
-        made = recall(out, wanted)
-        if made is None:
-            made = _make(options, out)
+        earlier = recall(out, wanted)
+        made = earlier or _make(options, out)
+        if earlier is None:
             remember(out, wanted, made)
-            print("\nWritten:", *(f"  {path}" for path in made.paths), sep="\n")
-        else:
-            print(made.printed)
-            print("\nUnchanged since it was written:", *(f"  {path}" for path in made.paths), sep="\n")
     except (StudyError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
+    _print(made, "Unchanged since it was written:" if earlier else "Written:")
     return 0
 
 
+def _print(made: Made, head: str) -> None:
+    """Last of all: a reader such as `head` may close the pipe, and loses nothing that is written."""
+    try:
+        print(made.printed, f"\n{head}", *(f"  {path}" for path in made.paths), sep="\n", flush=True)
+    except BrokenPipeError:
+        # Python flushes the stream once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _make(options: argparse.Namespace, out: Path) -> Made:
-    """Analyse, print and write."""
+    """Analyse and write."""
     study = load_csv(options.study) if options.study.is_file() else load_study(options.study)
     result = ablation(
         study,
@@ -49,10 +56,10 @@ def _make(options: argparse.Namespace, out: Path) -> Made:
         resamples=options.resamples,
         seed=options.seed,
         cluster=options.cluster,
+        ladder=options.ladder,
     )
-    printed = to_terminal(result)
-    print(printed)
-    return Made(printed, list(_write(study, result, out)))
+    clear(out)
+    return Made(to_terminal(result), list(_write(study, result, out)))
 
 
 def _default_out(study: Path) -> Path:
@@ -94,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("sample", "task"),
         default="sample",
         help="unit that is independent (default: sample)",
+    )
+    parser.add_argument(
+        "--ladder",
+        action="append",
+        default=[],
+        metavar="STEM",
+        help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of and bon do",
     )
     return parser
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from analysis.agreement import Agreement, agreement
 from analysis.compute import comparable, costs, paired_front
+from analysis.consistency import contradictions
 from analysis.coupling import Coupling, coupling
 from analysis.groups import Group, groups
 from analysis.measured import Arm, Setting, measured
@@ -93,7 +94,8 @@ def ablation(
         is_default=baseline is None,
         costs=costs(study, panel),
     )
-    arms = tuple(measured(setting))
+    coupled, worn = coupling(panel, inference), wear(panel, inference)
+    arms = tuple(measured(setting, coupled, worn))
     claimed = {a.strategy: panel.scores(a.strategy) for a in arms if a.cost and not a.oracle and not a.void}
     return Ablation(
         benchmark=study.benchmark,
@@ -112,8 +114,8 @@ def ablation(
         synergies=synergies(panel, inference),
         groups=groups(panel, inference, reference),
         propagation=propagation(panel, inference),
-        coupling=coupling(panel, inference),
-        wear=wear(panel, inference),
+        coupling=coupled,
+        wear=worn,
         ladders=ladders(study, panel, inference, ladder),
         curves=curves(study, panel, inference),
         pareto_front=paired_front(claimed, setting.costs, reference),
@@ -122,8 +124,15 @@ def ablation(
         selections=selections(study, panel, inference),
         agreement=agreement(study, panel, inference),
         checks=checks(panel, reference, cluster),
-        warnings=(*study.warnings, *notes(setting, arms)),
+        warnings=(*study.warnings, *notes(setting, arms), *_contradictions(arms, reference)),
     )
+
+
+def _contradictions(arms: Sequence[Arm], baseline: str | None) -> Iterator[str]:
+    found = {arm.strategy: arm.finding for arm in arms}
+    known = {arm.strategy: arm.estimates for arm in arms}
+    for text in contradictions(found, known, baseline):
+        yield f"the findings contradict each other or their numbers; please report it ({text})"
 
 
 def _baseline(panel: Panel, wanted: str | None) -> str | None:

@@ -99,7 +99,8 @@ class Pairs:
     def _statistic(self, terms: Sequence[Floats], formula: Callable[[Sums], Sums]) -> Statistic:
         """The formula of the terms' sums by sample. The first term counts the records."""
         sums = [np.bincount(self.sample, term, minlength=self.num_samples) for term in terms]
-        return Statistic(columns=np.stack(sums, axis=1), formula=formula, units=sums[0])
+        columns = np.stack(sums, axis=1).astype(np.float64)
+        return Statistic(columns=columns, formula=formula, units=columns[:, 0])
 
 
 def corrected_mean(human: Floats, scorer: Floats) -> Statistic:

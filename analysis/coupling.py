@@ -7,17 +7,19 @@ are keyed to what was really drawn, and measure reading.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.inference import Estimate, Inference
+from analysis.inference import Estimate, Inference, undefined
 from analysis.panel import Panel, Quantity
 from analysis.propagation import before_image
 from analysis.statistic import mean, within_regression
 
 __all__ = ["KINDS", "Coupling", "coupling"]
 
+FEWEST = 10
+"""Dialogues that a slope within dialogues needs."""
 KINDS: tuple[Quantity, ...] = ("text", "static", "dynamic", "free")
 
 
@@ -49,5 +51,12 @@ def _kinds(panel: Panel, inference: Inference, strategy: str) -> Iterator[Coupli
                 strategy=strategy,
                 kind=kind,
                 gap=inference.closed_form(mean(gap)),
-                slope=inference.closed_form(within_regression(own, error)),
+                slope=_slope(inference.closed_form(within_regression(own, error))),
             )
+
+
+def _slope(estimate: Estimate) -> Estimate:
+    if estimate.num_samples >= FEWEST:
+        return estimate
+    few = f"{estimate.num_samples} dialogues have two such turns after unlike images; {FEWEST} are needed"
+    return replace(undefined(few), num_samples=estimate.num_samples, num_units=estimate.num_units)

@@ -12,9 +12,11 @@ from pathlib import Path
 import imug_tts.records
 from imug_tts.records import MANIFEST, TURNS, run_folders
 
-__all__ = ["Made", "fingerprint", "recall", "remember"]
+__all__ = ["Made", "clear", "fingerprint", "recall", "remember"]
 
 _NAME = "made.json"
+_OURS = ("tables/T[0-9]*.md", "tables/T[0-9]*.tex", "figures/*.png", "figures/*.pdf")
+"""What an analysis writes under names that depend on the study."""
 _CODE = Path(__file__).parent
 _READER = Path(imug_tts.records.__file__)
 
@@ -37,11 +39,12 @@ def fingerprint(options: argparse.Namespace) -> str:
 
 
 def recall(out: Path, wanted: str) -> Made | None:
-    """What was made of `wanted` into `out`; None if it was not, or if something of it is gone."""
+    """What was made of `wanted` into `out`; None if it was not, or if a file of it is gone or was changed."""
     try:
         made = json.loads((out / _NAME).read_bytes())
         paths = [out / path for path in made["paths"]]
-        return Made(made["printed"], paths) if made["fingerprint"] == wanted and _all_there(paths) else None
+        is_whole = made["fingerprint"] == wanted and made["files"] == _digests(out, paths)
+        return Made(made["printed"], paths) if is_whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -49,8 +52,17 @@ def recall(out: Path, wanted: str) -> Made | None:
 def remember(out: Path, wanted: str, made: Made) -> None:
     """Note what was made, last of all."""
     paths = [path.relative_to(out).as_posix() for path in made.paths]
-    note = {"fingerprint": wanted, "printed": made.printed, "paths": paths}
+    files = _digests(out, made.paths)
+    note = {"fingerprint": wanted, "printed": made.printed, "paths": paths, "files": files}
     (out / _NAME).write_text(json.dumps(note) + "\n", encoding="utf-8")
+
+
+def clear(out: Path) -> None:
+    """Remove what an earlier analysis left in `out`, so that what stands there is of one analysis."""
+    (out / _NAME).unlink(missing_ok=True)
+    for pattern in _OURS:
+        for path in out.glob(pattern):
+            path.unlink()
 
 
 def _records(study: Path) -> Iterator[Path]:
@@ -61,5 +73,7 @@ def _records(study: Path) -> Iterator[Path]:
         yield from (folder / MANIFEST, folder / TURNS)
 
 
-def _all_there(paths: Sequence[Path]) -> bool:
-    return all(path.exists() for path in paths)
+def _digests(out: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of each file among the paths and in their folders, by its path from `out`."""
+    files = sorted(file for path in paths for file in (path.iterdir() if path.is_dir() else [path]))
+    return {f.relative_to(out).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}

@@ -95,10 +95,10 @@ def propagation(result: Ablation) -> Table:
         for p in result.propagation
     )
     note = (
-        "Association of the gap at an image turn with the error that arrived with the image turn right before "
-        "it, in points per point, at the same turn. What a dialogue always loses on own history does not count. "
-        "What confounds it: a dialogue that goes wrong for another reason does so at both turns. Without a "
-        "second pass of the scorer its noise pulls the slope to 0; missing: pairs that lack a score."
+        "Association of the gap at an image turn with the error that arrived with the image turn right "
+        "before it, in points per point, at the same turn. What a dialogue always loses on own history does "
+        "not count. What confounds it: a dialogue that goes wrong for another reason does so at both turns. "
+        "Without a second pass of the scorer its noise pulls the slope to 0; missing: pairs without a score."
     )
     header = ("strategy", "n", "pairs", "missing", "instrument", "slope")
     title = "Errors at adjacent image turns"
@@ -122,7 +122,7 @@ def coupling(result: Ablation) -> Table:
     note = (
         "Gap: text score on gold less own history, paired, in points. Slope: points of text score per point "
         "of error of the latest own image before it, within dialogues; an association, since later turns are "
-        "harder in both. n: dialogues of the gap / of the slope, which needs two such turns in a dialogue. "
+        "harder in both. n: dialogues of the gap / of the slope, which needs ten with two such turns. "
         "Static questions suffer from a wrong picture; dynamic ones are keyed to what was really drawn."
     )
     header = ("strategy", "text turns", "n", "gap", "slope")
@@ -136,8 +136,8 @@ def wear(result: Ablation) -> Table:
     reasons = dict.fromkeys(w.per_image.reason for w in result.wear if not w.per_image.is_defined)
     note = (
         "Change of the image score on own history per earlier turn, in points, within dialogues: per own "
-        "image with the other turns held fixed, and the reverse. Stars after Holm's adjustment over strategies. "
-        "Correlation: of the two numbers within dialogues. What comes late may also be harder."
+        "image with the other turns held fixed, and the reverse. Stars after Holm's adjustment over "
+        "strategies. Correlation: of the two numbers within dialogues. What comes late may also be harder."
     )
     header = ("strategy", "per own image", "per other turn", "difference", "correlation")
     title = "What wears history out: own images or other turns"

@@ -188,10 +188,10 @@ class Inference:
 
     def _cluster_error(self, influence: Floats, units: Floats, num_parameters: int) -> float:
         num_clusters = np.count_nonzero(self.by_cluster(units))
-        if num_clusters < 2 or not np.isfinite(influence).all():
+        num_units = units.sum()
+        if num_clusters < 2 or num_units <= num_parameters or not np.isfinite(influence).all():
             return _NAN
         total = float(np.sum(self.by_cluster(influence) ** 2)) * num_clusters / (num_clusters - 1)
-        num_units = units.sum()
         if num_parameters > 1:
             total *= (num_units - 1) / (num_units - num_parameters)
         error = math.sqrt(total)

@@ -3,9 +3,9 @@
 The loss at a turn is its gap (gold less own history), which holds the turn's own difficulty fixed. The error
 is 1 - score of the image turn right before it, on own history. Dialogues that lose more at every turn have
 larger errors and larger gaps without handing anything on. So what counts is the error that arrived with the
-turn before: its change against the image turn before that, as instrument for the error in levels (Blundell and
-Bond 1998). Turn 1 has no history, so its error holds no such loss, and is its own instrument. The image turn
-after it is the first that holds one, so its change is not used. All comparisons hold the turn fixed.
+turn before: its change against the image turn before that, as instrument for the error in levels (Blundell
+and Bond 1998). Turn 1 has no history, so its error holds no such loss, and is its own instrument. The image
+turn after it is the first that holds one, so its change is not used. All comparisons hold the turn fixed.
 
 The scorer's noise in the error pulls the slope to 0. With a second, independent pass of the scorer over the
 same images the instrument is made of that pass, which undoes it.

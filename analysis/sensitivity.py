@@ -149,7 +149,7 @@ def _fitted(fit: Callable[[], Estimate]) -> Estimate:
         return undefined(str(error))
 
 
-def _require(num_samples: int, scores: npt.NDArray[Any], design: Floats) -> None:
+def _require(num_samples: int, scores: npt.NDArray[Any], design: npt.NDArray[Any]) -> None:
     """Refuse data that the models cannot tell anything from."""
     if num_samples < MIN_SAMPLES:
         raise _NotFitted(f"{num_samples} samples; the model needs {MIN_SAMPLES}")

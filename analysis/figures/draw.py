@@ -18,6 +18,7 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
     import matplotlib
 
     from analysis.figures.agreement import judge_against_human
+    from analysis.figures.composition import parts_of_the_gap
     from analysis.figures.curves import scores_over_turns
     from analysis.figures.effects import gap_over_turns, reductions, scores_by_length
     from analysis.figures.scaling import gain_against_cost, score_over_candidates
@@ -26,6 +27,7 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
     makers = (
         scores_over_turns,
         gap_over_turns,
+        parts_of_the_gap,
         reductions,
         scores_by_length,
         gain_against_cost,

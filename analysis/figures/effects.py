@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation, Arm
-from analysis.cells import display_name
+from analysis.cells import count_range, display_name
 from analysis.figures.style import GOLD, OWN, QUIET, REFERENCE, label
 from analysis.inference import MARGIN, Estimate
 
@@ -39,10 +39,11 @@ def gap_over_turns(result: Ablation) -> Figure | None:
             label(display_name(arm.strategy, arm.oracle)), loc="left", fontsize=12, fontweight="bold"
         )
         panel.grid(axis="y")
-    for turn in _known(arms[0].gaps)[0]:
-        count = arms[0].gaps[turn - 1].num_samples
+    turns = sorted({turn for arm in arms for turn in _known(arm.gaps)[0]})
+    for turn in turns:
+        count = count_range([arm.gaps[turn - 1].num_samples for arm in arms if _has(arm.gaps, turn)])
         panels[0].annotate(
-            str(count),
+            count.replace(" to ", "-"),
             (turn, 0.98),
             xycoords=("data", "axes fraction"),
             ha="center",
@@ -50,7 +51,6 @@ def gap_over_turns(result: Ablation) -> Figure | None:
             fontsize=9.5,
             color=QUIET,
         )
-    turns = _known(arms[0].gaps)[0]
     panels[0].set_xticks(turns)
     panels[0].set_xlim(turns[0] - 0.4, turns[-1] + 0.4)
     panels[0].margins(y=0.16)
@@ -176,6 +176,10 @@ def _band(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) -
     high = [100 * estimates[t - 1].high for t in turns]
     panel.fill_between(turns, low, high, color=color, alpha=0.2, linewidth=0)
     panel.plot(turns, values, color=color, marker=marker, markersize=5.5, linewidth=2.2)
+
+
+def _has(estimates: Sequence[Estimate], turn: int) -> bool:
+    return turn <= len(estimates) and estimates[turn - 1].is_defined
 
 
 def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:

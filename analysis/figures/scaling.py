@@ -98,7 +98,7 @@ def score_over_candidates(result: Ablation) -> Figure | None:
     """Random, arm and best of n, from the pools of each strategy."""
     from matplotlib.figure import Figure
 
-    curves = [c for c in result.curves if len(c.rungs) > 1 and not c.layer.startswith("oracle")][:8]
+    curves = [c for c in result.curves if len(c.rungs) > 1 and not c.layer.startswith("oracle")]
     if not curves:
         return None
     columns = min(4, len(curves))

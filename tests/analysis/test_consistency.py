@@ -18,11 +18,11 @@ from analysis.wording import Evidence, Finding, Rule, findings
 from tests.analysis.logit_studies import Logits, logit_study
 
 
-def reports(study: Study) -> tuple[dict[str, Finding], dict[str, Evidence]]:
+def reports(study: Study) -> tuple[dict[str, Finding], dict[str, dict[str, Estimate]]]:
     panel = Panel.of(study)
     found = estimates(panel, panel.inference("sample", 100, 0), "direct")
     evidence = {name: Evidence(estimates=known) for name, known in found.items()}
-    return findings(evidence, "direct"), evidence
+    return findings(evidence, "direct"), found
 
 
 def test_an_equal_loss_in_logits_is_no_reduction_at_a_higher_level() -> None:
@@ -72,8 +72,9 @@ def test_sentences_of_generated_studies_agree(seed: int) -> None:
         for name in names
     }
     study = logit_study(arms, seed=seed, num_samples=int(rng.choice([3, 12, 60])))
-    found, evidence = reports(study)
-    assert contradictions(found, evidence, "direct") == ()
+    found, numbers = reports(study)
+    assert contradictions(found, numbers, "direct") == ()
+    assert not [text for text in ablation(study, resamples=100).warnings if "contradict" in text]
 
 
 INSIDE = Estimate(value=0.01, low=-0.1, high=0.1)
@@ -94,12 +95,12 @@ INSIDE = Estimate(value=0.01, low=-0.1, high=0.1)
 def test_each_contradiction_is_named(
     rules: tuple[Rule, ...], reference: tuple[Rule, ...], words: str
 ) -> None:
-    evidence = Evidence(estimates=dict.fromkeys(ESTIMANDS, INSIDE))
+    numbers = dict.fromkeys(ESTIMANDS, INSIDE)
     found = {
-        "direct": Finding(tier="A", rules=reference, sentence=""),
-        "cot": Finding(tier="A", rules=rules, sentence=""),
+        "direct": Finding(tier="A", rules=reference, statements=()),
+        "cot": Finding(tier="A", rules=rules, statements=()),
     }
-    named = contradictions(found, {"direct": evidence, "cot": evidence}, "direct")
+    named = contradictions(found, {"direct": numbers, "cot": numbers}, "direct")
     assert any(words in text and text.startswith("cot: ") for text in named)
 
 
@@ -111,8 +112,8 @@ def test_each_contradiction_is_named(
     ],
 )
 def test_shares_outside_of_0_to_100_are_named(rules: tuple[Rule, ...], sentence: str) -> None:
-    evidence = {"cot": Evidence(estimates=dict.fromkeys(ESTIMANDS, INSIDE))}
-    finding = Finding(tier="A", rules=rules, sentence=sentence)
-    assert any("leaves 0 to 100 %" in text for text in contradictions({"cot": finding}, evidence, None))
-    other_tier = replace(finding, tier="D", sentence="")
-    assert any("without gold" in text for text in contradictions({"cot": other_tier}, evidence, None))
+    numbers = {"cot": dict.fromkeys(ESTIMANDS, INSIDE)}
+    finding = Finding(tier="A", rules=rules, statements=(sentence,))
+    assert any("leaves 0 to 100 %" in text for text in contradictions({"cot": finding}, numbers, None))
+    other_tier = replace(finding, tier="D", statements=())
+    assert any("without gold" in text for text in contradictions({"cot": other_tier}, numbers, None))
