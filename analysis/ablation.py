@@ -94,7 +94,8 @@ def ablation(
         is_default=baseline is None,
         costs=costs(study, panel),
     )
-    arms = tuple(measured(setting))
+    coupled, worn = coupling(panel, inference), wear(panel, inference)
+    arms = tuple(measured(setting, coupled, worn))
     claimed = {a.strategy: panel.scores(a.strategy) for a in arms if a.cost and not a.oracle and not a.void}
     return Ablation(
         benchmark=study.benchmark,
@@ -113,8 +114,8 @@ def ablation(
         synergies=synergies(panel, inference),
         groups=groups(panel, inference, reference),
         propagation=propagation(panel, inference),
-        coupling=coupling(panel, inference),
-        wear=wear(panel, inference),
+        coupling=coupled,
+        wear=worn,
         ladders=ladders(study, panel, inference, ladder),
         curves=curves(study, panel, inference),
         pareto_front=paired_front(claimed, setting.costs, reference),

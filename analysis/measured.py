@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,10 +11,12 @@ from analysis.bootstrap import Floats
 from analysis.bounds import UNKNOWN, Bounds, gap_bounds, reduction_bounds
 from analysis.claims import Basis
 from analysis.compute import Costs, Efficiency, efficiency, mean_cost
+from analysis.coupling import Coupling
 from analysis.estimands import estimates, gap
 from analysis.inference import Estimate, Inference
 from analysis.panel import Panel, Quantity
 from analysis.statistic import Statistic, level, mean
+from analysis.wear import Wear
 from analysis.wording import Evidence, Finding, findings
 
 __all__ = ["Arm", "Setting", "measured"]
@@ -79,15 +81,20 @@ class Setting:
     costs: Costs = field(repr=False)
 
 
-def measured(setting: Setting) -> Iterator[Arm]:
+def measured(setting: Setting, coupled: Sequence[Coupling], worn: Sequence[Wear]) -> Iterator[Arm]:
     """Every strategy of the study, in the order of its tables."""
     found = estimates(setting.panel, setting.inference, setting.baseline)
-    said = findings(_evidence(setting, found), setting.baseline)
+    said = findings(_evidence(setting, found, coupled, worn), setting.baseline)
     for strategy in setting.panel.strategies:
         yield _arm(setting, strategy, found[strategy], said[strategy])
 
 
-def _evidence(setting: Setting, found: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Evidence]:
+def _evidence(
+    setting: Setting,
+    found: Mapping[str, Mapping[str, Estimate]],
+    coupled: Sequence[Coupling],
+    worn: Sequence[Wear],
+) -> dict[str, Evidence]:
     panel, baseline = setting.panel, setting.baseline
     return {
         strategy: Evidence(
@@ -96,6 +103,8 @@ def _evidence(setting: Setting, found: Mapping[str, Mapping[str, Estimate]]) -> 
             void=_void(panel, strategy, baseline),
             cautions=panel.bases[strategy].cautions,
             bounds=dict(_bounds(panel, strategy, baseline)),
+            answers={c.kind: c.gap for c in coupled if c.strategy == strategy},
+            wear=next((w for w in worn if w.strategy == strategy), None),
         )
         for strategy, known in found.items()
     }

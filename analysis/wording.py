@@ -17,6 +17,8 @@ from typing import Literal
 from analysis.claims import WORTH_SAYING
 from analysis.inference import MARGIN, Estimate, holm
 from analysis.phrases import detectable, logits, percent, points, usable_share
+from analysis.remarks import on_answers, on_wear
+from analysis.wear import Wear
 
 __all__ = ["TIERS", "Evidence", "Finding", "Tier", "finding", "findings", "tier"]
 
@@ -26,6 +28,7 @@ Rule = Literal[
     "reduction", "increase", "level_may_explain", "no_gap_to_reduce", "reduction_equivalent",
     "reduction_inconclusive", "history_gain", "history_inconclusive", "decay", "no_decay_shown",
     "composition_confound", "missing", "void", "caution",
+    "answers_gap", "answers_unclear", "wear_images", "wear_turns", "wear_unclear",
 ]  # fmt: skip
 CLAIMS = {
     "exposure_gap",
@@ -36,8 +39,12 @@ CLAIMS = {
     "reduction_equivalent",
     "history_gain",
     "decay",
+    "answers_gap",
+    "wear_images",
+    "wear_turns",
 }
-REMARKS = {"composition_confound", "missing", "void", "caution"}
+_QUALIFYING = {"void", "composition_confound"}
+_CONFOUND = "composition confound: pooled slope not interpreted, as dialogues with late turns differ"
 
 TIERS: Mapping[Tier, str] = {
     "A": "own history against replayed gold history, on the same turns",
@@ -56,7 +63,13 @@ class Finding:
     tier: Tier
     rules: tuple[Rule, ...]
     """The rules that applied."""
-    sentence: str
+    statements: tuple[str, ...]
+    """What is said, a sentence each."""
+
+    @property
+    def sentence(self) -> str:
+        """All statements in a row, led by the tier."""
+        return f"Tier {self.tier}: {' '.join(self.statements)}"
 
     @property
     def claims(self) -> tuple[str, ...]:
@@ -76,6 +89,9 @@ class Evidence:
     """What else a reader must know."""
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By estimand, its value if every missing score were such as to make it least, and most."""
+    answers: Mapping[str, Estimate] = field(default_factory=dict)
+    """What text answers gain on gold history, by kind of question; "text" is all of them."""
+    wear: Wear | None = None
     beyond: Mapping[str, float] = field(default_factory=dict)
     """p of "no more than MARGIN, of either sign" against "more", by estimand, adjusted."""
     equivalent: Mapping[str, float] = field(default_factory=dict)
@@ -118,24 +134,24 @@ def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> 
     """The sentence of one strategy; `baseline` and `reference` are None for the baseline itself."""
     evidence = tier(one.estimates)
     said = list(_on_gold(one, baseline, reference) if evidence == "A" else _on_own(one, baseline, evidence))
-    if _is_confounded(one):
-        said.append(
-            (
-                "composition_confound",
-                "composition confound: pooled slope not interpreted, as dialogues with late turns differ",
-            )
-        )
-    said += _missing(one, evidence)
     if one.void:
         said.append(("void", f"gain and reduction n/a: {one.void}"))
+    if _is_confounded(one):
+        said.append(("composition_confound", _CONFOUND))
+    said += [*_beside(one, evidence), *_missing(one, evidence)]
     said += [("caution", caution) for caution in one.cautions]
-    text = "".join(_joined(rule, words) for rule, words in said).removeprefix(". ")
-    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), sentence=f"Tier {evidence}: {text}.")
+    return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), statements=tuple(_statements(said)))
 
 
-def _joined(rule: Rule, words: str) -> str:
-    """The words as a sentence of their own, or as a remark after the one before."""
-    return f"; {words}" if rule in REMARKS else f". {words[0].upper()}{words[1:]}"
+def _statements(said: Sequence[_Said]) -> Iterator[str]:
+    """The words as sentences; what qualifies a statement is joined to it."""
+    parts: list[str] = []
+    for rule, words in said:
+        if parts and rule not in _QUALIFYING:
+            yield f"{'; '.join(parts)}."
+            parts = []
+        parts.append(words if parts else f"{words[0].upper()}{words[1:]}")
+    yield f"{'; '.join(parts)}."
 
 
 def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
@@ -143,6 +159,9 @@ def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
     known = dict(evidence)
     for is_oracle in (False, True):
         family = [name for name, one in evidence.items() if one.is_oracle == is_oracle]
+        asked = [name for name in family if "text" in evidence[name].answers]
+        for name, gap in zip(asked, holm([evidence[n].answers["text"] for n in asked]), strict=True):
+            known[name] = replace(known[name], answers={**known[name].answers, "text": gap})
         for estimand in ("eb", "eb_reduction"):
             found = [evidence[name].estimates[estimand].p_equivalence for name in family]
             beyond = _holm([min(1.0, 2 * (1 - p)) for p in found])
@@ -295,6 +314,14 @@ def _history(one: Evidence, baseline: str | None) -> _Said:
         return "history_gain", f"{baseline} {verb} {points(gain, absolute=True)} on this strategy's history"
     text = f"what {baseline} gains on its history is inconclusive ({points(gain)}{detectable(gain)})"
     return "history_inconclusive", text
+
+
+def _beside(one: Evidence, evidence: Tier) -> Iterator[_Said]:
+    """What text answers lose on own history, and what goes with the fall of scores."""
+    if evidence == "A" and "text" in one.answers and one.answers["text"].is_defined:
+        yield on_answers(one.answers)
+    if one.wear and one.wear.difference.is_defined:
+        yield on_wear(one.wear)
 
 
 def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:

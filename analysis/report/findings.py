@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +13,60 @@ from analysis.wording import TIERS
 __all__ = ["figure", "legend", "sentences", "table"]
 
 _TERMS = {
-    "own history": "Own history: the model's own earlier answers.",
-    "gold": "Gold history: the benchmark's reference answers in their place.",
-    "decay": "Decay: the fall of scores over the turns of a dialogue.",
-    "gap": "Exposure gap: the score on gold history less that on own history.",
-    "own pictures": "Skill lost on own pictures: the gap of the step score, which asks whether each turn's "
-    "request was carried out on the picture before. Damage counted again: an earlier error that lowers the "
-    "score of every later turn.",
-    "logit": "Logit scale: a loss weighs the same there near full marks and far from them.",
-    "MDE": "MDE: the smallest effect that a study of this size finds in four cases of five.",
-    "[": "In brackets: 95 % intervals, each taken alone; what the sentences state is adjusted for the number "
-    "of strategies.",
+    "own history": ("Own history", "the model's own earlier answers"),
+    "gold": ("Gold history", "the benchmark's reference answers in their place"),
+    "decay": ("Decay", "the fall of scores over the turns of a dialogue"),
+    "gap": ("Exposure gap", "the score on gold history less that on own history"),
+    "step score": (
+        "Step score",
+        "whether each turn's request was carried out on the picture before, whatever was wrong with that",
+    ),
+    "own pictures": ("Skill lost on own pictures", "the gap of the step score"),
+    "damage counted": ("Damage counted again", "an earlier error that lowers the score of every later turn"),
+    "logit": ("Logit scale", "on it a loss counts the same near full marks and far from them"),
+    "dynamic": ("Static and dynamic questions", "of what was asked for, and of what the model itself drew"),
+    "MDE": ("MDE", "the smallest effect that a study of this size finds in four cases of five"),
+    "[": (
+        "In brackets",
+        "95 % intervals, each taken alone; what the sentences state is adjusted for the number of strategies",
+    ),
 }
 """What words of the sentences mean, by a piece of text that they hold."""
+_ON_IMUG = (
+    "On IMUG-Bench",
+    "the judge compares an image with the earlier images that the turn refers to, on own history the model's "
+    "own: the gap is nearer to lost skill than on benchmarks that count earlier damage again",
+)
 
 
 def legend(numbers: Mapping[str, Any]) -> str:
-    """What the words of the sentences mean: each tier among them, and each term that they use."""
+    """What the words of the sentences mean, as terms: each tier among them, and each term that they use."""
     tiers = sorted(set(numbers.get("tiers", {}).values()))
     if not tiers:
         return ""
-    meanings = [f"Tier {tier}: {TIERS[tier]}." for tier in tiers]
-    spoken = " ".join([*meanings, *numbers["sentences"].values()])
+    meanings = [(f"Tier {tier}", TIERS[tier]) for tier in tiers]
+    spoken = " ".join([*(meaning for _, meaning in meanings), *numbers["sentences"].values()])
     meanings += [meaning for word, meaning in _TERMS.items() if word in spoken]
-    return html.escape(" ".join([*meanings, *_of_benchmark(numbers)]))
-
-
-def _of_benchmark(numbers: Mapping[str, Any]) -> Iterator[str]:
-    """What the gap is on IMUG-Bench, whose judge sees references that a model drew itself."""
-    if "A" in numbers["tiers"].values() and str(numbers.get("benchmark")).partition(":")[0] == "imug":
-        yield (
-            "On IMUG-Bench the judge compares an image with the earlier images that the turn refers to, on "
-            "own history the model's own: the gap is nearer to lost skill than on benchmarks that count "
-            "earlier damage again."
-        )
+    if "A" in tiers and str(numbers.get("benchmark")).partition(":")[0] == "imug":
+        meanings.append(_ON_IMUG)
+    return "".join(f"<div><dt>{html.escape(t)}</dt><dd>{html.escape(m)}</dd></div>" for t, m in meanings)
 
 
 def sentences(numbers: Mapping[str, Any]) -> str:
-    """The sentence of each strategy, as the wording gate chose it."""
+    """The sentences of each strategy, as the wording gate chose them."""
+    statements = {arm["strategy"]: arm["finding"]["statements"] for arm in numbers.get("arms", ())}
+    tiers = numbers.get("tiers", {})
     items = (
-        f"<li><strong>{html.escape(name)}</strong> {html.escape(text)}</li>"
+        _finding(name, tiers.get(name), statements.get(name, [text]))
         for name, text in numbers.get("sentences", {}).items()
     )
     return "".join(items) or "<li>The analysis states no sentences.</li>"
+
+
+def _finding(name: str, tier: str | None, texts: Sequence[str]) -> str:
+    paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    shown = f"<small>Tier {html.escape(tier)}</small>" if tier else ""
+    return f"<li><div><strong>{html.escape(name)}</strong>{shown}</div><div>{paragraphs}</div></li>"
 
 
 def table(text: str, *, is_open: bool) -> str:

@@ -97,8 +97,8 @@ def test_each_contradiction_is_named(
 ) -> None:
     numbers = dict.fromkeys(ESTIMANDS, INSIDE)
     found = {
-        "direct": Finding(tier="A", rules=reference, sentence=""),
-        "cot": Finding(tier="A", rules=rules, sentence=""),
+        "direct": Finding(tier="A", rules=reference, statements=()),
+        "cot": Finding(tier="A", rules=rules, statements=()),
     }
     named = contradictions(found, {"direct": numbers, "cot": numbers}, "direct")
     assert any(words in text and text.startswith("cot: ") for text in named)
@@ -113,7 +113,7 @@ def test_each_contradiction_is_named(
 )
 def test_shares_outside_of_0_to_100_are_named(rules: tuple[Rule, ...], sentence: str) -> None:
     numbers = {"cot": dict.fromkeys(ESTIMANDS, INSIDE)}
-    finding = Finding(tier="A", rules=rules, sentence=sentence)
+    finding = Finding(tier="A", rules=rules, statements=(sentence,))
     assert any("leaves 0 to 100 %" in text for text in contradictions({"cot": finding}, numbers, None))
-    other_tier = replace(finding, tier="D", sentence="")
+    other_tier = replace(finding, tier="D", statements=())
     assert any("without gold" in text for text in contradictions({"cot": other_tier}, numbers, None))

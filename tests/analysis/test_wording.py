@@ -186,7 +186,7 @@ def test_missing_turns_are_said_above_5_percent_with_the_worst_case() -> None:
     assert "no score" not in said(None, eb=few)[1]
     one = replace(evidence(eb=many), bounds={"eb": (0.021, 0.187)})
     sentence = findings({"cot": one}, None)["cot"].sentence
-    assert "; 23 % of the turns that the gap needs have no score: whatever these would score, " in sentence
+    assert ". 23 % of the turns that the gap needs have no score: whatever these would score, " in sentence
     assert "the gap lies between 2.1 and 18.7 points" in sentence
 
 

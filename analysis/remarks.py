@@ -1,0 +1,45 @@
+"""Sentences beside the gap itself: what history does to answers, and what goes with the fall of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from analysis.inference import Estimate
+from analysis.phrases import detectable, points
+from analysis.wear import Wear
+
+__all__ = ["Remark", "on_answers", "on_wear"]
+
+Remark = Literal["answers_gap", "answers_unclear", "wear_images", "wear_turns", "wear_unclear"]
+_LEVEL = 0.05
+_KINDS = {"static": "static questions", "dynamic": "dynamic ones", "free": "free text"}
+
+
+def on_answers(gaps: Mapping[str, Estimate]) -> tuple[Remark, str]:
+    """What text answers gain on gold history; `gaps` by kind of question, "text" for all of them."""
+    whole = gaps["text"]
+    if not whole.p_adjusted < _LEVEL:
+        text = f"no effect of history on answers to text questions is shown ({points(whole)}"
+        return "answers_unclear", f"{text}{detectable(whole)})"
+    way = "higher" if whole.value > 0 else "lower"
+    parts = [
+        f"{words} {points(gaps[kind], unit='')}"
+        for kind, words in _KINDS.items()
+        if kind in gaps and gaps[kind].is_defined
+    ]
+    known = f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    size = points(whole, absolute=True)
+    return "answers_gap", f"answers to text questions score {size} {way} on gold history than on own{known}"
+
+
+def on_wear(wear: Wear) -> tuple[Remark, str]:
+    """Whether own images or other turns go with the fall of scores."""
+    image, other = points(wear.per_image), points(wear.per_other, unit="")
+    text = f"within dialogues scores change by {image} with each earlier own image, and by {other} with each"
+    text += " earlier turn of another kind"
+    if not wear.difference.p_adjusted < _LEVEL:
+        return "wear_unclear", f"{text}; no difference between the two is shown"
+    if wear.difference.value < 0:
+        return "wear_images", f"{text}: own images wear history out more"
+    return "wear_turns", f"{text}: other turns wear history out more"
