@@ -20,8 +20,8 @@ __all__ = ["Losses", "Panel", "Quantity", "Tally"]
 
 Quantity = Literal["image", "step", "text", "static", "dynamic", "free", "human", "rated", "second"]
 """Image score; image score relative to the own previous image; text score: all, static and dynamic multiple
-choice, free text; image score by a human, and the scorer's of the same images; image score by a second pass of the
-scorer."""
+choice, free text; image score by a human, and the scorer's of the same images; image score by a second pass
+of the scorer."""
 
 Place = tuple[str, str]
 """A strategy and the history that it answers on."""
