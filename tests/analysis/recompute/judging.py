@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.analysis.recompute.fits import Entry, Sums, by_influence, ratio, share_entry, tested
+from tests.analysis.recompute.fits import Entry, Sums, by_influence, ratio, share_entry, wilson
 from tests.analysis.recompute.resamples import Resamples
 from tests.analysis.recompute.stored import Floats, Grids, Turn
 
@@ -109,7 +109,23 @@ def _auc(resamples: Resamples, size: int, right: list[Judged], wrong: list[Judge
         return np.asarray(won_by_either - value(w)[:, None] * (of_right / above + of_wrong / below))
 
     sums = Sums(value, influence, of_right + of_wrong)
-    return share_entry(sums) | {"ci_bootstrap": resamples.percentiles(sums)}
+    entry = by_influence(sums)
+    rarer = min(np.count_nonzero(of_right), np.count_nonzero(of_wrong))
+    if rarer < 2:
+        return entry | {"ci": None}
+    drawn = {"ci_bootstrap": resamples.percentiles(sums)}
+    return entry | drawn | {"ci": _logit_interval(entry["est"], entry["se"], rarer - 1)}
+
+
+def _logit_interval(value: float, error: float, degrees: int) -> list[float]:
+    """Symmetric in the logit; Wilson's where nothing varies."""
+    from scipy.stats import t
+
+    if not 0 < value < 1 or error == 0:
+        return wilson(value, error, degrees)
+    reach = float(t.ppf(0.975, degrees)) * error / (value * (1 - value))
+    middle = math.log(value / (1 - value))
+    return [1 / (1 + math.exp(-(middle + sign * reach))) for sign in (-1, 1)]
 
 
 def _calibration(items: list[Judged]) -> list[dict[str, float]]:
@@ -164,13 +180,10 @@ def _selection(grids: Grids, resamples: Resamples, items: list[Pool]) -> dict[st
     levels = {name: _level(resamples, total(values), number) for name, values in shown.items()}
     gained, possible = total(picked) - total(random), total(best) - total(random)
     lost = ratio(total(best) - total(picked), number)
-    regret = by_influence(lost)
     return levels | {
         "num_pools": len(items),
         "candidates_per_pool": float(np.mean([len(pool.grades) for pool in items])),
-        "regret": regret
-        | tested(regret["est"], regret["se"], regret["n_samples"] - 1)
-        | {"ci_bootstrap": resamples.interval(lost, regret["se"])},
+        "regret": share_entry(lost) | {"ci_bootstrap": resamples.percentiles(lost)},
         "share": _share(resamples, gained, possible, number),
     }
 
@@ -185,8 +198,20 @@ def _share(resamples: Resamples, gained: Floats, possible: Floats, number: Float
     if not under["est"] > max(1e-9, 3 * under["se"]):
         return {"est": None}
     sums = ratio(gained, possible, number)
-    drawn = resamples.percentiles(sums)
-    return by_influence(sums) | {"ci": drawn, "ci_bootstrap": drawn}
+    entry = by_influence(sums)
+    ends = _rate_interval(1 - entry["est"], entry["se"], entry["n_samples"])
+    return entry | {"ci": [1 - ends[1], 1 - ends[0]], "ci_bootstrap": resamples.percentiles(sums)}
+
+
+def _rate_interval(missed: float, error: float, clusters: int) -> list[float]:
+    """The rates m at which |missed - m| is the t quantile times the root of m x unit."""
+    from scipy.stats import t
+
+    missed = max(0.0, missed)
+    unit = error**2 / missed if missed > 0 else 1 / clusters
+    square = float(t.ppf(0.975, clusters - 1)) ** 2 * unit
+    low, high = sorted(np.real(np.roots([1, -(2 * missed + square), missed**2])).tolist())
+    return [low, high]
 
 
 def curves(grids: Grids) -> dict[tuple[str, str, str], list[dict[str, Any]]]:

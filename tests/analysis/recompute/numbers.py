@@ -9,6 +9,7 @@ from tests.analysis.recompute.fits import (
     Sums,
     adjust,
     by_influence,
+    empty,
     mean_entry,
     mean_sums,
     pooled_entry,
@@ -202,11 +203,12 @@ def ratio_of_means(above: Floats, below: Floats, resamples: Resamples, *, is_res
 
 def _guarded(sums: Sums, resamples: Resamples, divisor: float | None, divisor_error: float | None) -> Entry:
     """A ratio: its interval is the bootstrap's, and it is n/a where the divisor is not above 3 errors."""
-    entry = by_influence(sums)
+    used = int(np.count_nonzero(sums.units))
+    counts = {"n_samples": used, "n_units": int(sums.units.sum())}
     if divisor is None or divisor_error is None or not divisor > max(1e-9, 3 * divisor_error):
-        return undefined() | {name: entry[name] for name in ("n_samples", "n_units")}
+        return empty() | {"est": None} | counts
     drawn = resamples.percentiles(sums)
-    return entry | {"ci": drawn, "ci_bootstrap": drawn}
+    return by_influence(sums) | {"ci": drawn, "ci_bootstrap": drawn}
 
 
 def logit_reduction(scores: Scores, resamples: Resamples, strategy: str, baseline: str) -> Entry:
