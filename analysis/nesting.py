@@ -82,8 +82,8 @@ def _nestings(panel: Panel, inference: Inference) -> Iterator[Nesting]:
 
 
 def _judged(nesting: Nesting, difference: Estimate) -> Nesting:
-    finding = nesting.finding
-    if difference.p_adjusted < _LEVEL:
+    finding, is_exact = nesting.finding, difference.standard_error == 0
+    if difference.p_adjusted < _LEVEL or (is_exact and difference.value != 0):
         finding = "gain" if difference.value > 0 else "loss"
     return replace(nesting, difference=difference, finding=finding)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Effect", "Row", "make_rows", "write_csv"]
+__all__ = ["Effect", "Row", "Scores", "make_rows", "rows_of", "write_csv"]
 
 CLASSES = ("static_spatial", "temporal_causal", "hybrid")
 Row = dict[str, Any]
+Scores = Mapping[str, Mapping[int, float | None]]
+"""By sample and turn; None is a turn without a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,19 @@ def make_rows(
                         if rng.random() >= missing:
                             rows.append(row | {"score": round(15 * min(1, max(0, score))) / 15})
     return rows
+
+
+def rows_of(
+    strategy: str, scores: Scores, history: str = "own", seed: int = 0, modality: str = "image", **more: Any
+) -> list[Row]:
+    """The rows of one arm whose scores are known by hand; `more` are further columns."""
+    fixed = {"strategy": strategy, "history": history, "seed": seed, "modality": modality}
+    fixed |= {"class": "a", "domain": "d", "task": "t"}
+    return [
+        fixed | {"sample_id": sample, "turn": turn, "score": "" if score is None else score} | more
+        for sample, turns in scores.items()
+        for turn, score in turns.items()
+    ]
 
 
 def _row(strategy: str, run: int, number: int, turn: int, length: int, modality: str, history: str) -> Row:

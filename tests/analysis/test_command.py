@@ -229,3 +229,50 @@ def test_nothing_is_made_again_unless_something_changed(
     assert recall(out, wanted) is not None
     (out / "report.html").unlink()
     assert recall(out, wanted) is None
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("damage", ["empty the numbers", "delete a table", "change a figure"])
+def test_what_was_damaged_is_written_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    command = [str(ROOT / "tests/analysis/data/tiny.csv"), "--out", str(tmp_path), "--resamples", "200"]
+    assert main(command) == 0
+    whole = {path: path.read_bytes() for path in files_of(tmp_path)}
+    if damage == "empty the numbers":
+        (tmp_path / "analysis.json").write_text("")
+    elif damage == "delete a table":
+        (tmp_path / "tables" / "T1_main.md").unlink()
+    else:
+        (tmp_path / "figures" / "reductions.png").write_bytes(b"other")
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "Written:" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in files_of(tmp_path)} == whole
+
+
+def test_a_folder_holds_one_analysis_alone(tmp_path: Path) -> None:
+    rich, poor = tmp_path / "rich.csv", tmp_path / "poor.csv"
+    rich.write_bytes((ROOT / "tests/analysis/data/tiny.csv").read_bytes())
+    lines = rich.read_text().splitlines(keepends=True)
+    poor.write_text("".join([lines[0], *(line for line in lines if ",direct," in line and ",own," in line)]))
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    for csv, out in ((rich, shared), (poor, shared), (poor, alone)):
+        assert main([str(csv), "--out", str(out), "--resamples", "200"]) == 0
+    names = [path.relative_to(alone) for path in files_of(alone)]
+    assert [path.relative_to(shared) for path in files_of(shared)] == names
+    assert not any("T2b" in name.name for name in names)
+
+
+def test_a_reader_that_stops_early_loses_no_file(tmp_path: Path) -> None:
+    csv = ROOT / "tests/analysis/data/tiny.csv"
+    command = f"{sys.executable} -m analysis {csv} --out {tmp_path} --resamples 200 | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert {"analysis.json", "report.html", "made.json"} <= {path.name for path in tmp_path.iterdir()}

@@ -40,6 +40,14 @@ def test_a_stated_number_of_candidates_counts_before_the_name(tmp_path: Path) ->
     assert dict(ladder.rungs) == sizes
 
 
+def test_a_number_in_a_name_counts_candidates_only_where_that_is_known_or_asked_for(tmp_path: Path) -> None:
+    rows = make_rows({"prompt_v1": Effect(), "prompt_v2": Effect(level=0.8)})
+    path = write_csv(tmp_path / "runs.csv", rows)
+    assert ablation(load_csv(path), resamples=200).ladders == ()
+    (ladder,) = ablation(load_csv(path), resamples=200, ladder=["prompt_v"]).ladders
+    assert dict(ladder.rungs) == {"prompt_v1": 1, "prompt_v2": 2}
+
+
 def test_one_number_of_candidates_makes_no_ladder(tmp_path: Path) -> None:
     rows = make_rows({"direct": Effect(), "bon8": Effect()})
     assert analyse(tmp_path, rows).ladders == ()
