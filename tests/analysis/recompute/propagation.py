@@ -19,8 +19,7 @@ MOST_CORRELATED = 0.95
 
 def propagation(scores: Scores) -> dict[str, Entry]:
     """strategy -> slope of the gap on the error right before it, for those with scores on gold history."""
-    found = {s: _slope(scores, s) for s in scores.grids.stored.strategies if np.isfinite(scores.gap(s)).any()}
-    return {strategy: entry for strategy, entry in found.items() if entry["n_units"]}
+    return {s: _slope(scores, s) for s in scores.grids.stored.strategies if np.isfinite(scores.gap(s)).any()}
 
 
 class _Pair(NamedTuple):
@@ -68,11 +67,21 @@ def _within(groups: list[list[_Pair]]) -> Entry:
     )
     slope = (z @ y) / (z @ x)
     rows = np.array([pair.row for pair in pairs])
+    if not _is_enough(rows, z * x):
+        return undefined()
     totals = np.bincount(rows, z * (y - slope * x) / (z @ x))
     clusters, size = len(set(rows.tolist())), len(pairs)
     factor = clusters / (clusters - 1) * (size - 1) / (size - 2)
     counts = {"n_samples": clusters, "n_units": size}
     return tested(float(slope), float(np.sqrt(factor * (totals**2).sum())), clusters - 1) | counts
+
+
+def _is_enough(rows: npt.NDArray[np.int64], shared: Floats) -> bool:
+    """Whether what the slope divides by exceeds three of its standard errors."""
+    totals = np.bincount(rows, shared - shared.mean()) / len(shared)
+    clusters = len(set(rows.tolist()))
+    error = np.sqrt(clusters / (clusters - 1) * (totals**2).sum())
+    return bool(shared.mean() > 3 * error)
 
 
 def _centred(values: list[float]) -> Floats:
