@@ -272,7 +272,7 @@ def _agrees(one: Evidence) -> bool:
 def _scale(one: Evidence, is_less: bool) -> str:
     logit, gain = one.estimates["eb_reduction_logit"], one.estimates["mean_gain"]
     what, higher = ("reduction", "higher") if is_less else ("increase", "lower")
-    shown = f" ({logits(logit)})" if logit.is_defined else ""
+    shown = f" ({logits(logit)})" if logit.is_defined else " (means of 0 or 100 have no logit)"
     text = f"on the logit scale no {what} is shown{shown}"
     is_level = gain.value > 0 if is_less else gain.value < 0
     return f"{text}, so its {higher} level may be all" if is_level else f"{text}, so none is claimed"
