@@ -25,6 +25,7 @@ class Judged(NamedTuple):
     row: int
     verdict: float
     grade: float
+    step: float
 
 
 class Pool(NamedTuple):
@@ -56,7 +57,8 @@ def judged(grids: Grids, strategy: str) -> list[Judged]:
             for node in candidates(turn.line["response"]):
                 verdict = node.get("verdict")
                 if verdict and verdict["status"] == "ok" and node.get("score") is not None:
-                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"]))
+                    step = (node.get("score_detail") or {}).get("step_score", math.nan)
+                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"], step))
     return found
 
 
@@ -67,6 +69,15 @@ def verifiers(grids: Grids, resamples: Resamples) -> dict[str, dict[str, Any]]:
 
 
 def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
+    """By score, and by the score of the step alone."""
+    by_step = [item._replace(grade=item.step) for item in items if math.isfinite(item.step)]
+    return _accuracy(grids, resamples, items) | {
+        "calibration": _calibration(items),
+        "by_step": _accuracy(grids, resamples, by_step) if by_step else None,
+    }
+
+
+def _accuracy(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
     right, wrong = ([item for item in items if (item.grade == 1) == is_right] for is_right in (True, False))
     size = len(grids.samples)
     accepted = [item for item in right if item.verdict >= THRESHOLD]
@@ -77,7 +88,6 @@ def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[s
         for name, (above, below) in rates.items()
     } | {
         "auc": _auc(resamples, size, right, wrong),
-        "calibration": _calibration(items),
         "num_positive": len(right),
         "num_negative": len(wrong),
     }
