@@ -120,7 +120,7 @@ def _auc(resamples: Resamples, size: int, right: list[Judged], wrong: list[Judge
 
     sums = Sums(value, influence, of_right + of_wrong)
     entry = by_influence(sums)
-    rarer = min(np.count_nonzero(of_right), np.count_nonzero(of_wrong))
+    rarer = int(min(np.count_nonzero(of_right), np.count_nonzero(of_wrong)))
     if rarer < 2:
         return entry | {"ci": None}
     drawn = {"ci_bootstrap": resamples.percentiles(sums)}
@@ -180,10 +180,11 @@ def selections(grids: Grids, resamples: Resamples) -> dict[tuple[str, str], dict
 def _selection(grids: Grids, resamples: Resamples, items: list[Pool]) -> dict[str, Any]:
     size = len(grids.samples)
     picked = [pool.grades[pool.chosen] for pool in items]
-    best, random = ([use(pool.grades) for pool in items] for use in (max, np.mean))
+    best = [max(pool.grades) for pool in items]
+    random = [float(np.mean(pool.grades)) for pool in items]
 
     def total(values: list[float]) -> Floats:
-        return np.bincount([pool.row for pool in items], values, minlength=size)
+        return np.bincount([pool.row for pool in items], values, minlength=size).astype(float)
 
     number = total([1.0] * len(items))
     shown = {"random": random, "arm": picked, "best": best}
@@ -241,7 +242,7 @@ def _rungs(items: list[Pool], size: int) -> Iterator[dict[str, Any]]:
     number = np.bincount(rows, minlength=size).astype(float)
     for n in (2**power for power in range(int(math.log2(smallest)) + 1)):
         means = np.array([_over_subsets(pool, n) for pool in items])
-        totals = (np.bincount(rows, column, minlength=size) for column in means.T)
+        totals = (np.bincount(rows, column, minlength=size).astype(float) for column in means.T)
         kinds = zip(("random", "arm", "best"), totals, strict=True)
         yield {"num_candidates": n} | {kind: share_entry(ratio(total, number)) for kind, total in kinds}
 
