@@ -25,6 +25,7 @@ class Judged(NamedTuple):
     row: int
     verdict: float
     grade: float
+    step: float
 
 
 class Pool(NamedTuple):
@@ -56,7 +57,8 @@ def judged(grids: Grids, strategy: str) -> list[Judged]:
             for node in candidates(turn.line["response"]):
                 verdict = node.get("verdict")
                 if verdict and verdict["status"] == "ok" and node.get("score") is not None:
-                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"]))
+                    step = (node.get("score_detail") or {}).get("step_score", math.nan)
+                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"], step))
     return found
 
 
@@ -67,6 +69,15 @@ def verifiers(grids: Grids, resamples: Resamples) -> dict[str, dict[str, Any]]:
 
 
 def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
+    """By score, and by the score of the step alone."""
+    by_step = [item._replace(grade=item.step) for item in items if math.isfinite(item.step)]
+    return _accuracy(grids, resamples, items) | {
+        "calibration": _calibration(items),
+        "by_step": _accuracy(grids, resamples, by_step) if by_step else None,
+    }
+
+
+def _accuracy(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
     right, wrong = ([item for item in items if (item.grade == 1) == is_right] for is_right in (True, False))
     size = len(grids.samples)
     accepted = [item for item in right if item.verdict >= THRESHOLD]
@@ -77,7 +88,6 @@ def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[s
         for name, (above, below) in rates.items()
     } | {
         "auc": _auc(resamples, size, right, wrong),
-        "calibration": _calibration(items),
         "num_positive": len(right),
         "num_negative": len(wrong),
     }
@@ -110,7 +120,7 @@ def _auc(resamples: Resamples, size: int, right: list[Judged], wrong: list[Judge
 
     sums = Sums(value, influence, of_right + of_wrong)
     entry = by_influence(sums)
-    rarer = min(np.count_nonzero(of_right), np.count_nonzero(of_wrong))
+    rarer = int(min(np.count_nonzero(of_right), np.count_nonzero(of_wrong)))
     if rarer < 2:
         return entry | {"ci": None}
     drawn = {"ci_bootstrap": resamples.percentiles(sums)}
@@ -170,10 +180,11 @@ def selections(grids: Grids, resamples: Resamples) -> dict[tuple[str, str], dict
 def _selection(grids: Grids, resamples: Resamples, items: list[Pool]) -> dict[str, Any]:
     size = len(grids.samples)
     picked = [pool.grades[pool.chosen] for pool in items]
-    best, random = ([use(pool.grades) for pool in items] for use in (max, np.mean))
+    best = [max(pool.grades) for pool in items]
+    random = [float(np.mean(pool.grades)) for pool in items]
 
     def total(values: list[float]) -> Floats:
-        return np.bincount([pool.row for pool in items], values, minlength=size)
+        return np.bincount([pool.row for pool in items], values, minlength=size).astype(float)
 
     number = total([1.0] * len(items))
     shown = {"random": random, "arm": picked, "best": best}
@@ -231,7 +242,7 @@ def _rungs(items: list[Pool], size: int) -> Iterator[dict[str, Any]]:
     number = np.bincount(rows, minlength=size).astype(float)
     for n in (2**power for power in range(int(math.log2(smallest)) + 1)):
         means = np.array([_over_subsets(pool, n) for pool in items])
-        totals = (np.bincount(rows, column, minlength=size) for column in means.T)
+        totals = (np.bincount(rows, column, minlength=size).astype(float) for column in means.T)
         kinds = zip(("random", "arm", "best"), totals, strict=True)
         yield {"num_candidates": n} | {kind: share_entry(ratio(total, number)) for kind, total in kinds}
 

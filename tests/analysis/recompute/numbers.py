@@ -193,8 +193,8 @@ def attributable(scores: Scores, resamples: Resamples, strategy: str) -> Entry:
 def ratio_of_means(above: Floats, below: Floats, resamples: Resamples, *, is_rest: bool = False) -> Entry:
     """Mean of `above` / mean of `below` on the cells that have both; one less that where `is_rest`."""
     known = np.isfinite(above) & np.isfinite(below)
-    totals = (np.where(known, cells, 0).sum(axis=1) for cells in (above, below))
-    share = ratio(*totals, units=known.sum(axis=1).astype(float))
+    first, second = (np.where(known, cells, 0).sum(axis=1) for cells in (above, below))
+    share = ratio(first, second, known.sum(axis=1).astype(float))
     rest = Sums(lambda w: 1 - share.value(w), lambda w: -share.influence(w), share.units)
     under = mean_entry(np.where(known, below, np.nan))
     sums = rest if is_rest else share

@@ -85,7 +85,7 @@ def _is_enough(rows: npt.NDArray[np.int64], shared: Floats) -> bool:
 
 
 def _centred(values: list[float]) -> Floats:
-    return np.array(values) - np.mean(values)
+    return np.asarray(np.array(values) - np.mean(values))
 
 
 def coupling(scores: Scores) -> dict[tuple[str, str], dict[str, Entry]]:
@@ -120,7 +120,7 @@ def _latest(cells: Floats, images: npt.NDArray[np.bool_]) -> Floats:
 
 def _on(y: Floats, *regressors: Floats) -> Entry:
     """The coefficient of the first regressor, with fixed effects of dialogues that vary in it."""
-    known = np.isfinite(np.stack([y, *regressors])).all(axis=0)
+    known = np.asarray(np.isfinite(np.stack([y, *regressors])).all(axis=0))
     inside = [_deviations(x, known) for x in regressors]
     used = known & ((inside[0] ** 2).sum(axis=1) > 1e-12)[:, None]
     rows, _ = np.nonzero(used)

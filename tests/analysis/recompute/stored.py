@@ -132,7 +132,7 @@ class Grids:
                 planned["own"][cell] = True
                 if turn.history in planned and turn.number > 1:
                     planned[turn.history][cell] = True
-        return np.logical_and.reduce([planned[history] for history in histories])
+        return np.asarray(np.logical_and.reduce([planned[history] for history in histories]), dtype=bool)
 
     @property
     def last_image_turn(self) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ from tests.analysis.recompute.costs import costs
 from tests.analysis.recompute.numbers import Scores, estimands
 from tests.analysis.recompute.propagation import coupling, propagation, wear
 from tests.analysis.recompute.resamples import Resamples
+from tests.analysis.recompute.robustness import checks
 from tests.analysis.recompute.stored import Grids, read
 
 Tree = dict[str, Any]
@@ -37,6 +38,7 @@ def recompute(study: Path, baseline: str, resamples: int, seed: int) -> Tree:
         "groups": tables.groups(scores, baseline),
         "propagation": propagation(scores),
         "coupling": coupling(scores),
+        "checks": checks(scores, baseline),
         "wear": wear(scores),
         "verifiers": judging.verifiers(grids, drawn),
         "selections": judging.selections(grids, drawn),
@@ -53,6 +55,7 @@ def by_name(stated: Tree) -> Tree:
         "efficiency": {arm["strategy"]: arm["efficiency"] for arm in stated["arms"]},
         "coupling": {(c["strategy"], c["kind"]): c for c in stated["coupling"]},
         "wear": {w["strategy"]: w for w in stated["wear"]},
+        "checks": {(c["strategy"], c["estimand"], c["model"]): c["estimate"] for c in stated["checks"]},
         "nestings": {(n["strategy"], n["part"]): n["difference"] for n in stated["nestings"]},
         "synergies": {(s["strategy"], frozenset(s["parts"])): s["difference"] for s in stated["synergies"]},
         "groups": {(g["level"], g["name"], g["strategy"]): g for g in stated["groups"]},
