@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +29,7 @@ __all__ = [
     "complain",
     "compose",
     "guarded",
+    "leave",
     "plain",
     "refuse_launchers",
     "take_dry_run",
@@ -53,11 +56,19 @@ def guarded(work: Callable[[], int]) -> int:
     except ConfigurationError as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
-        return complain(
-            f"interrupted: {interrupt}; run the same command again to go on".replace(": ;", ";"), 130
-        )
+        how_far = f": {interrupt}" if str(interrupt) else ""
+        return complain(f"interrupted{how_far}; run the same command again to go on", 130)
     except (StorageError, ModelDown) as error:
         return complain(str(error), 1)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. After a failure, threads in calls that nobody waits for do not keep it alive."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if status and threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
 
 
 def compose(name: str, about: str, arguments: Sequence[str], settings: type) -> Config | None:

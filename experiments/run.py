@@ -27,7 +27,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from experiments.choices import declare_settings, register_components
-from experiments.command import Config, compose, guarded, plain, refuse_launchers, take_dry_run, wants_help
+from experiments.command import (
+    Config,
+    compose,
+    guarded,
+    leave,
+    plain,
+    refuse_launchers,
+    take_dry_run,
+    wants_help,
+)
 from experiments.overrides import for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
@@ -184,4 +193,4 @@ def _short(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import Config, compose, guarded, take_dry_run
+from experiments.command import Config, compose, guarded, leave, take_dry_run
 from experiments.export import write_official_scores
 from experiments.outcome import report_scores
 from imug_tts import assemble
@@ -150,4 +150,4 @@ def _write_official(work: Rescoring, model: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from imug_tts.contracts import (
@@ -26,6 +26,7 @@ __all__ = [
     "MAX_LAYERS",
     "ORACLE",
     "JudgePlace",
+    "at_temperature",
     "check_composition",
     "is_oracle",
     "judges",
@@ -92,6 +93,22 @@ def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
     """The roles in which the run's own models are asked."""
     asked = [*(layer.models for layer in layers(strategy)), *(p.judge.models for p in judges(strategy))]
     return frozenset(role for models in asked for role, model in models.items() if model is None)
+
+
+def at_temperature(strategy: Strategy, temperature: float) -> Strategy:
+    """The nesting whose text answers are drawn at `temperature`, by whichever layer draws them."""
+
+    def changed(held: Any) -> Any:
+        if isinstance(held, Strategy):
+            return at_temperature(held, temperature)
+        return tuple(map(changed, held)) if isinstance(held, tuple) else held
+
+    own: Any = strategy.at_temperature(temperature)
+    fields = [knob.name for knob in knobs_of(type(own)).values() if knob.part is Strategy]
+    nesting: Strategy = (
+        replace(own, **{name: changed(getattr(own, name)) for name in fields}) if fields else own
+    )
+    return nesting
 
 
 def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:

@@ -44,7 +44,7 @@ A result passes through about three turns per nested gather before the next call
 turns would split batches, more cost some 10 us each.
 """
 _GRACE_S: Final = 1.0
-"""How long calls on servers may still end by themselves when a run is interrupted."""
+"""How long calls on servers may end by themselves when a run stops, and again once they are broken off."""
 _DOWN_AFTER: Final = 32
 """Calls that fail one after the other, before any has succeeded, after which a model is down."""
 _DOWN_AGAIN_AFTER: Final = 256
@@ -124,20 +124,26 @@ class Broker:
     async def stop(self) -> None:
         """Finish and journal the batches in flight; hand out no more.
 
-        Calls on servers are waited for a second, and then broken off.
+        Calls on servers are waited for a second, then broken off, and left behind if they still hang.
         """
         self._stopping = True
         self._workers.shutdown(wait=False, cancel_futures=True)
-        if self._remote is not None and self._handed_out:
-            await asyncio.wait(self._handed_out, timeout=_GRACE_S)
-            if self._handed_out:
-                self._remote.interrupt()
-                await asyncio.wait(self._handed_out, timeout=_GRACE_S)
-        else:
+        if self._remote is None:
             await asyncio.gather(*self._flushers, *self._handed_out, return_exceptions=True)
+        else:
+            await self._break_off(self._remote)
         for future in self._futures.values():
             future.cancel()
         self._writer.shutdown(wait=True)
+
+    async def _break_off(self, remote: Remote) -> None:
+        if self._handed_out:
+            await asyncio.wait(self._handed_out, timeout=_GRACE_S)
+        if self._handed_out:
+            remote.interrupt()
+            await asyncio.wait(self._handed_out, timeout=_GRACE_S)
+        for answered in list(self._handed_out):  # its worker tells nobody any more when it ends
+            answered.cancel()
 
     def _known(self, call_id: str, call: Call) -> Candidate | None:
         """What the journal has, if it answers the call: version 0.1 journaled before it checked."""

@@ -147,6 +147,6 @@ class Strategy(ABC):
         return 1
 
     def at_temperature(self, temperature: float) -> Strategy:
-        """The strategy whose text answers are drawn at `temperature`; by default unchanged."""
+        """The layer whose own text answers are drawn at `temperature`; its parts are changed elsewhere."""
         del temperature
         return self

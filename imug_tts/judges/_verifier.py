@@ -35,6 +35,7 @@ class Attempt(NamedTuple):
 class VerifierJudge(Judge):
     """Asks greedily first, and what cannot be read again with another seed, at most `max_reasks` times."""
 
+    temperature: float = knob("Temperature of the first attempt; 0 is greedy.", default=0.0, ge=0)
     max_reasks: int = knob("How often an unreadable reply is asked again.", default=2, ge=0)
     reask_temperature: float = knob(
         "Temperature of further attempts; a greedy model would only repeat what could not be read.",
@@ -57,7 +58,7 @@ class VerifierJudge(Judge):
         return scope.prompts(self.role, self.asked_model)
 
     def attempts(self, scope: Scope, max_tokens: int) -> Iterator[Attempt]:
-        yield Attempt(scope, Sampling(temperature=0.0, max_tokens=max_tokens))
+        yield Attempt(scope, Sampling(temperature=self.temperature, max_tokens=max_tokens))
         for index in range(1, self.max_reasks + 1):
             again = Sampling(temperature=self.reask_temperature, max_tokens=max_tokens)
             yield Attempt(scope.child(index), again)

@@ -8,12 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["Interrupt", "stop_signals"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SILENT_S: Final = 2.5
+"""Stopping that takes no longer than this says nothing: the command ends with a line of its own."""
+_STOPPING: Final = "stopping: what is in flight is finished and kept (again to stop at once)"
 
 
 @dataclass
@@ -36,7 +40,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
             _say("stopped at once; what was journaled is safe")
             os._exit(130)
         interrupt.requested = True
-        _say("stopping: what is in flight is finished and kept (again to stop at once)")
+        said.append(loop.call_later(_SILENT_S, _say, _STOPPING))
         for worker in workers:
             worker.cancel()
 
@@ -44,6 +48,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
         yield interrupt
         return
     loop = asyncio.get_running_loop()
+    said: list[asyncio.TimerHandle] = []
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
@@ -51,8 +56,11 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        for timer in said:
+            timer.cancel()
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"\n{text}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody reads it
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

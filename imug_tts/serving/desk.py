@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imug_tts.calls import Brokers, Budget, Journal, TurnScope
-from imug_tts.composition import check_composition, label
+from imug_tts.composition import at_temperature, check_composition, label
 from imug_tts.contracts import (
     Backbone,
     BackboneError,
@@ -86,7 +86,7 @@ class Desk:
         served = self._served
         if asked.temperature is not None and asked.modality == "text":
             # As on official servers: the protocol's temperature is that of text; images keep their own.
-            served = replace(served, strategy=served.strategy.at_temperature(asked.temperature))
+            served = replace(served, strategy=at_temperature(served.strategy, asked.temperature))
             served.check()
         digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
         number = sum(message.role == "user" for message in asked.history)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from imug_tts.concurrency import gather_all
@@ -43,9 +42,6 @@ class BestOfN(Strategy):
 
     def draws(self, modality: Modality) -> int:
         return self.n
-
-    def at_temperature(self, temperature: float) -> BestOfN:
-        return replace(self, inner=self.inner.at_temperature(temperature))
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """All candidates are in the response, each with its verdict.

@@ -54,9 +54,6 @@ class ChainOfThought(Strategy):
                 "set keep_plan=true on the outermost cot"
             )
 
-    def at_temperature(self, temperature: float) -> ChainOfThought:
-        return replace(self, inner=self.inner.at_temperature(temperature))
-
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """Plan, then `inner`; without a plan if the planner gives none or the budget allows none.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from typing import Final
 
 from imug_tts.concurrency import gather_all
@@ -57,9 +56,6 @@ class MajorityVote(Strategy):
         """Refuse a vote that no turn of the benchmark asks for."""
         if not any(map(self.acts_on, setting.posed)):
             raise ConfigurationError(f"{self.name} votes on text turns, and none are posed; leave it out")
-
-    def at_temperature(self, temperature: float) -> MajorityVote:
-        return replace(self, inner=self.inner.at_temperature(temperature))
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """All samples are candidates of the response. Image turns pass to `inner`.

@@ -94,9 +94,6 @@ class SelfVerification(Strategy):
                 "set refine=fresh or refine=feedback"
             )
 
-    def at_temperature(self, temperature: float) -> SelfVerification:
-        return replace(self, inner=self.inner.at_temperature(temperature))
-
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """All rounds are candidates of the response, each with its verdict.
 

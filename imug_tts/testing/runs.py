@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,14 +126,15 @@ def run(
     return summary
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run without durations and without the names of the run and its arm."""
+def records(folder: Path, *, without: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The records of a run without durations, without the run's name and without other fields."""
     lines = (folder / "turns.jsonl").read_text().splitlines()
-    return [without_durations(json.loads(line)) for line in lines]
+    read = [without_durations(json.loads(line)) for line in lines]
+    return [{key: value for key, value in record.items() if key not in without} for record in read]
 
 
 def without_durations(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: v for key, v in value.items() if key not in ("seconds", "run", "arm")}
+        kept = {key: v for key, v in value.items() if key not in ("seconds", "run")}
         return {key: without_durations(v) for key, v in kept.items()}
     return [without_durations(v) for v in value] if isinstance(value, list) else value

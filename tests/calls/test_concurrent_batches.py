@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,21 +18,22 @@ from imug_tts.testing.toys import CAPABILITIES, TableJudge, ToyBackbone
 BEST_OF_4 = BestOfN(inner=Direct(), judge=TableJudge(scores={}), n=4)
 
 
-@dataclass
 class Fleet(Backbone):
     """Takes one call at a time on each of several servers, and counts how many it had at once."""
 
-    servers: int
-    identity: str = "toy"
-    failing: bool = field(default=False, init=False)
-    at_once: int = field(default=0, init=False)
-    most_at_once: int = field(default=0, init=False)
-    lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    model: ToyBackbone = field(default_factory=ToyBackbone, init=False)
+    identity = "toy"
+
+    def __init__(self, servers: int) -> None:
+        self.failing = False
+        self.at_once = 0
+        self.most_at_once = 0
+        self.lock = threading.Lock()
+        self.model = ToyBackbone()
+        self._servers = servers
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(CAPABILITIES, max_batch=1, concurrent_batches=self.servers)
+        return replace(CAPABILITIES, max_batch=1, concurrent_batches=self._servers)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         assert [len(request.seeds) for request in requests] == [1]
@@ -57,7 +58,8 @@ def test_as_many_calls_are_in_flight_as_the_backbone_takes(tmp_path: Path, serve
 def test_records_do_not_depend_on_how_many(tmp_path: Path) -> None:
     run(tmp_path / "one", BEST_OF_4, ToyBackbone())
     run(tmp_path / "many", BEST_OF_4, Fleet(5))
-    assert records(tmp_path / "one") == records(tmp_path / "many")
+    one, many = (records(tmp_path / name, without=["arm"]) for name in ("one", "many"))
+    assert one == many
 
 
 def test_calls_that_fail_fail_alone(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_failed_turn_ends_its_dialogue_alone_and_is_tried_again(
     summary = run(tmp_path, Direct(), again)
     assert summary.scored == 24
     assert len(again.asked) == 3  # turns 2 to 4 of one dialogue
-    run(tmp_path / "whole", Direct())
+    run(tmp_path / "whole", Direct(), Failing())
     assert records(tmp_path) == records(tmp_path / "whole")
 
 

@@ -154,7 +154,8 @@ def test_out_of_memory_is_answered_with_smaller_batches(tmp_path: Path) -> None:
     strategy = BestOfN(inner=Direct(), judge=BackboneJudge(), n=4)
     assert run(tmp_path / "small", strategy, Small()).scored == 24
     run(tmp_path / "large", strategy, Fragile())
-    assert records(tmp_path / "small") == records(tmp_path / "large")
+    small, large = (records(tmp_path / name, without=["arm"]) for name in ("small", "large"))
+    assert small == large
 
 
 def test_a_run_in_which_nothing_succeeds_stops_with_that_error(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_tracker_that_raises_is_told_nothing_more_and_the_run_goes_on(tmp_path
         )
     assert len(said) == 1
     assert clumsy.told.count(method) == 1
-    assert clumsy.told[-1] == method
+    assert clumsy.told[-1] in (method, "close")
     assert (summary.scored, len(listener.turns), listener.finished) == (24, 24, ["run"])
     assert (tmp_path / "run" / "summary.json").exists()
 

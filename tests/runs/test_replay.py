@@ -93,11 +93,11 @@ def test_alone_batched_and_after_a_kill_the_records_are_equal(
 
     play("alone", 1, 1)
     play("batched", in_flight, max_batch)
-    alone = records(folder / "alone")
-    assert records(folder / "batched") == alone
+    alone = records(folder / "alone", without=["arm"])
+    assert records(folder / "batched", without=["arm"]) == alone
     cut(folder / "batched", share)
     play("batched", in_flight, max_batch)
-    assert records(folder / "batched") == alone
+    assert records(folder / "batched", without=["arm"]) == alone
     assert len(call_ids(folder / "batched")) == len(set(call_ids(folder / "batched")))
     assert_budget(alone, budget)
     shutil.rmtree(folder)
