@@ -254,3 +254,34 @@ def _over_subsets(pool: Pool, n: int) -> tuple[float, float, float]:
     picked = [pool.grades[max(subset, key=lambda i: (marks[i], -i))] for subset in subsets]
     best = [max(pool.grades[i] for i in subset) for subset in subsets]
     return float(np.mean(pool.grades)), float(np.mean(picked)), float(np.mean(best))
+
+
+def bases(grids: Grids) -> dict[str, dict[str, dict[str, int]]]:
+    """strategy -> layer -> verdicts, unread ones, pools, identical ones, and candidates that stood alone."""
+    found: dict[str, dict[str, dict[str, int]]] = {strategy: {} for strategy in grids.stored.strategies}
+    for turn in filter(is_judged, grids.stored.recorded):
+        response = turn.line["response"]
+        for node in (response, *candidates(response)):
+            if offered := node.get("candidates", ()):
+                layer = node["strategy"].split("+")[0].partition("[")[0]
+                counts = found[turn.strategy].setdefault(layer, dict.fromkeys(COUNTS, 0))
+                for name, number in _of_node(offered).items():
+                    counts[name] += number
+    return found
+
+
+COUNTS = ("num_verdicts", "num_unread", "num_pools", "num_identical", "num_single")
+
+
+def _of_node(offered: list[Node]) -> dict[str, int]:
+    verdicts = [candidate["verdict"] for candidate in offered if candidate.get("verdict")]
+    images = [candidate["output"]["image"] for candidate in offered if "image" in (candidate["output"] or {})]
+    is_pool = len(images) > 1
+    numbers = (
+        len(verdicts),
+        sum(verdict["status"] != "ok" for verdict in verdicts),
+        is_pool,
+        is_pool and len(set(images)) == 1,
+        len(offered) == 1,
+    )
+    return dict(zip(COUNTS, map(int, numbers), strict=True))

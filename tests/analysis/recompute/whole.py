@@ -40,6 +40,7 @@ def recompute(study: Path, baseline: str, resamples: int, seed: int) -> Tree:
         "coupling": coupling(scores),
         "checks": checks(scores, baseline),
         "wear": wear(scores),
+        "bases": judging.bases(grids),
         "verifiers": judging.verifiers(grids, drawn),
         "selections": judging.selections(grids, drawn),
         "curves": judging.curves(grids),
@@ -51,6 +52,7 @@ def by_name(stated: Tree) -> Tree:
     """analysis.json with what stands in lists under the names of what it is of."""
     return stated | {
         "arms": {arm["strategy"]: arm for arm in stated["arms"]},
+        "bases": {arm["strategy"]: _layers(arm) for arm in stated["arms"]},
         "cost": {arm["strategy"]: arm["cost"] for arm in stated["arms"]},
         "efficiency": {arm["strategy"]: arm["efficiency"] for arm in stated["arms"]},
         "coupling": {(c["strategy"], c["kind"]): c for c in stated["coupling"]},
@@ -64,3 +66,7 @@ def by_name(stated: Tree) -> Tree:
         "selections": {(s["strategy"], s["layer"]): s for s in stated["selections"]},
         "curves": {(c["strategy"], c["layer"], c["where"]): c["rungs"] for c in stated["curves"]},
     }
+
+
+def _layers(arm: Tree) -> Tree:
+    return {layer["layer"]: layer for layer in arm["basis"]["layers"]}
