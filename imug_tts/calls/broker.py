@@ -118,7 +118,8 @@ class Broker:
             if known is not None:
                 return Answer(call_id, known, is_new=False)
             future = self._enqueue(call_id, call)
-            return Answer(call_id, await asyncio.shield(future), is_new=True)
+            candidate = await asyncio.shield(future)
+            return Answer(call_id, candidate, is_new=candidate.is_new)
         return Answer(call_id, await asyncio.shield(future), is_new=False)
 
     async def stop(self) -> None:
@@ -178,6 +179,9 @@ class Broker:
 
     def _answer_single(self, call_id: str, call: Call) -> Candidate:
         """What a worker does with a call: its answer is journaled before its server gets another."""
+        known = self._known(call_id, call)
+        if known is not None:  # another process has made the call while it waited
+            return replace(known, is_new=False)
         started = time.perf_counter()
         request = request_of([call])
         with self._answered(request) as candidate:
@@ -251,9 +255,20 @@ class Broker:
         calls = {call_id: waiting.pop(call_id) for call_id in list(waiting)[: self._max_batch]}
         if not waiting:
             del self._waiting[group]
+        self._leave_out_known(calls)
+        if not calls:
+            return self._start_batch()
         ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
         return _Batch(ids, loop.run_in_executor(self._workers, self._generate, requests))
+
+    def _leave_out_known(self, calls: dict[str, Call]) -> None:
+        """Answer calls that another process has made while they waited."""
+        for call_id, call in list(calls.items()):
+            known = self._known(call_id, call)
+            if known is not None:
+                del calls[call_id]
+                self._futures.pop(call_id).set_result(replace(known, is_new=False))
 
     async def _finish(self, batch: _Batch) -> None:
         """Journal what a batch gave, before anyone can use it; then hand it out."""
