@@ -143,13 +143,14 @@ def turn_files(folder: Path) -> list[Path]:
     return [folder / TURNS, *segment_files(folder)]
 
 
-def merge_turns(folder: Path) -> None:
-    """Put all segments into `turns.jsonl`, in planned order, and remove them. Nobody may write to them.
+def merge_turns(folder: Path, segments: Sequence[Path]) -> None:
+    """Put segments, oldest first, into `turns.jsonl`, in planned order, and remove them.
+
+    Nobody may write to the segments.
 
     Raises:
         StorageError: the file cannot be written; the segments are still there.
     """
-    segments = segment_files(folder)
     with ExitStack() as opened:
         copies = _newest_copies(folder, segments, opened, _NOBODY)
         write_pieces(folder / TURNS, (line for copy in copies for line in copy.lines()))

@@ -112,9 +112,9 @@ class Worker:
         held, living = self._generations(), self._living(_WORKER)
         return {what for what, gens in held.items() if self._is_held(self._claim(what, gens[-1]), living)}
 
-    def others(self) -> bool:
-        """Whether another process works on the run."""
-        return bool(self._living(_WORKER) - {self.name})
+    def others(self) -> set[str]:
+        """The other processes that work on the run."""
+        return self._living(_WORKER) - {self.name}
 
     def step_back(self) -> None:
         """Give up everything but the right to put the records together."""

@@ -87,7 +87,7 @@ class _Session:
 
     async def play(self) -> bool:
         """Play every dialogue that is missing; True if a signal asked to stop before the end."""
-        todo = self._dialogues()
+        todo = enumerate(self._dialogues())
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
         with stop_signals(workers) as interrupt:
             try:
@@ -114,9 +114,9 @@ class _Session:
             for index in job.dialogues(on_taken=lambda: self._journal.refresh()):
                 yield job, index
 
-    async def _work(self, todo: Iterator[tuple[Job, int]]) -> None:
-        for job, index in todo:  # the workers share one iterator
-            player = job.player(index, self._brokers)
+    async def _work(self, todo: Iterator[tuple[int, tuple[Job, int]]]) -> None:
+        for rank, (job, index) in todo:  # the workers share one iterator
+            player = job.player(index, self._brokers.for_dialogue(rank))
             records = await player.play()
             job.take(index, player, records, self._journal)
 

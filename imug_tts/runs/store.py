@@ -93,6 +93,8 @@ class RunStore:
         self._merged: tuple[int, ...] = ()
         self._had: set[str] = set()
         """Blocks of dialogues that this process took."""
+        self._theirs: set[str] = set()
+        """Those that others had when it stopped."""
         self._images = folder / "images"
         self._kept: set[str] = set()
         self._file: int | None = None
@@ -175,25 +177,25 @@ class RunStore:
             link_or_write(held, Path(path), image.read)
 
     def elsewhere(self) -> int:
-        """Turns of the dialogues that other processes have in hand."""
-        if not self._has_begun:
-            return 0
-        theirs = self._worker.taken() - self._had
-        blocks = self._share.blocks(len(self.samples))
-        return self._turns(i for name, block in blocks if name in theirs for i in block if i not in self.done)
+        """Turns of the dialogues that other processes had in hand when this one stopped."""
+        blocks = [block for name, block in self._share.blocks(len(self.samples)) if name in self._theirs]
+        return self._turns(index for block in blocks for index in block if index not in self.done)
 
     def finish(self, summarize: Callable[[], Summary]) -> Summary:
         """Stop working on the run. The last process to do so merges the records and writes the summary."""
         if not self._has_begun:
             return summarize()
+        # In this order: whoever is gone after the first line has written all before the second.
+        self._theirs = self._worker.taken() - self._had
         self.refresh()
         summary = summarize()
         self._worker.step_back()
         self._close_segment()
         while not self._worker.others() and self._worker.take(MERGE):
+            self._theirs = set()
             self.refresh()
             summary = summarize()
-            merge_turns(self.folder)
+            merge_turns(self.folder, self._left_segments())
             write_atomically(self.folder / "summary.json", _pretty(summary.to_json()))
             if self.is_complete:
                 self._worker.clear()
@@ -210,6 +212,13 @@ class RunStore:
 
     def _turns(self, indices: Iterable[int]) -> int:
         return sum(len(self.samples[index].questions) for index in indices)
+
+    def _left_segments(self) -> list[Path]:
+        """The segments to which nobody writes any more."""
+        # In this order: who writes to a segment was known as a worker before the segment was there.
+        segments = segment_files(self.folder)
+        writing = self._worker.others()
+        return [segment for segment in segments if segment.stem not in writing]
 
     def _take_block(self) -> range | None:
         taken = self._worker.taken()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imug_tts.contracts import ConfigurationError
-from imug_tts.records import merge_turns, read_turns
+from imug_tts.records import merge_turns, read_turns, segment_files
 from imug_tts.runs import Share
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import records, run
@@ -35,7 +35,7 @@ def test_segments_are_read_in_planned_order_and_merged_byte_for_byte(tmp_path: P
     run(tmp_path, Direct())
     lines = cut_up(tmp_path, [4, 0], [5, 3, 1], [2])
     assert bytes_of(tmp_path) == lines
-    merge_turns(tmp_path)
+    merge_turns(tmp_path, segment_files(tmp_path))
     assert (tmp_path / "turns.jsonl").read_bytes() == b"".join(lines)
     assert not list((tmp_path / "turns").iterdir())
 
@@ -109,3 +109,13 @@ def test_blocks_hold_every_dialogue_once_and_begin_with_the_own(dialogues: int, 
 def test_a_share_that_cannot_be_is_refused(shard: int | None, shards: int, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         Share(shard=shard, shards=shards)
+
+
+def test_the_segment_of_a_worker_that_came_while_records_are_merged_is_left_to_it(tmp_path: Path) -> None:
+    run(tmp_path, Direct())
+    cut_up(tmp_path, [0, 1, 2, 3])
+    about = {"host": "elsewhere", "pid": 1, "namespace": 0, "started": "1", "since": 0}
+    (tmp_path / "turns" / "host-9-0.worker").write_text(json.dumps(about))
+    assert run(tmp_path, Direct()).scored == 24
+    assert segment_files(tmp_path)[0].stem == "host-9-0"
+    assert len(list(read_turns(tmp_path))) == 24
