@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
 __all__ = ["link_or_write", "plain_name", "storage_errors", "write_atomically", "write_pieces"]
+
+_NO_LINKS: Final = frozenset(
+    [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK]
+)
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
     """Make `path` a hard link to the file `held`, or a file of its content where links are impossible.
 
-    A file that is there already is left as it is; the folder of `path` must be there.
+    That links are impossible is said once. A file that is there already is left as it is; the folder of `path` must be there.
 
     Raises:
         StorageError: the file could not be written.
@@ -84,8 +91,20 @@ def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
         os.link(held.resolve() if held.is_symlink() else held, path)
     except FileExistsError:
         return
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            _warn_of_copies(error.strerror)
         write_atomically(path, content())
+
+
+@cache
+def _warn_of_copies(reason: str) -> None:
+    """Say it once, and not of thousands of images."""
+    warnings.warn(
+        f"images are copied, because hard links are impossible here ({reason}), so each takes its space "
+        "twice; keep the study and its data on one disk that has hard links",
+        stacklevel=3,
+    )
 
 
 def _create(path: Path) -> int:
