@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import imug_tts.records
-from imug_tts.records import MANIFEST, TURNS, run_folders
+from imug_tts.records import MANIFEST, run_folders, turn_files
 
 __all__ = ["Made", "clear", "fingerprint", "recall", "remember"]
 
@@ -79,7 +79,7 @@ def _records(study: Path) -> Iterator[Path]:
         yield study
         return
     for folder in sorted(run_folders(study)):
-        yield from (folder / MANIFEST, folder / TURNS)
+        yield from (folder / MANIFEST, *turn_files(folder))
 
 
 def _digests(out: Path, paths: Sequence[Path]) -> dict[str, str]:

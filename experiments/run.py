@@ -43,7 +43,7 @@ from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
-    from imug_tts.runs import Arm, Run
+    from imug_tts.runs import Arm, Run, Share
 
 __all__ = ["Batch", "carry_out", "main", "prepare"]
 
@@ -54,6 +54,7 @@ class Batch(NamedTuple):
     runs: list[Run]
     journal: Path
     in_flight: int | None
+    share: Share
 
 
 def main() -> int:
@@ -121,7 +122,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
     arms = [assemble.build_arm(config, shared) for config in configs]
     for arm in arms:
         check(arm)
-    batches: dict[tuple[Path, int | None], Batch] = {}
+    batches: dict[tuple[Path, int | None, Share], Batch] = {}
     folders: set[Path] = set()
     twice: list[str] = []
     for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
@@ -131,8 +132,8 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
             twice.append(title)
             continue
         folders.add(run.folder)
-        batch = Batch([], journal, settings.in_flight)
-        batches.setdefault((journal, settings.in_flight), batch).runs.append(run)
+        batch = Batch([], journal, settings.in_flight, settings.share)
+        batches.setdefault(batch[1:], batch).runs.append(run)
     if twice:
         verb = "stands" if len(twice) == 1 else "stand"
         warnings.warn(f"{', '.join(twice)} {verb} twice in the sweep and will be run once", stacklevel=1)
@@ -164,7 +165,11 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
         summary
         for batch in batches
         for summary in execute(
-            batch.runs, journal=batch.journal, trackers=trackers, in_flight=batch.in_flight
+            batch.runs,
+            journal=batch.journal,
+            trackers=trackers,
+            in_flight=batch.in_flight,
+            share=batch.share,
         )
     ]
     total, folder = len(summaries), summaries[0].folder
