@@ -1,4 +1,4 @@
-"""What an earlier start wrote, when nothing has changed since: the same records, options and code."""
+"""What an earlier analysis wrote: reused when records, options and code are the same, else removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import imug_tts.records
-from imug_tts.records import MANIFEST, TURNS, run_folders
+from imug_tts.records import MANIFEST, run_folders, turn_files
 
 __all__ = ["Made", "clear", "fingerprint", "recall", "remember"]
 
@@ -59,10 +59,19 @@ def remember(out: Path, wanted: str, made: Made) -> None:
 
 def clear(out: Path) -> None:
     """Remove what an earlier analysis left in `out`, so that what stands there is of one analysis."""
+    for path in _left_by_an_earlier(out):
+        path.unlink(missing_ok=True)
     (out / _NAME).unlink(missing_ok=True)
-    for pattern in _OURS:
-        for path in out.glob(pattern):
-            path.unlink()
+
+
+def _left_by_an_earlier(out: Path) -> list[Path]:
+    """The files that the note of the earlier analysis lists; a note of version 0.1 lists folders alone."""
+    try:
+        listed = json.loads((out / _NAME).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [path for pattern in _OURS for path in out.glob(pattern)]
+    inside = out.resolve()
+    return [path for name in listed if (path := out / name).resolve().is_relative_to(inside)]
 
 
 def _records(study: Path) -> Iterator[Path]:
@@ -70,7 +79,7 @@ def _records(study: Path) -> Iterator[Path]:
         yield study
         return
     for folder in sorted(run_folders(study)):
-        yield from (folder / MANIFEST, folder / TURNS)
+        yield from (folder / MANIFEST, *turn_files(folder))
 
 
 def _digests(out: Path, paths: Sequence[Path]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from analysis.arms import arm_names, history_names, runs_left_out
 from analysis.responses import Draw, Judged, Pool, Said, draws, judged_images, pools, verdicts
 from imug_tts.contracts.record import Record as StoredRecord
-from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders
+from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders, turn_files
 
 __all__ = [
     "Arm",
@@ -240,7 +240,7 @@ def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]
             yield record
     except RecordError as error:
         raise _unreadable(error, folder) from None
-    if not (folder / "turns.jsonl").exists():
+    if not any(path.exists() for path in turn_files(folder)):
         warnings.append(f"{folder / 'turns.jsonl'}: not there yet; all turns of this run count as missing")
 
 

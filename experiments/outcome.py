@@ -44,8 +44,11 @@ def report_scores(summary: Summary) -> int:
 
 
 def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Sentences about turns without a score, unread verdicts and equal candidates; none if all is well."""
+    """Sentences about turns elsewhere or without a score, unread verdicts, equal candidates; or none."""
     yield from _missing(summaries, _TRY_AGAIN)
+    elsewhere = sum(summary.elsewhere for summary in summaries)
+    if elsewhere:
+        yield f"{elsewhere} turns are in the hands of other processes, which write them"
     yield from _refused(summaries)
     yield from _judging(summaries)
 

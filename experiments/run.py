@@ -4,6 +4,7 @@
     python experiments/run.py -m strategy=direct,cot seed=0,1       a study: every combination
     python experiments/run.py -m experiment=demo                    a study from conf/experiment/
     python experiments/run.py ... +dry_run=true                     checks, and says what it would ask for
+    python experiments/run.py -m ... hydra/launcher=submitit_slurm  a study as jobs of SLURM: slurm/README.md
     strategies nest: strategy=best_of_n strategy@strategy.inner=self_verify
 
 The same command again goes on where it stopped.
@@ -33,16 +34,16 @@ from experiments.command import (
     guarded,
     leave,
     plain,
-    refuse_launchers,
     take_dry_run,
     wants_help,
 )
+from experiments.launchers import declare_launchers, queue_of
 from experiments.overrides import for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
-    from imug_tts.runs import Arm, Run
+    from imug_tts.runs import Arm, Run, Share
 
 __all__ = ["Batch", "carry_out", "main", "prepare"]
 
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
     runs: list[Run]
     journal: Path
     in_flight: int | None
+    share: Share
 
 
 def main() -> int:
@@ -64,41 +66,52 @@ def _main() -> int:
     if wants_help(sys.argv[1:]):
         compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
-    configs, is_study = _compose()
+    configs, launchers, is_study = _compose()
     if not configs:  # --cfg and its like
         return 0
     dry_runs = [take_dry_run(config) for config in configs]
+    queue = queue_of(launchers)
+    if queue is not None and not is_study:
+        raise ConfigurationError("hydra/launcher starts the runs of a study; add -m, or leave it out")
     batches = prepare(configs, is_study)
     if any(dry_runs):
         from experiments.dry_run import print_plans
 
         return print_plans([run for batch in batches for run in batch.runs])
+    if queue is not None:
+        from experiments.launching import launch
+
+        return launch(batches, queue)
     return carry_out(batches, configs[0])
 
 
-def _compose() -> tuple[list[Config], bool]:
-    """The configurations of all runs, and whether they are a study."""
+def _compose() -> tuple[list[Config], list[Config], bool]:
+    """The configurations of all runs, the launcher of each, and whether they are a study."""
     configs: list[Config] = []
+    launchers: list[Config] = []
     single: list[Any] = []
     register_components()
     declare_settings("config_settings", assemble.RunSettings)
+    declare_launchers()
 
     @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
     def collect(config: DictConfig) -> None:
         if HydraConfig.initialized():  # not by our sweeper
             single.append(HydraConfig.get())
-        configs.append(plain(config))
+        else:
+            launchers.append(plain(config.hydra.launcher))
+        configs.append({key: value for key, value in plain(config).items() if key != "hydra"})
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = for_every_job(sys.argv[1:])
     collect()
     for job in single:
-        refuse_launchers(job.launcher._target_)
+        launchers.append(plain(job.launcher))
         if job.sweeper.params:
             choice = job.runtime.choices.experiment
             raise ConfigurationError(f"experiment={choice} is a study of many runs; add -m")
-    return configs, not single
+    return configs, launchers, not single
 
 
 def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
@@ -109,7 +122,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
     arms = [assemble.build_arm(config, shared) for config in configs]
     for arm in arms:
         check(arm)
-    batches: dict[tuple[Path, int | None], Batch] = {}
+    batches: dict[tuple[Path, int | None, Share], Batch] = {}
     folders: set[Path] = set()
     twice: list[str] = []
     for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
@@ -119,8 +132,8 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
             twice.append(title)
             continue
         folders.add(run.folder)
-        batch = Batch([], journal, settings.in_flight)
-        batches.setdefault((journal, settings.in_flight), batch).runs.append(run)
+        batch = Batch([], journal, settings.in_flight, settings.share)
+        batches.setdefault(batch[1:], batch).runs.append(run)
     if twice:
         verb = "stands" if len(twice) == 1 else "stand"
         warnings.warn(f"{', '.join(twice)} {verb} twice in the sweep and will be run once", stacklevel=1)
@@ -152,7 +165,11 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
         summary
         for batch in batches
         for summary in execute(
-            batch.runs, journal=batch.journal, trackers=trackers, in_flight=batch.in_flight
+            batch.runs,
+            journal=batch.journal,
+            trackers=trackers,
+            in_flight=batch.in_flight,
+            share=batch.share,
         )
     ]
     total, folder = len(summaries), summaries[0].folder

@@ -129,6 +129,14 @@ FIGURES = {
         measure=of("speed_tracking", "tracking_overhead"), bound="at most", target=0.03
     ),
     "rule_scoring_s": Figure(measure=of("speed_judging", "rule_scoring_s"), bound="at most", target=5),
+    "journal_index_cpu_s": Figure(
+        measure=of("speed_scale", "journal_index_cpu_s"), bound="at most", target=10
+    ),
+    "journal_start_cpu_s": Figure(
+        measure=of("speed_scale", "journal_start_cpu_s"), bound="at most", target=10
+    ),
+    "journal_start_mb": Figure(measure=of("speed_scale", "journal_start_mb"), bound="at most", target=500),
+    "resume_peak_mb": Figure(measure=of("speed_scale", "resume_peak_mb"), bound="at most", target=200),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

@@ -25,7 +25,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.knobs import Folder, Knob, component, knob, knobs_of, nearest
 from imug_tts.registry import GROUPS, component_class, describe, in_a_line, names
-from imug_tts.runs import Arm, Transcript
+from imug_tts.runs import Arm, Share, Transcript
 from imug_tts.scoring import Scoring
 from imug_tts.secrecy import refuse_secrets
 
@@ -95,6 +95,24 @@ class RunSettings:
         ge=1,
         runtime=True,
     )
+    shards: int = knob(
+        "Processes that are to work on the same runs: each takes dialogues that no other has, and about this "
+        "part of them at a time.",
+        default=1,
+        ge=1,
+        runtime=True,
+    )
+    shard: int | None = knob(
+        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
+        default=None,
+        ge=0,
+        runtime=True,
+    )
+
+    @property
+    def share(self) -> Share:
+        """Which dialogues this process begins with. Raises ConfigurationError when there is no such shard."""
+        return Share(shard=self.shard, shards=self.shards)
 
 
 class Shared:

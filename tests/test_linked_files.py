@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,21 @@ def test_a_full_or_closed_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="cannot write to"):
         link_or_write(tmp_path / "gone", tmp_path / "file" / "written", lambda: b"read")
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.EMLINK])
+def test_that_links_are_impossible_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(held: Path, path: Path) -> None:
+        raise OSError(number, f"{os.strerror(number)}, as this test has it")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for name in "abc":
+            link_or_write(tmp_path / "held", tmp_path / name, lambda: b"read")
+    assert [(tmp_path / name).read_bytes() for name in "abc"] == [b"read"] * 3
+    assert len(said) == 1
+    assert "hard links are impossible here" in str(said[0].message)
+    assert os.strerror(number) in str(said[0].message)

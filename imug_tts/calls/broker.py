@@ -6,17 +6,21 @@ one history become one request with several seeds. Results are keyed by call, ne
 
 For a backbone that takes one call at a time nothing has to be gathered: its calls go into the workers'
 queue, where a worker that has journaled one answer finds the next call, however busy the event loop is.
+
+Calls of earlier dialogues go first, so that dialogues end one after the other, and not all at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from itertools import count
+from queue import PriorityQueue
 from typing import Final, NamedTuple
 
 from imug_tts.calls.attempts import attempt, check_candidate
@@ -35,7 +39,7 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Modality
 from imug_tts.registry import model_identity
 
-__all__ = ["Answer", "Broker", "Brokers"]
+__all__ = ["Answer", "Broker"]
 
 _IDLE_TURNS: Final = 16
 """Turns of the event loop without a new call after which no coroutine can go on by itself.
@@ -68,6 +72,15 @@ class _Group(NamedTuple):
     form: Form
 
 
+class _Queued(NamedTuple):
+    """A call that waits. Calls are ordered by their dialogues, then by when they were made."""
+
+    rank: int
+    number: int
+    call_id: str
+    call: Call
+
+
 class _Generated(NamedTuple):
     results: list[Candidate | BackboneError]
     seconds: float
@@ -89,11 +102,13 @@ class Broker:
         self._remote = backbone if isinstance(backbone, Remote) else None
         self._journal = journal
         self._max_batch = backbone.capabilities.max_batch
-        self._waiting: dict[_Group, dict[str, Call]] = {}
+        self._waiting: dict[_Group, dict[str, _Queued]] = {}
+        self._singles: PriorityQueue[_Queued] = PriorityQueue()
+        self._numbers = count()
         self._futures: dict[str, asyncio.Future[Candidate]] = {}
         self._flushers: list[asyncio.Task[None]] = []
         self._num_flushers = backbone.capabilities.concurrent_batches
-        self._handed_out: set[asyncio.Future[Candidate]] = set()
+        self._handed_out: set[asyncio.Future[tuple[str, Candidate | Exception]]] = set()
         """Single calls that are with the workers or in their queue."""
         self._stopping = False
         self._workers = ThreadPoolExecutor(self._num_flushers, thread_name_prefix="backbone")
@@ -102,8 +117,8 @@ class Broker:
         self._failed_in_a_row = 0
         self._down: ModelDown | None = None
 
-    async def ask(self, call: Call) -> Answer:
-        """Answer a call, from the journal if it was ever finished.
+    async def ask(self, call: Call, rank: int = 0) -> Answer:
+        """Answer a call, from the journal if it was ever finished. Calls of a lower rank go first.
 
         Raises:
             BackboneError: the backbone failed on this call.
@@ -117,8 +132,9 @@ class Broker:
             known = self._known(call_id, call)
             if known is not None:
                 return Answer(call_id, known, is_new=False)
-            future = self._enqueue(call_id, call)
-            return Answer(call_id, await asyncio.shield(future), is_new=True)
+            future = self._enqueue(_Queued(rank, next(self._numbers), call_id, call))
+            candidate = await asyncio.shield(future)
+            return Answer(call_id, candidate, is_new=candidate.is_new)
         return Answer(call_id, await asyncio.shield(future), is_new=False)
 
     async def stop(self) -> None:
@@ -152,32 +168,44 @@ class Broker:
             return None
         return known
 
-    def _enqueue(self, call_id: str, call: Call) -> asyncio.Future[Candidate]:
+    def _enqueue(self, queued: _Queued) -> asyncio.Future[Candidate]:
         if self._down is not None:
             raise self._down
         future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
-        self._futures[call_id] = future
+        self._futures[queued.call_id] = future
         if self._max_batch == 1:
-            self._hand_out(call_id, call)
+            self._hand_out(queued)
             return future
+        call = queued.call
         group = _Group(call.modality, call.sampling, call.form)
-        self._waiting.setdefault(group, {})[call_id] = call
+        self._waiting.setdefault(group, {})[queued.call_id] = queued
         if len(self._flushers) == self._num_flushers:
             self._flushers = [flusher for flusher in self._flushers if not flusher.done()]
         if len(self._flushers) < self._num_flushers:
             self._flushers.append(asyncio.create_task(self._flush_until_empty()))
         return future
 
-    def _hand_out(self, call_id: str, call: Call) -> None:
+    def _hand_out(self, queued: _Queued) -> None:
         if self._stopping:
             return
-        loop = asyncio.get_running_loop()
-        answered = loop.run_in_executor(self._workers, self._answer_single, call_id, call)
+        self._singles.put(queued)
+        answered = asyncio.get_running_loop().run_in_executor(self._workers, self._answer_next)
         self._handed_out.add(answered)
-        answered.add_done_callback(partial(self._finish_single, call_id))
+        answered.add_done_callback(self._finish_single)
+
+    def _answer_next(self) -> tuple[str, Candidate | Exception]:
+        """What a worker does: it takes the call that is next, whichever was handed out."""
+        queued = self._singles.get_nowait()
+        try:
+            return queued.call_id, self._answer_single(queued.call_id, queued.call)
+        except Exception as error:
+            return queued.call_id, error
 
     def _answer_single(self, call_id: str, call: Call) -> Candidate:
-        """What a worker does with a call: its answer is journaled before its server gets another."""
+        """Its answer is journaled before its server gets another call."""
+        known = self._known(call_id, call)
+        if known is not None:  # another process has made the call while it waited
+            return replace(known, is_new=False)
         started = time.perf_counter()
         request = request_of([call])
         with self._answered(request) as candidate:
@@ -197,16 +225,15 @@ class Broker:
             raise result
         yield result
 
-    def _finish_single(self, call_id: str, answered: asyncio.Future[Candidate]) -> None:
+    def _finish_single(self, answered: asyncio.Future[tuple[str, Candidate | Exception]]) -> None:
         self._handed_out.discard(answered)
         if answered.cancelled():  # this broker stopped before a worker was free
             return
-        try:
-            candidate = answered.result()
-        except Exception as error:
-            self._fail([call_id], error)  # whoever waits raises it
+        call_id, result = answered.result()
+        if isinstance(result, Exception):
+            self._fail([call_id], result)  # whoever waits raises it
         else:
-            self._succeed(call_id, candidate)
+            self._succeed(call_id, result)
 
     async def _flush_until_empty(self) -> None:
         """Run batch after batch; the next one is computed while results of the last are written.
@@ -248,12 +275,24 @@ class Broker:
             return None
         group = max(self._waiting, key=lambda g: len(self._waiting[g]))
         waiting = self._waiting[group]
-        calls = {call_id: waiting.pop(call_id) for call_id in list(waiting)[: self._max_batch]}
+        first = heapq.nsmallest(self._max_batch, waiting.values())
+        calls = {queued.call_id: waiting.pop(queued.call_id).call for queued in first}
         if not waiting:
             del self._waiting[group]
+        self._leave_out_known(calls)
+        if not calls:
+            return self._start_batch()
         ids, requests = _merge(calls)
         loop = asyncio.get_running_loop()
         return _Batch(ids, loop.run_in_executor(self._workers, self._generate, requests))
+
+    def _leave_out_known(self, calls: dict[str, Call]) -> None:
+        """Answer calls that another process has made while they waited."""
+        for call_id, call in list(calls.items()):
+            known = self._known(call_id, call)
+            if known is not None:
+                del calls[call_id]
+                self._futures.pop(call_id).set_result(replace(known, is_new=False))
 
     async def _finish(self, batch: _Batch) -> None:
         """Journal what a batch gave, before anyone can use it; then hand it out."""
@@ -309,24 +348,6 @@ class Broker:
         if future is not None and not future.done():
             future.set_exception(error)
             future.exception()  # nobody may be left to wait for it, and that is no bug to warn of
-
-
-class Brokers:
-    """One broker for each model of an event loop, made when the model is first asked."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._by_model: dict[int, Broker] = {}
-
-    def of(self, model: Backbone) -> Broker:
-        broker = self._by_model.get(id(model))
-        if broker is None:
-            broker = self._by_model[id(model)] = Broker(model, self._journal)
-        return broker
-
-    async def stop(self) -> None:
-        """Finish and journal what is in flight at every model; hand out no more."""
-        await asyncio.gather(*(broker.stop() for broker in self._by_model.values()))
 
 
 def _merge(batch: dict[str, Call]) -> tuple[list[str], list[Request]]:

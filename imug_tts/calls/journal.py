@@ -3,12 +3,16 @@
 A journal is a folder that any number of processes may share, on a network file system too:
 
     calls/<time>-<host>-<pid>.journal   append-only segments, one per writing process
+    index/<time>-<host>-<pid>.index     where the calls of a large segment stand (see `journal_index`)
     images/<xx>/<sha256>.png            content-addressed, written under another name and renamed
     quarantine/                         damaged lines, kept for a look; their calls are made again
 
 A line is `<crc32 of the rest> <call id> <candidate as JSON>`. Every line is written with one
 `write` before anyone uses the result, so a killed process loses only the calls in flight. A torn
 last line is ignored. Nothing is promised against power loss: lines are not fsynced one by one.
+
+Lines stay in their files, and are read and checked when they are asked for, so that a process starts
+fast and stays small however many calls the others have made.
 """
 
 from __future__ import annotations
@@ -20,17 +24,20 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from imug_tts.calls.journal_index import Lines, Places, key_of, line_number, read_segment, scan_segment
 from imug_tts.contracts import Candidate, Cost, StorageError
 from imug_tts.dialogue import Image, Part, Text
 from imug_tts.files import storage_errors, write_atomically
 
 __all__ = ["Journal", "JournalWarning"]
 
+_LOOK_AGAIN_S: Final = 2.0
 _LARGE_BYTES: Final = 1 << 16
 """Smaller images stay in memory as long as their dialogue does, and are not read again."""
 
@@ -44,11 +51,18 @@ class Journal:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self._lines: dict[str, bytes] = {}
+        self._bodies: dict[str, bytes] = {}
+        """Of a journal in memory."""
         self._images: dict[str, Image] = {}
+        self._places = Places()
+        self._segments: list[Path] = []
         self._read_up_to: dict[Path, int] = {}
+        self._lines = Lines()
+        self._looked_at = time.monotonic()
         self._segment: int | None = None
-        self._writing = threading.Lock()
+        self._own = self._own_size = 0
+        """Number and size of the segment that this process writes."""
+        self._changing = threading.RLock()
         if folder is not None:
             with storage_errors(folder):
                 (folder / "calls").mkdir(parents=True, exist_ok=True)
@@ -56,31 +70,28 @@ class Journal:
             self.refresh()
 
     def refresh(self) -> None:
-        """Read what has been appended, by any process, since the last look."""
+        """See what has been appended, by any process, since the last look."""
         if self.folder is None:
             return
-        for path in sorted((self.folder / "calls").glob("*.journal")):
-            if path.stat().st_size > self._read_up_to.get(path, 0):
-                self._read_segment(path)
+        with self._changing:
+            self._looked_at = time.monotonic()
+            for path in sorted((self.folder / "calls").glob("*.journal")):
+                if path not in self._read_up_to:
+                    self._read_whole(path)
+                elif path.stat().st_size > self._read_up_to[path]:
+                    self._read_on(path)
+            self._places.settle()
 
     def get(self, call_id: str) -> Candidate | None:
-        """The finished call's candidate; None if it is unknown or its image is gone."""
-        line = self._lines.get(call_id)
-        if line is None:
-            return None
-        stored = json.loads(line)
-        output = self._load_output(stored["output"])
-        if stored["output"] is not None and output is None:
-            return None
-        return Candidate(
-            output=output,
-            finish=stored["finish"],
-            thought=stored["thought"],
-            reason=stored.get("reason"),
-            p_yes=stored["p_yes"],
-            reward=stored.get("reward"),
-            cost=Cost(**stored["cost"]),
-        )
+        """The finished call's candidate; None if it is unknown or its image is gone.
+
+        Looks for what other processes have appended, if the last look is a few seconds old.
+        """
+        known = self._find(call_id)
+        if known is None and time.monotonic() - self._looked_at >= _LOOK_AGAIN_S:
+            self.refresh()
+            known = self._find(call_id)
+        return known
 
     def append(self, finished: Iterable[tuple[str, Candidate]]) -> None:
         """Store finished calls, images first, all lines with one write.
@@ -88,18 +99,17 @@ class Journal:
         Raises:
             StorageError: the disk is full or not writable. Everything appended before is safe.
         """
-        lines = []
-        bodies = {}
+        lines: dict[str, bytes] = {}
         for call_id, candidate in finished:
             if isinstance(candidate.output, Image):
                 self.put_image(candidate.output)
             body = json.dumps(_candidate_to_json(candidate), separators=(",", ":")).encode()
-            bodies[call_id] = body
+            if self.folder is None:
+                self._bodies[call_id] = body
             rest = call_id.encode() + b" " + body
-            lines.append(b"%08x %s\n" % (zlib.crc32(rest), rest))
+            lines[call_id] = b"%08x %s\n" % (zlib.crc32(rest), rest)
         if self.folder is not None and lines:
-            self._write(self.folder, b"".join(lines))
-        self._lines.update(bodies)
+            self._write(self.folder, lines)
 
     def with_large_images_on_disk(self, candidate: Candidate) -> Candidate:
         """The appended candidate, with a large image replaced by a reference to the journal's file."""
@@ -123,21 +133,73 @@ class Journal:
         return self.folder / "images" / sha256[:2] / f"{sha256}.png"
 
     def close(self) -> None:
-        if self._segment is not None:
-            os.close(self._segment)
-            self._segment = None
+        with self._changing:
+            self._lines.close()
+            if self._segment is not None:
+                os.close(self._segment)
+                self._segment = None
 
-    def _write(self, folder: Path, data: bytes) -> None:
-        with self._writing, storage_errors(folder):
+    def _write(self, folder: Path, lines: Mapping[str, bytes]) -> None:
+        data = b"".join(lines.values())
+        with self._changing, storage_errors(folder):
             if self._segment is None:
-                name = f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.journal"
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-                self._segment = os.open(folder / "calls" / name, flags, 0o644)
-                self._read_up_to[folder / "calls" / name] = 1 << 62  # our own lines are known
+                self._begin_segment(folder / "calls")
+            assert self._segment is not None
             written = os.write(self._segment, data)
+            if written == len(data):
+                self._know_own(lines)
         if written < len(data):
             self.close()  # a torn line may only be the last of its segment
             raise StorageError(f"the disk of {folder} is full; free some space and start again")
+
+    def _begin_segment(self, calls: Path) -> None:
+        path = calls / f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.journal"
+        self._segment = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._segments.append(path)
+        self._own = len(self._segments) - 1
+        self._own_size = 0
+        self._read_up_to[path] = 1 << 62  # our own lines are known
+
+    def _know_own(self, lines: Mapping[str, bytes]) -> None:
+        for call_id, line in lines.items():
+            self._places.add(key_of(call_id), self._own, self._own_size)
+            self._own_size += len(line)
+
+    def _find(self, call_id: str) -> Candidate | None:
+        """The newest candidate of a call that is whole."""
+        return next(filter(None, map(self._candidate, self._lines_of(call_id))), None)
+
+    def _lines_of(self, call_id: str) -> Iterator[bytes]:
+        """What the journal holds of a call, as JSON."""
+        if self.folder is None:
+            if call_id in self._bodies:
+                yield self._bodies[call_id]
+            return
+        with self._changing:
+            places = list(self._places.of(key_of(call_id)))
+        for segment, offset in places:
+            line = self._lines.read(self._segments[segment], offset)
+            crc, _, rest = line.partition(b" ")
+            found, _, body = rest.partition(b" ")
+            if crc != b"%08x" % zlib.crc32(rest):
+                self._quarantine(self._segments[segment], offset, line)
+            elif found.decode() == call_id:
+                yield body
+
+    def _candidate(self, line: bytes) -> Candidate | None:
+        stored = json.loads(line)
+        output = self._load_output(stored["output"])
+        if stored["output"] is not None and output is None:
+            return None
+        return Candidate(
+            output=output,
+            finish=stored["finish"],
+            thought=stored["thought"],
+            reason=stored.get("reason"),
+            p_yes=stored["p_yes"],
+            reward=stored.get("reward"),
+            cost=Cost(**stored["cost"]),
+        )
 
     def _load_output(self, stored: dict[str, str] | None) -> Part | None:
         if stored is None:
@@ -150,26 +212,28 @@ class Journal:
         path = self.image_path(sha256)
         return Image(sha256, path) if path.exists() and path.stat().st_size else None
 
-    def _read_segment(self, path: Path) -> None:
-        start = self._read_up_to.get(path, 0)
-        with path.open("rb") as segment:
-            segment.seek(start)
-            data = segment.read()
-        complete = data[: data.rfind(b"\n") + 1]
-        self._read_up_to[path] = start + len(complete)
-        for number, line in enumerate(complete.splitlines(), 1):
-            crc, _, rest = line.partition(b" ")
-            call_id, _, body = rest.partition(b" ")
-            if crc == b"%08x" % zlib.crc32(rest):
-                self._lines[call_id.decode()] = body
-            else:
-                self._quarantine(path, start, number, line)
+    def _read_whole(self, path: Path) -> None:
+        """Get to know a segment that was not seen before."""
+        with storage_errors(path.parent):
+            table, self._read_up_to[path] = read_segment(path, partial(self._quarantine, path))
+        self._segments.append(path)
+        self._places.add_table(len(self._segments) - 1, table)
 
-    def _quarantine(self, path: Path, start: int, number: int, line: bytes) -> None:
+    def _read_on(self, path: Path) -> None:
+        """Get to know the lines that were appended since."""
+        with storage_errors(path.parent):
+            start = self._read_up_to[path]
+            table, self._read_up_to[path] = scan_segment(path, start, partial(self._quarantine, path))
+        segment = self._segments.index(path)
+        for row in table:
+            self._places.add(row[:2].tobytes(), segment, int(row[2]))
+
+    def _quarantine(self, path: Path, offset: int, line: bytes) -> None:
         assert self.folder is not None
-        kept = self.folder / "quarantine" / f"{path.stem}-{start}-{number}.txt"
+        kept = self.folder / "quarantine" / f"{path.stem}-{offset}.txt"
         if not kept.exists():
             write_atomically(kept, line)
+            number = line_number(path, offset)
             warnings.warn(
                 f"{path}, line {number}: damaged; kept in {kept}, and its call is made again",
                 JournalWarning,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imug_tts.calls.broker import Brokers
+from imug_tts.calls.brokers import Brokers
 from imug_tts.calls.budget import Allowance, Budget
 from imug_tts.calls.call import Call
 from imug_tts.calls.ledger import Ledger

@@ -69,6 +69,9 @@ class Summary:
     identical_pools: int = 0
     """Pools in which all candidate images were the same bytes, so that there was nothing to choose."""
 
+    elsewhere: int = 0
+    """Turns without a record whose dialogues other processes have in hand."""
+
     @property
     def refused(self) -> int:
         """Turns that the model refused; final, as the journal would only repeat the refusal."""
@@ -87,7 +90,8 @@ class Summary:
     @property
     def missing(self) -> int:
         """Planned turns without a final outcome, that another invocation would try."""
-        return self.planned - self.scored - self.unscored - self.refused - self.unasked
+        settled = self.scored + self.unscored + self.refused + self.unasked
+        return self.planned - settled - self.elsewhere
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -120,7 +124,7 @@ class Tracker(ABC):
         """A model call was made, and answered or failed; calls that the journal answers do not count."""
 
     def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
-        """A turn is answered or has failed; `replayed` when an earlier invocation recorded it."""
+        """A turn is answered or has failed; `replayed` when an earlier or another process recorded it."""
 
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
         """The run has ended, or was `interrupted` before its end."""

@@ -2,12 +2,14 @@
 
 from imug_tts.calls import Budget, Journal, JournalWarning
 from imug_tts.runs.arm import Arm, check
+from imug_tts.runs.claims import WorkerState, workers
 from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.rescoring import Rescoring
 from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
+from imug_tts.runs.shares import Share
 from imug_tts.runs.source import Source
 from imug_tts.runs.transcript import Transcript
 from imug_tts.runs.work import Work
@@ -22,11 +24,14 @@ __all__ = [
     "Rescoring",
     "Run",
     "ScoringPlan",
+    "Share",
     "Source",
     "Transcript",
     "Work",
+    "WorkerState",
     "check",
     "execute",
     "plan_arm",
     "plan_scoring",
+    "workers",
 ]

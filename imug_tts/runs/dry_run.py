@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imug_tts.calls import Broker, Brokers, Call, Journal, TurnScope
+from imug_tts.calls import Brokers, Call, Desk, Journal, TurnScope
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import (
     Backbone,
@@ -178,7 +178,7 @@ class _StandIns(Brokers):
         self._accepts = accepts
         self._stand_ins: dict[int, _StandIn] = {}
 
-    def of(self, model: Backbone) -> Broker:
+    def of(self, model: Backbone) -> Desk:
         stand_in = self._stand_ins.get(id(model))
         if stand_in is None:
             stand_in = self._stand_ins[id(model)] = _StandIn(model, self._accepts)

@@ -18,6 +18,7 @@ from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import ConfigurationError, ModelDown, Summary, Tracker
 from imug_tts.runs.interrupt import stop_signals
 from imug_tts.runs.job import Job
+from imug_tts.runs.shares import Share
 from imug_tts.runs.trackers import Trackers
 from imug_tts.runs.work import Work
 
@@ -27,15 +28,24 @@ _LEAST_IN_FLIGHT: Final = 32
 
 
 def execute(
-    runs: Sequence[Work], *, journal: Path, trackers: Sequence[Tracker] = (), in_flight: int | None = None
+    runs: Sequence[Work],
+    *,
+    journal: Path,
+    trackers: Sequence[Tracker] = (),
+    in_flight: int | None = None,
+    share: Share | None = None,
 ) -> list[Summary]:
     """Execute the runs in order. A run that is already complete is skipped without loading weights.
+
+    Other processes may execute the same runs at the same time: each takes dialogues that no other has.
 
     Args:
         journal: the folder of finished calls, shared by the runs.
         trackers: told what happens; one that raises an exception is dropped with a warning.
         in_flight: dialogues at a time; by default twice what the models of a run take at once, and no
-            less than 32, so that calls are prepared while others are computed.
+            less than 32, so that calls are prepared while others are computed; of several processes none
+            takes more than its share.
+        share: which dialogues this process begins with, and how many processes there are.
 
     Raises:
         ConfigurationError: before any compute, with what to change.
@@ -48,9 +58,10 @@ def execute(
         run.check()
     with ExitStack() as held:
         told = held.enter_context(closing(Trackers(trackers)))
-        jobs = [held.enter_context(closing(Job(run, told))) for run in runs]
+        share = share or Share()
+        jobs = [held.enter_context(closing(Job(run, told, share))) for run in runs]
         told.start([job.plan for job in jobs])
-        session = _Session(jobs, journal, in_flight)
+        session = _Session(jobs, journal, in_flight or _in_flight(runs, share))
         try:
             interrupted = run_blocking(session.play())
         finally:
@@ -67,16 +78,16 @@ def execute(
 class _Session:
     """One invocation: its event loop, models and journal."""
 
-    def __init__(self, jobs: Sequence[Job], journal: Path, in_flight: int | None) -> None:
+    def __init__(self, jobs: Sequence[Job], journal: Path, in_flight: int) -> None:
         self._jobs = jobs
         self._journal_folder = journal
-        self._in_flight = in_flight or max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(job.work) for job in jobs))
+        self._in_flight = in_flight
         self.down: ModelDown | None = None
         """Why no dialogue could be played to its end any more."""
 
     async def play(self) -> bool:
         """Play every dialogue that is missing; True if a signal asked to stop before the end."""
-        todo = self._dialogues()
+        todo = enumerate(self._dialogues())
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
         with stop_signals(workers) as interrupt:
             try:
@@ -99,12 +110,13 @@ class _Session:
 
     def _dialogues(self) -> Iterator[tuple[Job, int]]:
         for job in self._jobs:
-            for index in job.open():
+            # Whoever had a dialogue before may have made some of its calls.
+            for index in job.dialogues(on_taken=lambda: self._journal.refresh()):
                 yield job, index
 
-    async def _work(self, todo: Iterator[tuple[Job, int]]) -> None:
-        for job, index in todo:  # the workers share one iterator
-            player = job.player(index, self._brokers)
+    async def _work(self, todo: Iterator[tuple[int, tuple[Job, int]]]) -> None:
+        for rank, (job, index) in todo:  # the workers share one iterator
+            player = job.player(index, self._brokers.for_dialogue(rank))
             records = await player.play()
             job.take(index, player, records, self._journal)
 
@@ -123,6 +135,11 @@ def _refuse_equal_folders(runs: Sequence[Work]) -> None:
         if run.folder in folders:
             raise ConfigurationError(f"the run in {run.folder} stands twice among the runs to execute")
         folders.add(run.folder)
+
+
+def _in_flight(runs: Sequence[Work], share: Share) -> int:
+    enough = max(_LEAST_IN_FLIGHT, *(2 * _calls_at_once(run) for run in runs))
+    return min(enough, share.at_most(sum(len(run.samples) for run in runs)))
 
 
 def _calls_at_once(work: Work) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm, check
 from imug_tts.runs.dry_run import least_calls
 from imug_tts.runs.player import Player
+from imug_tts.runs.shares import Share
 from imug_tts.runs.store import RunStore, versions
 from imug_tts.runs.trackers import Trackers
 from imug_tts.runs.work import DialoguePlayer, Work
@@ -69,8 +70,8 @@ class Run(Work):
 class Job:
     """Work while it is executed."""
 
-    def __init__(self, work: Work, trackers: Trackers) -> None:
-        """Raises ConfigurationError when the folder belongs to another run or is in use."""
+    def __init__(self, work: Work, trackers: Trackers, share: Share) -> None:
+        """Raises ConfigurationError when the folder belongs to another run."""
         self.work = work
         self._trackers = trackers
         self.samples = work.samples
@@ -81,7 +82,9 @@ class Job:
             "versions": versions(),
             "planned": [_plan(sample) for sample in self.samples],
         }
-        self.store = RunStore(work.folder, self.samples, whole, work.keeps)
+        self.store = RunStore(
+            work.folder, self.samples, whole, share=share, keeps=work.keeps, on_found=self._found
+        )
         self.plan = PlannedRun(
             name=work.folder.name,
             title=work.title or work.folder.name,
@@ -95,18 +98,23 @@ class Job:
         self._spent = Cost()
         self._started: float | None = None
         self._summary: Summary | None = None
+        self._in_hand = 0
+        self._nothing_is_free = False
 
-    def open(self) -> list[int]:
-        """Read what is done; the indices of the dialogues that are to be played."""
-        for record in self.store.load():
-            self._trackers.turn(self.plan, record, replayed=True)
-        missing = self.store.missing()
-        if missing:
+    def dialogues(self, on_taken: Callable[[], None]) -> Iterator[int]:
+        """Read what is done, then take dialogues that nobody has, until none is left.
+
+        `on_taken` is called whenever some were taken, before the first of them is played.
+        """
+        self.store.load()
+        if not self.store.is_complete:
             self._started = time.perf_counter()
             self.store.begin(self.work.config)
-        else:
-            self.finish()
-        return missing
+            for index in self.store.free(on_taken):
+                self._in_hand += 1
+                yield index
+        self._nothing_is_free = True
+        self._finish_when_idle()
 
     def called(self, role: ModelRole, model: Backbone, modality: Modality) -> None:
         """A call of the run was made, and not answered by the journal."""
@@ -123,19 +131,25 @@ class Job:
         self._spent += player.spent
         for record in self.store.add(index, records):
             self._trackers.turn(self.plan, record, replayed=False)
-        if len(self.store.done) == len(self.samples):
-            self.finish()
+        self._in_hand -= 1
+        self._finish_when_idle()
 
     def finish(self, interrupted: bool = False) -> Summary:
-        """Write the summary and let go of the folder; `interrupted` unless every dialogue was played."""
+        """Sum up and let go of the folder; `interrupted` unless every dialogue was played."""
         if self._summary is None:
-            self._summary = self._summarize()
-            self.store.finish(self._summary.to_json())
+            self._summary = self.store.finish(self._summarize)
             self._trackers.finish(self.plan, self._summary, interrupted)
         return self._summary
 
     def close(self) -> None:
         self.store.close()
+
+    def _found(self, record: Record) -> None:
+        self._trackers.turn(self.plan, record, replayed=True)
+
+    def _finish_when_idle(self) -> None:
+        if self._nothing_is_free and not self._in_hand:
+            self.finish()
 
     def _summarize(self) -> Summary:
         tally = self.store.tally
@@ -154,6 +168,7 @@ class Job:
             unread_verdicts=tally.unread_verdicts,
             pools=tally.pools,
             identical_pools=tally.identical_pools,
+            elsewhere=self.store.elsewhere(),
         )
 
 

@@ -1,4 +1,8 @@
-"""The folder of a run: its manifest, turn records in planned order, images, log and summary."""
+"""The folder of a run: its manifest, turn records in planned order, images, log and summary.
+
+Any number of processes may work on one run. Each takes blocks of dialogues that nobody else has (see
+`imug_tts.runs.claims`), and appends what it plays to a segment of its own; the last to leave merges them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +19,22 @@ from typing import Any, Final
 import yaml
 
 from imug_tts.calls import Journal
-from imug_tts.contracts import FINAL_OUTCOMES, ConfigurationError, Record
+from imug_tts.contracts import FINAL_OUTCOMES, ConfigurationError, Record, Summary
 from imug_tts.dialogue import Image, Sample
-from imug_tts.files import exclusive, link_or_write, storage_errors, write_atomically
-from imug_tts.records import MANIFEST, TURNS, RecordError, line_of, plain, read_turns, sample_name
+from imug_tts.files import link_or_write, storage_errors, write_atomically
+from imug_tts.records import (
+    MANIFEST,
+    TURNS,
+    RecordError,
+    line_of,
+    merge_turns,
+    plain,
+    read_dialogues,
+    segment_files,
+    segment_path,
+)
+from imug_tts.runs.claims import MERGE, Worker
+from imug_tts.runs.shares import Share
 from imug_tts.runs.tally import Tally
 
 __all__ = ["HEADING", "RunStore", "versions"]
@@ -36,10 +51,10 @@ _PACKAGES: Final = ("imug_tts", "torch", "transformers", "diffusers", "numpy", "
 
 
 class RunStore:
-    """Writes records in planned order, whatever the order in which dialogues finish.
+    """Keeps the records of the dialogues that this process plays, and finds those of others.
 
     A dialogue without a failed turn is kept from one start to the next; one with a failed turn is
-    dropped when the run starts again, so that it is tried again.
+    played again when a run starts again.
     """
 
     def __init__(
@@ -47,37 +62,54 @@ class RunStore:
         folder: Path,
         samples: Sequence[Sample],
         manifest: Mapping[str, Any],
+        *,
+        share: Share | None = None,
         keeps: Callable[[Sample, Sequence[Record]], bool] = lambda sample, records: True,
+        on_found: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        """Take hold of the folder of a run, or of a new one. Writes nothing into an old one.
+        """Look at the folder of a run, or of a new one. Writes nothing into it.
 
-        `keeps` says whether the records of a finished dialogue still hold.
+        Args:
+            share: which dialogues this process begins with.
+            keeps: says whether the records of a finished dialogue still hold.
+            on_found: told of every record that an earlier or another process wrote.
 
         Raises:
-            ConfigurationError: the folder is in use, or belongs to a run of another configuration.
-            StorageError: the folder cannot be written.
+            ConfigurationError: the folder belongs to a run of another configuration.
         """
         self.folder = folder
         self.samples = samples
         self.tally = Tally()
         self.done: set[int] = set()
         """Indices of the dialogues that have their records."""
+        self._share = share or Share()
+        self._index_of = {sample.name: index for index, sample in enumerate(samples)}
         self._manifest = plain(manifest)
         self._keeps = keeps
-        self._next = 0
-        self._ready: dict[int, bytes] = {}
+        self._on_found = on_found
+        self._worker = Worker(folder, self._share.about())
+        self._segment = segment_path(folder, self._worker.name)
+        self._read_up_to: dict[Path, int] = {}
+        self._merged: tuple[int, ...] = ()
+        self._had: set[str] = set()
+        """Blocks of dialogues that this process took."""
+        self._theirs: set[str] = set()
+        """Those that others had when it stopped."""
         self._images = folder / "images"
         self._kept: set[str] = set()
         self._file: int | None = None
-        with ExitStack() as held:
-            held.enter_context(exclusive(folder))
-            self._check_owner()
-            self._held = held.pop_all()
+        self._has_begun = False
+        self._check_owner()
 
     @property
     def planned(self) -> int:
         """Turns in all."""
-        return sum(len(sample.questions) for sample in self.samples)
+        return self._turns(range(len(self.samples)))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every dialogue has its records, and these are in one file."""
+        return len(self.done) == len(self.samples) and not segment_files(self.folder)
 
     def log(self, entries: Iterable[str]) -> None:
         """Append to the run's log."""
@@ -86,36 +118,52 @@ class RunStore:
             with storage_errors(self.folder), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
                 file.write(text)
 
-    def load(self) -> Iterator[Record]:
+    def load(self) -> None:
         """Read the records of the dialogues that are done, and count them."""
-        for index, records in self._finished_dialogues():
-            self._take(index, records)
-            yield from records
-
-    def missing(self) -> list[int]:
-        """Indices of the dialogues that are to be played."""
-        return [index for index in range(len(self.samples)) if index not in self.done]
+        for path in segment_files(self.folder):
+            self._read(path, tries_again=True)
+        self._read_merged()
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write what names the run, and start the records over with those that are done."""
+        """Write what names the run, and begin to work on it.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
         with storage_errors(self.folder):
-            self._images.mkdir(exist_ok=True)
+            self._images.mkdir(parents=True, exist_ok=True)
         config_yaml = yaml.safe_dump(plain(config), sort_keys=False)
         write_atomically(self.folder / MANIFEST, _by_key(self._manifest))
         write_atomically(self.folder / "config.yaml", config_yaml.encode())
-        write_atomically(self.folder / TURNS, self._take_ready())
-        with storage_errors(self.folder):
-            self._file = os.open(self.folder / TURNS, os.O_WRONLY | os.O_APPEND)
+        self._worker.register()
+        self._has_begun = True
+
+    def free(self, on_taken: Callable[[], None] = lambda: None) -> Iterator[int]:
+        """Take dialogues that nobody plays and nobody has played, one block after the other."""
+        while (block := self._take_block()) is not None:
+            self.refresh()
+            on_taken()
+            yield from (index for index in block if index not in self.done)
+
+    def refresh(self) -> None:
+        """Count what other processes have written since the last look."""
+        for path in segment_files(self.folder):
+            if path != self._segment:
+                self._read(path, tries_again=False)
+        self._read_merged()
 
     def add(self, index: int, records: Iterable[Record]) -> list[Record]:
-        """Take the records of dialogue `index`; they are written when their turn in the order comes.
+        """Write the records of dialogue `index`.
 
-        Returns them as they are written, headed by the fields that name their run.
+        Returns them as they are written, headed by the fields that name their run; none if this process was
+        stopped for so long that another one has taken the dialogue over.
         """
+        if not self._worker.has(self._share.block_of(index, len(self.samples))):
+            return []
         heading = {key: self._manifest[key] for key in HEADING}
         headed = [heading | record for record in records]
-        self._take(index, headed)
-        self._append(self._take_ready())
+        self._append(b"".join(map(line_of, headed)))
+        self._count(index, headed)
         return headed
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:
@@ -128,40 +176,112 @@ class RunStore:
             held = image.source if isinstance(image.source, Path) else journal.put_image(image)
             link_or_write(held, Path(path), image.read)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary, and the records that wait behind a dialogue that is not done."""
-        if self._file is not None:
-            self._append(b"".join(self._ready[index] for index in sorted(self._ready)))
-            write_atomically(self.folder / "summary.json", _pretty(summary))
+    def elsewhere(self) -> int:
+        """Turns of the dialogues that other processes had in hand when this one stopped."""
+        blocks = [block for name, block in self._share.blocks(len(self.samples)) if name in self._theirs]
+        return self._turns(index for block in blocks for index in block if index not in self.done)
+
+    def finish(self, summarize: Callable[[], Summary]) -> Summary:
+        """Stop working on the run. The last process to do so merges the records and writes the summary."""
+        if not self._has_begun:
+            return summarize()
+        # In this order: whoever is gone after the first line has written all before the second.
+        self._theirs = self._worker.taken() - self._had
+        self.refresh()
+        summary = summarize()
+        self._worker.step_back()
+        self._close_segment()
+        while not self._worker.others() and self._worker.take(MERGE):
+            self._theirs = set()
+            self.refresh()
+            summary = summarize()
+            merge_turns(self.folder, self._left_segments())
+            write_atomically(self.folder / "summary.json", _pretty(summary.to_json()))
+            if self.is_complete:
+                self._worker.clear()
+            self._worker.release(MERGE)
+            if not segment_files(self.folder):  # else somebody left in the meantime
+                break
         self.close()
+        return summary
 
     def close(self) -> None:
-        """Let go of the folder."""
-        self._ready.clear()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        self._held.close()
+        """Let go of everything."""
+        self._close_segment()
+        self._worker.leave()
 
-    def _take(self, index: int, records: Sequence[Record]) -> None:
+    def _turns(self, indices: Iterable[int]) -> int:
+        return sum(len(self.samples[index].questions) for index in indices)
+
+    def _left_segments(self) -> list[Path]:
+        """The segments to which nobody writes any more."""
+        # In this order: who writes to a segment was known as a worker before the segment was there.
+        segments = segment_files(self.folder)
+        writing = self._worker.others()
+        return [segment for segment in segments if segment.stem not in writing]
+
+    def _take_block(self) -> range | None:
+        taken = self._worker.taken()
+        for name, block in self._share.blocks(len(self.samples)):
+            if name in self._had or name in taken or all(index in self.done for index in block):
+                continue
+            if self._worker.take(name):
+                self._had.add(name)
+                return block
+        return None
+
+    def _count(self, index: int, records: Iterable[Record]) -> None:
         self.done.add(index)
-        self._ready[index] = b"".join(line_of(record) for record in records)
         for record in records:
             self.tally.count(record)
 
-    def _take_ready(self) -> bytes:
-        """The lines of the finished dialogues that come next in the plan."""
-        lines = []
-        while self._next in self._ready:
-            lines.append(self._ready.pop(self._next))
-            self._next += 1
-        return b"".join(lines)
+    def _read_merged(self) -> None:
+        """Read `turns.jsonl` if it was not read before, or was written anew."""
+        path = self.folder / TURNS
+        state = path.stat() if path.exists() else None
+        known = () if state is None else (state.st_ino, state.st_size, state.st_mtime_ns)
+        if known != self._merged:
+            self._merged = known
+            self._read_up_to.pop(path, None)
+            self._read(path, tries_again=True)
+
+    def _read(self, path: Path, *, tries_again: bool) -> None:
+        """Count the whole dialogues of a file that were not read before.
+
+        With `tries_again` those with a failed turn are left out, so that they are played again.
+        """
+        start = self._read_up_to.get(path, 0)
+        for dialogue in read_dialogues(path, start, on_damage=_warn_of_damage):
+            index = self._index_of.get(dialogue.name)
+            if dialogue.is_whole:
+                self._read_up_to[path] = dialogue.spans[-1][1]
+            if index is None or index in self.done or not dialogue.is_whole:
+                continue
+            if not tries_again or self._is_final(index, dialogue.records):
+                self._count(index, dialogue.records)
+                for record in dialogue.records:
+                    self._on_found(record)
+
+    def _is_final(self, index: int, records: Sequence[Record]) -> bool:
+        """Whether every turn has a final outcome, or the dialogue ended with a refusal for good."""
+        expected = [question.number for question in self.samples[index].questions]
+        final = [record["turn"] for record in records if record["outcome"] in FINAL_OUTCOMES]
+        if records[-1]["outcome"] == "refused" and records[-1]["history"] == "own":
+            expected = expected[: len(records)]
+        return expected == final and self._keeps(self.samples[index], records)
 
     def _append(self, data: bytes) -> None:
-        assert self._file is not None, "begin() comes first"
         with storage_errors(self.folder):
+            if self._file is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                self._file = os.open(self._segment, flags, 0o644)
             while data:
                 data = data[os.write(self._file, data) :]
+
+    def _close_segment(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _check_owner(self) -> None:
         path = self.folder / MANIFEST
@@ -185,22 +305,6 @@ class RunStore:
                 f"{self.folder} holds a run of another configuration ({_differences(there, here)}); "
                 "choose another output=DIR, or move that run away"
             )
-
-    def _finished_dialogues(self) -> Iterator[tuple[int, list[Record]]]:
-        """Dialogues of which every turn has a final outcome, or which ended with a refusal for good."""
-        index_of = {sample.name: i for i, sample in enumerate(self.samples)}
-        dialogues: dict[int, list[Record]] = {}
-        for _, record in read_turns(self.folder, on_damage=_warn_of_damage):
-            index = index_of.get(sample_name(record))
-            if index is not None:
-                dialogues.setdefault(index, []).append(record)
-        for index, records in dialogues.items():
-            expected = [question.number for question in self.samples[index].questions]
-            final = [record["turn"] for record in records if record["outcome"] in FINAL_OUTCOMES]
-            if records[-1]["outcome"] == "refused" and records[-1]["history"] == "own":
-                expected = expected[: len(records)]
-            if expected == final and self._keeps(self.samples[index], records):
-                yield index, records
 
 
 @lru_cache(maxsize=1)

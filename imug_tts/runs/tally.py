@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from typing import Final
@@ -50,7 +51,8 @@ class Tally:
     @property
     def scores(self) -> dict[str, float]:
         """Mean score in [0, 1] by modality, over scored turns."""
-        return {m: sum(scores) / len(scores) for m, scores in sorted(self._scores.items())}
+        # fsum: the order in which dialogues finish leaves no trace.
+        return {m: math.fsum(scores) / len(scores) for m, scores in sorted(self._scores.items())}
 
     def _count_failure(self, record: Record) -> None:
         if record["outcome"] == "refused" and record["history"] == "own":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StorageError, match=r"cannot write to .*file.*output=DIR"):
         Journal(tmp_path / "file" / "journal")
+
+
+def test_what_another_process_appends_is_seen_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Journal(tmp_path), Journal(tmp_path)
+    monkeypatch.setattr("imug_tts.calls.journal._LOOK_AGAIN_S", 0.05)
+    first.append([("a", Candidate(output=Text("one")))])
+    time.sleep(0.06)
+    assert second.get("a") == Candidate(output=Text("one"))
+    first.append([("b", Candidate(output=Text("two")))])
+    time.sleep(0.06)
+    assert second.get("b") == Candidate(output=Text("two"))
+    assert first.get("b") == Candidate(output=Text("two"))

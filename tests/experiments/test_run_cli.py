@@ -251,3 +251,30 @@ def test_an_oracle_without_the_model_that_scores_is_refused_before_any_call(shel
         assert "scored by a model that the run does not have; choose one" in refused.stderr
     assert shell.calls_made() == []
     assert not (shell.home / "runs").exists()
+
+
+def test_a_second_process_on_one_output_joins_the_first(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    slow = ("backbone.seconds=0.05", "in_flight=1", "tracking=none", "output=here")
+    first, second = (shell.start_painting(*slow) for _ in range(2))
+    for process in (first, second):
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert all("in the hands of other processes" in line for line in said.splitlines())
+    assert shell.summary("here")["missing"] == 0
+    assert len({record["sample_id"] + record["task"] for record in shell.records("here")}) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["shards=0"], "shards"),
+        (["shards=2", "shard=2"], "shard is 2, and shards is 2: the numbers are 0 to 1"),
+    ],
+)
+def test_a_shard_that_cannot_be_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    shell = Shell(tmp_path)
+    done = shell.paint(*arguments, "output=here")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "here").exists()

@@ -21,7 +21,6 @@ from imug_tts.contracts import (
     TimedOut,
 )
 from imug_tts.dialogue import Text
-from imug_tts.files import exclusive
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Arm, Budget, Conversation, Run, execute
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
@@ -231,11 +230,6 @@ def test_a_folder_made_by_other_weights_is_refused(tmp_path: Path) -> None:
     run(tmp_path, Direct())
     with pytest.raises(ConfigurationError, match=r"backbone: 'toy' there, 'toy:2' here"):
         run(tmp_path, Direct(), ToyBackbone(identity="toy:2"))
-
-
-def test_two_processes_on_one_output_are_refused(tmp_path: Path) -> None:
-    with exclusive(tmp_path), pytest.raises(ConfigurationError, match=r"in use by another process \(pid \d+"):
-        run(tmp_path, Direct())
 
 
 def test_an_output_that_cannot_be_written_is_named_before_any_call(tmp_path: Path) -> None:

@@ -1,9 +1,4 @@
-"""The files of a run: written and read here and nowhere else.
-
-A run's folder holds `manifest.json` (what the run is, and every turn that it plans), `turns.jsonl` (one
-record per answered or failed turn) and `images/`. The engine, swapped histories, scoring and the analysis all
-use this module. Runs that version 0.1 wrote are read as if this version had written them.
-"""
+"""What a run is: the manifest in its folder, and the names that follow from it."""
 
 from __future__ import annotations
 
@@ -11,18 +6,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from imug_tts.contracts.record import HISTORIES, OUTCOMES, History, Record
+from imug_tts.contracts.record import HISTORIES, History
 from imug_tts.files import plain_name
 
 __all__ = [
     "MANIFEST",
+    "SEGMENTS",
     "TURNS",
-    "Line",
     "Manifest",
     "PlannedDialogue",
     "RecordError",
@@ -30,23 +25,19 @@ __all__ = [
     "digest",
     "image_files",
     "image_path",
-    "line_of",
+    "one_of",
     "plain",
     "read_manifest",
-    "read_turns",
+    "reason_of",
     "run_folders",
-    "sample_name",
 ]
 
 MANIFEST: Final = "manifest.json"
 TURNS: Final = "turns.jsonl"
+SEGMENTS: Final = "turns"
 
-_REQUIRED: Final = (
-    *("run", "strategy", "history", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns"),
-    *("modality", "outcome", "score", "score_detail", "error", "cost", "response"),
-)
 _SHA256: Final = re.compile("[0-9a-f]{64}")
-_NOT_RUNS: Final = frozenset(["images", "journal", "analysis", "wandb"])
+_NOT_RUNS: Final = frozenset(["images", "journal", "analysis", "wandb", SEGMENTS])
 _AXES: Final = ("history", "history_from", "seed")
 """What two runs of one arm may differ in, beside the dialogues that they answer."""
 _SELECTION_0_1: Final = ("classes", "domains", "tasks", "turns", "num_samples")
@@ -102,14 +93,6 @@ class Manifest:
     planned: tuple[PlannedDialogue, ...] = ()
 
 
-class Line(NamedTuple):
-    """One record and where it stands."""
-
-    place: str
-    """File and line, for messages."""
-    record: Record
-
-
 def run_folders(folder: Path) -> Iterator[Path]:
     """The folders at or below `folder` that hold a run."""
     for path, folders, files in os.walk(folder):
@@ -130,48 +113,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise RecordError(str(path), "missing") from None
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordError(str(path), f"damaged ({_reason(error)})") from error
-
-
-def read_turns(
-    folder: Path,
-    *,
-    on_torn: Callable[[str], None] = lambda place: None,
-    on_damage: Callable[[RecordError], None] | None = None,
-) -> Iterator[Line]:
-    """The records of a run in the order of the file; none where the run has no file yet.
-
-    Args:
-        on_torn: told the place of a last line that a kill cut off; the line is passed over.
-        on_damage: told of a damaged line, which is then passed over; without it the line is an error.
-
-    Raises:
-        RecordError: a line is damaged, or the file cannot be read.
-    """
-    path = folder / TURNS
-    if not path.exists():
-        return
-    try:
-        with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                place = f"{path}, line {number}"
-                if not line.endswith(b"\n") and not _is_json(line):
-                    on_torn(place)
-                    return
-                try:
-                    yield Line(place, _record(line))
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
-                    problem = RecordError(place, f"damaged ({_reason(error)})")
-                    if on_damage is None:
-                        raise problem from error
-                    on_damage(problem)
-    except OSError as error:
-        raise RecordError(str(path), error.strerror or str(error)) from error
-
-
-def line_of(record: Record) -> bytes:
-    """The line of `turns.jsonl` that holds the record."""
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        raise RecordError(str(path), f"damaged ({reason_of(error)})") from error
 
 
 def image_path(folder: Path, sha256: str) -> Path:
@@ -186,11 +128,6 @@ def image_path(folder: Path, sha256: str) -> Path:
 def image_files(folder: Path) -> Iterator[Path]:
     """The images of the run in `folder`, each named by its hash."""
     return (path for path in (folder / "images").glob("*.png") if _SHA256.fullmatch(path.stem))
-
-
-def sample_name(record: Record) -> str:
-    """The name of the record's dialogue within its benchmark."""
-    return f"{record['domain']}/{record['task']}/{record['sample_id']}"
 
 
 def arm_key(strategy: str, arm_identity: Mapping[str, Any]) -> str:
@@ -218,7 +155,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         arm=str(stored.get("arm") or arm_key(strategy, arm_identity)),
         strategy=strategy,
         oracle=bool(stored["oracle"]),
-        history=_one_of(HISTORIES, stored["history"], "history"),
+        history=one_of(HISTORIES, stored["history"], "history"),
         history_from=str(stored.get("history_from") or ""),
         seed=int(stored["seed"]),
         benchmark=_text(stored["benchmark"]),
@@ -248,31 +185,11 @@ def _planned(dialogue: Mapping[str, Any]) -> PlannedDialogue:
         domain=str(dialogue["domain"]),
         task=str(dialogue["task"]),
         sample_id=str(dialogue["sample_id"]),
-        modalities=tuple(_one_of(("text", "image"), each, "modality") for each in dialogue["modalities"]),
+        modalities=tuple(one_of(("text", "image"), each, "modality") for each in dialogue["modalities"]),
     )
 
 
-def _record(line: bytes) -> Record:
-    record: Record = json.loads(line)
-    for key in _REQUIRED:
-        record[key]
-    _one_of(OUTCOMES, record["outcome"], "outcome")
-    if (record["score"] is not None) != (record["outcome"] == "scored"):
-        raise ValueError(f"outcome {record['outcome']!r} with score {record['score']!r}")
-    if record["score"] is not None and not 0 <= record["score"] <= 1:
-        raise ValueError(f"score {record['score']!r} is outside 0 to 1")
-    return record
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
-
-
-def _one_of(allowed: tuple[Any, ...], value: Any, what: str) -> Any:
+def one_of(allowed: tuple[Any, ...], value: Any, what: str) -> Any:
     if value not in allowed:
         raise ValueError(f"{what} is {value!r}, not one of {', '.join(allowed)}")
     return value
@@ -282,7 +199,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     return f"no field {error}" if isinstance(error, KeyError) else str(error)
 
 

@@ -1,0 +1,243 @@
+"""The records of a run: `turns.jsonl`, and a segment of each process that is at work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from imug_tts.contracts.record import OUTCOMES, Record
+from imug_tts.files import write_pieces
+from imug_tts.records.manifest import SEGMENTS, TURNS, RecordError, one_of, read_manifest, reason_of
+
+__all__ = [
+    "Dialogue",
+    "Line",
+    "line_of",
+    "merge_turns",
+    "read_dialogues",
+    "read_turns",
+    "sample_name",
+    "segment_files",
+    "segment_path",
+    "turn_files",
+]
+
+_REQUIRED: Final = (
+    *("run", "strategy", "history", "seed", "class", "domain", "task", "sample_id", "turn", "n_turns"),
+    *("modality", "outcome", "score", "score_detail", "error", "cost", "response"),
+)
+
+
+class Line(NamedTuple):
+    """One record and where it stands."""
+
+    place: str
+    """File and line, for messages."""
+    record: Record
+
+
+class Dialogue(NamedTuple):
+    """The records of one dialogue that stand one after the other in a file."""
+
+    name: str
+    lines: list[Line]
+    spans: list[tuple[int, int]]
+    """Of each line, its first byte and the byte after its last."""
+
+    @property
+    def records(self) -> list[Record]:
+        return [line.record for line in self.lines]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing: it ends with its last turn, or with one that the next would need."""
+        last = self.lines[-1].record
+        stops = last["history"] == "own" and (last["response"] is None or last["response"]["output"] is None)
+        turns = [line.record["turn"] for line in self.lines]
+        return turns == list(range(1, len(turns) + 1)) and (stops or last["turn"] == last["n_turns"])
+
+
+class _Told(NamedTuple):
+    """Who is told of lines that cannot be read."""
+
+    on_torn: Callable[[str], None]
+    on_damage: Callable[[RecordError], None] | None
+
+
+class _Copy(NamedTuple):
+    """Where the records of a dialogue stand."""
+
+    file: IO[bytes]
+    places: Sequence[str]
+    spans: Sequence[tuple[int, int]]
+    is_whole: bool
+
+    def lines(self) -> Iterator[bytes]:
+        for start, end in self.spans:
+            self.file.seek(start)
+            yield self.file.read(end - start).rstrip(b"\n") + b"\n"
+
+
+_NOBODY: Final = _Told(lambda place: None, lambda problem: None)
+
+
+def read_turns(
+    folder: Path,
+    *,
+    on_torn: Callable[[str], None] = lambda place: None,
+    on_damage: Callable[[RecordError], None] | None = None,
+) -> Iterator[Line]:
+    """The records of a run, in the order of the file or, with segments, of the plan; none where none are.
+
+    Args:
+        on_torn: told the place of a last line that a kill cut off; the line is passed over.
+        on_damage: told of a damaged line, which is then passed over; without it the line is an error.
+
+    Raises:
+        RecordError: a line is damaged, or a file cannot be read.
+    """
+    segments = segment_files(folder)
+    if not segments:
+        for dialogue in read_dialogues(folder / TURNS, on_torn=on_torn, on_damage=on_damage):
+            yield from dialogue.lines
+        return
+    with ExitStack() as opened:
+        for copy in _newest_copies(folder, segments, opened, _Told(on_torn, on_damage)):
+            for place, line in zip(copy.places, copy.lines(), strict=True):
+                yield Line(place, json.loads(line))
+
+
+def read_dialogues(
+    path: Path,
+    start: int = 0,
+    *,
+    on_torn: Callable[[str], None] = lambda place: None,
+    on_damage: Callable[[RecordError], None] | None = None,
+) -> Iterator[Dialogue]:
+    """The dialogues of one file, from byte `start` on; none where there is no file. As `read_turns`."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            yield from _dialogues(path, file, _Told(on_torn, on_damage))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise RecordError(str(path), error.strerror or str(error)) from error
+
+
+def segment_path(folder: Path, worker: str) -> Path:
+    """Where a worker appends the dialogues that it plays."""
+    return folder / SEGMENTS / f"{worker}.jsonl"
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """The segments that are not merged yet, oldest first; their names end with the time they were begun."""
+    return sorted((folder / SEGMENTS).glob("*.jsonl"), key=lambda path: (path.stem.rpartition("-")[2], path))
+
+
+def turn_files(folder: Path) -> list[Path]:
+    """Every file that `read_turns` reads."""
+    return [folder / TURNS, *segment_files(folder)]
+
+
+def merge_turns(folder: Path, segments: Sequence[Path]) -> None:
+    """Put segments, oldest first, into `turns.jsonl`, in planned order, and remove them.
+
+    Nobody may write to the segments.
+
+    Raises:
+        StorageError: the file cannot be written; the segments are still there.
+    """
+    with ExitStack() as opened:
+        copies = _newest_copies(folder, segments, opened, _NOBODY)
+        write_pieces(folder / TURNS, (line for copy in copies for line in copy.lines()))
+    for segment in segments:
+        segment.unlink(missing_ok=True)
+
+
+def line_of(record: Record) -> bytes:
+    """The line that holds the record."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def sample_name(record: Record) -> str:
+    """The name of the record's dialogue within its benchmark."""
+    return f"{record['domain']}/{record['task']}/{record['sample_id']}"
+
+
+def _newest_copies(folder: Path, segments: Sequence[Path], opened: ExitStack, told: _Told) -> list[_Copy]:
+    """One copy of each dialogue in planned order: the newest whole one, or else the newest."""
+    copies: dict[str, _Copy] = {}
+    # `turns.jsonl` comes last: what is merged in the meantime, and removed, is in it.
+    for path in (*reversed(segments), folder / TURNS):
+        with suppress(FileNotFoundError):
+            file = opened.enter_context(path.open("rb"))
+            for dialogue in _dialogues(path, file, told):
+                known = copies.get(dialogue.name)
+                if known is None or (dialogue.is_whole and not known.is_whole):
+                    places = [line.place for line in dialogue.lines]
+                    copies[dialogue.name] = _Copy(file, places, dialogue.spans, dialogue.is_whole)
+    planned = _planned(folder)
+    return [copies[name] for name in sorted(copies, key=lambda name: planned.get(name, len(planned)))]
+
+
+def _planned(folder: Path) -> dict[str, int]:
+    """The place of each dialogue in the plan."""
+    try:
+        dialogues = read_manifest(folder).planned
+    except RecordError:
+        return {}
+    return {f"{each.domain}/{each.task}/{each.sample_id}": index for index, each in enumerate(dialogues)}
+
+
+def _dialogues(path: Path, file: IO[bytes], told: _Told) -> Iterator[Dialogue]:
+    found: Dialogue | None = None
+    for line, span in _lines(path, file, told):
+        name = sample_name(line.record)
+        if found is None or found.name != name:
+            if found is not None:
+                yield found
+            found = Dialogue(name, [], [])
+        found.lines.append(line)
+        found.spans.append(span)
+    if found is not None:
+        yield found
+
+
+def _lines(path: Path, file: IO[bytes], told: _Told) -> Iterator[tuple[Line, tuple[int, int]]]:
+    end = file.tell()
+    for number, line in enumerate(file, 1):
+        place, start, end = f"{path}, line {number}", end, end + len(line)
+        if not line.endswith(b"\n") and not _is_json(line):
+            told.on_torn(place)
+            return
+        try:
+            yield Line(place, _record(line)), (start, end)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = RecordError(place, f"damaged ({reason_of(error)})")
+            if told.on_damage is None:
+                raise problem from error
+            told.on_damage(problem)
+
+
+def _record(line: bytes) -> Record:
+    record: Record = json.loads(line)
+    for key in _REQUIRED:
+        record[key]
+    one_of(OUTCOMES, record["outcome"], "outcome")
+    if (record["score"] is not None) != (record["outcome"] == "scored"):
+        raise ValueError(f"outcome {record['outcome']!r} with score {record['score']!r}")
+    if record["score"] is not None and not 0 <= record["score"] <= 1:
+        raise ValueError(f"score {record['score']!r} is outside 0 to 1")
+    return record
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

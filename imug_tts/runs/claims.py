@@ -1,0 +1,286 @@
+"""Who works on what: any number of processes share one run, on one machine or on many.
+
+Everything is a file below `turns/` in the run's folder, made so that it appears whole or not at all:
+
+    <worker>.worker               a process that works here; its time of change is renewed every few seconds
+    <worker>.left                 the same process, while it only puts the records together
+    <what>.<generation>.claim     names the worker that has a part of the run
+    <worker>.jsonl                the records that this worker wrote (see `imug_tts.records`)
+
+The newest generation of a claim counts. What a dead worker has is taken over by the next generation, which
+only one process can create, and no claim of a living worker is ever renamed or removed. There are no
+file locks, so that Lustre and NFS will do. A worker of this machine is dead when its process is gone; one
+of another machine when it has not renewed its file for three minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from imug_tts.files import storage_errors, write_atomically
+from imug_tts.records import SEGMENTS, segment_path
+
+__all__ = ["MERGE", "STALE_S", "Worker", "WorkerState", "workers"]
+
+MERGE: Final = "merge"
+"""What a worker claims that puts the records together; it may have stepped back from all else."""
+
+STALE_S: Final = 180.0
+"""Network file systems may show a time of change that is a minute old."""
+_BEAT_S: Final = 15.0
+_WORKER, _LEFT, _CLAIM = ".worker", ".left", ".claim"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerState:
+    """A process that works on a run, as its file says."""
+
+    name: str
+    host: str
+    pid: int
+    about: Mapping[str, Any]
+    """What the process says of itself: `since` (seconds since 1970), `shard`, `shards`, `job`."""
+    seen: float
+    """When it renewed its file, in seconds since 1970 by the clock of the disk."""
+    is_alive: bool
+    segment: Path
+    """Its records; the file is there once the first dialogue is done."""
+
+
+def workers(folder: Path) -> list[WorkerState]:
+    """The processes that work on the run in `folder`, and those that died while they did, oldest first."""
+    found = (_state(path, time.time()) for path in (folder / SEGMENTS).glob(f"*{_WORKER}"))
+    return sorted(filter(None, found), key=lambda state: float(state.about.get("since", 0)))
+
+
+class Worker:
+    """This process, at work on one run. Nothing is written before `register`."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """`about` is kept for whoever wants to know who works where; no secrets."""
+        self.name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
+        self._folder = folder / SEGMENTS
+        self._file = self._folder / f"{self.name}{_WORKER}"
+        self._about = {**_this_process(), "since": round(time.time(), 3), **about}
+        self._owners: dict[str, str] = {}
+        """Of claims whose file was read; a claim is never written again."""
+        self._gone = threading.Event()
+        self._is_registered = False
+
+    def register(self) -> None:
+        """Say that this process works on the run, and go on saying so until `leave`.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        write_atomically(self._file, json.dumps(self._about).encode())
+        self._is_registered = True
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def take(self, what: str) -> bool:
+        """Claim a part of the run, from nobody or from a dead worker; False if a living worker has it."""
+        generations = self._generations().get(what, [])
+        if generations and self._is_held(self._claim(what, generations[-1]), self._living(*_signs(what))):
+            return False
+        generation = generations[-1] + 1 if generations else 0
+        claim = self._claim(what, generation)
+        with storage_errors(self._folder):
+            if not _create(claim, self.name):
+                return False
+        if self._generations().get(what, [])[-1:] != [generation]:  # others have gone further since
+            claim.unlink(missing_ok=True)
+            return False
+        for older in generations:
+            self._claim(what, older).unlink(missing_ok=True)
+        return True
+
+    def has(self, what: str) -> bool:
+        """Whether this worker still has what it took: it may have been thought dead while it was stopped."""
+        newest = self._generations().get(what, [])[-1:]
+        return bool(newest) and self._owner(self._claim(what, newest[0])) == self.name
+
+    def taken(self) -> set[str]:
+        """What living workers have, this one included."""
+        held, living = self._generations(), self._living(_WORKER)
+        return {what for what, gens in held.items() if self._is_held(self._claim(what, gens[-1]), living)}
+
+    def others(self) -> set[str]:
+        """The other processes that work on the run."""
+        return self._living(_WORKER) - {self.name}
+
+    def step_back(self) -> None:
+        """Give up everything but the right to put the records together."""
+        left = self._file.with_suffix(_LEFT)
+        with storage_errors(self._folder), suppress(FileNotFoundError):
+            self._file.replace(left)
+        self._file = left
+
+    def release(self, what: str) -> None:
+        for generation in self._generations().get(what, []):
+            claim = self._claim(what, generation)
+            if self._owner(claim) == self.name:
+                claim.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what dead workers left."""
+        for what, generations in self._generations().items():
+            living = self._living(*_signs(what))
+            for claim in (self._claim(what, generation) for generation in generations):
+                if not self._is_held(claim, living):
+                    claim.unlink(missing_ok=True)
+        living = self._living(*_signs(MERGE))
+        for path in (*self._folder.glob(f"*{_WORKER}"), *self._folder.glob(f"*{_LEFT}")):
+            if path.stem not in living:
+                path.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Work here no more."""
+        self._gone.set()
+        if self._is_registered:
+            self._file.unlink(missing_ok=True)
+            self._is_registered = False
+            with suppress(OSError):  # others are still there
+                self._folder.rmdir()
+
+    def _beat(self) -> None:
+        while not self._gone.wait(_BEAT_S):
+            with suppress(OSError):  # a disk that is away may come back
+                os.utime(self._file)
+
+    def _now(self) -> float:
+        """The time by the clock of the disk, which may not be that of this machine."""
+        try:
+            os.utime(self._file)
+            return self._file.stat().st_mtime
+        except OSError:
+            return time.time()
+
+    def _generations(self) -> dict[str, list[int]]:
+        """The generations of every claim, oldest first."""
+        found: dict[str, list[int]] = {}
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self._folder):
+                if name.endswith(_CLAIM):
+                    what, generation, _ = name.rsplit(".", 2)
+                    found.setdefault(what, []).append(int(generation))
+        return {what: sorted(generations) for what, generations in found.items()}
+
+    def _claim(self, what: str, generation: int) -> Path:
+        return self._folder / f"{what}.{generation}{_CLAIM}"
+
+    def _is_held(self, claim: Path, living: set[str]) -> bool:
+        owner = self._owner(claim)
+        if owner == "":
+            return self._is_young(claim)
+        return owner in living
+
+    def _owner(self, claim: Path) -> str | None:
+        """Empty while a claim is being written, None if it is gone."""
+        if claim.name not in self._owners:
+            try:
+                owner = claim.read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return None
+            if not owner or claim.name.startswith(MERGE):  # which may be released, and taken by others
+                return owner
+            self._owners[claim.name] = owner
+        return self._owners[claim.name]
+
+    def _is_young(self, path: Path) -> bool:
+        try:
+            return self._now() - path.stat().st_mtime < STALE_S
+        except FileNotFoundError:
+            return False
+
+    def _living(self, *suffixes: str) -> set[str]:
+        """The workers that live, this one included."""
+        now = self._now()
+        paths = [path for suffix in suffixes for path in self._folder.glob(f"*{suffix}")]
+        return {state.name for path in paths if (state := _state(path, now)) and state.is_alive}
+
+
+def _signs(what: str) -> tuple[str, ...]:
+    """What shows that the owner of a claim lives."""
+    return (_WORKER, _LEFT) if what == MERGE else (_WORKER,)
+
+
+def _state(path: Path, now: float) -> WorkerState | None:
+    """What the file of a worker says; None if there is none."""
+    try:
+        seen = path.stat().st_mtime
+        about = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    here = _this_process()
+    is_here = all(about.get(key) == here[key] for key in ("host", "namespace"))
+    return WorkerState(
+        name=path.stem,
+        host=about["host"],
+        pid=about["pid"],
+        about={key: value for key, value in about.items() if key not in here},
+        seen=seen,
+        is_alive=_started(about["pid"]) == about["started"] if is_here else now - seen < STALE_S,
+        segment=segment_path(path.parents[1], path.stem),
+    )
+
+
+def _create(path: Path, content: str) -> bool:
+    """Make a file that must not be there yet; False if it is."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, content.encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _this_process() -> dict[str, Any]:
+    pid = os.getpid()
+    return {
+        "host": os.uname().nodename,
+        "pid": pid,
+        "namespace": _pid_namespace(),
+        "started": _started(pid),
+    }
+
+
+def _started(pid: int) -> str | None:
+    """What tells a process from a later one of the same number; None if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() or not _is_running(pid) else "unknown"
+    fields = status.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
+def _pid_namespace() -> int:
+    """What tells the containers of one host apart, which count their processes from 1 each; 0 if unknown."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
