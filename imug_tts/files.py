@@ -81,7 +81,8 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
     """Make `path` a hard link to the file `held`, or a file of its content where links are impossible.
 
-    That links are impossible is said once. A file that is there already is left as it is; the folder of `path` must be there.
+    That links are impossible is said once. A file that is there already is left as it is; the folder of
+    `path` must be there.
 
     Raises:
         StorageError: the file could not be written.
