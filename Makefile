@@ -13,12 +13,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install demo test fuzz check format clean
+.PHONY: help install demo test fuzz simulate check format clean
 
 help:
 	@echo "make demo   run the study on this machine and show it"
 	@echo "make test   lint, types and tests"
 	@echo "make fuzz   search new random examples in the property tests"
+	@echo "make simulate   ask intervals and claims of thousands of simulated studies"
 	@echo "make check  lint and types only"
 	@echo "make clean  remove runs and caches, and the environment"
 
@@ -28,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv); choose one with make PYTHON=..."; exit 1; }
 	@echo "Installing the packages pinned in constraints.txt into $(VENV) (once; a few minutes at most)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,serve,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,serve,wandb,dev]' -c constraints.txt
 	@touch $@
 
 demo: $(READY)
@@ -40,6 +41,9 @@ test: check
 
 fuzz: $(READY)
 	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz
+
+simulate: $(READY)
+	$(BIN)/python -m tests.analysis.simulation --studies 1000
 
 check: $(READY)
 	$(BIN)/ruff check $(SOURCES)

@@ -19,11 +19,13 @@ from analysis.records import Study, StudyError, load_study
 from analysis.report import write as write_report
 from analysis.tables import caption, tables
 from analysis.terminal import to_terminal
+from analysis.wandb_push import PushError, push
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Analyse a study; returns 0, or 2 when its records cannot be used."""
     options = _parser().parse_args(arguments)
+    pushes = vars(options).pop("wandb")  # no number depends on it
     out = options.out or _default_out(options.study)
     try:
         wanted = fingerprint(options)
@@ -31,17 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = earlier or _make(options, out)
         if earlier is None:
             remember(out, wanted, made)
-    except (StudyError, OSError) as error:
+        pushed = push(options.study, out) if pushes else ""
+    except (StudyError, PushError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
-    _print(made, "Unchanged since it was written:" if earlier else "Written:")
+    _print(made, "Unchanged since it was written:" if earlier else "Written:", pushed)
     return 0
 
 
-def _print(made: Made, head: str) -> None:
+def _print(made: Made, head: str, pushed: str) -> None:
     """Last of all: a reader such as `head` may close the pipe, and loses nothing that is written."""
     try:
-        print(made.printed, f"\n{head}", *(f"  {path}" for path in made.paths), sep="\n", flush=True)
+        print(
+            made.printed,
+            f"\n{head}",
+            *(f"  {path}" for path in made.paths),
+            *filter(None, [pushed]),
+            sep="\n",
+            flush=True,
+        )
     except BrokenPipeError:
         # Python flushes the stream once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,6 +118,11 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="STEM",
         help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of and bon do",
+    )
+    parser.add_argument(
+        "--wandb",
+        action="store_true",
+        help="push tables, figures and findings to wandb, into the group of the study",
     )
     return parser
 

@@ -103,20 +103,26 @@ class Pairs:
         return Statistic(columns=columns, formula=formula, units=columns[:, 0])
 
 
-def corrected_mean(human: Floats, scorer: Floats) -> Statistic:
+def corrected_mean(human: Floats, scorer: Floats, beside: Floats | None = None) -> Statistic:
     """The human mean over all scored cells, from the labelled ones and the scorer's scores of all.
 
     PPI++ (Angelopoulos, Duchi and Zrnic 2023) with its optimal tuning, in the equivalent form of a regression
-    estimator: mean_L(Y) + b (mean(f) - mean_L(f)), b = Cov_L(Y, f) / Var(f), clipped to 0..n/(n - n_L).
+    estimator: mean_L(Y) + b (mean(f) - mean_L(g)), b = Cov_L(Y, g) / Var(g), clipped to 0..n/(n - n_L). Where
+    a cell is one record, g is f. Where it is the mean over seeds of which raters saw some, g is the scorer's
+    mean over those they saw, and Var(g) is Var(f) with the spread that averaging took away.
 
     Args:
         human: labels Y, shape (samples, turns), NaN where unlabelled.
         scorer: scores f, NaN where unscored; labels without a score are not used.
+        beside: the scorer's scores g of the labelled records alone; `scorer` where not given.
     """
+    known = scorer if beside is None else beside
     scored = np.isfinite(scorer)
-    labelled = scored & np.isfinite(human)
-    y, f, at = np.where(labelled, human, 0.0), np.where(scored, scorer, 0.0), labelled.astype(np.float64)
-    terms = [at, y, at * f, y * f, scored.astype(np.float64), f, f * f]
+    labelled = scored & np.isfinite(human) & np.isfinite(known)
+    at = labelled.astype(np.float64)
+    y, g = np.where(labelled, human, 0.0), np.where(labelled, known, 0.0)
+    f = np.where(scored, scorer, 0.0)
+    terms = [at, y, g, y * g, g * g, at * f, at * f * f, scored.astype(np.float64), f, f * f]
     return Statistic(
         columns=np.stack([term.sum(axis=1) for term in terms], axis=1),
         formula=_corrected_mean,
@@ -125,15 +131,16 @@ def corrected_mean(human: Floats, scorer: Floats) -> Statistic:
 
 
 def _corrected_mean(s: Sums) -> Sums:
-    few, label, score_few, product, size, score, square = np.moveaxis(s, -1, 0)
-    covariance = product / few - (label / few) * (score_few / few)
-    variance = square / size - (score / size) ** 2
+    few, label, seen, product, seen_square, mean_few, square_few, size, score, square = np.moveaxis(s, -1, 0)
+    covariance = product / few - (label / few) * (seen / few)
+    averaged_away = seen_square / few - (seen / few) ** 2 - (square_few / few - (mean_few / few) ** 2)
+    variance = square / size - (score / size) ** 2 + averaged_away
     is_flat = np.real(variance) <= 1e-12
     slope = np.where(is_flat, 0, covariance / np.where(is_flat, 1, variance))
     unlabelled = size - few
     limit = size / np.where(np.real(unlabelled) > 0, unlabelled, 1)
     slope = np.where(np.real(slope) < 0, 0, np.where(np.real(slope) > np.real(limit), limit, slope))
-    return np.asarray(label / few + slope * (score / size - score_few / few))
+    return np.asarray(label / few + slope * (score / size - seen / few))
 
 
 def _on_fishers_scale(estimate: Estimate, degrees: int) -> Estimate:

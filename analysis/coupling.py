@@ -6,12 +6,12 @@ are keyed to what was really drawn, and measure reading.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.inference import Estimate, Inference, undefined
+from analysis.inference import Estimate, Inference, holm, undefined
 from analysis.panel import Panel, Quantity
 from analysis.propagation import before_image
 from analysis.statistic import mean, within_regression
@@ -37,8 +37,23 @@ class Coupling:
 
 
 def coupling(panel: Panel, inference: Inference) -> tuple[Coupling, ...]:
-    """One for each strategy and kind that has text turns with a score."""
-    return tuple(found for strategy in panel.strategies for found in _kinds(panel, inference, strategy))
+    """One for each strategy and kind that has text turns with a score.
+
+    p-values of a kind are adjusted over strategies (Holm), those of oracles apart.
+    """
+    found = [c for strategy in panel.strategies for c in _kinds(panel, inference, strategy)]
+    adjusted: dict[tuple[str, str], Coupling] = {}
+    for kind in KINDS:
+        for is_oracle in (False, True):
+            family = [c for c in found if c.kind == kind and (c.strategy in panel.oracles) is is_oracle]
+            adjusted |= {(c.strategy, c.kind): c for c in _adjusted(family)}
+    return tuple(adjusted[c.strategy, c.kind] for c in found)
+
+
+def _adjusted(family: Sequence[Coupling]) -> Iterator[Coupling]:
+    gaps, slopes = holm([c.gap for c in family]), holm([c.slope for c in family])
+    for found, gap, slope in zip(family, gaps, slopes, strict=True):
+        yield replace(found, gap=gap, slope=slope)
 
 
 def _kinds(panel: Panel, inference: Inference, strategy: str) -> Iterator[Coupling]:

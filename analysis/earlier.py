@@ -1,4 +1,4 @@
-"""What an earlier start wrote, when nothing has changed since: the same records, options and code."""
+"""What an earlier analysis wrote: reused when records, options and code are the same, else removed."""
 
 from __future__ import annotations
 
@@ -59,10 +59,19 @@ def remember(out: Path, wanted: str, made: Made) -> None:
 
 def clear(out: Path) -> None:
     """Remove what an earlier analysis left in `out`, so that what stands there is of one analysis."""
+    for path in _left_by_an_earlier(out):
+        path.unlink(missing_ok=True)
     (out / _NAME).unlink(missing_ok=True)
-    for pattern in _OURS:
-        for path in out.glob(pattern):
-            path.unlink()
+
+
+def _left_by_an_earlier(out: Path) -> list[Path]:
+    """The files that the note of the earlier analysis lists; a note of version 0.1 lists folders alone."""
+    try:
+        listed = json.loads((out / _NAME).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [path for pattern in _OURS for path in out.glob(pattern)]
+    inside = out.resolve()
+    return [path for name in listed if (path := out / name).resolve().is_relative_to(inside)]
 
 
 def _records(study: Path) -> Iterator[Path]:

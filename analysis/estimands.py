@@ -60,6 +60,8 @@ COMPARED = {
 }  # fmt: skip
 """Those that need a baseline."""
 _OF_STEPS = ("eb_step", "eb_inherited", "eb_step_share", "eb_step_reduction")
+_RATED: tuple[Quantity, Quantity] = ("human", "rated")
+"""What raters said, and what the scorer said of the same records."""
 _NO_STEPS = "the benchmark has no step scores"
 
 
@@ -108,7 +110,8 @@ def _alone(panel: Panel, strategy: str) -> dict[str, Statistic]:
     on_own, on_gold = (strategy, "own"), (strategy, "gold")
     own_losses = panel.losses(on_own)
     both = panel.losses(on_own, on_gold, with_turn_1=True)
-    human = replace(corrected_mean(panel.scores(strategy, quantity="human"), own), is_bounded=True)
+    labels, rated = (panel.scores(strategy, quantity=q) for q in _RATED)
+    human = replace(corrected_mean(labels, own, rated), is_bounded=True)
     return {
         "mean": of_design(level(own), own_losses),
         "pooled_slope": of_design(pooled_slope(own), own_losses),
@@ -142,7 +145,7 @@ def _compared(panel: Panel, strategy: str, baseline: str) -> dict[str, Statistic
     skill = gap(panel, baseline, "step") - gap(panel, strategy, "step")
     swap = swapped(strategy)
     moved = panel.behind(baseline, swap) - reference
-    rated = panel.scores(strategy, quantity="human") - panel.scores(baseline, quantity="human")
+    labels, rated = (panel.scores(strategy, quantity=q) - panel.scores(baseline, quantity=q) for q in _RATED)
     on_own = [(s, "own") for s in (strategy, baseline)]
     on_both = [*on_own, *((s, "gold") for s in (strategy, baseline))]
     gain_losses, gap_losses = panel.losses(*on_own), panel.losses(*on_both)
@@ -158,7 +161,7 @@ def _compared(panel: Panel, strategy: str, baseline: str) -> dict[str, Statistic
         "eb_step_reduction": of_design(mean(skill), panel.losses(*on_both, quantity="step")),
         "eb_reduction_logit": of_design(logit_reduction(four), gap_losses),
         "history_gain": of_design(mean(moved), panel.losses((baseline, "own"), (baseline, swap))),
-        "human_gain": of_design(corrected_mean(rated, own - reference), gain_losses),
+        "human_gain": of_design(corrected_mean(labels, own - reference, rated), gain_losses),
     }
 
 

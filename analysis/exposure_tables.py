@@ -113,7 +113,7 @@ def coupling(result: Ablation) -> Table:
             named(result, c.strategy),
             _KINDS[c.kind],
             f"{c.gap.num_samples} / {c.slope.num_samples}",
-            difference(c.gap),
+            starred(c.gap),
             plain(c.slope) if c.slope.is_defined else "n/a",
         )
         for c in result.coupling
@@ -123,6 +123,7 @@ def coupling(result: Ablation) -> Table:
         "Gap: text score on gold less own history, paired, in points. Slope: points of text score per point "
         "of error of the latest own image before it, within dialogues; an association, since later turns are "
         "harder in both. n: dialogues of the gap / of the slope, which needs ten with two such turns. "
+        "Stars after Holm's adjustment over strategies. "
         "Static questions suffer from a wrong picture; dynamic ones are keyed to what was really drawn."
     )
     header = ("strategy", "text turns", "n", "gap", "slope")

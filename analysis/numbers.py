@@ -38,7 +38,7 @@ def to_json(result: Ablation) -> dict[str, Any]:
 def _spanning(result: Ablation) -> dict[str, Estimate]:
     plain = [ladder for ladder in result.ladders if not ladder.family.startswith("oracle")]
     why = (
-        "no strategies that differ in the number of candidates"
+        "no strategies that differ in the number of candidates; of names that end in a number, see --ladder"
         if not plain
         else "several ladders: see ladders"
     )

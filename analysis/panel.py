@@ -18,9 +18,10 @@ from analysis.records import Key, Record, SampleKey, Study
 
 __all__ = ["Losses", "Panel", "Quantity", "Tally"]
 
-Quantity = Literal["image", "step", "text", "static", "dynamic", "free", "human", "second"]
+Quantity = Literal["image", "step", "text", "static", "dynamic", "free", "human", "rated", "second"]
 """Image score; image score relative to the own previous image; text score: all, static and dynamic multiple
-choice, free text; image score by a human; image score by a second pass of the scorer."""
+choice, free text; image score by a human, and the scorer's of the same images; image score by a second pass
+of the scorer."""
 
 Place = tuple[str, str]
 """A strategy and the history that it answers on."""
@@ -208,6 +209,7 @@ def _quantities(record: Record) -> Iterable[tuple[Quantity, float]]:
     yield "image", record.score
     if record.human is not None:
         yield "human", record.human
+        yield "rated", record.score
     if record.second is not None:
         yield "second", record.second
     if record.step_score is not None:

@@ -20,7 +20,7 @@ from analysis.phrases import detectable, logits, percent, points, usable_share
 from analysis.remarks import on_answers, on_wear
 from analysis.wear import Wear
 
-__all__ = ["TIERS", "Evidence", "Finding", "Tier", "finding", "findings", "tier"]
+__all__ = ["COMMON_TURNS", "TIERS", "Evidence", "Finding", "Tier", "finding", "findings", "tier"]
 
 Tier = Literal["A", "C", "D"]
 Rule = Literal[
@@ -51,6 +51,8 @@ TIERS: Mapping[Tier, str] = {
     "C": "history swap: the baseline on another strategy's history; no gold history",
     "D": "own history only, so the fall over turns is decay, whatever causes it",
 }
+COMMON_TURNS = "on the turns that both answered on both histories"
+"""Where gaps are compared; said where the two gaps alone, each on its own turns, differ the other way."""
 _LEVEL = 0.05
 _POINTS = f"{100 * MARGIN:g} points"
 _Said = tuple[Rule, str]
@@ -241,26 +243,35 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Said:
 
 def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
     change = one.estimates["eb_reduction"]
-    size, than = points(change, absolute=True), f"than that of {baseline}"
-    steps = _in_steps(one)
     if one.is_equivalent("eb_reduction"):
         text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS}"
         return "reduction_equivalent", f"{text} ({points(change)})"
     if not one.is_shown("eb_reduction"):
         text = f"its effect on the gap of {baseline} is inconclusive ({points(change)}{detectable(change)})"
         return "reduction_inconclusive", text
+    return _change(one, baseline, reference)
+
+
+def _change(one: Evidence, baseline: str, reference: Evidence) -> _Said:
+    """A difference of the two gaps that is shown in points."""
+    change = one.estimates["eb_reduction"]
     is_less = change.value > 0
-    compared = f"the gap is {'smaller' if is_less else 'larger'} {than} by {size}{steps}"
+    size = f"{points(change, absolute=True)}{_in_steps(one)}{_where(one, reference)}"
+    compared = f"the gap is {'smaller' if is_less else 'larger'} than that of {baseline} by {size}"
     if not reference.has_gap:
         return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could be changed"
     if not _agrees(one):
         return "level_may_explain", f"{compared}; {_scale(one, is_less)}"
-    verb, extent = (
-        ("reduces" if is_less else "widens"),
-        f"{_share(one)}, {_on_logits(one)} on the logit scale",
-    )
-    text = f"it {verb} the exposure gap of {baseline} by {size}{extent}{steps}"
+    verb, on_logits = ("reduces" if is_less else "widens"), logits(one.estimates["eb_reduction_logit"])
+    extent = f"{points(change, absolute=True)}{_share(one)}, {on_logits} on the logit scale{_in_steps(one)}"
+    text = f"it {verb} the exposure gap of {baseline} by {extent}{_where(one, reference)}"
     return "reduction" if is_less else "increase", text
+
+
+def _where(one: Evidence, reference: Evidence) -> str:
+    """Said where the two gaps as printed, each on its own turns, differ the other way."""
+    apart = reference.estimates["eb"].value - one.estimates["eb"].value
+    return "" if apart * one.estimates["eb_reduction"].value >= 0 else f", {COMMON_TURNS}"
 
 
 def _agrees(one: Evidence) -> bool:
@@ -272,14 +283,10 @@ def _agrees(one: Evidence) -> bool:
 def _scale(one: Evidence, is_less: bool) -> str:
     logit, gain = one.estimates["eb_reduction_logit"], one.estimates["mean_gain"]
     what, higher = ("reduction", "higher") if is_less else ("increase", "lower")
-    shown = f" ({logits(logit)})" if logit.is_defined else ""
+    shown = f" ({logits(logit)})" if logit.is_defined else " (means of 0 or 100 have no logit)"
     text = f"on the logit scale no {what} is shown{shown}"
     is_level = gain.value > 0 if is_less else gain.value < 0
     return f"{text}, so its {higher} level may be all" if is_level else f"{text}, so none is claimed"
-
-
-def _on_logits(one: Evidence) -> str:
-    return logits(one.estimates["eb_reduction_logit"])
 
 
 def _share(one: Evidence) -> str:

@@ -19,7 +19,7 @@ from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, S
 from imug_tts.knobs import Knob, knobs_of
 from imug_tts.registry import GROUPS, component_class, names
 
-__all__ = ["HIDDEN", "HYDRA_GROUPS", "declare_settings", "register_components"]
+__all__ = ["HIDDEN", "HYDRA_GROUPS", "declare_settings", "knob_values", "register_components"]
 
 HIDDEN: Final = "_"
 """Begins the names of choices that are not for users."""
@@ -45,8 +45,12 @@ def register_components() -> None:
 
 def declare_settings(name: str, cls: type) -> None:
     """Make the knobs of a class the configuration `name`, to stand in the defaults of a file of conf/."""
-    node = {knob.name: _value(knob) for knob in knobs_of(cls).values()}
-    ConfigStore.instance().store(name=name, node=OmegaConf.create(node), package="_global_")
+    ConfigStore.instance().store(name=name, node=OmegaConf.create(knob_values(cls)), package="_global_")
+
+
+def knob_values(cls: type) -> dict[str, Any]:
+    """The knobs of a class at their defaults, as the values of a configuration."""
+    return {knob.name: _value(knob) for knob in knobs_of(cls).values()}
 
 
 def _node(kind: type, name: str) -> Any:

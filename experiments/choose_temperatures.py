@@ -24,7 +24,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from experiments.command import Config, compose, guarded, take_dry_run
+from experiments.command import Config, compose, guarded, leave, take_dry_run
 from experiments.run import carry_out, prepare
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
@@ -185,4 +185,4 @@ def _say(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -31,7 +31,6 @@ __all__ = [
     "guarded",
     "leave",
     "plain",
-    "refuse_launchers",
     "take_dry_run",
     "wants_help",
 ]
@@ -39,7 +38,6 @@ __all__ = [
 Config = dict[str, Any]
 
 CONF: Final = Path(__file__).parents[1] / "conf"
-_BASIC_LAUNCHER: Final = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 _HELP: Final = frozenset(["-h", "--help"])
 
 
@@ -98,22 +96,6 @@ def plain(config: DictConfig) -> Config:
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
-
-
-def refuse_launchers(target: str) -> None:
-    """Refuse what could start the runs of a study elsewhere, as nothing would.
-
-    Args:
-        target: the launcher's class in Hydra's configuration.
-
-    Raises:
-        ConfigurationError: the launcher is not Hydra's basic one.
-    """
-    if target != _BASIC_LAUNCHER:
-        raise ConfigurationError(
-            f"hydra.launcher is {target}, and no launcher is used: the runs of a study share one process, "
-            "its models and its journal; leave hydra/launcher out"
-        )
 
 
 def take_dry_run(config: Config) -> bool:
@@ -176,8 +158,11 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
         refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
     except ConfigurationError as secret:
         return str(secret)
-    owner = " ".join(filter(None, [parent or "the configuration", str(node.get("name") or "")]))
-    known = [str(key) for key in node if key not in ("hydra", "name")]
+    is_plugin = "_target_" in node  # of Hydra, whose name, if it has one, is a knob
+    component = "" if is_plugin else str(node.get("name") or "")
+    owner = " ".join(filter(None, [parent or "the configuration", component]))
+    hidden = ("hydra", "_target_" if is_plugin else "name")
+    known = [str(key) for key in node if key not in hidden]
     return f"{owner} has no knob {knob!r}; {nearest(knob, known) if known else 'it has none'}"
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from experiments.choices import HYDRA_GROUPS
 from experiments.command import guarded, wants_help
+from experiments.launchers import LAUNCHERS
 from experiments.score import ScoreSettings
 from experiments.type_words import type_in_words
 from imug_tts import prompts
@@ -77,6 +78,7 @@ def _page(packages: Sequence[str]) -> Iterator[str]:
         yield from ["", f"## {title}: `{HYDRA_GROUPS[kind]}=NAME`", *lines] if lines else []
     yield from _prompt_sets(packages)
     if OWN in packages:
+        yield from _launchers()
         yield from _commands()
     yield from _unusable(packages)
 
@@ -104,6 +106,15 @@ def _prompt_sets(packages: Sequence[str]) -> Iterator[str]:
     if rows:
         yield from ["", "## Prompt sets", "", "A backbone names its set in `Capabilities.prompts`."]
         yield from ["", "| set | package | prompts |", "|---|---|---|", *rows]
+
+
+def _launchers() -> Iterator[str]:
+    yield from ["", "## Launchers: `hydra/launcher=NAME`", ""]
+    yield "What starts the arms of a study. Without one they share this process; knobs are set as"
+    yield "`hydra.launcher.KNOB=VALUE`. [How to](../slurm/README.md)"
+    for name, cls in LAUNCHERS.items():
+        yield from ["", f"### {name}", "", _first_paragraph(cls)]
+        yield from _table(cls)
 
 
 def _commands() -> Iterator[str]:

@@ -4,6 +4,7 @@
     python experiments/run.py -m strategy=direct,cot seed=0,1       a study: every combination
     python experiments/run.py -m experiment=demo                    a study from conf/experiment/
     python experiments/run.py ... +dry_run=true                     checks, and says what it would ask for
+    python experiments/run.py -m ... hydra/launcher=submitit_slurm  a study as jobs of SLURM: slurm/README.md
     strategies nest: strategy=best_of_n strategy@strategy.inner=self_verify
 
 The same command again goes on where it stopped.
@@ -33,10 +34,10 @@ from experiments.command import (
     guarded,
     leave,
     plain,
-    refuse_launchers,
     take_dry_run,
     wants_help,
 )
+from experiments.launchers import declare_launchers, queue_of
 from experiments.overrides import for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
@@ -65,41 +66,52 @@ def _main() -> int:
     if wants_help(sys.argv[1:]):
         compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
-    configs, is_study = _compose()
+    configs, launchers, is_study = _compose()
     if not configs:  # --cfg and its like
         return 0
     dry_runs = [take_dry_run(config) for config in configs]
+    queue = queue_of(launchers)
+    if queue is not None and not is_study:
+        raise ConfigurationError("hydra/launcher starts the runs of a study; add -m, or leave it out")
     batches = prepare(configs, is_study)
     if any(dry_runs):
         from experiments.dry_run import print_plans
 
         return max(print_plans(batch.runs, batch.journal) for batch in batches)
+    if queue is not None:
+        from experiments.launching import launch
+
+        return launch(batches, queue)
     return carry_out(batches, configs[0])
 
 
-def _compose() -> tuple[list[Config], bool]:
-    """The configurations of all runs, and whether they are a study."""
+def _compose() -> tuple[list[Config], list[Config], bool]:
+    """The configurations of all runs, the launcher of each, and whether they are a study."""
     configs: list[Config] = []
+    launchers: list[Config] = []
     single: list[Any] = []
     register_components()
     declare_settings("config_settings", assemble.RunSettings)
+    declare_launchers()
 
     @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
     def collect(config: DictConfig) -> None:
         if HydraConfig.initialized():  # not by our sweeper
             single.append(HydraConfig.get())
-        configs.append(plain(config))
+        else:
+            launchers.append(plain(config.hydra.launcher))
+        configs.append({key: value for key, value in plain(config).items() if key != "hydra"})
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = for_every_job(sys.argv[1:])
     collect()
     for job in single:
-        refuse_launchers(job.launcher._target_)
+        launchers.append(plain(job.launcher))
         if job.sweeper.params:
             choice = job.runtime.choices.experiment
             raise ConfigurationError(f"experiment={choice} is a study of many runs; add -m")
-    return configs, not single
+    return configs, launchers, not single
 
 
 def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:

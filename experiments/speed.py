@@ -125,6 +125,9 @@ FIGURES = {
         measure=of("speed_serving", "one_dead_of_four_over_ideal"), bound="at most", target=1.4
     ),
     "image_judging": Figure(measure=of("speed_judging", "judging_over_ideal"), bound="at most", target=1.15),
+    "tracking_overhead": Figure(
+        measure=of("speed_tracking", "tracking_overhead"), bound="at most", target=0.03
+    ),
     "rule_scoring_s": Figure(measure=of("speed_judging", "rule_scoring_s"), bound="at most", target=5),
     "journal_index_cpu_s": Figure(
         measure=of("speed_scale", "journal_index_cpu_s"), bound="at most", target=10

@@ -15,7 +15,7 @@ from analysis.cells import difference, score
 from analysis.inference import Estimate, holm
 from analysis.panel import Panel
 from analysis.records import load_study
-from analysis.statistic import mean
+from analysis.statistic import level, mean
 from imug_tts.contracts import ConfigurationError
 
 __all__ = ["Best", "Rung", "Tuned", "best", "write_study"]
@@ -89,7 +89,7 @@ def best(runs: Mapping[float, Path]) -> Best:
 
 def _rungs(panel: Panel, grids: Mapping[float, npt.NDArray[np.float64]], chosen: float) -> Iterator[Rung]:
     others = [temperature for temperature in grids if temperature != chosen]
-    levels = {f"mean {temperature}": mean(grid) for temperature, grid in grids.items()}
+    levels = {f"mean {temperature}": level(grid) for temperature, grid in grids.items()}
     leads = {f"lead {temperature}": mean(grids[chosen] - grids[temperature]) for temperature in others}
     found = panel.inference("sample", 10_000, 0).estimates({**levels, **leads})
     adjusted = holm([found[f"lead {temperature}"] for temperature in others])

@@ -222,13 +222,21 @@ def parts(component: object) -> Iterator[tuple[str, object]]:
 
 
 def places(component: object) -> Iterator[tuple[str, object]]:
-    """The parts of a component, each with its place: "judge", or "members[1]" where a field holds several."""
-    for each in knobs_of(type(component)).values():
-        held = getattr(component, each.name) if each.part is not None else None
-        if isinstance(held, (tuple, list)):
-            yield from ((f"{each.name}[{index}]", part) for index, part in enumerate(held))
-        elif held is not None:
-            yield each.name, held
+    """The parts of a component, each with its place: "judge", or "members[1]" where a field holds several.
+
+    What counts is what a field holds and not its type, so that no judge hides in a field of type Any.
+    """
+    for name in knobs_of(type(component)):
+        yield from _places(name, getattr(component, name))
+
+
+def _places(place: str, held: object) -> Iterator[tuple[str, object]]:
+    if isinstance(held, PART_KINDS):
+        yield place, held
+    elif isinstance(held, (Mapping, tuple, list, frozenset, set)):
+        items = held.items() if isinstance(held, Mapping) else enumerate(held)
+        for key, item in items:
+            yield from _places(f"{place}[{key}]", item)
 
 
 def check_declaration(cls: type) -> None:
@@ -294,9 +302,12 @@ def _default(each: dataclasses.Field[Any]) -> Any:
     return each.default if each.default_factory is MISSING else each.default_factory()
 
 
+_COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence, Mapping)
+
+
 def _members(hint: Any) -> tuple[Any, ...]:
     """The types that a hint is made of: of `tuple[Judge, ...] | None`, Judge and NoneType."""
-    if get_origin(hint) in (Annotated, Union, types.UnionType, tuple, list):
+    if get_origin(hint) in (Annotated, Union, types.UnionType, *_COLLECTIONS):
         return tuple(member for inner in get_args(hint) for member in _members(inner))
     return (hint,)
 
@@ -306,7 +317,7 @@ def _holds_several(hint: Any) -> bool:
         return _holds_several(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
         return any(map(_holds_several, get_args(hint)))
-    return get_origin(hint) in (tuple, list)
+    return get_origin(hint) in _COLLECTIONS
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:

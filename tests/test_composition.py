@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from imug_tts.contracts import (
 )
 from imug_tts.dialogue import Modality, Response, Turn
 from imug_tts.judges import BackboneJudge, ExactJudge, OpenAIJudge, PairwiseJudge
+from imug_tts.registry import describe
 from imug_tts.strategies import (
     BestOfN,
     ChainOfThought,
@@ -214,6 +216,33 @@ def test_all_layers_and_judges_are_seen_whatever_their_fields_are_called() -> No
     ]
     panel = replace(DEBATE, panel=(JUDGE, PairwiseJudge()))
     assert [place.judge.name for place in judges(panel)] == ["backbone", "exact", "backbone", "pairwise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committee(Debate):
+    """Its judges and strategies are held in collections of several kinds."""
+
+    seats: Mapping[str, Judge] = field(default_factory=dict)
+    speakers: Sequence[Strategy] = ()
+    guests: Any = None
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"seats": {"chair": SCORER_JUDGE}},
+        {"speakers": [BestOfN(inner=Direct(), judge=SCORER_JUDGE)]},
+        {"guests": SCORER_JUDGE},
+        {"guests": {"first": [SCORER_JUDGE]}},
+        {"panel": (JUDGE, SCORER_JUDGE)},
+    ],
+    ids=["mapping", "sequence", "any", "nested", "tuple"],
+)
+def test_an_oracle_is_seen_in_whatever_holds_it(held: dict[str, Any]) -> None:
+    committee = Committee(draft=Direct(), refiner=Direct(), critic=JUDGE, **held)
+    assert is_oracle(committee)
+    assert label(committee).count("oracle_") == 1
+    assert "exact" in str(describe(committee))
 
 
 def test_an_oracle_below_any_name_makes_an_oracle_arm() -> None:

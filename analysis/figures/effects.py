@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["gap_over_turns", "reductions", "scores_by_length"]
 
 _PANEL_WIDTH = 3.1
+_SKILL = "#D55E00"
 
 
 def gap_over_turns(result: Ablation) -> Figure | None:
-    """EB(t), gold less own history, one panel per strategy with the baseline's gap behind it."""
+    """EB(t), gold less own history, and the lost skill in it; one panel per strategy, baseline dashed."""
     arms = [arm for arm in result.arms if arm.estimates["eb"].is_defined]
     if not arms:
         return None
@@ -33,6 +34,7 @@ def gap_over_turns(result: Ablation) -> Figure | None:
             turns, values = _known(reference.gaps)
             panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)))
         _band(panel, arm.gaps, OWN, "o")
+        panel.plot(*_known(arm.step_gaps), color=_SKILL, marker="s", markersize=4.5, linewidth=1.8)
         panel.set_title(
             label(display_name(arm.strategy, arm.oracle)), loc="left", fontsize=12, fontweight="bold"
         )
@@ -54,12 +56,16 @@ def gap_over_turns(result: Ablation) -> Figure | None:
     panels[0].margins(y=0.16)
     dashed = f"; dashed: {reference.strategy}" if reference is not None and len(arms) > 1 else ""
     figure.supylabel("EB(t), points", fontsize=13)
-    figure.supxlabel(f"turn (bands: 95 % intervals; numbers: samples{dashed})", fontsize=12, color=QUIET)
+    has_steps = any(_known(arm.step_gaps)[0] for arm in arms)
+    skill = "; squares: the lost skill in it, the gap of the step score" if has_steps else ""
+    figure.supxlabel(
+        f"turn (bands: 95 % intervals; numbers: samples{dashed}{skill})", fontsize=12, color=QUIET
+    )
     return figure
 
 
 def reductions(result: Ablation) -> Figure | None:
-    """Forest of the EB reductions, with the equivalence margin."""
+    """Forest of the EB reductions, with the equivalence margin; filled where both scales show one."""
     from matplotlib.figure import Figure
 
     arms = [arm for arm in result.arms if math.isfinite(arm.estimates["eb_reduction"].low)]
@@ -71,16 +77,18 @@ def reductions(result: Ablation) -> Figure | None:
     axes.axvline(0, color=QUIET, linewidth=1)
     for row, arm in enumerate(arms):
         e = arm.estimates["eb_reduction"]
-        is_clear = e.p_adjusted < 0.05
+        logit = arm.estimates["eb_reduction_logit"]
+        is_clear = e.p_adjusted < 0.05 and logit.p_adjusted < 0.05 and e.value * logit.value > 0
         axes.plot([100 * e.low, 100 * e.high], [row, row], color=OWN, linewidth=2.2, solid_capstyle="butt")
         face = OWN if is_clear else "white"
         axes.plot(100 * e.value, row, "o", markersize=8, color=OWN, markerfacecolor=face, markeredgewidth=1.8)
     axes.set_yticks(range(len(arms)), [display_name(arm.strategy, arm.oracle) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.set_xlabel(f"reduction of the exposure gap of {label(str(result.baseline))}, points")
+    axes.set_xlabel(f"exposure gap of {label(str(result.baseline))} less the strategy's, points")
     figure.supxlabel(
-        f"lines: 95 % intervals; filled: Holm p < .05; grey: within +-{100 * MARGIN:g} points",
+        "lines: 95 % intervals; filled: shown in points and on the logit scale (Holm p < .05);\n"
+        f"open: not on both, so a higher level may be all; grey: within +-{100 * MARGIN:g} points",
         fontsize=11,
         color=QUIET,
     )

@@ -63,7 +63,8 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     axes.set_xlabel("network evaluations per image turn (log scale)")
     axes.set_ylabel(f"gain over {label(result.baseline)}, points" if result.baseline else "image score")
     figure.supxlabel(
-        "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, or an oracle",
+        "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, an oracle,\n"
+        "or run on other dialogues",
         fontsize=11,
         color=QUIET,
     )

@@ -91,4 +91,5 @@ def table(text: str, *, is_open: bool) -> str:
 def figure(path: Path) -> str:
     """A PNG, inside the page."""
     caption = html.escape(path.stem.replace("_", " ").capitalize())
-    return f'<figure><img src="{data_uri(path)}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    image = f'<div class="wide" tabindex="0"><img src="{data_uri(path)}" alt="{caption}"></div>'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -1,46 +1,78 @@
-"""Hydra's basic sweep, fast: jobs that differ in plain values share one composition.
+"""Hydra's sweep of a study: the sweeper makes the combinations, the launcher composes and hands them on.
 
-Hydra finds plugins in packages of the name `hydra_plugins` alone, and this one because Python puts
-the folder of `run.py` on its path.
+Hydra finds plugins in packages of the name `hydra_plugins` alone, and this one because Python puts the folder
+of `run.py` on its path. Both classes use the public interface of plugins.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from experiments.command import refuse_launchers
-
-__all__ = ["StudySweeper"]
+__all__ = ["StudyLauncher", "StudySweeper", "SubmititLocal", "SubmititSlurm"]
 
 
-class StudySweeper(BasicSweeper):
-    """Hands every job of a sweep to the task function, in this process and in Hydra's order.
+class StudySweeper(Sweeper):
+    """Makes every combination of the swept values, in Hydra's order."""
 
-    Hydra reads all files of the configuration twice for every job, a third of a second each. Here that
-    happens once for each choice of groups; swept plain values (`history=own,gold`) are set on copies.
-    """
+    def __init__(self, params: Mapping[str, Any] | None = None, max_batch_size: int | None = None) -> None:
+        """`max_batch_size` is a knob of Hydra's own sweeper, and changes nothing here."""
+        del max_batch_size
+        self._params = dict(params or {})
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        refuse_launchers(config.hydra.launcher._target_)
+        self.config = config
+        self.hydra_context = hydra_context
+        self.launcher = _launcher(hydra_context, task_function, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        given = [f"{key}={value}" for key, value in self._params.items()]
+        last = {each.get_key_element(): each for each in parser.parse_overrides([*given, *arguments])}
+        choices = [list(_values(key, override)) for key, override in last.items()]
+        self.launcher.launch([list(job) for job in itertools.product(*choices)], 0)
+
+
+class StudyLauncher(Launcher):
+    """Composes the arms of a study and hands each to the command, which starts them when all are known.
+
+    Hydra reads all files of the configuration for every job, a third of a second each. Here that happens once
+    for each choice of groups; values that differ between jobs (`history=own,gold`) are set on copies.
+    """
+
+    def __init__(self, **knobs: Any) -> None:
+        """The knobs are read by the command, from the configuration of each arm."""
+        del knobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._master = config
         self._loader: ConfigLoader = hydra_context.config_loader
         self._task = task_function
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
-    def sweep(self, arguments: list[str]) -> None:
-        overrides = self._parse([*self._parse_config(), *arguments])
-        plain = frozenset(_plain_sweeps(overrides, self._loader))
-        for jobs in self.split_arguments(overrides, None):
-            for job in jobs:
-                self._task(self._config(job, plain))
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Hand over the configuration of every job; in it, `hydra` holds the launcher alone."""
+        del initial_job_idx
+        plain = frozenset(_plain_keys(self._parse(sorted({o for job in job_overrides for o in job}))))
+        plain = frozenset(key for key in plain if not self._loader.get_group_options(key))
+        for job in job_overrides:
+            self._task(self._config(job, plain))
+        return []
 
     def _config(self, job: Sequence[str], plain: frozenset[str]) -> DictConfig:
         values = [override for override in job if override.partition("=")[0] in plain]
@@ -53,7 +85,7 @@ class StudySweeper(BasicSweeper):
         if overrides not in self._composed:
             config = self._loader.load_sweep_config(self._master, list(overrides))
             with open_dict(config):
-                del config["hydra"]
+                config.hydra = {"launcher": OmegaConf.to_container(config.hydra.launcher)}
             self._composed[overrides] = config
         return self._composed[overrides]
 
@@ -61,17 +93,44 @@ class StudySweeper(BasicSweeper):
         return OverridesParser.create(config_loader=self._loader).parse_overrides(list(overrides))
 
 
-def _plain_sweeps(overrides: Sequence[Override], loader: ConfigLoader) -> Iterator[str]:
-    """Keys of swept values that choose no group, and that no other override touches."""
-    last: Mapping[str, Override] = {override.get_key_element(): override for override in overrides}
-    for key, override in last.items():
-        is_value = override.type is OverrideType.CHANGE and override.package is None
-        if (
-            is_value
-            and override.is_sweep_override()
-            and not loader.get_group_options(key)
-            and not any(_overlap(key, other.key_or_group) for name, other in last.items() if name != key)
-        ):
+class SubmititLocal(StudyLauncher):
+    """hydra/launcher=submitit_local: jobs are processes on this machine."""
+
+
+class SubmititSlurm(StudyLauncher):
+    """hydra/launcher=submitit_slurm: jobs are those of SLURM."""
+
+
+def _launcher(context: HydraContext, task: TaskFunction, config: DictConfig) -> Launcher:
+    """The launcher that is chosen, if it is ours; the command refuses others, once it has all arms."""
+    if str(config.hydra.launcher._target_).startswith(f"{__name__}."):
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=task, config=config
+        )
+    launcher = StudyLauncher()
+    launcher.setup(hydra_context=context, task_function=task, config=config)
+    return launcher
+
+
+def _values(key: str, override: Override) -> Iterator[str]:
+    """The override as text, once for each value that it sweeps over."""
+    if not override.is_sweep_override():
+        yield f"{key}={override.get_value_element_as_str()}"
+    elif override.is_discrete_sweep():
+        yield from (f"{key}={value}" for value in override.sweep_string_iterator())
+    else:
+        raise HydraException(f"{key}: a study sweeps over lists, choices and ranges, and not over intervals")
+
+
+def _plain_keys(overrides: Sequence[Override]) -> Iterator[str]:
+    """Keys of which jobs have different values, and that no other override touches."""
+    by_key: dict[str, list[Override]] = {}
+    for override in overrides:
+        by_key.setdefault(override.get_key_element(), []).append(override)
+    for key, own in by_key.items():
+        is_value = all(each.type is OverrideType.CHANGE and each.package is None for each in own)
+        others = (each[0].key_or_group for name, each in by_key.items() if name != key)
+        if is_value and len(own) > 1 and not any(_overlap(key, other) for other in others):
             yield key
 
 

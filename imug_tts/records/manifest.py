@@ -37,7 +37,7 @@ TURNS: Final = "turns.jsonl"
 SEGMENTS: Final = "turns"
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
-_NOT_RUNS: Final = frozenset(["images", "journal", "analysis", SEGMENTS])
+_NOT_RUNS: Final = frozenset(["images", "journal", "analysis", "wandb", SEGMENTS])
 _AXES: Final = ("history", "history_from", "seed")
 """What two runs of one arm may differ in, beside the dialogues that they answer."""
 _SELECTION_0_1: Final = ("classes", "domains", "tasks", "turns", "num_samples")

@@ -1,4 +1,4 @@
-"""What the first and the second Ctrl-C do."""
+"""What the first and the second Ctrl-C do, and the signals of a queue that ends its job."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,16 +30,21 @@ class Interrupt:
 
 @contextmanager
 def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
-    """Cancel the workers at the first SIGINT or SIGTERM; end the process at the second.
+    """Cancel the workers at the first SIGINT or SIGTERM; end the process at the second SIGINT.
+
+    Queues of clusters send SIGTERM several times, and another signal before: these ask for no more.
 
     Outside the main thread signals are left to whoever owns that.
     """
     interrupt = Interrupt()
 
-    def stop() -> None:
-        if interrupt.requested:
+    def stop(number: int) -> None:
+        counts[number] += 1
+        if counts[signal.SIGINT] > 1:
             _say("stopped at once; what was journaled is safe")
             os._exit(130)
+        if interrupt.requested:
+            return
         interrupt.requested = True
         said.append(loop.call_later(_SILENT_S, _say, _STOPPING))
         for worker in workers:
@@ -49,8 +55,9 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
         return
     loop = asyncio.get_running_loop()
     said: list[asyncio.TimerHandle] = []
+    counts: Counter[int] = Counter()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     try:
         yield interrupt
     finally:

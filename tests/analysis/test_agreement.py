@@ -53,6 +53,18 @@ def test_labels_correct_the_mean_and_are_made_precise_by_the_scorer(tmp_path: Pa
     assert direct["human_mean"].low < corrected < direct["human_mean"].high
 
 
+def test_labels_of_one_seed_correct_the_mean_of_all(tmp_path: Path) -> None:
+    """Raters who say what the scorer says correct nothing, whichever seed they saw."""
+    effects = {"direct": Effect(level=0.6), "cot": Effect(level=0.65)}
+    rows = make_rows(effects, num_samples=60, seeds=(0, 1, 2))
+    for row in rows:
+        is_labelled = (row["seed"], row["history"], row["modality"]) == (0, "own", "image")
+        row["human_score"] = row["score"] if is_labelled else ""
+    found = estimates_of(load_csv(write_csv(tmp_path / "runs.csv", rows)))
+    assert found["direct"]["human_mean"].value == pytest.approx(found["direct"]["mean"].value)
+    assert found["cot"]["human_gain"].value == pytest.approx(found["cot"]["mean_gain"].value)
+
+
 def test_without_labels_there_is_no_human_mean(tmp_path: Path) -> None:
     study = labelled(tmp_path, 0.0)
     assert agreement_of(study) is None

@@ -94,7 +94,7 @@ def test_one_dialogue_is_no_ground_for_a_ratio(tmp_path: Path) -> None:
 
 def test_what_is_missing_where_it_would_have_been_worst_is_bounded(tmp_path: Path) -> None:
     """The dialogue y ends on own history after its first image; gold history has its turns."""
-    own = {"x": {1: 1.0, 2: 0.8, 3: 0.6}, "y": {1: 0.2, 2: None, 3: None}}
+    own: Scores = {"x": {1: 1.0, 2: 0.8, 3: 0.6}, "y": {1: 0.2, 2: None, 3: None}}
     gold = {"x": {2: 0.9, 3: 0.9}, "y": {2: 0.9, 3: 0.9}}
     other = {"x": {1: 1.0, 2: 0.8, 3: 0.8}, "y": {1: 0.9, 2: 0.8, 3: 0.8}}
     rows = rows_of("direct", own) + rows_of("direct", gold, "gold")

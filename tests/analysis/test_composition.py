@@ -93,6 +93,7 @@ def test_errors_of_images_reach_answers(tmp_path: Path) -> None:
     assert found.slope.value == pytest.approx(-0.4)
     errors = [1 - row["score"] for row in rows if row["modality"] == "image"]
     assert found.gap.value == pytest.approx(0.4 * np.mean(errors))
+    assert found.gap.p_adjusted == found.gap.p < 0.001
 
 
 def test_a_slope_within_dialogues_needs_dialogues(tmp_path: Path) -> None:

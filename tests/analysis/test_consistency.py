@@ -117,3 +117,23 @@ def test_shares_outside_of_0_to_100_are_named(rules: tuple[Rule, ...], sentence:
     assert any("leaves 0 to 100 %" in text for text in contradictions({"cot": finding}, numbers, None))
     other_tier = replace(finding, tier="D", statements=())
     assert any("without gold" in text for text in contradictions({"cot": other_tier}, numbers, None))
+
+
+def test_gaps_of_other_turns_are_compared_on_common_ones() -> None:
+    """Gold reaches turn 3 in direct and turn 6 in cot: alone, the gap of cot is the larger."""
+    whole = logit_study({"direct": Logits(loss=0.4), "cot": Logits(level=0.5, loss=0.28)}, seed=1)
+    kept = tuple(
+        record
+        for record in whole.records
+        if record.key.history == "own" or record.key.strategy == "cot" or record.key.turn < 4
+    )
+    study = replace(whole, records=kept, planned={record.key: "image" for record in kept})
+    direct, cot = ablation(study, resamples=100).arms
+    assert cot.estimates["eb"].value > direct.estimates["eb"].value
+    assert cot.finding.rules[2] == "reduction"
+    assert "on the turns that both answered on both histories" in cot.finding.sentence
+    found = {arm.strategy: arm.finding for arm in (direct, cot)}
+    silent = replace(found["cot"], statements=("It reduces the exposure gap.",))
+    numbers = {arm.strategy: arm.estimates for arm in (direct, cot)}
+    assert contradictions(found, numbers, "direct") == ()
+    assert any("the other way" in text for text in contradictions(found | {"cot": silent}, numbers, "direct"))

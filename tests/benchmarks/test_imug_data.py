@@ -226,16 +226,16 @@ def encoded(form: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (encoded("WEBP"), "it is a WebP image; servers and judges take PNG and JPEG"),
-        (encoded("GIF"), "it is a GIF image"),
-        (encoded("BMP"), "it is a BMP image"),
-        (encoded("TIFF"), "it is a TIFF image"),
-        (encoded("AVIF"), "it is an AVIF image"),
+        (encoded("WEBP"), "it is WebP; servers and judges take PNG and JPEG"),
+        (encoded("GIF"), "it is GIF"),
+        (encoded("BMP"), "it is BMP"),
+        (encoded("TIFF"), "it is TIFF"),
+        (encoded("AVIF"), "it is AVIF"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
             "it is a Git LFS pointer .*git lfs pull",
         ),
-        (b"<!DOCTYPE html><title>404</title>", "it is a page of HTML"),
+        (b"<!DOCTYPE html><title>404</title>", "it is HTML"),
         (b"\x89PN", "it is neither PNG nor JPEG"),
         (b"words", "it is neither PNG nor JPEG"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,8 +114,11 @@ def test_only_validation_dialogues_are_answered(home: Path, chosen: subprocess.C
 def test_the_study_that_is_written_runs_each_strategy_at_its_temperature_on_test_dialogues(
     home: Path, chosen: subprocess.CompletedProcess[str]
 ) -> None:
-    there = ["-m", "experiment=study_tuned", f"hydra.searchpath=[{(home / 'conf').as_uri()}]"]
-    done = do("run.py", home, *there, "backbone=moody", "backbone.best=0.5", "benchmark.num_samples=3")
+    whole = home / "whole"
+    shutil.copytree(EXPERIMENTS.parent / "conf", whole)
+    shutil.copytree(home / "conf", whole, dirs_exist_ok=True)
+    study = [f"--config-path={whole}", "-m", "experiment=study_tuned"]
+    done = do("run.py", home, *study, "backbone=moody", "backbone.best=0.5", "benchmark.num_samples=3")
     assert (done.returncode, done.stderr) == (0, "")
     runs = sorted(path.name.rpartition("-")[0] for path in (home / "runs" / "study_tuned").glob("*-*"))
     assert runs == ["best_of_4+direct_image_temperature_0.5_"] * 2 + ["direct_image_temperature_0.5_"] * 2

@@ -64,6 +64,29 @@ def slope_sums(grid: Floats) -> Sums:
     return ratio((offset * scores).sum(axis=1), spread, units)
 
 
+def pooled_sums(grid: Floats) -> Sums:
+    """Least squares on the turn with one intercept."""
+    known = np.isfinite(grid)
+    turns = np.where(known, np.arange(1.0, grid.shape[1] + 1), 0.0)
+    scores = np.nan_to_num(grid)
+    terms = (known, turns, scores, turns**2, turns * scores)
+    n, t, y, tt, ty = (term.sum(axis=1).astype(float) for term in terms)
+
+    def line(w: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Mean turn, slope, intercept and the spread of the turn, each of shape (resamples, 1)."""
+        size, centre, level = (w @ n)[:, None], (w @ t / (w @ n))[:, None], (w @ y / (w @ n))[:, None]
+        spread = (w @ tt)[:, None] - size * centre**2
+        slope = ((w @ ty)[:, None] - size * centre * level) / spread
+        return centre, slope, level - slope * centre, spread
+
+    def influence(w: Floats) -> Floats:
+        centre, slope, intercept, spread = line(w)
+        with_turn = ty - intercept * t - slope * tt
+        return np.asarray((with_turn - centre * (y - intercept * n - slope * t)) / spread)
+
+    return Sums(lambda w: line(w)[1][:, 0], influence, n)
+
+
 def mean_entry(grid: Floats, clusters: npt.NDArray[np.int64] | None = None) -> Entry:
     """The mean over cells, by OLS on a constant."""
     rows, _ = np.nonzero(np.isfinite(grid))

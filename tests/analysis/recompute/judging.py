@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.analysis.recompute.fits import Entry, Sums, by_influence, ratio, share_entry, tested
+from tests.analysis.recompute.fits import Entry, Sums, by_influence, ratio, share_entry, wilson
 from tests.analysis.recompute.resamples import Resamples
 from tests.analysis.recompute.stored import Floats, Grids, Turn
 
@@ -25,6 +25,7 @@ class Judged(NamedTuple):
     row: int
     verdict: float
     grade: float
+    step: float
 
 
 class Pool(NamedTuple):
@@ -56,7 +57,8 @@ def judged(grids: Grids, strategy: str) -> list[Judged]:
             for node in candidates(turn.line["response"]):
                 verdict = node.get("verdict")
                 if verdict and verdict["status"] == "ok" and node.get("score") is not None:
-                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"]))
+                    step = (node.get("score_detail") or {}).get("step_score", math.nan)
+                    found.append(Judged(grids.row[turn.sample], verdict["score"], node["score"], step))
     return found
 
 
@@ -67,6 +69,15 @@ def verifiers(grids: Grids, resamples: Resamples) -> dict[str, dict[str, Any]]:
 
 
 def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
+    """By score, and by the score of the step alone."""
+    by_step = [item._replace(grade=item.step) for item in items if math.isfinite(item.step)]
+    return _accuracy(grids, resamples, items) | {
+        "calibration": _calibration(items),
+        "by_step": _accuracy(grids, resamples, by_step) if by_step else None,
+    }
+
+
+def _accuracy(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[str, Any]:
     right, wrong = ([item for item in items if (item.grade == 1) == is_right] for is_right in (True, False))
     size = len(grids.samples)
     accepted = [item for item in right if item.verdict >= THRESHOLD]
@@ -77,7 +88,6 @@ def _verifier(grids: Grids, resamples: Resamples, items: list[Judged]) -> dict[s
         for name, (above, below) in rates.items()
     } | {
         "auc": _auc(resamples, size, right, wrong),
-        "calibration": _calibration(items),
         "num_positive": len(right),
         "num_negative": len(wrong),
     }
@@ -109,7 +119,23 @@ def _auc(resamples: Resamples, size: int, right: list[Judged], wrong: list[Judge
         return np.asarray(won_by_either - value(w)[:, None] * (of_right / above + of_wrong / below))
 
     sums = Sums(value, influence, of_right + of_wrong)
-    return share_entry(sums) | {"ci_bootstrap": resamples.percentiles(sums)}
+    entry = by_influence(sums)
+    rarer = int(min(np.count_nonzero(of_right), np.count_nonzero(of_wrong)))
+    if rarer < 2:
+        return entry | {"ci": None}
+    drawn = {"ci_bootstrap": resamples.percentiles(sums)}
+    return entry | drawn | {"ci": _logit_interval(entry["est"], entry["se"], rarer - 1)}
+
+
+def _logit_interval(value: float, error: float, degrees: int) -> list[float]:
+    """Symmetric in the logit; Wilson's where nothing varies."""
+    from scipy.stats import t
+
+    if not 0 < value < 1 or error == 0:
+        return wilson(value, error, degrees)
+    reach = float(t.ppf(0.975, degrees)) * error / (value * (1 - value))
+    middle = math.log(value / (1 - value))
+    return [1 / (1 + math.exp(-(middle + sign * reach))) for sign in (-1, 1)]
 
 
 def _calibration(items: list[Judged]) -> list[dict[str, float]]:
@@ -154,23 +180,21 @@ def selections(grids: Grids, resamples: Resamples) -> dict[tuple[str, str], dict
 def _selection(grids: Grids, resamples: Resamples, items: list[Pool]) -> dict[str, Any]:
     size = len(grids.samples)
     picked = [pool.grades[pool.chosen] for pool in items]
-    best, random = ([use(pool.grades) for pool in items] for use in (max, np.mean))
+    best = [max(pool.grades) for pool in items]
+    random = [float(np.mean(pool.grades)) for pool in items]
 
     def total(values: list[float]) -> Floats:
-        return np.bincount([pool.row for pool in items], values, minlength=size)
+        return np.bincount([pool.row for pool in items], values, minlength=size).astype(float)
 
     number = total([1.0] * len(items))
     shown = {"random": random, "arm": picked, "best": best}
     levels = {name: _level(resamples, total(values), number) for name, values in shown.items()}
     gained, possible = total(picked) - total(random), total(best) - total(random)
     lost = ratio(total(best) - total(picked), number)
-    regret = by_influence(lost)
     return levels | {
         "num_pools": len(items),
         "candidates_per_pool": float(np.mean([len(pool.grades) for pool in items])),
-        "regret": regret
-        | tested(regret["est"], regret["se"], regret["n_samples"] - 1)
-        | {"ci_bootstrap": resamples.interval(lost, regret["se"])},
+        "regret": share_entry(lost) | {"ci_bootstrap": resamples.percentiles(lost)},
         "share": _share(resamples, gained, possible, number),
     }
 
@@ -185,8 +209,20 @@ def _share(resamples: Resamples, gained: Floats, possible: Floats, number: Float
     if not under["est"] > max(1e-9, 3 * under["se"]):
         return {"est": None}
     sums = ratio(gained, possible, number)
-    drawn = resamples.percentiles(sums)
-    return by_influence(sums) | {"ci": drawn, "ci_bootstrap": drawn}
+    entry = by_influence(sums)
+    ends = _rate_interval(1 - entry["est"], entry["se"], entry["n_samples"])
+    return entry | {"ci": [1 - ends[1], 1 - ends[0]], "ci_bootstrap": resamples.percentiles(sums)}
+
+
+def _rate_interval(missed: float, error: float, clusters: int) -> list[float]:
+    """The rates m at which |missed - m| is the t quantile times the root of m x unit."""
+    from scipy.stats import t
+
+    missed = max(0.0, missed)
+    unit = error**2 / missed if missed > 0 else 1 / clusters
+    square = float(t.ppf(0.975, clusters - 1)) ** 2 * unit
+    low, high = sorted(np.real(np.roots([1, -(2 * missed + square), missed**2])).tolist())
+    return [low, high]
 
 
 def curves(grids: Grids) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
@@ -206,7 +242,7 @@ def _rungs(items: list[Pool], size: int) -> Iterator[dict[str, Any]]:
     number = np.bincount(rows, minlength=size).astype(float)
     for n in (2**power for power in range(int(math.log2(smallest)) + 1)):
         means = np.array([_over_subsets(pool, n) for pool in items])
-        totals = (np.bincount(rows, column, minlength=size) for column in means.T)
+        totals = (np.bincount(rows, column, minlength=size).astype(float) for column in means.T)
         kinds = zip(("random", "arm", "best"), totals, strict=True)
         yield {"num_candidates": n} | {kind: share_entry(ratio(total, number)) for kind, total in kinds}
 
@@ -218,3 +254,34 @@ def _over_subsets(pool: Pool, n: int) -> tuple[float, float, float]:
     picked = [pool.grades[max(subset, key=lambda i: (marks[i], -i))] for subset in subsets]
     best = [max(pool.grades[i] for i in subset) for subset in subsets]
     return float(np.mean(pool.grades)), float(np.mean(picked)), float(np.mean(best))
+
+
+def bases(grids: Grids) -> dict[str, dict[str, dict[str, int]]]:
+    """strategy -> layer -> verdicts, unread ones, pools, identical ones, and candidates that stood alone."""
+    found: dict[str, dict[str, dict[str, int]]] = {strategy: {} for strategy in grids.stored.strategies}
+    for turn in filter(is_judged, grids.stored.recorded):
+        response = turn.line["response"]
+        for node in (response, *candidates(response)):
+            if offered := node.get("candidates", ()):
+                layer = node["strategy"].split("+")[0].partition("[")[0]
+                counts = found[turn.strategy].setdefault(layer, dict.fromkeys(COUNTS, 0))
+                for name, number in _of_node(offered).items():
+                    counts[name] += number
+    return found
+
+
+COUNTS = ("num_verdicts", "num_unread", "num_pools", "num_identical", "num_single")
+
+
+def _of_node(offered: list[Node]) -> dict[str, int]:
+    verdicts = [candidate["verdict"] for candidate in offered if candidate.get("verdict")]
+    images = [candidate["output"]["image"] for candidate in offered if "image" in (candidate["output"] or {})]
+    is_pool = len(images) > 1
+    numbers = (
+        len(verdicts),
+        sum(verdict["status"] != "ok" for verdict in verdicts),
+        is_pool,
+        is_pool and len(set(images)) == 1,
+        len(offered) == 1,
+    )
+    return dict(zip(COUNTS, map(int, numbers), strict=True))

@@ -45,7 +45,7 @@ class Resamples:
             squares = (self.weights * sums.influence(self.weights) ** 2).sum(axis=1)
         errors = np.sqrt(squares * used / (used - 1))
         usable = errors > 1e-9
-        if usable.mean() <= 0.5:
+        if float(usable.mean()) <= 0.5:
             return self.percentiles(sums)
         ends = _middle((draws[usable] - value) / errors[usable])
         return None if ends is None else [value - ends[1] * error, value - ends[0] * error]
@@ -55,7 +55,7 @@ class Resamples:
         names, sizes = np.unique(self.classes, return_counts=True)
         alone = set(names[sizes == 1].tolist())
         free = [c not in alone and u > 0 for c, u in zip(self.classes, sums.units, strict=True)]
-        return sum(free) > 1
+        return bool(sum(free) > 1)
 
 
 def _middle(draws: Floats) -> list[float] | None:

@@ -121,15 +121,18 @@ class Grids:
         return np.where(counts > 0, sums / np.where(counts > 0, counts, 1), np.nan)
 
     def image_design(self, *histories: str) -> npt.NDArray[np.bool_]:
-        """Image turns that some arm planned on each of the histories; none of gold at turn 1."""
-        whole = np.ones(self.shape, dtype=bool)
-        for history in histories:
-            planned = sum(self.counts(s, history, "image") for s in self.stored.strategies)
-            here = np.asarray(planned) > 0
-            if history != "own":
-                here[:, 0] = False
-            whole &= here
-        return whole
+        """Image turns that some arm planned on each of the histories; none of gold at turn 1.
+
+        Those of own history are all image turns of the dialogues.
+        """
+        planned = {history: np.zeros(self.shape, dtype=bool) for history in ("own", *histories)}
+        for turn in self.stored.planned:
+            if turn.modality == "image":
+                cell = self.row[turn.sample], turn.number - 1
+                planned["own"][cell] = True
+                if turn.history in planned and turn.number > 1:
+                    planned[turn.history][cell] = True
+        return np.asarray(np.logical_and.reduce([planned[history] for history in histories]), dtype=bool)
 
     @property
     def last_image_turn(self) -> npt.NDArray[np.int64]:

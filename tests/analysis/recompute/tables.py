@@ -41,8 +41,22 @@ def _arm(scores: Scores, strategy: str) -> Tree:
         "own": _by_turn(own),
         "gold": _by_turn(gold),
         "gaps": [mean_entry(column) for column in _columns(scores.gap(strategy))],
+        "step_gaps": [mean_entry(column) for column in _columns(scores.step_gap(strategy))],
+        "eb_bounds": _worst_and_best(scores, strategy),
         "by_length": _by_length(scores, own, gold),
     } | {what: level(grids.mean(strategy, "own", kind, what)) for what, kind in kinds.items()}
+
+
+def _worst_and_best(scores: Scores, strategy: str) -> list[float]:
+    """The gap if every missing score were such as to make it least, and most."""
+    ends: dict[str, list[Floats]] = {}
+    for history in ("own", "gold"):
+        sums, counts = scores.grids.scored(strategy, history, "image")
+        planned = np.maximum(scores.grids.counts(strategy, history, "image"), 1)
+        ends[history] = [sums / planned, (sums + planned - counts) / planned]
+    cells = scores.grids.image_design("own", "gold")
+    gaps = ends["gold"][0] - ends["own"][1], ends["gold"][1] - ends["own"][0]
+    return [float(gap[cells].mean()) for gap in gaps]
 
 
 def level(grid: Floats) -> Entry:

@@ -10,8 +10,9 @@ from tests.analysis.recompute import judging, tables
 from tests.analysis.recompute.compare import Difference, count_numbers, differences
 from tests.analysis.recompute.costs import costs
 from tests.analysis.recompute.numbers import Scores, estimands
-from tests.analysis.recompute.propagation import propagation
+from tests.analysis.recompute.propagation import coupling, propagation, wear
 from tests.analysis.recompute.resamples import Resamples
+from tests.analysis.recompute.robustness import checks
 from tests.analysis.recompute.stored import Grids, read
 
 Tree = dict[str, Any]
@@ -36,10 +37,14 @@ def recompute(study: Path, baseline: str, resamples: int, seed: int) -> Tree:
         "synergies": tables.synergies(scores, "direct"),
         "groups": tables.groups(scores, baseline),
         "propagation": propagation(scores),
+        "coupling": coupling(scores),
+        "checks": checks(scores, baseline),
+        "wear": wear(scores),
+        "bases": judging.bases(grids),
         "verifiers": judging.verifiers(grids, drawn),
         "selections": judging.selections(grids, drawn),
         "curves": judging.curves(grids),
-        **costs(scores, baseline),
+        **costs(scores, drawn, baseline),
     }
 
 
@@ -47,7 +52,12 @@ def by_name(stated: Tree) -> Tree:
     """analysis.json with what stands in lists under the names of what it is of."""
     return stated | {
         "arms": {arm["strategy"]: arm for arm in stated["arms"]},
-        "arms_cost": {arm["strategy"]: arm["cost"] for arm in stated["arms"]},
+        "bases": {arm["strategy"]: _layers(arm) for arm in stated["arms"]},
+        "cost": {arm["strategy"]: arm["cost"] for arm in stated["arms"]},
+        "efficiency": {arm["strategy"]: arm["efficiency"] for arm in stated["arms"]},
+        "coupling": {(c["strategy"], c["kind"]): c for c in stated["coupling"]},
+        "wear": {w["strategy"]: w for w in stated["wear"]},
+        "checks": {(c["strategy"], c["estimand"], c["model"]): c["estimate"] for c in stated["checks"]},
         "nestings": {(n["strategy"], n["part"]): n["difference"] for n in stated["nestings"]},
         "synergies": {(s["strategy"], frozenset(s["parts"])): s["difference"] for s in stated["synergies"]},
         "groups": {(g["level"], g["name"], g["strategy"]): g for g in stated["groups"]},
@@ -56,3 +66,7 @@ def by_name(stated: Tree) -> Tree:
         "selections": {(s["strategy"], s["layer"]): s for s in stated["selections"]},
         "curves": {(c["strategy"], c["layer"], c["where"]): c["rungs"] for c in stated["curves"]},
     }
+
+
+def _layers(arm: Tree) -> Tree:
+    return {layer["layer"]: layer for layer in arm["basis"]["layers"]}

@@ -1,0 +1,193 @@
+"""Pushes what an analysis wrote to wandb, into the group of its study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imug_tts.records import MANIFEST, run_folders
+
+if TYPE_CHECKING:
+    import wandb
+
+__all__ = ["PushError", "push"]
+
+_PROJECT = "imug_tts"
+_FOLDER = "wandb"
+"""Of everything that wandb writes, in the study's folder; its *.json say under which ids runs are there."""
+
+
+_NOTE = "pushed.txt"
+"""Names the latest analysis that was pushed, so that none is pushed twice."""
+
+
+class PushError(Exception):
+    """Nothing, or not everything, was pushed; says why."""
+
+
+def push(study: Path, out: Path) -> str:
+    """Push tables, figures and findings as a run of their own, and intervals into the arms that are there.
+
+    Args:
+        study: the study's folder, or its CSV.
+        out: the folder that an analysis was written into.
+
+    Returns:
+        In one sentence, where it is.
+
+    Raises:
+        PushError: wandb is not installed, or failed.
+    """
+    folder = (out if study.is_file() else study).resolve() / _FOLDER
+    for name in ("CACHE", "DATA"):
+        os.environ.setdefault(f"WANDB_{name}_DIR", str(folder / name.lower()))
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        return _Push(study, out, folder).everything()
+    except ModuleNotFoundError:
+        raise PushError("wandb is not installed; install it with: pip install wandb") from None
+    except Exception as error:  # wandb's errors have no common kind
+        raise PushError(f"wandb failed: {type(error).__name__}: {error}") from error
+
+
+class _Push:
+    def __init__(self, study: Path, out: Path, folder: Path) -> None:
+        import wandb
+
+        self._wandb = wandb
+        self._out = out
+        self._folder = folder
+        self._study = study
+        self._group = study.stem if study.is_file() else study.resolve().name
+        self._content = (out / "analysis.json").read_bytes()
+        self._analysis = json.loads(self._content)
+        self._arms = list(_arms(study, folder))
+        self._mode: Any = os.environ.get("WANDB_MODE") or (
+            "online" if wandb.login(prompt=False) else "offline"
+        )
+
+    def everything(self) -> str:
+        pushed = json.dumps([self._own_id(), self._mode, [arm["id"] for _, arm in self._arms]])
+        note = self._folder / _NOTE
+        if note.is_file() and note.read_text(encoding="utf-8") == pushed:
+            return f"pushed to wandb before: this analysis, group {self._group}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._push()
+        note.write_text(pushed, encoding="utf-8")
+        said = f"pushed to wandb: the analysis and intervals of {len(self._arms)} runs, group {self._group}"
+        return f"{said}; send it with: wandb sync {self._folder}" if self._mode == "offline" else said
+
+    def _push(self) -> None:
+        where = self._place(self._arms[0][1] if self._arms else {})
+        with self._begin("analysis", self._own_id(), where) as run:
+            run.log(self._shown())
+            run.summary.update(self._numbers())
+            run.log_artifact(self._files())
+        for strategy, arm in self._arms:
+            with self._begin("arm", arm["id"], self._place(arm)) as run:
+                run.summary.update(_estimates(self._analysis["strategies"].get(strategy, {}), "analysis"))
+
+    def _begin(self, kind: str, id: str, where: Mapping[str, Any]) -> wandb.Run:
+        named: dict[str, Any] = {"name": "analysis"} if kind == "analysis" else {}
+        return self._wandb.init(
+            **where,
+            **named,
+            id=id,
+            group=self._group,
+            job_type=kind,
+            dir=str(self._folder.parent),
+            mode=self._mode,
+            resume="allow",
+            reinit="create_new",
+            settings=_settings(self._wandb),
+        )
+
+    def _place(self, arm: Mapping[str, Any]) -> dict[str, Any]:
+        project = arm.get("project") or os.environ.get("WANDB_PROJECT") or _PROJECT
+        return {"project": project, "entity": arm.get("entity")}
+
+    def _own_id(self) -> str:
+        """Another analysis is another run, and the same one is the same run."""
+        group = re.sub(r"[^A-Za-z0-9]+", "_", self._group)[:40]
+        return f"{group}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
+
+    def _shown(self) -> dict[str, Any]:
+        """Tables, figures and findings, as wandb shows them."""
+        tables = {f"tables/{path.stem}": self._table(path) for path in self._written("tables/*.md")}
+        figures = {
+            f"figures/{path.stem}": self._wandb.Image(str(path)) for path in self._written("figures/*.png")
+        }
+        said = self._analysis["sentences"]
+        rows: list[Any] = [[name, self._analysis["tiers"][name], sentence] for name, sentence in said.items()]
+        findings = self._wandb.Table(columns=["strategy", "tier", "finding"], data=rows)
+        return {**tables, **figures, "findings": findings}
+
+    def _table(self, path: Path) -> wandb.Table:
+        header, _, *rows = list[Any](_cells(path))
+        return self._wandb.Table(columns=header, data=rows)
+
+    def _numbers(self) -> dict[str, Any]:
+        """Every estimate with its interval, and every sentence."""
+        numbers: dict[str, Any] = {
+            f"findings/{name}": sentence for name, sentence in self._analysis["sentences"].items()
+        }
+        for strategy, estimates in self._analysis["strategies"].items():
+            numbers |= _estimates(estimates, f"analysis/{strategy}")
+        return numbers
+
+    def _files(self) -> wandb.Artifact:
+        artifact = self._wandb.Artifact(f"{self._own_id()}-files", type="analysis")
+        for pattern in ("analysis.json", "report.html", "tables/*", "figures/*"):
+            for path in self._written(pattern):
+                artifact.add_file(str(path), name=path.relative_to(self._out).as_posix(), skip_cache=True)
+        return artifact
+
+    def _written(self, pattern: str) -> list[Path]:
+        return sorted(self._out.glob(pattern))
+
+
+def _arms(study: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The strategy of each run that wandb was told of, and under which id, project and entity it is there."""
+    for run in [] if study.is_file() else sorted(run_folders(study)):
+        note = folder / f"{run.name}.json"
+        if note.is_file():
+            told = json.loads(note.read_bytes())
+            yield json.loads((run / MANIFEST).read_bytes())["strategy"], told
+
+
+def _cells(path: Path) -> Iterator[list[Any]]:
+    """The cells of the rows of a Markdown table."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            yield [re.sub(r"\\([|*])", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def _estimates(estimates: Mapping[str, Any], head: str) -> dict[str, float]:
+    """Estimates and the ends of their intervals; undefined ones are left out."""
+    named = {}
+    for name, found in estimates.items():
+        if found and found["est"] is not None:
+            named[f"{head}/{name}"] = found["est"]
+            low, high = found["ci"] or (None, None)
+            ends = {"low": low, "high": high}
+            named |= {f"{head}/{name}/{end}": value for end, value in ends.items() if value is not None}
+    return named
+
+
+def _settings(module: Any) -> Any:
+    """Nothing of the command line, the machine or the code goes to wandb."""
+    return module.Settings(
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+    )

@@ -1,0 +1,175 @@
+"""Starts the arms of a study as jobs, waits for them if that is asked for, and says how they ended."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from experiments.command import complain
+from experiments.launched import Launched
+from experiments.outcome import report
+from experiments.standing import Standing, standing_of
+from imug_tts.launch import (
+    Job,
+    Jobs,
+    LocalQueue,
+    Queue,
+    SlurmQueue,
+    check_queue,
+    disk_of,
+    latest_jobs,
+    slurm_jobs,
+    submit,
+)
+
+if TYPE_CHECKING:
+    from experiments.run import Batch
+    from imug_tts.runs import Run
+
+__all__ = ["launch"]
+
+_LOOK_EVERY_S: Final = 2.0
+
+
+def launch(batches: Sequence[Batch], queue: Queue) -> int:
+    """Start the runs that are not complete and in no job yet; returns the exit status.
+
+    Raises:
+        ConfigurationError: nothing can be submitted; says why.
+        KeyboardInterrupt: while it waited; the jobs of SLURM go on.
+    """
+    grouped = [(batch, list(_jobs_of(_unstarted(batch), queue.arms_per_job))) for batch in batches]
+    check_queue(queue, max(len(groups) for _, groups in grouped))
+    launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in grouped if groups]
+    for each in launches:
+        each.start()
+    if not queue.wait:
+        return 0
+    try:
+        while any(each.is_going() for each in launches):
+            time.sleep(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        ids = " ".join(sorted({job.id.split("_")[0] for each in launches for job in each.jobs.jobs}))
+        raise KeyboardInterrupt(
+            f"jobs of SLURM go on without this command; scancel {ids} ends them"
+            if isinstance(queue, SlurmQueue)
+            else "the jobs end too"
+        ) from None
+    return max(_report(batch) for batch in batches)
+
+
+class _Launch:
+    """The jobs of one study."""
+
+    def __init__(self, study: Path, queue: Queue, groups: Sequence[Sequence[Run]]) -> None:
+        self._study = study
+        self._queue = queue
+        self._said = ""
+        kind = disk_of(study) if isinstance(queue, SlurmQueue) else ""
+        if kind:
+            warnings.warn(
+                f"{study} is on a disk of this machine ({kind}); jobs on other nodes cannot see it: choose a "
+                "shared disk with output=DIR unless this machine is the only node",
+                stacklevel=2,
+            )
+        arms = [[(run.folder.name, run.config) for run in runs] for runs in groups]
+        self.jobs = Jobs.planned(study, "slurm" if isinstance(queue, SlurmQueue) else "local", arms)
+        self._handles: list[object] = []  # submitit ends jobs whose handles are gone
+
+    def start(self) -> None:
+        """Submit all jobs, or as many as may run on this machine."""
+        self._submit_some()
+        ids = sorted({job.id.split("_")[0] for job in self.jobs.jobs if job.id})
+        planned, submitted = len(self.jobs.jobs), len(self.jobs.jobs) - len(self._waiting)
+        print(f"{planned} jobs for {self._study}, of which {submitted} are submitted: {', '.join(ids)}")
+        print(f"how they stand: python experiments/status.py {self._study}")
+
+    def is_going(self) -> bool:
+        """Whether a job waits or runs; starts the next ones, and says what has changed."""
+        known = slurm_jobs() if isinstance(self._queue, SlurmQueue) else {}
+        going = [job for job in self.jobs.jobs if job.id and job.is_alive(known)]
+        if self._waiting and len(going) < self._at_once:
+            self._submit_some(len(going))
+            return True
+        counts = Counter("runs" if job.state() else "waits" for job in going)
+        counts["waits"] += len(self._waiting)
+        counts["ended"] = len(self.jobs.jobs) - counts.total()
+        said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()) if count)
+        if said != self._said:
+            self._said = said
+            complain(f"jobs: {said}", 0)
+        return bool(going or self._waiting)
+
+    @property
+    def _at_once(self) -> int:
+        """Jobs that are submitted at a time; SLURM itself lets no more run than it is told."""
+        return self._queue.array_parallelism if isinstance(self._queue, LocalQueue) else 10**9
+
+    @property
+    def _waiting(self) -> list[Job]:
+        return [job for job in self.jobs.jobs if not job.id]
+
+    def _submit_some(self, going: int = 0) -> None:
+        chosen = self._waiting[: self._at_once - going]
+        folder = Path(self._queue.submitit_folder or self.jobs.folder)
+        handles = submit(self._queue, folder, [Launched(job, str(self._study)) for job in chosen])
+        for job, handle in zip(chosen, handles, strict=True):
+            log = handle.paths.stdout if self._queue.stderr_to_stdout else handle.paths.stderr
+            self.jobs = self.jobs.submitted(job, handle.job_id, str(log))
+        self._handles += handles
+        self.jobs.keep()
+
+
+def _unstarted(batch: Batch) -> list[Run]:
+    """The runs that are neither complete nor in a job that waits or runs."""
+    study = batch.journal.parent
+    known = latest_jobs(study)
+    in_slurm = slurm_jobs() if any(job.queue == "slurm" for job in known.values()) else {}
+    chosen = []
+    for run in batch.runs:
+        job = known.get(run.folder.name)
+        if job is not None and job.is_alive(in_slurm):
+            print(f"{run.title} is in job {job.id} already")
+        elif not standing_of(run.folder).is_complete:
+            chosen.append(run)
+    return chosen
+
+
+def _jobs_of(runs: Sequence[Run], arms_per_job: int) -> Iterator[list[Run]]:
+    """The runs in groups; those of a group have the same models."""
+    by_models: dict[str, list[Run]] = {}
+    for run in runs:
+        models = {key: run.config[key] for key in ("backbone", "roles", "scorer")}
+        by_models.setdefault(repr(models), []).append(run)
+    for own in by_models.values():
+        yield from (own[i : i + arms_per_job] for i in range(0, len(own), arms_per_job))
+
+
+def _report(batch: Batch) -> int:
+    """Say how the runs of a study ended; the exit status is 1 if any turn is missing."""
+    from imug_tts.runs import execute
+
+    stand = {run.folder: standing_of(run.folder) for run in batch.runs}
+    complete = [run for run in batch.runs if stand[run.folder].is_complete]
+    print(f"{len(complete)} of {len(batch.runs)} runs in {batch.journal.parent} are complete")
+    # Complete runs are only read, which makes the same summary as a study in one process has.
+    status = report(execute(complete, journal=batch.journal)) if complete else 0
+    missing = [run for run in batch.runs if run not in complete]
+    if missing:
+        known = latest_jobs(batch.journal.parent)
+        complain("\n".join(_missing(missing, stand, known)), 1)
+        return 1
+    return status
+
+
+def _missing(runs: Sequence[Run], stand: Mapping[Path, Standing], known: Mapping[str, Job]) -> Iterator[str]:
+    yield "these arms are not complete; the same command again goes on with them:"
+    for run in runs:
+        now, job = stand[run.folder], known.get(run.folder.name)
+        turns = f"{now.planned - now.done:,} of {now.planned:,} turns missing" if now.planned else "not begun"
+        ended = f"; job {job.id} {job.state().get('end') or 'died'}, log: {job.logs}" if job else ""
+        yield f"  {run.title}: {turns}{ended}"

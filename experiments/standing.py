@@ -1,0 +1,79 @@
+"""How far a run is, read from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imug_tts.contracts.record import FINAL_OUTCOMES, Record
+from imug_tts.records import MANIFEST, Line, Manifest, RecordError, read_manifest, read_turns, sample_name
+
+__all__ = ["Standing", "standing_of"]
+
+_COSTS: Final = ("calls", "images", "new_tokens", "dollars")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Counts are turns."""
+
+    manifest: Manifest | None = None
+    """None before the run has begun."""
+    planned: int = 0
+    done: int = 0
+    """Turns whose outcome is final, those that can never be asked after a refusal among them."""
+    failed: int = 0
+    """Turns that the next start tries again."""
+    cost: Mapping[str, float]
+    """`calls`, `images`, `new_tokens` and `dollars` of all records, each call of a turn once."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self.manifest is not None and self.done >= self.planned
+
+
+def standing_of(folder: Path) -> Standing:
+    """How far the run in `folder` is; damaged records count as missing.
+
+    Raises:
+        RecordError: the files of the run cannot be read.
+    """
+    if not (folder / MANIFEST).exists():
+        return Standing(cost=dict.fromkeys(_COSTS, 0.0))
+    manifest = read_manifest(folder)
+    dialogues: dict[str, dict[int, Record]] = {}
+    for _, record in _lines(folder):
+        dialogues.setdefault(sample_name(record), {})[record["turn"]] = record
+    records = [record for own in dialogues.values() for record in own.values()]
+    final = sum(record["outcome"] in FINAL_OUTCOMES for record in records)
+    return Standing(
+        manifest=manifest,
+        planned=sum(len(dialogue.modalities) for dialogue in manifest.planned),
+        done=final + _unasked(manifest, dialogues),
+        failed=len(records) - final,
+        cost={name: sum(_cost(record, name) for record in records) for name in _COSTS},
+    )
+
+
+def _lines(folder: Path) -> Iterator[Line]:
+    return read_turns(folder, on_damage=_pass_over)
+
+
+def _pass_over(problem: RecordError) -> None:
+    """The dialogue of a damaged record is played again by the run itself, which says so."""
+
+
+def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, Record]]) -> int:
+    """Turns after a refused one, whose answer they need."""
+    turns = {f"{each.domain}/{each.task}/{each.sample_id}": len(each.modalities) for each in manifest.planned}
+    return sum(
+        turns.get(name, len(own)) - len(own)
+        for name, own in dialogues.items()
+        if (last := own[max(own)])["outcome"] == "refused" and last["history"] == "own"
+    )
+
+
+def _cost(record: Record, name: str) -> float:
+    return sum(float(part.get(name, 0)) for part in record["cost"].values())

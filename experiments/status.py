@@ -1,0 +1,162 @@
+"""Say how far the runs of a study are: turns, jobs and where they run, cost so far, time left.
+
+    python experiments/status.py runs/study             once
+    python experiments/status.py runs/study --watch     again every 10 seconds, until Ctrl-C or the end
+
+Only records and the files of launched jobs are read, so that it works on any machine that sees the folder,
+while jobs run or after they died.
+
+Exit status: 0, 2 when there is no study in the folder, or 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from experiments.command import guarded, wants_help
+from experiments.standing import Standing, standing_of
+from imug_tts.contracts import ConfigurationError
+from imug_tts.launch import Job, SlurmJob, latest_jobs, slurm_jobs
+from imug_tts.records import RecordError, run_folders
+
+__all__ = ["main"]
+
+_EVERY_S: Final = 10.0
+_HEAD: Final = ("arm", "history", "planned", "done", "failed", "job", "where", "calls", "images", "left")
+_NUMBERS: Final = frozenset(["planned", "done", "failed", "calls", "images", "$", "left"])
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """A run, and the last job that was launched for it."""
+
+    folder: Path
+    standing: Standing
+    job: Job | None
+
+
+def main() -> int:
+    return guarded(_main)
+
+
+def _main() -> int:
+    arguments = sys.argv[1:]
+    folders = [argument for argument in arguments if not argument.startswith("-")]
+    unknown = [a for a in arguments if a.startswith("-") and a not in ("--watch", "-h", "--help")]
+    if wants_help(arguments):
+        print((__doc__ or "").strip())
+        return 0
+    if len(folders) != 1 or unknown:
+        given = " ".join(arguments) or "nothing"
+        raise ConfigurationError(f"name one study, and --watch if you like, e.g. runs/study; given: {given}")
+    while _look(Path(folders[0])) and "--watch" in arguments:
+        time.sleep(_EVERY_S)
+    return 0
+
+
+def _look(study: Path) -> bool:
+    """Print how the study stands; whether any of it goes on.
+
+    Raises:
+        ConfigurationError: the folder has neither runs nor jobs, or records cannot be read.
+    """
+    jobs = latest_jobs(study)
+    names = sorted({folder.name for folder in run_folders(study) if folder.parent == study} | set(jobs))
+    if not names:
+        raise ConfigurationError(f"there is no study in {study}: no run and no job; name the folder of one")
+    try:
+        arms = [_Arm(study / name, standing_of(study / name), jobs.get(name)) for name in names]
+    except RecordError as error:
+        raise ConfigurationError(str(error)) from error
+    in_slurm = slurm_jobs() if any(job.queue == "slurm" for job in jobs.values()) else {}
+    print("\n".join(_table(_rows(arms, in_slurm))), flush=True)
+    return any(arm.job is not None and arm.job.is_alive(in_slurm) for arm in arms)
+
+
+def _rows(arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> Iterator[tuple[str, ...]]:
+    priced = any(arm.standing.cost["dollars"] for arm in arms)
+    yield (*_HEAD[:-1], "$", _HEAD[-1]) if priced else _HEAD
+    for arm in arms:
+        now, manifest = arm.standing, arm.standing.manifest
+        name = (manifest.strategy, manifest.history) if manifest else (arm.folder.name, "")
+        costs = [f"{now.cost[key]:,.0f}" for key in ("calls", "images")]
+        yield (
+            *name,
+            *(f"{count:,}" for count in (now.planned, now.done, now.failed)),
+            *_job(arm, in_slurm),
+            *costs,
+            *([f"{now.cost['dollars']:,.2f}"] if priced else []),
+            _left(arm, arms, in_slurm),
+        )
+    yield from _total(arms, priced)
+
+
+def _total(arms: Sequence[_Arm], priced: bool) -> Iterator[tuple[str, ...]]:
+    each = [arm.standing for arm in arms]
+    costs = {key: sum(one.cost[key] for one in each) for key in ("calls", "images", "dollars")}
+    counts = (sum(getattr(one, key) for one in each) for key in ("planned", "done", "failed"))
+    yield (
+        *("all", ""),
+        *(f"{count:,}" for count in counts),
+        *("", ""),
+        *(f"{costs[key]:,.0f}" for key in ("calls", "images")),
+        *([f"{costs['dollars']:,.2f}"] if priced else []),
+        "",
+    )
+
+
+def _job(arm: _Arm, in_slurm: Mapping[str, SlurmJob] | None) -> tuple[str, str]:
+    """The job of a run, and where it runs or how it ended."""
+    job = arm.job
+    if job is None:
+        return "", ""
+    state = job.state()
+    if in_slurm is None and job.queue == "slurm":
+        return job.id, "SLURM does not answer"
+    if not job.is_alive(in_slurm):
+        return job.id or str(job.number), _ended(job, state)
+    if job.queue == "local":
+        return job.id, f"{state['host']} (process {state['pid']})" if state else "begins"
+    known = (in_slurm or {})[job.id]
+    return job.id, f"{known.place} ({known.state.lower()})"
+
+
+def _ended(job: Job, state: Mapping[str, object]) -> str:
+    if not job.id:
+        return "not submitted yet"
+    how = str(state.get("end") or "died") if state else "never began"
+    return how if how == "done" else f"{how}; log: {job.logs}"
+
+
+def _left(arm: _Arm, arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> str:
+    """The time that the arm's job needs for all its arms, if it goes on as since its last start."""
+    job = arm.job
+    if arm.standing.is_complete or job is None or not job.is_alive(in_slurm):
+        return ""
+    state = job.state()
+    own = [each.standing for each in arms if each.folder.name in job.runs]
+    done = sum(each.done for each in own) - state.get("done_before", 0)
+    if not state or state["end"] is not None or done <= 0 or any(each.manifest is None for each in own):
+        return "?"
+    missing = sum(each.planned - each.done for each in own)
+    minutes = missing * (time.time() - state["started"]) / done / 60
+    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{minutes:.0f} min"
+
+
+def _table(rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    head, *body = rows
+    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
+    for row in (head, *body):
+        cells = zip(row, widths, head, strict=True)
+        yield "  ".join(
+            cell.rjust(width) if name in _NUMBERS else cell.ljust(width) for cell, width, name in cells
+        ).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

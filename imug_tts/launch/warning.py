@@ -1,0 +1,63 @@
+"""What a job does when the queue warns it that its time is over.
+
+SLURM and submitit warn by SIGUSR2, SIGUSR1 or SIGTERM, once or several times. The first of the two former
+becomes one SIGINT, on which the engine stops asking, keeps what comes in and ends as after Ctrl-C. On SIGTERM
+the engine does so by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, Final
+
+from imug_tts.launch.slurm import state_of
+
+__all__ = ["Warned", "go_on_later"]
+
+_WARNINGS: Final = (signal.SIGUSR2, signal.SIGUSR1)
+
+
+class Warned:
+    """Listens for warnings from now on; made in the main thread."""
+
+    def __init__(self) -> None:
+        # Submitit's handler, which queues the job again; found before its signal is taken from it.
+        self.requeue: Any = next((h for n in _WARNINGS if _is_requeue(h := signal.getsignal(n))), None)
+        self.came = False
+        for number in _WARNINGS:
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        del number, frame
+        if not self.came:
+            self.came = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def go_on_later(warned: Warned, queue: str, job: str) -> bool:
+    """Queue this job, which was interrupted, again if that is for the job to do; False if it is not.
+
+    A job that SLURM itself ends (scancel, preemption with requeue, scontrol requeue) is COMPLETING by now and
+    not RUNNING: SLURM knows whether it begins again. On this machine whoever sends another signal than a
+    warning wants the job to end.
+
+    Raises:
+        Exception: submitit does not queue it again, because it has timed out too many times.
+    """
+    is_asked = state_of(job) == "RUNNING" if queue == "slurm" else warned.came
+    if not is_asked or warned.requeue is None:
+        return False
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends it to what is queued again
+    try:
+        warned.requeue(signal.SIGUSR2, None)
+    except SystemExit as end:  # threads in calls that nobody waits for must not keep the process alive
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) and 0 <= end.code < 256 else 1)
+    return True
+
+
+def _is_requeue(handler: Any) -> bool:
+    return getattr(handler, "__name__", "") == "checkpoint_and_try_requeue"

@@ -1,0 +1,122 @@
+"""Runs in wandb (Weights & Biases): one wandb run per arm, grouped by study.
+
+A process of its own talks to wandb, so that nothing in wandb can slow, hang or stop a study: neither its
+import, nor its threads, nor what it does when Python exits.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Literal
+
+from imug_tts.contracts import ConfigurationError, PlannedRun, Record, Summary, Tracker
+from imug_tts.knobs import Several, component, knob
+from imug_tts.secrecy import refuse_secrets
+from imug_tts.tracking.wandb.account import Account
+from imug_tts.tracking.wandb.arm import ArmRun
+from imug_tts.tracking.wandb.process import WriterProcess
+from imug_tts.tracking.wandb.sampled import SampledDialogues
+from imug_tts.tracking.wandb.series import Series
+from imug_tts.tracking.wandb.state import FOLDER, PointsState
+
+__all__ = ["WandbTracker"]
+
+
+@component
+class WandbTracker(Tracker):
+    """One wandb run per arm: progress, scores, cost, sampled dialogues and records; offline without a key."""
+
+    project: str = knob("The wandb project.", default="imug_tts", min_length=1, runtime=True)
+    entity: str | None = knob(
+        "The wandb user or team; by default the one of the key.", default=None, runtime=True
+    )
+    mode: Literal["auto", "online", "offline"] = knob(
+        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one.",
+        default="auto",
+        runtime=True,
+    )
+    tags: Several[str] = knob("Tags of every run.", default=(), runtime=True)
+    interval_s: float = knob("Least seconds between two points of a run.", default=5.0, ge=0, runtime=True)
+    dialogues: int = knob(
+        "Dialogues of each run that are shown with images, candidates and verdicts.",
+        default=4,
+        ge=0,
+        runtime=True,
+    )
+    image_px: int = knob(
+        "Longest side of the images shown; larger ones are reduced.", default=512, ge=16, runtime=True
+    )
+    patience_s: int = knob(
+        "Seconds that wandb gets to begin, and to upload what is left when all runs have ended.",
+        default=300,
+        ge=1,
+        runtime=True,
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_state", _State({}, None))  # the class is frozen
+
+    def start(self, runs: Sequence[PlannedRun]) -> None:
+        if not runs:
+            return
+        if find_spec("wandb") is None:
+            raise ConfigurationError("wandb is not installed; install it with: pip install wandb")
+        for run in runs:
+            refuse_secrets(run.config)
+            refuse_secrets(run.identity)
+        account = Account.of(self.mode)
+        folder = runs[0].folder.resolve().parent / FOLDER
+        if account.mode == "offline":
+            _print(f"wandb: {account.reason}; send what is kept here later with: wandb sync {folder}")
+        writer = WriterProcess(folder, self.patience_s)
+        arms = {run.name: self._arm(run, writer, account.mode) for run in runs}
+        object.__setattr__(self, "_state", _State(arms, writer))
+
+    def call(self, run: PlannedRun) -> None:
+        self._now.arms[run.name].series.calls_made += 1
+
+    def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
+        arm = self._now.arms[run.name]
+        arm.take(record, replayed)
+        if not replayed and time.monotonic() >= arm.next_point:
+            arm.next_point = time.monotonic() + self.interval_s
+            arm.point()
+
+    def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
+        self._now.arms[run.name].finish(summary, interrupted)
+
+    def close(self) -> None:
+        if self._now.writer is not None:
+            self._now.writer.close()
+
+    @property
+    def _now(self) -> _State:
+        state: _State = vars(self)["_state"]
+        return state
+
+    def _arm(self, run: PlannedRun, writer: WriterProcess, mode: str) -> ArmRun:
+        return ArmRun(
+            plan=run,
+            writer=writer,
+            account={"project": self.project, "entity": self.entity, "mode": mode, "tags": list(self.tags)},
+            image_px=self.image_px,
+            series=Series(run.planned),
+            sampled=SampledDialogues(self.dialogues),
+            state=PointsState.of(run),
+        )
+
+
+class _State:
+    """The runs that are executed together, by name, and the process that writes them."""
+
+    def __init__(self, arms: dict[str, ArmRun], writer: WriterProcess | None) -> None:
+        self.arms = arms
+        self.writer = writer
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,150 @@
+"""Studies whose arms are jobs on this machine, and what is refused before any job begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.shell import ROOT, Shell
+from tests.launch.studies import job_states, records_of, wait_until
+
+LOCAL = "hydra/launcher=submitit_local"
+ARMS = ("-m", "strategy=direct,best_of_n,cot", "tracking=none")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell.warnings = "default"  # those of submitit are not ours
+    return shell
+
+
+def status(shell: Shell, study: str) -> str:
+    command = [sys.executable, str(ROOT / "experiments" / "status.py"), study]
+    return subprocess.run(command, cwd=shell.home, capture_output=True, text=True, check=True).stdout
+
+
+def test_jobs_make_the_records_of_one_process(shell: Shell) -> None:
+    assert shell.paint(*ARMS, "output=alone").returncode == 0
+    done = shell.paint(*ARMS, "output=jobs", LOCAL, "hydra.launcher.arms_per_job=2")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 runs in jobs are complete" in done.stdout
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+    assert [state["end"] for state in job_states(shell.home / "jobs")] == ["done", "done"]
+    assert status(shell, "jobs").count("done") == 1 + 3  # the head, and each arm
+
+
+def test_the_same_command_again_starts_no_job(shell: Shell) -> None:
+    for _ in range(2):
+        assert shell.paint("-m", "seed=0,1", "output=jobs", LOCAL, "tracking=none").returncode == 0
+    assert len(list((shell.home / "jobs" / ".submitit").iterdir())) == 1
+
+
+def test_a_launcher_that_a_preset_chooses_takes_effect(shell: Shell) -> None:
+    preset = shell.home / "presets" / "experiment" / "mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - override /hydra/launcher: submitit_local\n"
+        "output: jobs\n"
+        "hydra:\n"
+        "  launcher:\n"
+        "    arms_per_job: 2\n"
+        "  sweeper:\n"
+        "    params:\n"
+        "      seed: 0,1\n"
+    )
+    search = f"hydra.searchpath=[{preset.parents[1]}]"
+    done = shell.paint("-m", "experiment=mine", search, "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert len(job_states(shell.home / "jobs")) == 1
+    assert len(records_of(shell.home / "jobs")) == 2
+
+
+def test_a_failed_arm_is_listed_with_its_log_and_stops_no_other(shell: Shell) -> None:
+    shades = "backbone.shade=10,20"
+    (shell.home / "jobs").mkdir()
+    assert shell.paint("-m", shades, "output=jobs", "tracking=none").returncode == 0
+    broken = next((shell.home / "jobs").glob("direct-*/manifest.json")).parent
+    shutil.rmtree(broken / "images")
+    (broken / "images").write_text("no folder")
+    (broken / "turns.jsonl").unlink()
+    for path in (shell.home / "jobs").glob("direct-*/turns.jsonl"):
+        path.unlink()
+    done = shell.paint("-m", shades, "output=jobs", LOCAL, "tracking=none")
+    assert done.returncode == 1
+    assert "1 of 2 runs in jobs are complete" in done.stdout
+    assert "turns missing" in done.stderr
+    log = Path(done.stderr.rpartition("log: ")[2].split("\n")[0])
+    assert str(broken.name) in log.read_text()
+
+
+def test_a_warned_job_stops_and_goes_on(shell: Shell) -> None:
+    slow = ("-m", "seed=0", "in_flight=1", "tracking=none", "output=jobs", LOCAL, "backbone.seconds=0.1")
+    process = shell.start_painting(*slow)
+    wait_until(lambda: len(shell.calls_made()) > 3)
+    [state] = job_states(shell.home / "jobs")
+    os.kill(state["pid"], signal.SIGUSR2)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    [state] = job_states(shell.home / "jobs")
+    assert (state["starts"], state["end"]) == (2, "done")
+    assert shell.paint("-m", "seed=0", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["hydra.launcher.arms_per_job=0"], ["hydra.launcher: arms_per_job is 0", "1 or more"]),
+        (["hydra.launcher.partition=gpu"], ["hydra.launcher has no knob 'partition'"]),
+        (["hydra.launcher.wait=false"], ["starts all 3 jobs at once", "raise it"]),
+        (["hydra.launcher.timeout_min=1"], ["signal_delay_s is 120", "set it below 60"]),
+    ],
+)
+def test_what_cannot_be_launched_is_one_clear_message(
+    shell: Shell, arguments: list[str], words: list[str]
+) -> None:
+    done = shell.paint("-m", "seed=0,1,2", LOCAL, "output=jobs", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert not (shell.home / "jobs").exists()
+
+
+def test_one_run_is_not_launched(shell: Shell) -> None:
+    done = shell.paint(LOCAL)
+    assert done.returncode == 2
+    assert "add -m" in done.stderr
+
+
+def test_a_machine_without_slurm_is_told_where_to_submit(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(shell.home))
+    done = shell.paint("-m", "seed=0,1", "hydra/launcher=submitit_slurm", "output=jobs")
+    assert done.returncode == 2
+    assert "login node" in done.stderr
+    assert "submitit_local" in done.stderr
+
+
+def test_without_submitit_the_line_of_pip_is_said(shell: Shell) -> None:
+    (shell.home / "packages" / "submitit.py").write_text("raise ImportError('not here')\n")
+    done = shell.paint("-m", "seed=0,1", LOCAL, "output=jobs")
+    assert done.returncode == 2
+    assert "pip install 'imug_tts[slurm]'" in done.stderr
+
+
+def test_a_folder_without_a_study_has_no_status(shell: Shell) -> None:
+    command = [sys.executable, str(ROOT / "experiments" / "status.py"), str(shell.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no study in" in done.stderr

@@ -1,0 +1,118 @@
+"""Studies as jobs of a real SLURM of one node, which slurm/local_cluster.sh starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.shell import ROOT, Shell
+from tests.launch.studies import job_states, records_of, wait_until
+
+SCRIPT = ROOT / "slurm" / "local_cluster.sh"
+TOOLS = ("munged", "slurmctld", "slurmd", "sbatch")
+SLURM = "hydra/launcher=submitit_slurm"
+MOST_JOBS = 8
+
+
+def _missing() -> str:
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    absent = [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
+    if os.getuid() != 0:
+        return "the daemons of SLURM need root"
+    return f"no SLURM is installed ({', '.join(absent)} missing); see {SCRIPT.name}" if absent else ""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    if reason := _missing():
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("slurm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        patch.setenv("SLURM_MAX_ARRAY", str(MOST_JOBS))
+        subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run([SCRIPT, "down", folder], check=True, capture_output=True)
+
+
+@pytest.fixture
+def shell(cluster: None, tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell.warnings = "default"
+    return shell
+
+
+def ask(*command: str) -> str:
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+
+
+def no_job_is_left() -> bool:
+    return not ask("squeue", "--noheader")
+
+
+def test_a_study_through_sbatch_has_the_records_of_one_process(shell: Shell) -> None:
+    arms = ("-m", "strategy=direct,best_of_n,cot", "benchmark.num_samples=6", "tracking=none")
+    assert shell.run(*arms, "output=alone").returncode == 0
+    done = shell.run(*arms, "output=jobs", SLURM, "hydra.launcher.arms_per_job=2")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 runs in jobs are complete" in done.stdout
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -> None:
+    arms = ("-m", "seed=0,1,2,3", "in_flight=1", "tracking=none", "backbone.seconds=0.3")
+    launched = shell.paint(*arms, "output=jobs", SLURM, "hydra.launcher.wait=false")
+    assert launched.returncode == 0, launched.stderr
+    wait_until(lambda: len(set(shell.calls_made())) >= 4)
+    [array] = {line.split("_")[0] for line in ask("squeue", "-h", "-r", "-o", "%i").splitlines()}
+    ask("scancel", "--signal=USR2", f"{array}_0")
+    ask("scancel", "--signal=TERM", f"{array}_1")
+    ask("scontrol", "requeue", f"{array}_2")
+    wait_until(no_job_is_left)
+    states = job_states(shell.home / "jobs")
+    assert [state["end"] for state in states] == ["done"] * 4
+    assert [state["starts"] for state in states] == [2, 2, 2, 1]
+    assert shell.paint("-m", "seed=0,1,2,3", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_a_job_that_the_user_cancels_does_not_come_back(shell: Shell) -> None:
+    slow = ("-m", "seed=0", "in_flight=1", "tracking=none", "backbone.seconds=0.3", "output=jobs", SLURM)
+    assert shell.paint(*slow, "hydra.launcher.wait=false").returncode == 0
+    wait_until(lambda: len(shell.calls_made()) > 2)
+    ask("scancel", "--user=root")
+    wait_until(no_job_is_left)
+    [state] = job_states(shell.home / "jobs")
+    assert (state["starts"], state["end"]) == (1, "stopped")
+
+
+def test_a_failure_that_would_only_repeat_is_not_queued_again(shell: Shell) -> None:
+    done = shell.paint("-m", "seed=0,1", "backbone.broken=move", "output=jobs", "tracking=none", SLURM)
+    assert done.returncode == 1
+    assert "turns missing; job" in done.stderr
+    assert [(s["starts"], s["end"]) for s in job_states(shell.home / "jobs")] == [(1, "failed")] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seed=range(0,20)"], ["makes 20 jobs", "hydra.launcher.arms_per_job=3"]),
+        (["seed=0,1", "hydra.launcher.partition=gpu"], ["were not submitted", "partition"]),
+    ],
+)
+def test_what_slurm_would_refuse_is_said_before_any_job_begins(
+    shell: Shell, arguments: list[str], words: list[str]
+) -> None:
+    done = shell.paint("-m", *arguments, SLURM, "output=jobs")
+    assert done.returncode == 2, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not ask("squeue", "--noheader")
