@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.command import complain
+from experiments.space import image_bytes, said_of_disk, size
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
-from imug_tts.runs import Journal, Plan, Rescoring, Run, plan_arm, plan_scoring
+from imug_tts.runs import Journal, Plan, Rescoring, Run, count_journaled, plan_arm, plan_scoring
 
 __all__ = ["print_plans", "print_scoring_plan"]
 
 
-def print_plans(runs: Sequence[Run]) -> int:
-    """Print a plan for each run; the exit status is 1 when a model cannot be reached."""
+def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
+    """Print a plan for each run; the exit status is 1 when a model cannot be reached.
+
+    With the folder of their journal, also what it has already, and what the images take.
+    """
     print("nothing is run; from the least to the most that the strategies may ask, before any journal")
+    drawn = 0
     for run in runs:
         least, most = plan_arm(run.arm)
         turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
         images = _range(least.images, most.images)
         price = f"; cost: ${_range(least.dollars, most.dollars, '.2f')}" if most.dollars else ""
         print(f"{run.title}: {turns:,} turns; images: {images}{price}")
-        for line in (*_asked(least, most), *_judges(run)):
+        for line in (*_asked(least, most), *_judges(run), *_sent(run, most, journal), *_known(run, journal)):
             print(f"  {line}")
+        drawn += most.images
+    if journal is not None:
+        print(said_of_disk(journal, drawn))
     return _check_models([model for run in runs for model in run.arm.all_models.values()])
 
 
@@ -49,6 +57,22 @@ def _asked(least: Plan, most: Plan) -> list[str]:
         if count:
             lines.setdefault(asked.model, []).append(f"{asked.role} {_range(least.calls[asked], count)}")
     return [f"calls to {model}: {', '.join(roles)}" for model, roles in lines.items()]
+
+
+def _sent(run: Run, most: Plan, journal: Path | None) -> Iterator[str]:
+    """One line for each server that is sent images, where their size is known."""
+    each = image_bytes(journal) if journal else None
+    remote = {model.identity for model in run.arm.all_models.values() if isinstance(model, Remote)}
+    for model in sorted(remote & most.sent.keys()):
+        if images := most.sent[model]:
+            as_text = f", {size(images * each * 4 / 3)}" if each else ""
+            yield f"sent to {model}: {images:,} images or more{as_text}"
+
+
+def _known(run: Run, journal: Path | None) -> Iterator[str]:
+    if journal is not None and (journal / "calls").is_dir():
+        known = count_journaled(run.arm, Journal(journal))
+        yield f"in the journal already: {known:,} calls"
 
 
 def _judges(run: Run) -> list[str]:

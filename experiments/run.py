@@ -77,7 +77,7 @@ def _main() -> int:
     if any(dry_runs):
         from experiments.dry_run import print_plans
 
-        return print_plans([run for batch in batches for run in batch.runs])
+        return max(print_plans(batch.runs, batch.journal) for batch in batches)
     if queue is not None:
         from experiments.launching import launch
 

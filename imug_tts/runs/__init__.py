@@ -7,6 +7,7 @@ from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import execute
 from imug_tts.runs.job import Run
+from imug_tts.runs.journaled import count_journaled
 from imug_tts.runs.rescoring import Rescoring
 from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
 from imug_tts.runs.shares import Share
@@ -30,6 +31,7 @@ __all__ = [
     "Work",
     "WorkerState",
     "check",
+    "count_journaled",
     "execute",
     "plan_arm",
     "plan_scoring",

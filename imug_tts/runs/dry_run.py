@@ -60,6 +60,9 @@ class Plan:
     images: int
     dollars: float
     """Of the calls to models that have a price."""
+    sent: Mapping[str, int]
+    """Images sent to each model by its identity, if no dialogue were longer than its first turns; scorers are
+    left out."""
 
 
 def plan_arm(arm: Arm) -> tuple[Plan, Plan]:
@@ -93,12 +96,14 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
     samples = arm.benchmark.samples()
     turns = _turns(arm)
     calls: Counter[Asked] = Counter()
+    sent: Counter[str] = Counter()
     images, outputs = 0, {"text": 0, "image": 0}
     for modality, count in turns.items():
         played = await _play(arm, modality, accepts)
         outputs[modality] = played.considered if arm.score_candidates else 1
         images += count * played.images
         calls.update({asked: count * times for asked, times in played.calls.items()})
+        sent.update({model: count * shown for model, shown in played.sent.items()})
     if "scorer" in arm.roles:
         scorer = Asked("scorer", model_identity(arm.roles["scorer"]))
         for modality, count in (await _judged(arm, samples)).items():
@@ -109,7 +114,7 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
         if isinstance(model, Remote)
     }
     dollars = sum(count * prices.get(asked.model, 0.0) for asked, count in calls.items())
-    return Plan(calls=calls, images=images, dollars=dollars)
+    return Plan(calls=calls, images=images, dollars=dollars, sent=sent)
 
 
 class _Played(NamedTuple):
@@ -118,6 +123,8 @@ class _Played(NamedTuple):
     calls: Counter[Asked]
     images: int
     considered: int
+    sent: Counter[str]
+    """Images in the requests to each model."""
 
 
 async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
@@ -142,7 +149,7 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
     finally:
         await brokers.stop()
     considered = {node.output for node in response.walk() if node.output is not None}
-    return _Played(calls, drawn["image"], len(considered))
+    return _Played(calls, drawn["image"], len(considered), brokers.sent)
 
 
 def _first_turn(samples: Sequence[Sample], modality: Modality) -> Turn:
@@ -177,20 +184,22 @@ class _StandIns(Brokers):
         super().__init__(Journal())
         self._accepts = accepts
         self._stand_ins: dict[int, _StandIn] = {}
+        self.sent: Counter[str] = Counter()
 
     def of(self, model: Backbone) -> Desk:
         stand_in = self._stand_ins.get(id(model))
         if stand_in is None:
-            stand_in = self._stand_ins[id(model)] = _StandIn(model, self._accepts)
+            stand_in = self._stand_ins[id(model)] = _StandIn(model, self._accepts, self.sent)
         return super().of(stand_in)
 
 
 class _StandIn(Backbone):
     """Answers at once; as a verifier it accepts or not, with a short or a long checklist."""
 
-    def __init__(self, model: Backbone, accepts: bool) -> None:
+    def __init__(self, model: Backbone, accepts: bool, sent: Counter[str]) -> None:
         self._model = model
         self._accepts = accepts
+        self._sent = sent
 
     @property
     def identity(self) -> str:
@@ -201,6 +210,9 @@ class _StandIn(Backbone):
         return replace(self._model.capabilities, max_batch=1, concurrent_batches=1)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        for request in requests:
+            shown = [part for message in request.history for part in message.parts if isinstance(part, Image)]
+            self._sent[model_identity(self._model)] += len(shown) * len(request.seeds)
         return [[self._candidate(request, seed) for seed in request.seeds] for request in requests]
 
     def _candidate(self, request: Request, seed: int) -> Candidate:

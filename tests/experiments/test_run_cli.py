@@ -278,3 +278,17 @@ def test_a_shard_that_cannot_be_is_refused(tmp_path: Path, arguments: list[str],
     assert done.returncode == 2
     assert said in done.stderr
     assert not (tmp_path / "here").exists()
+
+
+def test_a_dry_run_says_what_the_journal_has_and_what_the_disk_needs(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    before = shell.paint("+dry_run=true", "output=here")
+    assert "in the journal" not in before.stdout
+    assert re.search(r"^disk of here: up to \d+ image files, .* free: ", before.stdout, re.MULTILINE)
+    assert "a guess, as there are none yet" in before.stdout
+    shell.paint("output=here", "tracking=none")
+    made, files = len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))
+    after = shell.paint("+dry_run=true", "output=here")
+    assert re.search(r"in the journal already: [1-9]\d* calls", after.stdout)
+    assert "the mean so far" in after.stdout
+    assert (len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))) == (made, files)

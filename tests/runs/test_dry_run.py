@@ -9,7 +9,7 @@ import pytest
 
 from imug_tts.contracts import Strategy
 from imug_tts.judges import BackboneJudge
-from imug_tts.runs import Arm, Plan, plan_arm
+from imug_tts.runs import Arm, Journal, Plan, count_journaled, plan_arm
 from imug_tts.runs.dry_run import Asked
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, run
@@ -74,3 +74,24 @@ def test_answers_alone_are_fewer_to_score() -> None:
 
 def _of_the_model(plan: Plan) -> int:
     return sum(count for asked, count in plan.calls.items() if asked.model == "toy")
+
+
+def test_what_the_journal_has_is_counted_and_nothing_is_asked(tmp_path: Path) -> None:
+    strategy = BestOfN(inner=ChainOfThought(inner=Direct()), judge=JUDGE, n=3)
+    model = ToyBackbone()
+    few, all_of_them = ToyBenchmark(num_samples=2), ToyBenchmark()
+    summary = run(tmp_path, strategy, model, benchmark=few)
+    model.asked.clear()
+    journal = Journal(tmp_path / "journal")
+    for benchmark in (few, all_of_them):
+        arm = Arm(backbone=model, strategy=strategy, benchmark=benchmark)
+        assert count_journaled(arm, journal) == summary.spent.calls
+    other = Arm(backbone=ToyBackbone(identity="other"), strategy=strategy, benchmark=few)
+    assert count_journaled(other, journal) == 0
+    assert not model.asked
+
+
+def test_images_that_are_sent_are_counted() -> None:
+    arm = Arm(backbone=ToyBackbone(), strategy=Direct(), benchmark=ToyBenchmark())
+    judged = replace(arm, strategy=BestOfN(inner=Direct(), judge=JUDGE, n=4))
+    assert plan_arm(arm)[0].sent["toy"] < plan_arm(judged)[0].sent["toy"]

@@ -1,0 +1,47 @@
+"""The space that a study's images take, on disk and on the way to servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from itertools import chain, islice
+from pathlib import Path
+from statistics import mean
+from typing import Final
+
+__all__ = ["image_bytes", "said_of_disk", "size"]
+
+_GUESS: Final = 1_500_000
+"""Bytes of a PNG of 1024 x 1024 pixels."""
+_LOOKED_AT: Final = 200
+
+
+def image_bytes(journal: Path) -> float | None:
+    """Mean size of the images in a journal, by some of them; None if there are none."""
+    folders = (journal / "images").glob("*")
+    files = chain.from_iterable(folder.glob("*.png") for folder in folders)
+    sizes = [file.stat().st_size for file in islice(files, _LOOKED_AT)]
+    return mean(sizes) if sizes else None
+
+
+def said_of_disk(journal: Path, images: int) -> str:
+    """What so many images take of the disk, and what it has."""
+    known = image_bytes(journal)
+    each = known or _GUESS
+    there = next(path for path in (journal, *journal.absolute().parents) if path.exists())
+    free, files = shutil.disk_usage(there).free, os.statvfs(there).f_favail
+    how = "the mean so far" if known else "a guess, as there are none yet"
+    fits = "" if images * each < free and images < (files or images + 1) else "; THAT DOES NOT FIT"
+    return (
+        f"disk of {journal.parent}: up to {images:,} image files, {size(images * each)} at {size(each)} each "
+        f"({how}); free: {size(free)} and {files:,} files{fits}"
+    )
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
