@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from experiments.command import complain
 from experiments.launched import Launched
@@ -28,10 +28,12 @@ from imug_tts.launch import (
 
 if TYPE_CHECKING:
     from experiments.run import Batch
-    from imug_tts.runs import Run
+    from imug_tts.runs import Run, Share
 
 __all__ = ["launch"]
 
+_Named = tuple[str, Mapping[str, Any]]
+"""The name of a run's folder, and its configuration."""
 _LOOK_EVERY_S: Final = 2.0
 
 
@@ -42,7 +44,7 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
         ConfigurationError: nothing can be submitted; says why.
         KeyboardInterrupt: while it waited; the jobs of SLURM go on.
     """
-    grouped = [(batch, list(_jobs_of(_unstarted(batch), queue.arms_per_job))) for batch in batches]
+    grouped = [(batch, list(_jobs_of(_unstarted(batch), queue, batch.share))) for batch in batches]
     check_queue(queue, max(len(groups) for _, groups in grouped))
     launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in grouped if groups]
     for each in launches:
@@ -65,7 +67,7 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
 class _Launch:
     """The jobs of one study."""
 
-    def __init__(self, study: Path, queue: Queue, groups: Sequence[Sequence[Run]]) -> None:
+    def __init__(self, study: Path, queue: Queue, arms: Sequence[Sequence[_Named]]) -> None:
         self._study = study
         self._queue = queue
         self._said = ""
@@ -76,7 +78,6 @@ class _Launch:
                 "shared disk with output=DIR unless this machine is the only node",
                 stacklevel=2,
             )
-        arms = [[(run.folder.name, run.config) for run in runs] for runs in groups]
         self.jobs = Jobs.planned(study, "slurm" if isinstance(queue, SlurmQueue) else "local", arms)
         self._handles: list[object] = []  # submitit ends jobs whose handles are gone
 
@@ -128,25 +129,35 @@ def _unstarted(batch: Batch) -> list[Run]:
     """The runs that are neither complete nor in a job that waits or runs."""
     study = batch.journal.parent
     known = latest_jobs(study)
-    in_slurm = slurm_jobs() if any(job.queue == "slurm" for job in known.values()) else {}
+    is_in_slurm = any(job.queue == "slurm" for jobs in known.values() for job in jobs)
+    in_slurm = slurm_jobs() if is_in_slurm else {}
     chosen = []
     for run in batch.runs:
-        job = known.get(run.folder.name)
-        if job is not None and job.is_alive(in_slurm):
-            print(f"{run.title} is in job {job.id} already")
+        alive = [job.id for job in known.get(run.folder.name, ()) if job.is_alive(in_slurm)]
+        if alive:
+            print(f"{run.title} is in job {', '.join(alive)} already")
         elif not standing_of(run.folder).is_complete:
             chosen.append(run)
     return chosen
 
 
-def _jobs_of(runs: Sequence[Run], arms_per_job: int) -> Iterator[list[Run]]:
-    """The runs in groups; those of a group have the same models."""
+def _jobs_of(runs: Sequence[Run], queue: Queue, share: Share) -> Iterator[list[_Named]]:
+    """The runs of each job. With shards, so many jobs have the same runs."""
+    is_shared = share.shard is None and share.shards > 1
+    numbers = range(share.shards) if is_shared else [share.shard]
+    for group in _groups(runs, queue.arms_per_job):
+        for number in numbers:
+            yield [(run.folder.name, {**run.config, "shard": number}) for run in group]
+
+
+def _groups(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
+    """The runs in groups of that size or less; those of a group have the same models."""
     by_models: dict[str, list[Run]] = {}
     for run in runs:
         models = {key: run.config[key] for key in ("backbone", "roles", "scorer")}
         by_models.setdefault(repr(models), []).append(run)
     for own in by_models.values():
-        yield from (own[i : i + arms_per_job] for i in range(0, len(own), arms_per_job))
+        yield from (own[i : i + size] for i in range(0, len(own), size))
 
 
 def _report(batch: Batch) -> int:
@@ -166,10 +177,13 @@ def _report(batch: Batch) -> int:
     return status
 
 
-def _missing(runs: Sequence[Run], stand: Mapping[Path, Standing], known: Mapping[str, Job]) -> Iterator[str]:
+def _missing(
+    runs: Sequence[Run], stand: Mapping[Path, Standing], known: Mapping[str, Sequence[Job]]
+) -> Iterator[str]:
     yield "these arms are not complete; the same command again goes on with them:"
     for run in runs:
-        now, job = stand[run.folder], known.get(run.folder.name)
+        now = stand[run.folder]
         turns = f"{now.planned - now.done:,} of {now.planned:,} turns missing" if now.planned else "not begun"
-        ended = f"; job {job.id} {job.state().get('end') or 'died'}, log: {job.logs}" if job else ""
-        yield f"  {run.title}: {turns}{ended}"
+        jobs = [(job, job.state().get("end") or "died") for job in known.get(run.folder.name, ())]
+        bad = [(job, end) for job, end in jobs if end != "done"] or jobs
+        yield f"  {run.title}: {turns}{''.join(f'; job {job.id} {end}, log: {job.logs}' for job, end in bad)}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +34,11 @@ _NUMBERS: Final = frozenset(["planned", "done", "failed", "calls", "images", "$"
 
 @dataclass(frozen=True)
 class _Arm:
-    """A run, and the last job that was launched for it."""
+    """A run, and the jobs of its last launch: one for each shard."""
 
     folder: Path
     standing: Standing
-    job: Job | None
+    jobs: Sequence[Job]
 
 
 def main() -> int:
@@ -70,12 +71,13 @@ def _look(study: Path) -> bool:
     if not names:
         raise ConfigurationError(f"there is no study in {study}: no run and no job; name the folder of one")
     try:
-        arms = [_Arm(study / name, standing_of(study / name), jobs.get(name)) for name in names]
+        arms = [_Arm(study / name, standing_of(study / name), jobs.get(name, ())) for name in names]
     except RecordError as error:
         raise ConfigurationError(str(error)) from error
-    in_slurm = slurm_jobs() if any(job.queue == "slurm" for job in jobs.values()) else {}
+    is_in_slurm = any(job.queue == "slurm" for own in jobs.values() for job in own)
+    in_slurm = slurm_jobs() if is_in_slurm else {}
     print("\n".join(_table(_rows(arms, in_slurm))), flush=True)
-    return any(arm.job is not None and arm.job.is_alive(in_slurm) for arm in arms)
+    return any(job.is_alive(in_slurm) for arm in arms for job in arm.jobs)
 
 
 def _rows(arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> Iterator[tuple[str, ...]]:
@@ -88,7 +90,7 @@ def _rows(arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> Iter
         yield (
             *name,
             *(f"{count:,}" for count in (now.planned, now.done, now.failed)),
-            *_job(arm, in_slurm),
+            *_jobs(arm, in_slurm),
             *costs,
             *([f"{now.cost['dollars']:,.2f}"] if priced else []),
             _left(arm, arms, in_slurm),
@@ -110,20 +112,24 @@ def _total(arms: Sequence[_Arm], priced: bool) -> Iterator[tuple[str, ...]]:
     )
 
 
-def _job(arm: _Arm, in_slurm: Mapping[str, SlurmJob] | None) -> tuple[str, str]:
-    """The job of a run, and where it runs or how it ended."""
-    job = arm.job
-    if job is None:
-        return "", ""
+def _jobs(arm: _Arm, in_slurm: Mapping[str, SlurmJob] | None) -> tuple[str, str]:
+    """The jobs of a run, and where they run or how they ended."""
+    ids = [job.id for job in arm.jobs if job.id]
+    shown = ids if len(ids) < 4 else [ids[0], f"... {ids[-1]}"]
+    where = Counter(_where(job, in_slurm) for job in arm.jobs)
+    return " ".join(shown), "; ".join(f"{n} x {said}" if n > 1 else said for said, n in where.items())
+
+
+def _where(job: Job, in_slurm: Mapping[str, SlurmJob] | None) -> str:
     state = job.state()
     if in_slurm is None and job.queue == "slurm":
-        return job.id, "SLURM does not answer"
+        return "SLURM does not answer"
     if not job.is_alive(in_slurm):
-        return job.id or str(job.number), _ended(job, state)
+        return _ended(job, state)
     if job.queue == "local":
-        return job.id, f"{state['host']} (process {state['pid']})" if state else "begins"
+        return f"{state['host']} (process {state['pid']})" if state else "begins"
     known = (in_slurm or {})[job.id]
-    return job.id, f"{known.place} ({known.state.lower()})"
+    return f"{known.place} ({known.state.lower()})"
 
 
 def _ended(job: Job, state: Mapping[str, object]) -> str:
@@ -134,14 +140,17 @@ def _ended(job: Job, state: Mapping[str, object]) -> str:
 
 
 def _left(arm: _Arm, arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> str:
-    """The time that the arm's job needs for all its arms, if it goes on as since its last start."""
-    job = arm.job
-    if arm.standing.is_complete or job is None or not job.is_alive(in_slurm):
+    """The time that the arm's jobs need for all their arms, at the pace since the first of them began."""
+    alive = [job for job in arm.jobs if job.is_alive(in_slurm)]
+    if arm.standing.is_complete or not alive:
         return ""
-    state = job.state()
-    own = [each.standing for each in arms if each.folder.name in job.runs]
-    done = sum(each.done for each in own) - state.get("done_before", 0)
-    if not state or state["end"] is not None or done <= 0 or any(each.manifest is None for each in own):
+    own = [each.standing for each in arms if each.folder.name in alive[0].runs]
+    states = [state for job in alive if (state := job.state()) and state["end"] is None]
+    if not states or any(each.manifest is None for each in own):
+        return "?"
+    state = min(states, key=lambda state: state["started"])
+    done = sum(each.done for each in own) - state["done_before"]
+    if done <= 0:
         return "?"
     missing = sum(each.planned - each.done for each in own)
     minutes = missing * (time.time() - state["started"]) / done / 60

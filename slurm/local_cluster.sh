@@ -110,6 +110,10 @@ up() {
         --pid-file="$DIR/munged.pid" --log-file="$DIR/munged.log" --seed-file="$DIR/munge/seed"
     pid_of slurmctld > /dev/null || slurmctld -f "$SLURM_CONF"
     pid_of slurmd > /dev/null || slurmd -f "$SLURM_CONF" -N "$HOST"
+    # SLURM sets a node aside whose daemon died while a job was queued again.
+    case $(sinfo --noheader --format=%T 2> /dev/null) in
+        drain* | down*) scontrol update nodename="$HOST" state=resume ;;
+    esac
     wait_for "the node did not come up" is_up
     echo "export SLURM_CONF=$SLURM_CONF"
 }

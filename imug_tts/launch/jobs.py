@@ -138,20 +138,24 @@ class Jobs:
         write_atomically(self.folder / "jobs.json", json.dumps(entries, indent=1).encode())
 
 
-def latest_jobs(study: Path) -> dict[str, Job]:
-    """For each run of a study that was launched as a job, the last such job."""
-    return {run: job for folder in sorted((study / FOLDER).glob("*")) for run, job in _runs_of(folder)}
+def latest_jobs(study: Path) -> dict[str, list[Job]]:
+    """For each run of a study that was launched as jobs, those of its last launch: one for each shard."""
+    latest: dict[str, list[Job]] = {}
+    for folder in sorted((study / FOLDER).glob("*")):
+        launched = list(_jobs_in(folder))
+        for run in {run for job in launched for run in job.runs}:
+            latest[run] = [job for job in launched if run in job.runs]
+    return latest
 
 
-def _runs_of(folder: Path) -> Iterator[tuple[str, Job]]:
+def _jobs_in(folder: Path) -> Iterator[Job]:
     try:
         entries = json.loads((folder / "jobs.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):  # being submitted, or never was
         return
     for number, entry in enumerate(entries):
         entry["runs"] = tuple(entry["runs"])
-        job = Job(folder=folder, number=number, **entry)
-        yield from ((run, job) for run in job.runs)
+        yield Job(folder=folder, number=number, **entry)
 
 
 def _is_controller(pid: str) -> bool:

@@ -40,6 +40,16 @@ def test_jobs_make_the_records_of_one_process(shell: Shell) -> None:
     assert status(shell, "jobs").count("done") == 1 + 3  # the head, and each arm
 
 
+def test_shards_of_arms_are_jobs_too(shell: Shell) -> None:
+    arms = ("-m", "seed=0,1", "tracking=none")
+    assert shell.paint(*arms, "output=alone").returncode == 0
+    done = shell.paint(*arms, "output=jobs", LOCAL, "shards=2", "hydra.launcher.arms_per_job=2")
+    assert done.returncode == 0, done.stderr
+    assert len(job_states(shell.home / "jobs")) == 2
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+    assert "2 x done" in status(shell, "jobs")
+
+
 def test_the_same_command_again_starts_no_job(shell: Shell) -> None:
     for _ in range(2):
         assert shell.paint("-m", "seed=0,1", "output=jobs", LOCAL, "tracking=none").returncode == 0

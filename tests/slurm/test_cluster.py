@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,35 @@ def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -
     assert [state["end"] for state in states] == ["done"] * 4
     assert [state["starts"] for state in states] == [2, 2, 2, 1]
     assert shell.paint("-m", "seed=0,1,2,3", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_shards_of_arms_lose_nothing_when_jobs_and_the_node_die(shell: Shell) -> None:
+    arms = ("-m", "seed=0,1", "shards=2", "tracking=none")
+    slow = ("backbone.seconds=0.3", "in_flight=1", "output=jobs", SLURM, "hydra.launcher.wait=false")
+    assert shell.paint(*arms, *slow).returncode == 0
+    study = shell.home / "jobs"
+    wait_until(lambda: len(job_states(study)) == 4 and len(set(shell.calls_made())) == 4)
+    os.kill(job_states(study)[0]["pid"], signal.SIGKILL)
+    folder = Path(os.environ["SLURM_CONF"]).parent
+    os.kill(int((folder / "slurmd.pid").read_text()), signal.SIGKILL)
+    subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+    wait_until(no_job_is_left)
+    assert shell.paint(*arms, "output=jobs", SLURM).returncode == 0
+    assert shell.paint("-m", "seed=0,1", "tracking=none", "output=alone").returncode == 0
+    assert records_of(study) == records_of(shell.home / "alone")
+
+
+def test_a_time_limit_shorter_than_the_work_is_no_loss(shell: Shell) -> None:
+    arms = ("-m", "seed=0", "tracking=none")
+    limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=55")
+    slow = ("backbone.seconds=1", "in_flight=1", "output=jobs", SLURM)
+    done = shell.paint(*arms, *slow, *limits)
+    assert done.returncode == 0, done.stderr
+    [state] = job_states(shell.home / "jobs")
+    assert state["starts"] > 1
+    assert state["end"] == "done"
+    assert shell.paint(*arms, "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
 
 
