@@ -21,6 +21,8 @@ __all__ = [
     "Cost",
     "Finish",
     "Form",
+    "Local",
+    "MemoryNeed",
     "ModelRole",
     "Remote",
     "Request",
@@ -167,6 +169,24 @@ class Capabilities:
     """The prompt set in which strategies and judges address this backbone."""
     rewards: bool = False
     """Answers reward calls."""
+    context_images: int | None = None
+    """How many images of the history, the newest first, can change an image that it draws; None for all."""
+    limits: tuple[str, ...] = ()
+    """What a reader of its results must know, one sentence each, e.g. what it was not trained to do.
+
+    Warned of when a run starts, kept in the manifest and said below the tables.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeed:
+    """Estimated bytes that a model takes on its device."""
+
+    weights: int
+    per_turn: int = 0
+    """More for each turn of a history: cached keys and values of its texts and images."""
+    per_candidate: int = 0
+    """More for each candidate of a batch."""
 
 
 class Backbone(ABC):
@@ -199,6 +219,36 @@ class Backbone(ABC):
         Raises:
             BackboneError: the batch failed as a whole; no candidate of it counts.
         """
+
+
+class Local(Backbone):
+    """A backbone whose weights are in this process, on a device that other models may need as well.
+
+    The engine unloads it when another model needs the room, and never while it generates.
+    """
+
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """The device in PyTorch's words, e.g. "cuda:0" or "cpu"; the first one of a model on several."""
+
+    @property
+    @abstractmethod
+    def memory(self) -> MemoryNeed:
+        """An estimate from the files of the model, without loading weights.
+
+        Raises:
+            ConfigurationError: the files are missing or not of this model.
+        """
+
+    @property
+    @abstractmethod
+    def is_loaded(self) -> bool:
+        """Whether weights are on the device now."""
+
+    @abstractmethod
+    def unload(self) -> None:
+        """Free weights and caches; the next call of `generate` loads the weights again."""
 
 
 class Remote(Backbone):
