@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv); choose one with make PYTHON=..."; exit 1; }
 	@echo "Installing the packages pinned in constraints.txt into $(VENV) (once; a few minutes at most)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,serve,wandb,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,apis,models,serve,wandb,dev]' -c constraints.txt
 	@touch $@
 
 demo: $(READY)
