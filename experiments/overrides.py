@@ -1,4 +1,4 @@
-"""The command line as Hydra can read it, with the overrides of a sweep left to be checked by each of its jobs."""
+"""The command line as Hydra can read it; overrides of a sweep are left to be checked by each of its jobs."""
 
 from __future__ import annotations
 
