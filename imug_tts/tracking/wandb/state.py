@@ -58,6 +58,12 @@ class PointsState:
         with self._alone():
             return self._step(self._read() | {"ended": ended, **where})
 
+    def reopen(self) -> None:
+        """Note that the last end may not have been told, so that the next invocation tells it."""
+        with suppress(OSError), self._alone() as alone:
+            if alone and self.ended:
+                write_atomically(self.path, json.dumps(self._read() | {"ended": False}).encode())
+
     @property
     def ended(self) -> bool:
         """Whether the run was told to its end."""
