@@ -20,7 +20,8 @@ from imug_tts.tracking.wandb.arm import ArmRun
 from imug_tts.tracking.wandb.process import WriterProcess
 from imug_tts.tracking.wandb.sampled import SampledDialogues
 from imug_tts.tracking.wandb.series import Series
-from imug_tts.tracking.wandb.state import FOLDER, PointsState
+from imug_tts.tracking.wandb.state import PointsState
+from imug_tts.wandb_home import FOLDER, PROJECT
 
 __all__ = ["WandbTracker"]
 
@@ -29,7 +30,7 @@ __all__ = ["WandbTracker"]
 class WandbTracker(Tracker):
     """One wandb run per arm: progress, scores, cost, sampled dialogues and records; offline without a key."""
 
-    project: str = knob("The wandb project.", default="imug_tts", min_length=1, runtime=True)
+    project: str = knob("The wandb project.", default=PROJECT, min_length=1, runtime=True)
     entity: str | None = knob(
         "The wandb user or team; by default the one of the key.", default=None, runtime=True
     )

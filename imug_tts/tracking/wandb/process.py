@@ -12,6 +12,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, Any, Final, NoReturn
 
+from imug_tts.wandb_home import environment
+
 __all__ = ["WriterProcess"]
 
 _PROGRAM: Final = Path(__file__).with_name("writer.py")
@@ -82,7 +84,7 @@ class WriterProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **_places(self._folder)},
+            env={**os.environ, **environment(self._folder)},
             start_new_session=True,  # a Ctrl-C is for the study; the process ends with its input
         )
         assert process.stdin is not None
@@ -146,9 +148,3 @@ def _pass_on(messages: SimpleQueue[bytes | None], pipe: IO[bytes]) -> None:
                 pipe.flush()
     except (BrokenPipeError, ValueError):
         pass  # the process has ended, and whoever sends the next message is told why
-
-
-def _places(folder: Path) -> dict[str, str]:
-    """Variables that keep wandb inside a folder, and errors of wandb on this machine."""
-    names = {"WANDB_CACHE_DIR": "cache", "WANDB_DATA_DIR": "data", "WANDB_ARTIFACT_DIR": "artifacts"}
-    return {name: str(folder / below) for name, below in names.items()} | {"WANDB_ERROR_REPORTING": "false"}

@@ -73,22 +73,13 @@ class _Writer:
         self._wandb = wandb
         self._voice = voice
         self._patience_s = patience_s
-        self._settings = wandb.Settings(
-            silent=True,
-            console="off",
-            init_timeout=max(1, min(_BEGIN_S, patience_s // _SHARE)),
-            finish_timeout=patience_s,
-            finish_timeout_raises=True,
-            disable_git=True,
-            disable_code=True,
-            disable_job_creation=True,
-            x_disable_stats=True,
-            x_disable_meta=True,  # it would hold the command line
-            x_disable_machine_info=True,
-            x_save_requirements=False,
+        self._limits = {
+            "init_timeout": max(1, min(_BEGIN_S, patience_s // _SHARE)),
+            "finish_timeout": patience_s,
+            "finish_timeout_raises": True,
             # processes that work on one run may begin in the same second, which is all that wandb tells apart
-            x_sync_dir_suffix=f"{os.uname().nodename}-{os.getpid()}",
-        )
+            "x_sync_dir_suffix": f"{os.uname().nodename}-{os.getpid()}",
+        }
         self._runs: dict[str, Any] = {}
         self._endings: list[_Ending] = []
         self._offline: _OfflineWriter | None = None
@@ -129,7 +120,7 @@ class _Writer:
         self._px, self._folder = message["px"], init["dir"]
         if self._offline is None:
             try:
-                self._runs[name] = self._begin(init, message["x"])
+                self._runs[name] = self._begin(message)
                 return
             except Exception as error:  # wandb's errors have no common kind
                 if init["mode"] == "offline":
@@ -137,10 +128,11 @@ class _Writer:
                 self._voice.say("note", f"no run could begin on the server ({_named(error)}); {self._kept()}")
         self._pass_on({**message, "init": {**init, "mode": "offline"}})
 
-    def _begin(self, init: dict[str, Any], x: str) -> Any:
-        run = self._wandb.init(**init, resume="allow", reinit="create_new", settings=self._settings)
-        run.define_metric(x)
-        run.define_metric("*", step_metric=x, step_sync=False)
+    def _begin(self, message: dict[str, Any]) -> Any:
+        settings = self._wandb.Settings(**message["settings"], **self._limits)
+        run = self._wandb.init(**message["init"], resume="allow", reinit="create_new", settings=settings)
+        run.define_metric(message["x"])
+        run.define_metric("*", step_metric=message["x"], step_sync=False)
         return run
 
     def _pass_on(self, message: dict[str, Any]) -> None:
