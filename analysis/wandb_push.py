@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imug_tts.records import MANIFEST, run_folders
+from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, word
 
 if TYPE_CHECKING:
     import wandb
 
 __all__ = ["PushError", "push"]
 
-_PROJECT = "imug_tts"
-_FOLDER = "wandb"
-"""Of everything that wandb writes, in the study's folder; its *.json say under which ids runs are there."""
-
-
 _NOTE = "pushed.txt"
 """Names the latest analysis that was pushed, so that none is pushed twice."""
+_PATIENCE_S = 300
+"""Seconds that each run has to be uploaded; what is left stays on this machine."""
 
 
 class PushError(Exception):
@@ -43,10 +41,9 @@ def push(study: Path, out: Path) -> str:
     Raises:
         PushError: wandb is not installed, or failed.
     """
-    folder = (out if study.is_file() else study).resolve() / _FOLDER
-    for name in ("CACHE", "DATA"):
-        os.environ.setdefault(f"WANDB_{name}_DIR", str(folder / name.lower()))
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    folder = (out if study.is_file() else study).resolve() / FOLDER
+    for name, value in environment(folder).items():
+        os.environ.setdefault(name, value)
     try:
         return _Push(study, out, folder).everything()
     except ModuleNotFoundError:
@@ -104,17 +101,16 @@ class _Push:
             mode=self._mode,
             resume="allow",
             reinit="create_new",
-            settings=_settings(self._wandb),
+            settings=self._wandb.Settings(**SETTINGS, finish_timeout=_PATIENCE_S, finish_timeout_raises=True),
         )
 
     def _place(self, arm: Mapping[str, Any]) -> dict[str, Any]:
-        project = arm.get("project") or os.environ.get("WANDB_PROJECT") or _PROJECT
+        project = arm.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
         return {"project": project, "entity": arm.get("entity")}
 
     def _own_id(self) -> str:
         """Another analysis is another run, and the same one is the same run."""
-        group = re.sub(r"[^A-Za-z0-9]+", "_", self._group)[:40]
-        return f"{group}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
+        return f"{word(self._group)}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
 
     def _shown(self) -> dict[str, Any]:
         """Tables, figures and findings, as wandb shows them."""
@@ -177,17 +173,3 @@ def _estimates(estimates: Mapping[str, Any], head: str) -> dict[str, float]:
             ends = {"low": low, "high": high}
             named |= {f"{head}/{name}/{end}": value for end, value in ends.items() if value is not None}
     return named
-
-
-def _settings(module: Any) -> Any:
-    """Nothing of the command line, the machine or the code goes to wandb."""
-    return module.Settings(
-        silent=True,
-        console="off",
-        disable_git=True,
-        disable_code=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-    )

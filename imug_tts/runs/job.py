@@ -92,6 +92,7 @@ class Job:
             study=work.folder.resolve().parent.name,
             planned=self.store.planned,
             calls=work.least_calls(),
+            processes=share.shards,
             config=work.config,
             identity=manifest["identity"],
         )
