@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from imug_tts.records import read_turns
+
 __all__ = ["job_states", "records_of", "wait_until"]
 
 
 def records_of(study: Path) -> dict[str, list[Any]]:
     """The records of every run of a study without the times that they took."""
     return {
-        path.parent.name: [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
+        path.parent.name: [_timeless(line.record) for line in read_turns(path.parent)]
         for path in sorted(study.glob("*/turns.jsonl"))
     }
 

@@ -16,6 +16,7 @@ from PIL import Image as Pillow
 
 from imug_tts.contracts import Candidate, PlannedRun, Record, Request
 from imug_tts.judges import BackboneJudge
+from imug_tts.records import read_turns
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import ToyBenchmark, run
@@ -61,7 +62,7 @@ def tracker(**knobs: Any) -> WandbTracker:
 
 
 def records_of(folder: Path) -> list[Record]:
-    return [json.loads(line) for line in (folder / "turns.jsonl").read_text().splitlines()]
+    return [line.record for line in read_turns(folder)]
 
 
 def tracked(study: Path, **knobs: Any) -> None:
