@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imug_tts.records import read_turns
 from tests.experiments.shell import ROOT, Shell
 
 
@@ -146,7 +147,7 @@ def test_a_run_writes_its_folder_and_nothing_beside_it(shell: Shell) -> None:
     assert str(run.relative_to(shell.home)) in done.stdout
     assert (shell.home / "runs" / "default" / "journal").is_dir()
     assert {"config.yaml", "manifest.json", "turns.jsonl", "summary.json"} <= files_below(run)
-    records = [json.loads(line) for line in (run / "turns.jsonl").read_text().splitlines()]
+    records = [line.record for line in read_turns(run)]
     assert {record["strategy"] for record in records} == {"cot"}
     manifest = json.loads((run / "manifest.json").read_text())
     assert len(records) == sum(len(sample["modalities"]) for sample in manifest["planned"])

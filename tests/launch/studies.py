@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from imug_tts.records import read_turns
 from tests.experiments.shell import Shell
 from tests.plugins.one_module import install
 
@@ -44,7 +45,7 @@ class GpuPainter(Painter, Local):
 def records_of(study: Path) -> dict[str, list[Any]]:
     """The records of every run of a study without the times that they took."""
     return {
-        path.parent.name: [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
+        path.parent.name: [_timeless(line.record) for line in read_turns(path.parent)]
         for path in sorted(study.glob("*/turns.jsonl"))
     }
 

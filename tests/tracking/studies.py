@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import pytest
 
 from imug_tts.contracts import Candidate, Record, Request
 from imug_tts.judges import BackboneJudge
+from imug_tts.records import read_turns
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import run
 from imug_tts.testing.toys import ToyBackbone
@@ -58,7 +58,7 @@ def tracker(**knobs: Any) -> WandbTracker:
 
 
 def records_of(folder: Path) -> list[Record]:
-    return [json.loads(line) for line in (folder / "turns.jsonl").read_text().splitlines()]
+    return [line.record for line in read_turns(folder)]
 
 
 def tracked(study: Path, **knobs: Any) -> None:
