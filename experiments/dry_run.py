@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.command import complain
-from experiments.space import image_bytes, said_of_disk, size
+from experiments.space import image_bytes, said_of_disk
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
+from imug_tts.files import size
 from imug_tts.runs import Journal, Plan, Rescoring, Run, count_journaled, plan_arm, plan_scoring
 
 __all__ = ["print_plans", "print_scoring_plan"]
