@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from imug_tts.contracts import ConfigurationError
+
 __all__ = ["free_bytes", "give_back_caches", "is_out_of_memory"]
 
 _MEMINFO: Final = Path("/proc/meminfo")
@@ -22,6 +24,9 @@ def free_bytes(device: str) -> int | None:
 
     On a GPU, what PyTorch holds in its cache counts as free. On a CPU the limits of control groups count,
     e.g. those of a job of SLURM. Imports torch and begins to use the GPU if the device is one.
+
+    Raises:
+        ConfigurationError: there is no such GPU.
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -51,8 +56,10 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def _free_on_gpu(device: str) -> int | None:
     import torch
 
-    if not torch.cuda.is_available():
-        return None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= count:
+        there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
+        raise ConfigurationError(f"there is no device {device}; PyTorch finds here: {there}")
     free, _ = torch.cuda.mem_get_info(device)
     return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
 

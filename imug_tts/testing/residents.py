@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Final
 
 from imug_tts.contracts import Candidate, Local, MemoryNeed, Request
 from imug_tts.testing.toys import ToyBackbone
@@ -14,15 +16,15 @@ __all__ = ["Card", "Resident"]
 class Card:
     """A device with so many bytes; a model that takes more than are free fails as on a GPU."""
 
-    def __init__(self, total: int, name: str = "toy:0") -> None:
+    def __init__(self, total: int) -> None:
         self.total = total
-        self.name = name
+        self.name = f"toy:{next(_NUMBERS)}"
         self.used = 0
         self.loads: list[str] = []
         """Identities of the models in the order in which their weights came."""
 
     def __repr__(self) -> str:
-        return self.name  # identities of models on it do not depend on what it holds
+        return "a card"  # identities of models on it do not depend on which one it is
 
     def free(self, device: str) -> int | None:
         """What is read of this device, and nothing of others."""
@@ -32,6 +34,10 @@ class Card:
         if self.used + count > self.total:
             raise RuntimeError(f"CUDA out of memory. Tried to allocate {count} bytes")
         self.used += count
+
+
+_NUMBERS: Final = count()
+"""No two cards of a process have one name, as this process knows their models until they are collected."""
 
 
 @dataclass(eq=False)

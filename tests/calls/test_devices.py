@@ -81,7 +81,7 @@ def test_what_the_candidates_of_a_batch_take_counts(card: Card) -> None:
 
 
 def test_models_on_other_devices_stay(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Card(10, "toy:1")
+    other = Card(10)
     monkeypatch.setattr(DEVICES, "free", lambda device: (card if device == card.name else other).free(device))
     first, second = Resident(card=card), Resident(card=other)
     ask(first, second)
@@ -228,7 +228,7 @@ def test_one_candidate_that_does_not_fit_is_an_error_with_the_numbers(card: Card
     model = Resident(card=card, weights=4, per_candidate=7)
     [result] = attempt(model, [request()])
     assert isinstance(result, BackboneError)
-    for words in ("CUDA out of memory", "toy:0", "4 B for weights", "7 B for a candidate", "has 10 B"):
+    for words in ("CUDA out of memory", card.name, "4 B for weights", "7 B for a candidate", "has 10 B"):
         assert words in str(result)
     assert "dtype" in str(result)
 
@@ -283,12 +283,12 @@ def test_free_memory_of_this_machine() -> None:
     free = free_bytes("cpu")
     assert free is not None
     assert 0 < free <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert free_bytes("toy:0") is None
+    assert free_bytes("mps:0") is None
 
 
 def test_room_counts_what_this_process_could_unload(card: Card) -> None:
     devices = Devices(card.free)
     model = Resident(card=card)
     attempt(model, [request()], devices.place(model))
-    assert card.free("toy:0") == 4
-    assert devices.room("toy:0") == 10
+    assert card.free(card.name) == 4
+    assert devices.room(card.name) == 10
