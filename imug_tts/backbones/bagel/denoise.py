@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,6 +24,10 @@ class Branches:
     """All but the last text (and what was thought)."""
     without_images: Context
     """All texts, no image."""
+
+    def thinking(self, full: Context) -> Branches:
+        """The contexts after a thought, which only the full one has."""
+        return replace(self, full=full)
 
 
 def times(timesteps: int, shift: float) -> Tensor:
@@ -45,7 +50,7 @@ def denoise(
     """
     latents, evaluations = noise, 0
     schedule = times(drawing.timesteps, drawing.timestep_shift)
-    for now, after in zip(schedule[:-1], schedule[1:], strict=True):
+    for now, after in pairwise(schedule):
         time = float(now)
         velocity = model.velocity(branches.full, latents, time, cells, specials)
         evaluations += 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from imug_tts.backbones.native.checkpoint import read_json
 from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,23 +29,12 @@ _TOKENS: Final = {
 
 
 def llm_config(folder: Path) -> dict[str, Any]:
-    """The decoder's configuration as the file has it."""
-    return _configuration(folder / LLM_CONFIG)
+    """The decoder's configuration as the file has it.
 
-
-def _configuration(file: Path) -> dict[str, Any]:
-    try:
-        configuration = json.loads(file.read_text())
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file} cannot be read ({error.strerror}); the folder must hold the files of BAGEL-7B-MoT: "
-            f"{LLM_CONFIG}, {VIT_CONFIG}, {WEIGHTS}, {AUTOENCODER} and the tokenizer's"
-        ) from error
-    except ValueError as error:
-        raise ConfigurationError(f"{file} is not JSON ({error}); fetch it again") from error
-    if not isinstance(configuration, dict):
-        raise ConfigurationError(f"{file} holds {type(configuration).__name__}; it must hold an object")
-    return configuration
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    return read_json(folder / LLM_CONFIG)
 
 
 def shape_of(folder: Path, tensors: Mapping[str, tuple[int, ...]]) -> Shape:
@@ -61,21 +50,23 @@ def shape_of(folder: Path, tensors: Mapping[str, tuple[int, ...]]) -> Shape:
 
     from imug_tts.backbones.bagel.model import Shape
 
-    vit = _configuration(folder / VIT_CONFIG)
-    vit["num_hidden_layers"] -= 1
+    vit = read_json(folder / VIT_CONFIG)
     try:
+        vit["num_hidden_layers"] -= 1
         return Shape(
             llm=Qwen2Config(**llm_config(folder)),
-            vit=SiglipVisionConfig(**vit, attn_implementation="sdpa"),
+            vit=SiglipVisionConfig(**vit),
+            patch_size=vit["patch_size"],
             latent_channels=tensors["vae2llm.weight"][1] // _LATENT_PATCH**2,
             latent_side=_side(tensors, "latent"),
             vit_side=_side(tensors, "vit"),
             vit_positions=tensors["vit_model.vision_model.embeddings.position_embedding.weight"][0],
             time_frequencies=tensors["time_embedder.mlp.0.weight"][1],
+            stores_grids="latent_pos_embed.pos_embed" in tensors,
         )
     except KeyError as error:
         raise ConfigurationError(
-            f"{folder / WEIGHTS} has no tensor {error.args[0]}; it must be that of BAGEL-7B-MoT"
+            f"{folder / WEIGHTS} or {VIT_CONFIG} has no {error.args[0]}; they must be those of BAGEL-7B-MoT"
         ) from error
 
 

@@ -13,7 +13,8 @@ Piece = str | Image
 
 # The model was trained with these two sentences as they stand, so they may not be reworded (inferencer.py).
 THINK_AND_ANSWER: Final = (
-    "You should first think about the reasoning process in the mind and then provide the user with the answer. \n"
+    "You should first think about the reasoning process in the mind and then provide the "
+    "user with the answer. \n"
     "The reasoning process is enclosed within <think> </think> tags, i.e. "
     "<think> reasoning process here </think> answer here"
 )

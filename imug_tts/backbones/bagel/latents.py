@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
-from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 __all__ = ["TimeEmbedding", "autoencoder_name", "autoencoder_shape", "decode", "encode"]
@@ -69,22 +68,23 @@ def _count(pattern: str, names: Mapping[str, Any]) -> int:
     return 1 + max((int(found[1]) for name in names if (found := re.match(pattern, name))), default=-1)
 
 
-def encode(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Scaled latents (channels, height, width) of pixels (3, height, width) in -1 to 1.
+def encode(autoencoder: Any, pixels: Tensor) -> Tensor:
+    """Scaled latents (channels, height, width) of pixels (3, height, width) in -1 to 1, by an AutoencoderKL.
 
     The mean of the posterior: the released code draws from it, but then a context would hold its own noise.
     """
     given = pixels[None].to(autoencoder.device, autoencoder.dtype)
     with torch.inference_mode():
         mean: Tensor = autoencoder.encode(given).latent_dist.mean[0]
-    return SCALE * (mean - SHIFT)
+    scaled: Tensor = SCALE * (mean - SHIFT)
+    return scaled
 
 
-def decode(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
+def decode(autoencoder: Any, latents: Tensor) -> Tensor:
     """Pixels (height, width, 3) of 0 to 255, as integers, of scaled latents (channels, height, width)."""
     given = latents[None].to(autoencoder.device, autoencoder.dtype) / SCALE + SHIFT
     with torch.inference_mode():
-        pixels = autoencoder.decode(given).sample[0].float()
+        pixels: Tensor = autoencoder.decode(given).sample[0].float()
     scaled = (pixels * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
     return scaled.to(torch.uint8).cpu()  # cuts off, as the released code does
 
@@ -99,10 +99,10 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, time: float) -> Tensor:
         """The embedding of a time, (width,)."""
-        weight: Tensor = self.mlp[0].weight
+        like = next(self.mlp.parameters())
         half = self.frequencies // 2
         rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
         angles = torch.tensor(time, dtype=torch.float32) * rates
-        waves = torch.cat([angles.cos(), angles.sin()]).to(weight.device, weight.dtype)
+        waves = torch.cat([angles.cos(), angles.sin()]).to(like)
         embedded: Tensor = self.mlp(waves)
         return embedded

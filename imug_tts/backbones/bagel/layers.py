@@ -1,7 +1,7 @@
 """The decoder of BAGEL: a mixture of two transformers with one joint attention.
 
 Every layer has two sets of weights ("experts"). The understanding experts take text, ViT tokens and the two
-tokens at the ends of an image block; the generation experts (`*_moe_gen`) take the latents between these ends.
+tokens at the ends of an image block; the generation experts (`*_moe_gen`) take the latents between them.
 The shape follows BAGEL (arXiv 2505.14683); the modules are those of Qwen2 in transformers.
 """
 
@@ -71,7 +71,8 @@ class Layer(nn.Module):
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
         self.self_attn = Attention(config)
-        self.mlp, self.mlp_moe_gen = Qwen2MLP(config), Qwen2MLP(config)
+        self.mlp = Qwen2MLP(config)  # type: ignore[no-untyped-call]
+        self.mlp_moe_gen = Qwen2MLP(config)  # type: ignore[no-untyped-call]
         self.input_layernorm = _norm(config.hidden_size, config)
         self.input_layernorm_moe_gen = _norm(config.hidden_size, config)
         self.post_attention_layernorm = _norm(config.hidden_size, config)
@@ -101,7 +102,8 @@ class Attention(nn.Module):
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
         self.width = config.hidden_size // config.num_attention_heads
-        inner, shared = config.hidden_size, self.width * config.num_key_value_heads
+        inner = config.hidden_size
+        shared = self.width * (config.num_key_value_heads or config.num_attention_heads)
         for expert in ("", "_moe_gen"):
             setattr(self, f"q_proj{expert}", nn.Linear(inner, inner))
             setattr(self, f"k_proj{expert}", nn.Linear(inner, shared))
@@ -121,7 +123,8 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         queries = self._normed(inputs, "q", has_latents)
         keys = self._normed(inputs, "k", has_latents)
-        values = self._heads(self._project(inputs, "v", has_latents))
+        values = self._project(inputs, "v", has_latents)
+        values = values.view(*inputs.shape[:2], -1, self.width).transpose(1, 2)
         queries, keys = apply_rotary_pos_emb(queries, keys, cos, sin)
         queries, keys = queries.to(values.dtype), keys.to(values.dtype)
         all_keys = _after([earlier for earlier, _ in past], keys)
@@ -136,14 +139,12 @@ class Attention(nn.Module):
 
     def _normed(self, inputs: Tensor, which: str, has_latents: bool) -> Tensor:
         """Queries or keys after their norm, (rows, heads, tokens, head width)."""
-        projected = self._project(inputs, which, has_latents).unflatten(-1, (-1, self.width))
+        projected = self._project(inputs, which, has_latents)
+        projected = projected.view(*inputs.shape[:2], -1, self.width)
         if has_latents and projected.dtype == torch.bfloat16:
             projected = projected.float()  # as in the released code, which for text alone norms in bfloat16
         understanding, generation = getattr(self, f"{which}_norm"), getattr(self, f"{which}_norm_moe_gen")
         return _by_expert(projected, understanding, generation, has_latents).transpose(1, 2)
-
-    def _heads(self, projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (-1, self.width)).transpose(1, 2)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

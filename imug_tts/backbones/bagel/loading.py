@@ -9,19 +9,19 @@ from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from imug_tts.backbones.bagel.folder import AUTOENCODER, WEIGHTS, shape_of, specials_of, tokenizer_of
 from imug_tts.backbones.bagel.latents import autoencoder_name, autoencoder_shape
 from imug_tts.backbones.bagel.model import LATENT_PATCH, Bagel, Shape, Specials
 from imug_tts.backbones.bagel.sizes import Limits, latent_limits, vit_limits
-from imug_tts.backbones.native.checkpoint import Misfit, load_strictly, tensor_headers
+from imug_tts.backbones.native.checkpoint import load_strictly, tensor_headers
 from imug_tts.contracts import ConfigurationError
 
 __all__ = ["Loaded", "load"]
 
 ADVICE: Final = (
-    "take all files of BAGEL-7B-MoT from one place: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
+    "fetch the files of BAGEL-7B-MoT again: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
 )
 _TOGETHER: Final = ("Layer", "SiglipEncoderLayer")
 """Classes of modules whose parts stay on one device."""
@@ -38,7 +38,8 @@ class Loaded:
     """Everything that drawing and writing need."""
 
     model: Bagel
-    autoencoder: AutoencoderKL
+    autoencoder: Any
+    """An AutoencoderKL of diffusers, which ships no types."""
     tokenizer: Any
     specials: Specials
     latent_limits: Limits
@@ -84,7 +85,7 @@ def load(
         tokenizer=tokenizer,
         specials=specials,
         latent_limits=latent_limits(shape.latent_side, stride),
-        vit_limits=vit_limits(shape.vit_side, shape.vit.patch_size, largest),
+        vit_limits=vit_limits(shape.vit_side, shape.patch_size, largest),
     )
 
 
@@ -107,62 +108,50 @@ def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
 def _on_several(
     folder: Path, shape: Shape, dtype: torch.dtype, device: str, spread: str, offload: Path | None
 ) -> Bagel:
-    from accelerate import infer_auto_device_map, init_empty_weights, load_checkpoint_and_dispatch
-    from accelerate.utils import get_balanced_memory
+    """Layers on the devices where accelerate has room for them; loaded in main memory first."""
+    from accelerate import dispatch_model, infer_auto_device_map  # type: ignore[import-untyped]
+    from accelerate.utils import get_balanced_memory  # type: ignore[import-untyped]
 
-    with init_empty_weights(include_buffers=False):
-        model = Bagel(shape)
-    _check(model.state_dict(), folder)
+    model = _on_one_device(folder, shape, dtype, "cpu")
+    whole = {"no_split_module_classes": list(_TOGETHER), "dtype": dtype}
     memory = None
     if spread != "sequential":
-        memory = get_balanced_memory(
-            model,
-            dtype=dtype,
-            no_split_module_classes=list(_TOGETHER),
-            low_zero=spread == "balanced_low_0",
-        )
-    places = infer_auto_device_map(
-        model, max_memory=memory, no_split_module_classes=list(_TOGETHER), dtype=dtype
-    )
-    for name in _AT_HOME if places.keys() != {""} else ():
-        places = {place: where for place, where in places.items() if not f"{place}.".startswith(f"{name}.")}
-        places[name] = device
-    load_checkpoint_and_dispatch(
-        model,
-        checkpoint=str(folder / WEIGHTS),
-        device_map=places,
-        dtype=dtype,
-        offload_folder=None if offload is None else str(offload),
-    )
+        memory = get_balanced_memory(model, low_zero=spread == "balanced_low_0", **whole)
+    places = infer_auto_device_map(model, max_memory=memory, **whole)
+    if places.keys() != {""}:
+        places = {place: where for place, where in places.items() if not place.startswith(_AT_HOME)}
+        places |= dict.fromkeys(_AT_HOME, device)
+    dispatch_model(model, places, offload_dir=None if offload is None else str(offload))
     model.home = torch.device(device)
-    model.reset_fixed()
     return model
 
 
-def _check(model: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """What `load_strictly` checks, for a loader that does not."""
-    found = {name: header.shape for name, header in tensor_headers([folder / WEIGHTS]).items()}
-    due = {name: tuple(tensor.shape) for name, tensor in model.items()}
-    Misfit.between(found, due).check(folder / WEIGHTS, ADVICE)
-
-
-def _autoencoder(folder: Path, dtype: torch.dtype, device: str) -> AutoencoderKL:
-    """The autoencoder; its 1 x 1 convolutions are linear maps in diffusers."""
+def _autoencoder(folder: Path, dtype: torch.dtype, device: str) -> Any:
     file = folder / AUTOENCODER
     shapes = {name: header.shape for name, header in tensor_headers([file]).items()}
     try:
-        arguments = autoencoder_shape(shapes)
+        autoencoder: Any = AutoencoderKL(**autoencoder_shape(shapes))  # type: ignore[no-untyped-call]
     except KeyError as error:
         raise ConfigurationError(f"{file} has no tensor {error.args[0]}; {ADVICE}") from error
-    autoencoder = AutoencoderKL(**arguments)
-    levels, due = len(arguments["block_out_channels"]), autoencoder.state_dict()
-    names = {name: autoencoder_name(name, levels) for name in shapes}
-    found = {names[name]: _as_linear(shape, names[name]) for name, shape in shapes.items()}
-    Misfit.between(found, {name: tuple(tensor.shape) for name, tensor in due.items()}).check(file, ADVICE)
-    tensors = {names[name]: tensor for name, tensor in load_file(file).items()}
-    autoencoder.load_state_dict({name: tensor.reshape(found[name]) for name, tensor in tensors.items()})
-    return autoencoder.to(device, dtype).eval().requires_grad_(False)
+    load_strictly(_AsReleased(autoencoder, shapes), [file], file, advice=ADVICE)
+    nn.Module.to(autoencoder, device=device, dtype=dtype)  # diffusers' own `to` warns of every type
+    return autoencoder.eval().requires_grad_(False)
 
 
-def _as_linear(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    return shape[:2] if ".attentions." in name and shape[2:] == (1, 1) else shape
+class _AsReleased(nn.Module):
+    """The tensors of an autoencoder under their names in `ae.safetensors`, and in the shapes there.
+
+    What diffusers has as linear maps are 1 x 1 convolutions in the file.
+    """
+
+    def __init__(self, autoencoder: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        levels = len(autoencoder.config.block_out_channels)
+        self._tensors = dict[str, Tensor]()
+        names = {autoencoder_name(name, levels): name for name in shapes}
+        for name, tensor in autoencoder.state_dict().items():
+            is_linear = ".attentions." in name and tensor.dim() == 2
+            self._tensors[names.get(name, name)] = tensor[..., None, None] if is_linear else tensor
+
+    def state_dict(self, **_: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        return self._tensors

@@ -30,6 +30,8 @@ class Shape:
 
     llm: Qwen2Config
     vit: SiglipVisionConfig
+    patch_size: int
+    """Pixels on an edge of a ViT patch."""
     latent_channels: int
     latent_side: int
     """Cells on a side of the grid of latent tokens; the largest image has as many."""
@@ -61,16 +63,23 @@ class Rows:
     steps: int = 0
 
 
+class LanguageModel(nn.Module):
+    """The decoder and its head, which is never tied to the embeddings."""
+
+    def __init__(self, config: Qwen2Config) -> None:
+        super().__init__()
+        self.model = Decoder(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+
 class Bagel(nn.Module):
     """Weights as released; everything runs without gradients."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         width, latent = shape.llm.hidden_size, shape.latent_channels * LATENT_PATCH**2
-        self.language_model = nn.Module()
-        self.language_model.model = Decoder(shape.llm)
-        self.language_model.lm_head = nn.Linear(width, shape.llm.vocab_size, bias=False)
-        self.vit_model = PatchEncoder(shape.vit, shape.vit_positions)
+        self.language_model = LanguageModel(shape.llm)
+        self.vit_model = PatchEncoder(shape.vit, 3 * shape.patch_size**2, shape.vit_positions)
         self.connector = Connector(shape.vit.hidden_size, width)
         self.vit_pos_embed = GridPositions(shape.vit_side, width, is_stored=shape.stores_grids)
         self.latent_pos_embed = GridPositions(shape.latent_side, width, is_stored=shape.stores_grids)
@@ -88,8 +97,7 @@ class Bagel(nn.Module):
 
     @property
     def decoder(self) -> Decoder:
-        decoder: Decoder = self.language_model.model
-        return decoder
+        return self.language_model.model
 
     @torch.inference_mode()
     def add_text(self, context: Context, ids: Sequence[int], key: str) -> Context:
@@ -102,9 +110,9 @@ class Bagel(nn.Module):
     @torch.inference_mode()
     def add_seen(self, context: Context, pixels: Tensor, specials: Specials, key: str) -> Context:
         """The context with an image as the ViT sees it more; `pixels` (3, height, width) in -1 to 1."""
-        height, width = (edge // self.shape.vit.patch_size for edge in pixels.shape[1:])
+        height, width = (edge // self.shape.patch_size for edge in pixels.shape[1:])
         cells = cells_of(height, width, self.vit_pos_embed.side).to(self.home)
-        given = patches(pixels, self.shape.vit.patch_size).to(self.home, self.connector.fc1.weight.dtype)
+        given = patches(pixels, self.shape.patch_size).to(self.home, self.connector.fc1.weight.dtype)
         tokens = self.connector(self.vit_model(given, cells)) + self.vit_pos_embed(cells)
         return self._with_block(context, key, tokens, specials, has_latents=False)
 
@@ -119,7 +127,7 @@ class Bagel(nn.Module):
     def velocity(
         self, context: Context, noisy: Tensor, time: float, cells: tuple[int, int], specials: Specials
     ) -> Tensor:
-        """The velocity from data to noise, (rows, tokens, values) in float32 or wider, of such latents at `time`.
+        """The velocity from data to noise, (rows, tokens, values) in float32 or wider, of `noisy` latents.
 
         All rows go on from the same context; `cells` are the height and width of the image in tokens.
         """

@@ -17,16 +17,9 @@ class PatchEncoder(nn.Module):
     The tensors are named as in the released file: `vision_model.embeddings...`, `vision_model.encoder...`.
     """
 
-    def __init__(self, config: SiglipVisionConfig, num_positions: int) -> None:
+    def __init__(self, config: SiglipVisionConfig, patch_values: int, num_positions: int) -> None:
         super().__init__()
-        width = config.hidden_size
-        embeddings = nn.Module()
-        embeddings.patch_embedding = nn.Linear(config.num_channels * config.patch_size**2, width)
-        embeddings.position_embedding = nn.Embedding(num_positions, width)
-        self.vision_model = nn.Module()
-        self.vision_model.embeddings = embeddings
-        self.vision_model.encoder = SiglipEncoder(config)
-        self.vision_model.post_layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.vision_model = _VisionModel(config, patch_values, num_positions)
 
     def forward(self, inputs: Tensor, cells: Tensor) -> Tensor:
         """Features (patches, width) of one image's patches (patches, values) at the grid cells `cells`."""
@@ -35,6 +28,22 @@ class PatchEncoder(nn.Module):
         encoded = model.encoder(inputs_embeds=embedded[None]).last_hidden_state
         normed: Tensor = model.post_layernorm(encoded)[0]
         return normed
+
+
+class _VisionModel(nn.Module):
+    def __init__(self, config: SiglipVisionConfig, patch_values: int, num_positions: int) -> None:
+        super().__init__()
+        config._attn_implementation = "sdpa"
+        self.embeddings = _Embeddings(config.hidden_size, patch_values, num_positions)
+        self.encoder = SiglipEncoder(config)  # type: ignore[arg-type]  # it takes a vision config too
+        self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, width: int, patch_values: int, num_positions: int) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Linear(patch_values, width)
+        self.position_embedding = nn.Embedding(num_positions, width)
 
 
 class Connector(nn.Module):
