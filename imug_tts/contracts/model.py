@@ -197,6 +197,8 @@ class Findings:
     """Other words of the assistant in the history give another image."""
     reason: str = ""
     """Why not everything was found out."""
+    cost: Cost = field(default_factory=Cost)
+    """What the calls cost."""
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -208,7 +210,8 @@ class Findings:
         }
         images = _IMAGES_SEEN.get((self.newest_image, self.older_image), "")
         said = [what for what, is_so in failed.items() if is_so]
-        return tuple(f"Probed: {what}." for what in (*said, images, self.reason) if what)
+        unknown = [f"Not probed in full: {self.reason}."] if self.reason else []
+        return (*(f"Probed: {what}." for what in (*said, images) if what), *unknown)
 
     def narrowed(self, declared: Capabilities) -> Capabilities:
         """The capabilities, as far as the findings do not speak against them."""
@@ -228,7 +231,7 @@ class Findings:
         )
 
 
-_IMAGES_SEEN: Final = {
+_IMAGES_SEEN: Final[Mapping[tuple[bool | None, bool | None], str]] = {
     (False, False): "no image of the history changes an image",
     (True, False): "of the images of a history only the newest changes an image (image_context: newest only)",
     (False, True): "the newest image of a history does not change an image, and an older one does",
@@ -343,10 +346,15 @@ class Remote(Backbone):
         """Take what probes of its servers found; `proven` narrows the capabilities by it from now on."""
         self.__dict__["_findings"] = findings
 
+    @property
+    def findings(self) -> Findings | None:
+        """What probes of its servers found; None where none were made."""
+        found: Findings | None = self.__dict__.get("_findings")
+        return found
+
     def proven(self, declared: Capabilities) -> Capabilities:
         """The capabilities that an implementation declares, narrowed by what probes found."""
-        findings: Findings | None = self.__dict__.get("_findings")
-        return declared if findings is None else findings.narrowed(declared)
+        return declared if self.findings is None else self.findings.narrowed(declared)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One call per seed, one after the other."""
