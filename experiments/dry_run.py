@@ -11,7 +11,16 @@ from experiments.space import image_bytes, said_of_disk
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
 from imug_tts.files import size
-from imug_tts.runs import Journal, Plan, Rescoring, Run, count_journaled, plan_arm, plan_scoring
+from imug_tts.runs import (
+    Journal,
+    Plan,
+    Rescoring,
+    Run,
+    count_journaled,
+    plan_arm,
+    plan_scoring,
+    prove_and_check,
+)
 
 __all__ = ["print_plans", "print_scoring_plan"]
 
@@ -35,9 +44,18 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
     if journal is not None:
         print(said_of_disk(journal, drawn))
     models = [model for run in runs for model in run.arm.all_models.values()]
+    status = max(_check_models(models), _probe(runs, journal))
     for line in facts(models):
         print(line)
-    return _check_models(models)
+    return status
+
+
+def _probe(runs: Sequence[Run], journal: Path | None) -> int:
+    """Probe the servers, which is the only thing that a dry run pays for; 1 where one draws nothing."""
+    probed = prove_and_check(runs, journal if journal is not None and journal.is_dir() else None)
+    for each in probed:
+        print(each)
+    return int(any(each.has_failed for each in probed))
 
 
 def print_scoring_plan(work: Rescoring, journal: Path) -> int:
