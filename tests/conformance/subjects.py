@@ -16,7 +16,7 @@ from imug_tts.testing.conformance import Script, Subject
 from tests.conformance import servers
 from tests.conformance.toys import Sketcher
 
-__all__ = ["SUBJECTS", "Subjects"]
+__all__ = ["NATIVE", "SUBJECTS", "Subjects"]
 
 Make = Callable[[Path], AbstractContextManager[Subject]]
 """Makes a subject that works until the block ends; it may write into a folder of its own."""
@@ -53,6 +53,9 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
+
+NATIVE: Final = ("sketcher",)
+"""Those in this process that a dialogue of the benchmark can be played with."""
 
 
 class Subjects:

@@ -1,14 +1,14 @@
-"""Another allowed value of a knob, found from its declaration."""
+"""Other allowed values of a knob, found from its declaration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from imug_tts.contracts import ConfigurationError
 from imug_tts.knobs import Knob
 
-__all__ = ["other_value"]
+__all__ = ["other_value", "other_values"]
 
 
 def other_value(knob: Knob, value: Any, others: Mapping[str, Any]) -> Any:
@@ -17,23 +17,33 @@ def other_value(knob: Knob, value: Any, others: Mapping[str, Any]) -> Any:
     Raises:
         ConfigurationError: none can be guessed; the message is the reason why the knob is not tested.
     """
+    for other in other_values(knob, value, others):
+        return other
+    raise ConfigurationError(f"{knob.name}: no other value is known (Subject.others)")
+
+
+def other_values(knob: Knob, value: Any, others: Mapping[str, Any]) -> Iterator[Any]:
+    """Values that the knob allows and that are not `value`: the one in `others`, or guesses."""
     if knob.name in others:
-        return others[knob.name]
+        yield others[knob.name]
+        return
     for guess in _guesses(knob, value):
         try:
             if guess != value:
-                return knob.check(guess)
+                yield knob.check(guess)
         except ConfigurationError:
             continue
-    raise ConfigurationError(f"{knob.name}: no other value is known (Subject.others)")
 
 
 def _guesses(knob: Knob, value: Any) -> Iterator[Any]:
     """Values to try. A number moves away from its own value, and far enough to be seen."""
     yield from knob.choices
-    if isinstance(value, bool):
-        yield not value
-    elif isinstance(value, int):
-        yield from (value + 1, value - 1, 2 * value, value // 2)
-    elif isinstance(value, float):
-        yield from (value + 2.5, 2 * value, value / 2, 0.5, 0.25)
+    kinds = {type(value)} if value is not None else {knob.hint, *get_args(knob.hint)}
+    if bool in kinds:
+        yield from (True, False)
+    elif int in kinds:
+        now = value or 1
+        yield from (now + 1, now - 1, 2 * now, now // 2)
+    elif float in kinds:
+        now = value or 0.0
+        yield from (now + 2.5, 2 * now, now / 2, 0.5, 0.25)
