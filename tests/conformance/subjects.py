@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from imug_tts.backbones.bagel import BagelBackbone
 from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.dialogue import Text
+from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
 from imug_tts.testing.conformance import Script, Subject
 from tests.conformance import servers
 from tests.conformance.toys import Sketcher
 
-__all__ = ["NATIVE", "SUBJECTS", "Subjects"]
+__all__ = ["MODELS", "NATIVE", "SUBJECTS", "Subjects"]
 
 Make = Callable[[Path], AbstractContextManager[Subject]]
 """Makes a subject that works until the block ends; it may write into a folder of its own."""
@@ -46,15 +48,37 @@ def _sketcher(folder: Path) -> Iterator[Subject]:
     yield Subject(backbone=Sketcher(), others={"paper": "grey"})
 
 
+@contextmanager
+def _bagel(folder: Path) -> Iterator[Subject]:
+    write_tiny_bagel(folder / "bagel", seed=0)
+    write_tiny_bagel(folder / "other", seed=1)
+    yield Subject(
+        backbone=BagelBackbone(folder=folder / "bagel", dtype="float64"),
+        settings={"steps": 4, "size": 16, "think": True, "think_tokens": 3},
+        others={
+            "folder": folder / "other",
+            "device_map": "cpu",
+            "offload_folder": folder / "offload",
+            "guidance_from": 0.8,
+            "guidance_to": 0.7,
+            "renorm_min": 1.0,
+            "size": 24,
+        },
+    )
+
+
 SUBJECTS: Final[Mapping[str, Make]] = {
     "pocket": _pocket,
+    "bagel": _bagel,
     "imug_server": lambda folder: servers.infer(),
     "openai_chat": lambda folder: servers.chat(),
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
 
-NATIVE: Final = ("sketcher",)
+MODELS: Final = tuple(name for name in SUBJECTS if name != "sketcher")
+"""Those that configurations name."""
+NATIVE: Final = ("sketcher", "bagel")
 """Those in this process that a dialogue of the benchmark can be played with."""
 
 

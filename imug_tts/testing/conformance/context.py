@@ -133,7 +133,7 @@ def settings_change_the_output(subject: Subject) -> list[str]:
     reasons = []
     for knob in knobs_of(declared).values():
         now = subject.settings.get(knob.name, knob.default)
-        values = list(islice(other_values(knob, now, subject.others), _TRIED))
+        values = list(islice(dict.fromkeys(other_values(knob, now, subject.others)), _TRIED))
         if not values:
             reasons.append(f"{knob.name}: no other value is known (Subject.others)")
         elif knob.name in subject.unseen:
