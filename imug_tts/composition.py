@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from imug_tts.contracts import (
@@ -258,13 +259,13 @@ def _judge_name(judge: Judge) -> str:
 
 
 def _changed_knobs(owner: Strategy | Judge) -> list[str]:
-    """Knobs that change what comes out, that differ from their defaults, and that no name states already."""
+    """Knobs that change what comes out, are not at a default, and that no name states already."""
     shown = []
     for knob in knobs_of(type(owner)).values():
         value = getattr(owner, knob.name)
-        if knob.part is None and not knob.runtime and knob.default is not MISSING and value != knob.default:
+        if knob.part is None and not knob.runtime and (knob.default is MISSING or value != knob.default):
             text = _plain(value)
-            shown += [] if knob.named and _tells(owner.name, text) else [f"{knob.name}={text}"]
+            shown += [] if not text or (knob.named and _tells(owner.name, text)) else [f"{knob.name}={text}"]
     models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
     return [*shown, *models]
 
@@ -279,4 +280,6 @@ def _plain(value: Any) -> str:
         return "-".join(map(str, value))
     if isinstance(value, Mapping):
         return "-".join(f"{key}:{item}" for key, item in value.items())
+    if isinstance(value, Path):
+        return value.name
     return str(value).lower() if isinstance(value, bool) else str(value)
