@@ -29,12 +29,14 @@ __all__ = [
     "JudgePlace",
     "at_temperature",
     "check_composition",
+    "check_judge",
     "is_oracle",
     "judges",
     "label",
     "layers",
     "models_asked",
     "roles_asked",
+    "with_members",
 ]
 
 ORACLE: Final = "oracle_"
@@ -67,7 +69,7 @@ def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
     for place, part in places(strategy):
         here = f"{path}.{place}"
         if isinstance(part, Judge):
-            yield from (JudgePlace(where, strategy, judge) for where, judge in _with_members(part, here))
+            yield from (JudgePlace(where, strategy, judge) for where, judge in with_members(part, here))
         elif isinstance(part, Strategy):
             yield from judges(part, here)
 
@@ -147,6 +149,16 @@ def check_composition(
     _check(strategy, setting)
 
 
+def check_judge(judge: Judge, models: Mapping[ModelRole, Backbone], modalities: Sequence[Modality]) -> None:
+    """Refuse a judge that cannot judge answers of these modalities on these models.
+
+    Raises:
+        ConfigurationError: with the reason and what to change.
+    """
+    for path, each in with_members(judge):
+        each.check(_Setting(models, modalities), modalities, path)
+
+
 @dataclass(frozen=True)
 class _Setting:
     """See contracts: the run for which a composition is checked."""
@@ -176,7 +188,7 @@ def _check(layer: Strategy, setting: _Setting) -> None:
     layer.check(setting)
     for _, part in parts(layer):
         if isinstance(part, Judge):
-            for _, judge in _with_members(part, ""):
+            for _, judge in with_members(part, ""):
                 judge.check(setting, acts_on, layer.name)
     for modality in acts_on:
         _check_variety(layer, modality)
@@ -225,17 +237,17 @@ def _own_models(path: str, models: Models) -> Iterator[tuple[str, Backbone]]:
     yield from ((path if len(own) == 1 else f"{path}.{role}", model) for role, model in own.items())
 
 
-def _with_members(judge: Judge, path: str) -> Iterator[tuple[str, Judge]]:
+def with_members(judge: Judge, path: str = "judge") -> Iterator[tuple[str, Judge]]:
     """A judge and the judges that it holds, each with its place."""
     yield path, judge
     for place, part in places(judge):
         if isinstance(part, Judge):
-            yield from _with_members(part, f"{path}.{place}")
+            yield from with_members(part, f"{path}.{place}")
 
 
 def _label(layer: Strategy, with_judges: bool) -> str:
     own = [part for _, part in parts(layer) if isinstance(part, Judge)]
-    has_oracle = any(judge.oracle for part in own for _, judge in _with_members(part, ""))
+    has_oracle = any(judge.oracle for part in own for _, judge in with_members(part, ""))
     name = layer.name if not has_oracle or layer.name.startswith(ORACLE) else f"{ORACLE}{layer.name}"
     knobs = [*_changed_knobs(layer), *(knob for text in _judge_labels(layer, with_judges) for knob in text)]
     inner = [(field, _label(part, with_judges)) for field, part in parts(layer) if isinstance(part, Strategy)]

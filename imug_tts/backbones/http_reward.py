@@ -38,8 +38,8 @@ class HttpReward(RewardService, Remote):
 
         {"model": MODEL, "messages": [{"role": "user", "content": [PART, ...]}, ...]}
 
-    where the last message is the assistant's, the answer to score, and a PART is {"type": "text", "text": TEXT}
-    or {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
+    where the last message is the assistant's, the answer to score. A PART is {"type": "text", "text": TEXT} or
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
 
         {"rewards": {NAME: NUMBER, ...}, "errors": {NAME: REASON, ...}}
 
