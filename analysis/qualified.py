@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from analysis.bootstrap import Bootstrap, Floats
-from analysis.inference import Estimate, Inference
+from analysis.inference import Estimate, Inference, undefined
 from analysis.records import StudyError
 from analysis.statistic import level, mean
 
@@ -25,6 +25,7 @@ __all__ = ["JUDGES", "Asked", "Qualification", "known_agreement", "qualify", "wi
 
 JUDGES: Final = "judges.jsonl"
 """The file of a study's folder that holds one line for each judge that was measured."""
+_ESTIMATES: Final = ("agreement", "place", "inconsistent")
 
 
 class Asked(NamedTuple):
@@ -49,7 +50,7 @@ class Qualification:
     num_pairs: int
     num_unread: int
     num_tied: int
-    """Pairs on which people are tied, which agreement leaves out."""
+    """Pairs that were read and on which people are tied, which agreement leaves out."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,6 +66,13 @@ class Qualification:
 def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
     """Estimates with 95 % intervals from what a judge said of pairs; undefined where nothing was read."""
     read = [pair for pair in asked if pair.a_first is not None and pair.b_first is not None]
+    counts = {
+        "num_pairs": len(asked),
+        "num_unread": len(asked) - len(read),
+        "num_tied": sum(pair.people == 0.5 for pair in read),
+    }
+    if not read:
+        return Qualification(**dict.fromkeys(_ESTIMATES, undefined("no pair could be read")), **counts)
     prompts = {prompt: number for number, prompt in enumerate(dict.fromkeys(pair.prompt for pair in read))}
     inference = Inference(
         clusters=np.array([prompts[pair.prompt] for pair in read], dtype=np.int64),
@@ -81,12 +89,7 @@ def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
             "inconsistent": level((one != other).astype(float)),
         }
     )
-    return Qualification(
-        **found,
-        num_pairs=len(asked),
-        num_unread=len(asked) - len(read),
-        num_tied=sum(pair.people == 0.5 for pair in asked),
-    )
+    return Qualification(**found, **counts)
 
 
 def with_qualification(file: Path, judge: Mapping[str, Any], found: Qualification) -> str:

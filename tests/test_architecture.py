@@ -29,7 +29,7 @@ UTILITIES = {
     "secrecy",
     "urls",
 }
-COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs", "reward_models"}
+COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs", "local_model", "reward_service"}
 """What every component may import: never another component."""
 COMPONENTS = {"backbones", "benchmarks", "judges", "scoring", "strategies", "tracking"}
 ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
@@ -47,7 +47,8 @@ ARROWS: dict[str, set[str]] = {
     **dict.fromkeys(UTILITIES, LANGUAGE | UTILITIES),
     "knobs": LANGUAGE,
     "endpoint": LANGUAGE | {"knobs", "urls"},
-    "reward_models": LANGUAGE | {"endpoint", "knobs", "urls"},
+    "local_model": LANGUAGE | {"knobs"},
+    "reward_service": LANGUAGE | {"endpoint", "knobs", "urls"},
     "registry": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,

@@ -18,7 +18,7 @@ from imug_tts.contracts import BackboneError, Candidate, Capabilities, Cost, Rem
 from imug_tts.dialogue import Message, Text
 from imug_tts.infer_protocol import described
 from imug_tts.knobs import component
-from imug_tts.reward_models import RewardService
+from imug_tts.reward_service import RewardService
 
 __all__ = ["HttpReward"]
 
@@ -38,8 +38,8 @@ class HttpReward(RewardService, Remote):
 
         {"model": MODEL, "messages": [{"role": "user", "content": [PART, ...]}, ...]}
 
-    where the last message is the assistant's, the answer to score. A PART is {"type": "text", "text": TEXT} or
-    {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
+    where the last message is the assistant's, the answer to score. A PART is {"type": "text", "text": TEXT}
+    or {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
 
         {"rewards": {NAME: NUMBER, ...}, "errors": {NAME: REASON, ...}}
 

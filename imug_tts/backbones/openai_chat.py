@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final
 
+from imug_tts.backbones.chat_messages import with_images_from_users
 from imug_tts.backbones.chat_replies import BadReply, Reply, error_of, read_completion, read_models
 from imug_tts.backbones.data_urls import content, data_urls
 from imug_tts.backbones.endpoint_calls import EndpointCalls
@@ -28,7 +29,7 @@ from imug_tts.contracts import (
     Request,
     Sampling,
 )
-from imug_tts.dialogue import Image, Message, Text
+from imug_tts.dialogue import Message, Text
 from imug_tts.endpoint import Endpoint
 from imug_tts.knobs import component
 
@@ -38,14 +39,12 @@ _VERSION: Final = "1"
 _PROBE_S: Final = 10.0
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
-_SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _TINY: Final = Request(
     history=(Message("user", (Text("Say yes."),)),),
     modality="text",
     seeds=(0,),
     sampling=Sampling(temperature=0.0, max_tokens=1),
 )
-_ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
 @component
@@ -185,19 +184,10 @@ class OpenAIChat(Endpoint, Remote):
 
 
 def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images.
-
-    An image of the assistant is moved into the user's next message, and labelled.
-    """
-    moved: list[dict[str, Any]] = []
-    for message in history:
-        texts = [part.text for part in message.parts if isinstance(part, Text)]
+    """The history in the form of the endpoint, where only users may show images."""
+    for message in with_images_from_users(history):
         if message.role == "user":
-            yield {"role": "user", "content": [*moved, *map(content, message.parts)]}
-            moved = []
-            continue
-        images = [content(part) for part in message.parts if isinstance(part, Image)]
-        if images:
-            texts.append(_SHOWN_BELOW)
-            moved += [content(Text(_ASSISTANTS)), *images]
-        yield {"role": message.role, "content": "\n".join(texts)}
+            yield {"role": "user", "content": [content(part) for part in message.parts]}
+        else:
+            [text] = (part.text for part in message.parts if isinstance(part, Text))
+            yield {"role": message.role, "content": text}

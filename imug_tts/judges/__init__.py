@@ -3,6 +3,7 @@
 from imug_tts.judges.backbone import BackboneJudge
 from imug_tts.judges.ensemble import EnsembleJudge
 from imug_tts.judges.exact import ExactJudge
+from imug_tts.judges.local_vlm import LocalVlmJudge
 from imug_tts.judges.openai import OpenAIJudge
 from imug_tts.judges.pairwise import PairwiseJudge
 from imug_tts.judges.reward import ClipScoreJudge, HttpRewardJudge
@@ -13,6 +14,7 @@ __all__ = [
     "EnsembleJudge",
     "ExactJudge",
     "HttpRewardJudge",
+    "LocalVlmJudge",
     "OpenAIJudge",
     "PairwiseJudge",
 ]

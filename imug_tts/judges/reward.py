@@ -24,7 +24,8 @@ from imug_tts.dialogue import Message, Modality, Response, Turn, Verdict, Verdic
 from imug_tts.judges._brought import brought_model
 from imug_tts.judges._verifier import ask_verifier
 from imug_tts.knobs import component
-from imug_tts.reward_models import ImageTextModel, RewardService
+from imug_tts.local_model import LocalModel
+from imug_tts.reward_service import RewardService
 
 __all__ = ["ClipScoreJudge", "HttpRewardJudge", "RewardJudge"]
 
@@ -86,7 +87,7 @@ class RewardJudge(Judge):
 
 
 @component
-class ClipScoreJudge(ImageTextModel, RewardJudge):
+class ClipScoreJudge(LocalModel, RewardJudge):
     """Scores an image by its match with the turn's request, by a CLIP or SigLIP checkpoint, e.g. PickScore.
 
     Sources: CLIPScore, Hessel et al. 2021, arXiv 2104.08718; PickScore, Kirstain et al. 2023, arXiv
@@ -101,7 +102,7 @@ class ClipScoreJudge(ImageTextModel, RewardJudge):
 
     @cached_property
     def asked_model(self) -> Backbone:
-        return brought_model(self, "clip_score", ImageTextModel)
+        return brought_model(self, "clip_score", LocalModel)
 
 
 @component

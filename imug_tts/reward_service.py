@@ -1,23 +1,12 @@
-"""The knobs of reward models, for the backbones that ask them and the judges that bring them."""
+"""The knobs of a reward service, for the backbone that asks it and the judge that brings it."""
 
 from __future__ import annotations
 
 from imug_tts.endpoint import PaidCalls
-from imug_tts.knobs import Folder, component, knob
+from imug_tts.knobs import component, knob
 from imug_tts.urls import check_url
 
-__all__ = ["ImageTextModel", "RewardService"]
-
-
-@component
-class ImageTextModel:
-    """A checkpoint that scores how well an image fits a text."""
-
-    folder: Folder = knob(
-        "The folder of a CLIP or SigLIP checkpoint in the layout of transformers, e.g. PickScore_v1 or "
-        "clip-vit-large-patch14.",
-        named=True,
-    )
+__all__ = ["RewardService"]
 
 
 @component
