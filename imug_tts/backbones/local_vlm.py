@@ -103,8 +103,8 @@ class LocalVlm(Native):
         for number, request in enumerate(requests):
             if request.modality != "text":
                 raise BackboneError("a vision-language model writes text only, and draws no image")
-            rows = (_Row(number, request.history, seed) for seed in request.seeds)
-            groups[request.form, request.sampling].extend(rows)
+            wanted = (_Row(number, request.history, seed) for seed in request.seeds)
+            groups[request.form, request.sampling].extend(wanted)
         made: list[list[Candidate]] = [[] for _ in requests]
         for (form, sampling), rows in groups.items():
             for row, candidate in zip(rows, self._answer(form, sampling, rows), strict=True):
@@ -174,12 +174,14 @@ class LocalVlm(Native):
 
         from imug_tts.backbones.native.yes_no import YesNo
 
-        loader: Any = AutoProcessor
-        processor = loader.from_pretrained(self.folder, local_files_only=True)
+        # transformers leaves both untyped
+        processors: Any = AutoProcessor
+        models: Any = AutoModelForImageTextToText
+        processor = processors.from_pretrained(self.folder, local_files_only=True)
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        model, info = AutoModelForImageTextToText.from_pretrained(
+        model, info = models.from_pretrained(
             self.folder,
             local_files_only=True,
             use_safetensors=True,

@@ -30,7 +30,8 @@ def write_tiny_clip(folder: Path, seed: int = 0) -> None:
     torch.manual_seed(seed)
     CLIPModel(_config(tokenizer)).save_pretrained(folder)
     side = {"height": _SIDE, "width": _SIDE}
-    CLIPProcessor(CLIPImageProcessorPil(size=side, crop_size=side), tokenizer).save_pretrained(folder)
+    images = CLIPImageProcessorPil(size=side, crop_size=side)
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)  # type: ignore[no-untyped-call]
 
 
 def _tokenizer() -> Any:

@@ -44,7 +44,7 @@ def write_tiny_vlm(folder: Path, seed: int = 0) -> None:
         do_sample=True,
     )
     model.save_pretrained(folder)
-    LlavaProcessor(
+    LlavaProcessor(  # type: ignore[no-untyped-call]
         image_processor=CLIPImageProcessorPil(
             size={"height": _SIDE, "width": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE}
         ),
