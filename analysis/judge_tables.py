@@ -140,8 +140,8 @@ def _selections(result: Ablation) -> Table:
         f"{FIRST_ROUNDS}"
     )
     people = (
-        "People: the preference pairs on which the judge that selects agrees with people, in percent of those "
-        "on which people are not tied (chance: 50), and their number; -: not measured."
+        "People: the preference pairs on which the judge that selects agrees with people, in percent of "
+        "those on which people are not tied (chance: 50), and their number; -: not measured."
     )
     header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
     return Table(

@@ -25,7 +25,7 @@ __all__ = ["JUDGES", "Asked", "Qualification", "known_agreement", "qualify", "wi
 
 JUDGES: Final = "judges.jsonl"
 """The file of a study's folder that holds one line for each judge that was measured."""
-_ESTIMATES: Final = ("agreement", "place", "inconsistent")
+_NAMES: Final = ("agreement", "place", "inconsistent")
 
 
 class Asked(NamedTuple):
@@ -66,13 +66,18 @@ class Qualification:
 def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
     """Estimates with 95 % intervals from what a judge said of pairs; undefined where nothing was read."""
     read = [pair for pair in asked if pair.a_first is not None and pair.b_first is not None]
-    counts = {
-        "num_pairs": len(asked),
-        "num_unread": len(asked) - len(read),
-        "num_tied": sum(pair.people == 0.5 for pair in read),
-    }
-    if not read:
-        return Qualification(**dict.fromkeys(_ESTIMATES, undefined("no pair could be read")), **counts)
+    found = _estimates(read, seed) if read else dict.fromkeys(_NAMES, undefined("no pair could be read"))
+    return Qualification(
+        agreement=found["agreement"],
+        place=found["place"],
+        inconsistent=found["inconsistent"],
+        num_pairs=len(asked),
+        num_unread=len(asked) - len(read),
+        num_tied=sum(pair.people == 0.5 for pair in read),
+    )
+
+
+def _estimates(read: Sequence[Asked], seed: int) -> dict[str, Estimate]:
     prompts = {prompt: number for number, prompt in enumerate(dict.fromkeys(pair.prompt for pair in read))}
     inference = Inference(
         clusters=np.array([prompts[pair.prompt] for pair in read], dtype=np.int64),
@@ -82,14 +87,13 @@ def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
         np.array([getattr(pair, name) for pair in read], dtype=float).reshape(-1, 1)
         for name in ("people", "a_first", "b_first")
     )
-    found = inference.estimates(
+    return inference.estimates(
         {
             "agreement": level(_agreement(people, one, other)),
             "place": mean((one + 1 - other) / 2 - 0.5),
             "inconsistent": level((one != other).astype(float)),
         }
     )
-    return Qualification(**found, **counts)
 
 
 def with_qualification(file: Path, judge: Mapping[str, Any], found: Qualification) -> str:
