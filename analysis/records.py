@@ -81,6 +81,8 @@ class Judge(NamedTuple):
     judge: str
     models: tuple[str, ...]
     """The identities of the models that it asks."""
+    identity: str = ""
+    """A hash over its knobs and models; empty where the manifest states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,8 @@ def _unreadable(error: RecordError, folder: Path) -> StudyError:
 
 def _judge(stated: Mapping[str, Any]) -> Judge:
     models = dict.fromkeys(map(str, stated["models"].values()))
-    return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models))
+    identity = str(stated.get("identity", ""))
+    return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models), identity)
 
 
 def _run(manifest: Manifest, warnings: list[str]) -> _Run:

@@ -30,7 +30,7 @@ UTILITIES = {
     "urls",
     "wandb_home",
 }
-COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs"}
+COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs", "local_model", "reward_service"}
 """What every component may import: never another component."""
 COMPONENTS = {"backbones", "benchmarks", "judges", "scoring", "strategies", "tracking"}
 ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
@@ -48,6 +48,8 @@ ARROWS: dict[str, set[str]] = {
     **dict.fromkeys(UTILITIES, LANGUAGE | UTILITIES),
     "knobs": LANGUAGE,
     "endpoint": LANGUAGE | {"knobs", "secrecy", "urls"},
+    "local_model": LANGUAGE | {"knobs"},
+    "reward_service": LANGUAGE | {"endpoint", "knobs", "urls"},
     "registry": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,
