@@ -1,4 +1,4 @@
-"""How far judges agree with people: measured on preference pairs, kept in a study's folder, read for its tables.
+"""How far judges agree with people: measured on preference pairs, kept with a study, shown in its tables.
 
 For every pair the judge is shown both images in both orders. Agreement is the mean over orders of 1 where the
 judge prefers what people prefer, 0 where it prefers the other, and 0.5 for a tie; chance is 0.5. Pairs on

@@ -98,7 +98,7 @@ class Selection:
     share: Estimate
     """(arm - random) / (best - random); undefined where there is too little to gain to divide by it."""
     people: str
-    """How far the judge that selects agrees with people, in percent of pairs; empty where nobody measured it."""
+    """How far the judge that selects agrees with people, in percent of pairs; empty where not measured."""
 
 
 def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifier, ...]:

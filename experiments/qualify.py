@@ -6,8 +6,8 @@
 
 `pairs` is a JSONL or CSV file with the fields prompt, image_a, image_b (paths relative to the file) and
 choice (a, b or tie). Agreement is in percent of the pairs on which people are not tied; chance is 50. A judge
-that prefers the first place, whatever stands there, is reported as well. Calls are kept in a journal: the same
-command again asks only what is missing.
+that prefers the first place, whatever stands there, is reported as well. Calls are kept in a journal: the
+same command again asks only what is missing.
 
 Exit status: 0 when every pair was compared, 1 when calls failed or the output cannot be written, 2 when it
 cannot work as configured, 130 when interrupted.

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
-from imug_tts.backbones.native.checkpoint import check_loaded, folder_identity, read_json, weight_bytes
-from imug_tts.backbones.native.placement import Native
+from imug_tts.backbones.native.checkpoint import weight_bytes
+from imug_tts.backbones.native.pretrained import Pretrained
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
     Capabilities,
-    ConfigurationError,
     Cost,
     MemoryNeed,
     Request,
@@ -24,10 +20,9 @@ from imug_tts.knobs import component
 
 __all__ = ["ClipScore"]
 
-_VERSION: Final = "1"
 _ROWS: Final = 64
-_KINDS: Final = ("clip", "siglip", "siglip2")
-_ADVICE: Final = "give the folder of a whole CLIP or SigLIP checkpoint in the layout of transformers"
+_BYTES_PER_PIXEL: Final = 192
+"""Of an image and its activations, roughly, for the estimate of memory."""
 
 
 class _Loaded(NamedTuple):
@@ -36,7 +31,7 @@ class _Loaded(NamedTuple):
 
 
 @component
-class ClipScore(Native):
+class ClipScore(Pretrained):
     """Scores the last image of a dialogue against the user's last words.
 
     The reward is the checkpoint's own logit for the pair: the scaled cosine of the embeddings of image and
@@ -44,11 +39,9 @@ class ClipScore(Native):
     CLIP checkpoint trained on preferences of people, Kirstain et al. 2023, arXiv 2305.01569.
     """
 
-    @cached_property
-    def identity(self) -> str:
-        """Adapter version, kind of checkpoint and hash of the folder; see `folder_identity`."""
-        kind = str(self._config.get("model_type"))
-        return f"clip_score:{_VERSION}:{kind}:{folder_identity(self.folder, self._files)[:16]}"
+    model_types: ClassVar[tuple[str, ...]] = ("clip", "siglip", "siglip2")
+    version: ClassVar[str] = "1"
+    adapter: ClassVar[str] = "clip_score"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -68,8 +61,10 @@ class ClipScore(Native):
 
     @property
     def memory(self) -> MemoryNeed:
-        size = int(self._config.get("vision_config", {}).get("image_size", 224))
-        return MemoryNeed(weights=weight_bytes(self._files, self.dtype), per_candidate=64 * 3 * size * size)
+        size = int(self.configuration().get("vision_config", {}).get("image_size", 224))
+        return MemoryNeed(
+            weights=weight_bytes(self.weight_files(), self.dtype), per_candidate=64 * 3 * size * size
+        )
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One reward for each request; all of them are one forward pass.
@@ -109,43 +104,16 @@ class ClipScore(Native):
     def _load(self) -> _Loaded:
         from transformers import AutoModel, AutoProcessor
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loader: Any = AutoProcessor
-            processor = loader.from_pretrained(self.folder, local_files_only=True, use_fast=False)
-        model, info = AutoModel.from_pretrained(
-            self.folder,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **self.from_pretrained_words(),
-        )
-        check_loaded(info, self.folder, advice=_ADVICE)
-        return _Loaded(model.eval(), processor)
+        from imug_tts.backbones.native.loading import load_model, load_processor
 
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        config = read_json(self.folder / "config.json")
-        if config.get("model_type") not in _KINDS:
-            raise ConfigurationError(
-                f"{self.folder / 'config.json'} is of a model of type {config.get('model_type')!r}; judge "
-                f"clip_score takes {', '.join(_KINDS)}"
-            )
-        return config
-
-    @property
-    def _files(self) -> list[Path]:
-        files = sorted(self.folder.glob("*.safetensors"))
-        if not files:
-            raise ConfigurationError(f"{self.folder} has no *.safetensors file; {_ADVICE}")
-        return files
+        return _Loaded(load_model(AutoModel, self), load_processor(AutoProcessor, self.folder))
 
     @property
     def _most_tokens(self) -> int:
         """How much text the checkpoint was trained to read."""
-        usual = {"clip": 77}.get(str(self._config["model_type"]), 64)
-        return int(self._config.get("text_config", {}).get("max_position_embeddings", usual))
+        config = self.configuration()
+        usual = 77 if config["model_type"] == "clip" else 64
+        return int(config.get("text_config", {}).get("max_position_embeddings", usual))
 
 
 def _pair(request: Request) -> tuple[str, Image]:

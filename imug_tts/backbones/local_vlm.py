@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from imug_tts.backbones.chat_messages import with_images_from_users
-from imug_tts.backbones.native.checkpoint import (
-    ITEM_BYTES,
-    check_loaded,
-    folder_identity,
-    read_json,
-    weight_bytes,
-)
-from imug_tts.backbones.native.placement import Native
+from imug_tts.backbones.native.checkpoint import weight_bytes
+from imug_tts.backbones.native.pretrained import Pretrained
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
@@ -33,10 +25,8 @@ from imug_tts.knobs import component, knob
 
 __all__ = ["LocalVlm"]
 
-_VERSION: Final = "1"
 _TOKENS_PER_TURN: Final = 1500
 """Of a text and an image at a usual size, for the estimate of memory."""
-_ADVICE: Final = "give the folder of a whole vision-language checkpoint in the layout of transformers"
 
 
 class _Loaded(NamedTuple):
@@ -54,7 +44,7 @@ class _Row(NamedTuple):
 
 
 @component
-class LocalVlm(Native):
+class LocalVlm(Pretrained):
     """Any model that transformers loads as "image-text-to-text", e.g. Qwen2.5-VL, InternVL3 or LLaVA.
 
     Yes/no calls are one forward pass: P(yes) is read from the logits of the first token (VQAScore, Lin et al.
@@ -62,13 +52,10 @@ class LocalVlm(Native):
     template takes them.
     """
 
-    max_batch: int = knob("Most candidates in one forward pass.", default=8, ge=1, runtime=True)
+    version: ClassVar[str] = "1"
+    adapter: ClassVar[str] = "local_vlm"
 
-    @cached_property
-    def identity(self) -> str:
-        """Adapter version, kind of model and hash of the folder; see `folder_identity`."""
-        kind = str(self._config.get("model_type"))
-        return f"local_vlm:{_VERSION}:{kind}:{folder_identity(self.folder, self._files)[:16]}"
+    max_batch: int = knob("Most candidates in one forward pass.", default=8, ge=1, runtime=True)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -83,14 +70,9 @@ class LocalVlm(Native):
 
     @property
     def memory(self) -> MemoryNeed:
-        text = self._config.get("text_config", self._config)
-        heads = int(text.get("num_attention_heads", 1))
-        width = int(text.get("head_dim") or text.get("hidden_size", 0) // heads)
-        pairs = 2 * int(text.get("num_hidden_layers", 0)) * int(text.get("num_key_value_heads", heads))
-        per_turn = _TOKENS_PER_TURN * pairs * width * ITEM_BYTES.get(self.dtype, 2)
-        return MemoryNeed(
-            weights=weight_bytes(self._files, self.dtype), per_turn=per_turn, per_candidate=per_turn
-        )
+        per_turn = _TOKENS_PER_TURN * self.bytes_per_token()
+        weights = weight_bytes(self.weight_files(), self.dtype)
+        return MemoryNeed(weights=weights, per_turn=per_turn, per_candidate=per_turn)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """Candidates of all requests; those with equal form and sampling are computed together.
@@ -172,42 +154,25 @@ class LocalVlm(Native):
     def _load(self) -> _Loaded:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
+        from imug_tts.backbones.native.loading import load_model, load_processor
         from imug_tts.backbones.native.yes_no import YesNo
 
-        # transformers leaves both untyped
-        processors: Any = AutoProcessor
-        models: Any = AutoModelForImageTextToText
-        processor = processors.from_pretrained(self.folder, local_files_only=True)
+        processor = load_processor(AutoProcessor, self.folder)
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        model, info = models.from_pretrained(
-            self.folder,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **self.from_pretrained_words(),
-        )
-        check_loaded(info, self.folder, advice=_ADVICE)
+        model = load_model(AutoModelForImageTextToText, self)
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-        return _Loaded(model.eval(), processor, YesNo(processor.tokenizer))
+        return _Loaded(model, processor, YesNo(processor.tokenizer))
 
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        config = read_json(self.folder / "config.json")
+    def configuration(self) -> dict[str, Any]:
+        config = super().configuration()
         if "vision_config" not in config:
             raise ConfigurationError(
-                f"{self.folder / 'config.json'} has no vision_config: this model reads no images; {_ADVICE}"
+                f"{self.folder / 'config.json'} has no vision_config: this model reads no images; give the "
+                "folder of a vision-language model in transformers' layout"
             )
         return config
-
-    @property
-    def _files(self) -> list[Path]:
-        files = sorted(self.folder.glob("*.safetensors"))
-        if not files:
-            raise ConfigurationError(f"{self.folder} has no *.safetensors file; {_ADVICE}")
-        return files
 
 
 def _prompt_tokens(inputs: Any) -> list[int]:

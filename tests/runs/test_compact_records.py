@@ -166,7 +166,7 @@ def test_records_are_printed_whole(study: Path) -> None:
 texts = st.sampled_from(
     ["", "yes", "0.5", "a plan that is long enough to be shared", 'with "quotes"\nand lines', "é" * 30]
 )
-outputs = (
+outputs: st.SearchStrategy[Any] = (
     st.none() | st.builds(dict, text=texts) | st.builds(dict, image=st.sampled_from(["a" * 64, "b" * 64]))
 )
 details = st.none() | st.fixed_dictionaries(

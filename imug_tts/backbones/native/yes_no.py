@@ -25,7 +25,7 @@ class YesNo:
         self._yes, self._no = sorted(yes - no), sorted(no - yes)
         if not self._yes or not self._no:
             raise ConfigurationError(
-                "the tokenizer of this model does not tell yes from no by their first token"
+                "the tokenizer of this model does not tell yes from no by the first token"
             )
 
     def p_yes(self, logits: Tensor) -> list[float]:
