@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.wandb_workspace import ARM, TURN, Place, curves, make
 from imug_tts.records import MANIFEST, run_folders
 from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, word
 
@@ -42,7 +43,7 @@ def push(study: Path, out: Path) -> str:
         PushError: wandb is not installed, or failed.
     """
     folder = (out if study.is_file() else study).resolve() / FOLDER
-    for name, value in environment(folder).items():
+    for name, value in {**environment(folder), "WANDB_SILENT": "true"}.items():
         os.environ.setdefault(name, value)
     try:
         return _Push(study, out, folder).everything()
@@ -74,20 +75,46 @@ class _Push:
         if note.is_file() and note.read_text(encoding="utf-8") == pushed:
             return f"pushed to wandb before: this analysis, group {self._group}"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._push()
-        note.write_text(pushed, encoding="utf-8")
+        place = self._push_analysis()
+        self._push_arms()
         said = f"pushed to wandb: the analysis and intervals of {len(self._arms)} runs, group {self._group}"
-        return f"{said}; send it with: wandb sync {self._folder}" if self._mode == "offline" else said
+        shown = self._workspace(place)
+        note.write_text(pushed, encoding="utf-8")
+        if self._mode == "offline":
+            said = f"{said}; send it with: wandb sync {self._folder}"
+        return f"{said}\n{shown}"
 
-    def _push(self) -> None:
+    def _push_analysis(self) -> Place:
+        """Push what spans arms; returns where it is."""
         where = self._place(self._arms[0][1] if self._arms else {})
         with self._begin("analysis", self._own_id(), where) as run:
-            run.log(self._shown())
+            run.define_metric(TURN)
+            for head in ("own", "gold"):
+                run.define_metric(f"{head}/*", step_metric=TURN)
+            # numbered steps, so that wandb takes them once, even if it is told again
+            for step, row in enumerate([*curves(self._analysis), self._shown()], start=1):
+                run.log(row, step=step)
             run.summary.update(self._numbers())
             run.log_artifact(self._files())
+            return Place(run.entity, run.project, self._group, self._own_id())
+
+    def _push_arms(self) -> None:
+        costs = {arm["strategy"]: arm["cost"] or {} for arm in self._analysis["arms"]}
         for strategy, arm in self._arms:
+            numbers = _estimates(self._analysis["strategies"].get(strategy, {}), ARM)
+            numbers |= {f"{ARM}/cost/{kind}": cost for kind, cost in costs.get(strategy, {}).items()}
             with self._begin("arm", arm["id"], self._place(arm)) as run:
-                run.summary.update(_estimates(self._analysis["strategies"].get(strategy, {}), "analysis"))
+                run.summary.update(numbers)
+
+    def _workspace(self, place: Place) -> str:
+        """Make the workspace; returns where it is, or why there is none."""
+        if self._mode == "offline":
+            later = f"once the runs are sent, make it with: python -m analysis {self._study} --wandb"
+            return f"no workspace, which lives on the server alone; {later}"
+        try:
+            return f"workspace: {make(self._analysis, place, self._folder)}"
+        except ModuleNotFoundError:
+            return "no workspace, for which wandb-workspaces is needed: pip install wandb-workspaces"
 
     def _begin(self, kind: str, id: str, where: Mapping[str, Any]) -> wandb.Run:
         named: dict[str, Any] = {"name": "analysis"} if kind == "analysis" else {}

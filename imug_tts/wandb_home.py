@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["FOLDER", "PROJECT", "SETTINGS", "environment", "word"]
 
@@ -13,7 +13,7 @@ FOLDER: Final = "wandb"
 """Of everything that wandb writes, in the study's folder; its *.json say under which ids runs are there."""
 PROJECT: Final = "imug_tts"
 """The wandb project, unless a user names one."""
-SETTINGS: Final[Mapping[str, bool | str]] = {
+SETTINGS: Final[Mapping[str, Any]] = {
     "silent": True,
     "console": "off",
     "disable_git": True,

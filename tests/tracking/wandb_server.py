@@ -235,6 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
             writer = self.headers.get("X-WANDB-ASYNC-CLIENT-ID") or ""
             self.state.runs[run].take_stream(writer, sent)
             return 200, {}
+        if not self.path.endswith("/graphql"):
+            return 404, {}
         [operation] = re.findall(r"(?:query|mutation)\s+(\w+)", sent["query"])[:1]
         self.state.asked[-1] = operation
         try:

@@ -73,7 +73,7 @@ class _Writer:
         self._wandb = wandb
         self._voice = voice
         self._patience_s = patience_s
-        self._limits = {
+        self._limits: dict[str, Any] = {
             "init_timeout": max(1, min(_BEGIN_S, patience_s // _SHARE)),
             "finish_timeout": patience_s,
             "finish_timeout_raises": True,
