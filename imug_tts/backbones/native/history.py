@@ -9,7 +9,7 @@ from typing import Any
 from imug_tts.contracts import BackboneError
 from imug_tts.dialogue import Image, Message, Text
 
-__all__ = ["Chat", "chat_of"]
+__all__ = ["Chat", "chat_of", "newest_images"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,17 @@ def chat_of(history: Sequence[Message], marks: Sequence[str] = ()) -> Chat:
         messages=[{"role": m.role, "content": [_content(part) for part in m.parts]} for m in history],
         images=[part for message in history for part in message.parts if isinstance(part, Image)],
     )
+
+
+def newest_images(history: Sequence[Message], count: int | None) -> tuple[Message, ...]:
+    """The history with its `count` newest images only; None for all. Texts stay."""
+    images = [part for message in history for part in message.parts if isinstance(part, Image)]
+    spare = 0 if count is None else max(0, len(images) - count)
+    kept: list[Message] = []
+    for message in history:
+        parts = [part for part in message.parts if isinstance(part, Text) or (spare := spare - 1) < 0]
+        kept.append(Message(message.role, tuple(parts)))
+    return tuple(kept)
 
 
 def _content(part: Text | Image) -> dict[str, Any]:

@@ -29,15 +29,20 @@ class RowSampler:
     """Draws one token for each row, each row from a stream of its own.
 
     The arg max of logits / T plus Gumbel noise is an exact sample of softmax(logits / T). A temperature of 0
-    is greedy and draws no noise. `top_p` below 1 keeps the smallest set of tokens with this probability.
+    is greedy and draws no noise. `top_k` keeps the most likely tokens, 0 all of them; `top_p` below 1 keeps
+    the smallest set of them with this probability.
     """
 
     def __init__(
-        self, streams: Sequence[torch.Generator], temperature: float | Sequence[float], top_p: float = 1.0
+        self,
+        streams: Sequence[torch.Generator],
+        temperature: float | Sequence[float],
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> None:
         each = [temperature] * len(streams) if isinstance(temperature, int | float) else temperature
         self._rows = list(zip(streams, map(float, each), strict=True))
-        self._top_p = top_p
+        self._top_p, self._top_k = top_p, top_k
 
     def pick(self, logits: Tensor) -> Tensor:
         """The drawn token ids, shape (rows,), of logits of shape (rows, width)."""
@@ -60,7 +65,9 @@ class RowSampler:
         return self._likely(logits / temperature) + noise.to(logits)
 
     def _likely(self, logits: Tensor) -> Tensor:
-        """The logits; those outside of the top-p set are -inf."""
+        """The logits; those outside of the top-k and top-p sets are -inf."""
+        if 0 < self._top_k < len(logits):
+            logits = logits.masked_fill(logits < logits.topk(self._top_k).values[-1], float("-inf"))
         if self._top_p >= 1:
             return logits
         ordered, places = logits.sort(descending=True, stable=True)
