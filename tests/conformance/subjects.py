@@ -9,15 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from imug_tts.backbones.bagel import BagelBackbone
-from imug_tts.backbones.emu3 import Emu3Backbone
-from imug_tts.backbones.janus import JanusBackbone
 from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.dialogue import Text
-from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
-from imug_tts.testing.checkpoints.emu3 import write_tiny_emu3
-from imug_tts.testing.checkpoints.janus import write_tiny_janus
 from imug_tts.testing.conformance import Script, Subject
 from tests.conformance import servers
 from tests.conformance.toys import Sketcher
@@ -54,6 +48,9 @@ def _sketcher(folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def _bagel(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.bagel import BagelBackbone
+    from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
+
     write_tiny_bagel(folder / "bagel", seed=0)
     write_tiny_bagel(folder / "other", seed=1)
     yield Subject(
@@ -76,6 +73,9 @@ def _bagel(folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def _janus(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.janus import JanusBackbone
+    from imug_tts.testing.checkpoints.janus import write_tiny_janus
+
     write_tiny_janus(folder / "janus", seed=0)
     write_tiny_janus(folder / "other", seed=1)
     yield Subject(backbone=JanusBackbone(folder=folder / "janus", dtype="float64"), others=_elsewhere(folder))
@@ -83,6 +83,9 @@ def _janus(folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def _emu3(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.emu3 import Emu3Backbone
+    from imug_tts.testing.checkpoints.emu3 import write_tiny_emu3
+
     write_tiny_emu3(folder / "emu3", seed=0)
     write_tiny_emu3(folder / "other", seed=1)
     yield Subject(

@@ -146,7 +146,7 @@ def settings_change_the_output(subject: Subject) -> list[str]:
 
 
 def _setting_seen(subject: Subject, knob: Knob, value: Any) -> bool:
-    """Whether it changes an answer, after an image or at a dialogue's start: a size may be the last image's."""
+    """Whether it changes an answer after an image, or at a dialogue's start, where no image sets the size."""
     sampling = subject.sampling(**{knob.name: value})
     return any(
         subject.changes(
