@@ -9,7 +9,16 @@ from experiments.command import complain
 from experiments.space import image_bytes, said_of_disk, size
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
-from imug_tts.runs import Journal, Plan, Rescoring, Run, count_journaled, plan_arm, plan_scoring
+from imug_tts.runs import (
+    Journal,
+    Plan,
+    Rescoring,
+    Run,
+    count_journaled,
+    plan_arm,
+    plan_scoring,
+    prove_and_check,
+)
 
 __all__ = ["print_plans", "print_scoring_plan"]
 
@@ -32,7 +41,16 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
         drawn += most.images
     if journal is not None:
         print(said_of_disk(journal, drawn))
-    return _check_models([model for run in runs for model in run.arm.all_models.values()])
+    status = _check_models([model for run in runs for model in run.arm.all_models.values()])
+    return max(status, _probe(runs, journal))
+
+
+def _probe(runs: Sequence[Run], journal: Path | None) -> int:
+    """Probe the servers, which is the only thing that a dry run pays for; 1 where one draws nothing."""
+    probed = prove_and_check(runs, journal if journal is not None and journal.is_dir() else None)
+    for each in probed:
+        print(each)
+    return int(any(each.has_failed for each in probed))
 
 
 def print_scoring_plan(work: Rescoring, journal: Path) -> int:

@@ -170,6 +170,7 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
             trackers=trackers,
             in_flight=batch.in_flight,
             share=batch.share,
+            on_probed=print,
         )
     ]
     total, folder = len(summaries), summaries[0].folder

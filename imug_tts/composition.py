@@ -178,15 +178,20 @@ def _check(layer: Strategy, setting: _Setting) -> None:
             for _, judge in _with_members(part, ""):
                 judge.check(setting, acts_on, layer.name)
     for modality in acts_on:
-        _check_variety(layer, modality)
+        _check_variety(layer, modality, setting)
     inside = _Setting(setting.models, setting.posed, (*setting.around, layer))
     for part in _inner(layer):
         _check(part, inside)
 
 
-def _check_variety(layer: Strategy, modality: Modality) -> None:
+def _check_variety(layer: Strategy, modality: Modality, setting: _Setting) -> None:
     """Refuse to draw the same thing several times."""
     draws = layer.draws(modality)
+    if draws > 1 and modality == "image" and not setting.capabilities("generator").seeds_change_images:
+        raise ConfigurationError(
+            f"{layer.name} would draw {draws} candidates of an image, and every seed gives the same image on "
+            "a server of the generator; serve a model that reads seeds, or choose a strategy of one candidate"
+        )
     if draws > 1 and not any(_varies(part, modality) for part in _inner(layer)):
         raise ConfigurationError(
             f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it "

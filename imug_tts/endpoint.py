@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
-from imug_tts.contracts import ConfigurationError
 from imug_tts.knobs import component, knob
+from imug_tts.secrecy import key_from
 from imug_tts.urls import check_url
 
 __all__ = ["Endpoint"]
@@ -66,7 +65,4 @@ class Endpoint:
     @property
     def api_key(self) -> str:
         """The key; empty for servers that need none."""
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(f"${self.api_key_env} holds characters that no key has; export it again")
-        return key
+        return key_from(self.api_key_env)

@@ -7,6 +7,13 @@
 The history ends with the user's message. There is no number of candidates and no usage: N candidates are
 N calls. Some servers read a whole number `seed` beside these keys, and the others pass over it. Images may
 carry a `data:` prefix, as the official client and servers allow.
+
+A server may go beyond the protocol, and announces at GET /health what it does:
+
+    "seeds": true    the request's `seed` decides what is drawn: another seed is another candidate, and the
+                     same seed gives the same one again
+    "p_yes": true    a text request with `"form": "yes_no"` asks a question, and `response` has `p_yes` beside
+                     `text`: P(yes) in [0, 1]
 """
 
 from __future__ import annotations
@@ -31,6 +38,7 @@ __all__ = [
     "ResponseError",
     "described",
     "read_image",
+    "read_p_yes",
     "read_response",
     "shortened",
     "write_response",
@@ -61,6 +69,8 @@ class RequestBody:
     temperature: float
     seed: int | None = None
     """Not sent when None."""
+    yes_no: bool = False
+    """Whether P(yes) is wanted; only for servers that announce it."""
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
@@ -82,6 +92,7 @@ class RequestBody:
             ],
         }
         frame |= {} if self.seed is None else {"seed": self.seed}
+        frame |= {"form": "yes_no"} if self.yes_no else {}
         return list(json_pieces(frame, "image"))
 
 
@@ -107,10 +118,25 @@ def read_response(body: bytes, modality: Modality) -> Part:
     return Text(value) if modality == "text" else read_image(value, formats=("PNG",))
 
 
-def write_response(part: Part) -> dict[str, Any]:
-    """The response that carries an answer, as plain JSON values."""
+def read_p_yes(body: bytes) -> float | None:
+    """P(yes) in a response that `read_response` could read; None where the answer is neither yes nor no.
+
+    Raises:
+        ProtocolError: it is no number from 0 to 1.
+    """
+    p_yes = json.loads(body)["response"].get("p_yes")
+    if p_yes is None:
+        return None
+    if isinstance(p_yes, bool) or not isinstance(p_yes, int | float) or not 0 <= p_yes <= 1:
+        raise ProtocolError(f"`response.p_yes` is {shortened(repr(p_yes))}; it must be a number from 0 to 1")
+    return float(p_yes)
+
+
+def write_response(part: Part, p_yes: float | None = None) -> dict[str, Any]:
+    """The response that carries an answer, as plain JSON values; with P(yes) where it is known."""
     if isinstance(part, Text):
-        return {"response": {"text": part.text}}
+        known = {} if p_yes is None else {"p_yes": p_yes}
+        return {"response": {"text": part.text, **known}}
     return {"response": {"image": base64.b64encode(part.read()).decode()}}
 
 

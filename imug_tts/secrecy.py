@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["refuse_secrets"]
+__all__ = ["key_from", "refuse_secrets"]
 
 _SECRET_KEY: Final = re.compile(
     r"(^|_)(secret|password|passwd|credentials?|authorization|bearer)$"
@@ -17,6 +18,18 @@ _SECRET_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE: Final = re.compile(r"^(sk-|hf_|AIza|Bearer )[\w-]{8,}|://[^/@\s]+:[^/@\s]+@")
+
+
+def key_from(variable: str) -> str:
+    """The key that an environment variable holds; empty where it is not set.
+
+    Raises:
+        ConfigurationError: it holds characters that no key has.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(f"${variable} holds characters that no key has; export it again")
+    return key
 
 
 def refuse_secrets(config: Mapping[str, Any], where: str = "") -> None:

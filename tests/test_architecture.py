@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "contracts": {"dialogue"},
     **dict.fromkeys(UTILITIES, LANGUAGE | UTILITIES),
     "knobs": LANGUAGE,
-    "endpoint": LANGUAGE | {"knobs", "urls"},
+    "endpoint": LANGUAGE | {"knobs", "secrecy", "urls"},
     "registry": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,

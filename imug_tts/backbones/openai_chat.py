@@ -6,17 +6,17 @@ of a judge is never lost or bought twice.
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final
 
+from imug_tts.backbones.chat_messages import encoded, messages
 from imug_tts.backbones.chat_replies import BadReply, Reply, error_of, read_completion, read_models
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
 from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
@@ -30,28 +30,23 @@ from imug_tts.contracts import (
     Sampling,
     TimedOut,
 )
-from imug_tts.dialogue import Image, Message, Part, Text
+from imug_tts.dialogue import Message, Text
 from imug_tts.endpoint import Endpoint
-from imug_tts.images import kind_of
 from imug_tts.infer_protocol import shortened
-from imug_tts.json_images import json_pieces, reading
 from imug_tts.knobs import component
 
 __all__ = ["OpenAIChat"]
 
 _VERSION: Final = "1"
 _PROBE_S: Final = 10.0
-_MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
 """Codes by which endpoints say, with an HTTP error, that they will not answer."""
-_SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _TINY: Final = Request(
     history=(Message("user", (Text("Say yes."),)),),
     modality="text",
     seeds=(0,),
     sampling=Sampling(temperature=0.0, max_tokens=1),
 )
-_ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
 @component
@@ -152,7 +147,7 @@ class OpenAIChat(Endpoint, Remote):
         [seed] = request.seeds
         frame: dict[str, Any] = {
             "model": self.model,
-            "messages": list(_messages(request.history)),
+            "messages": list(messages(request.history)),
         }
         if self.send_temperature:
             frame["temperature"] = request.sampling.temperature
@@ -160,8 +155,7 @@ class OpenAIChat(Endpoint, Remote):
             frame[self.max_tokens_key] = request.sampling.max_tokens
         if self.send_seed:
             frame["seed"] = seed % 2**31  # some servers keep seeds in 32 bits
-        pieces = json_pieces(frame, "url")
-        return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+        return encoded(frame)
 
     def _attempt(self, body: bytes) -> Candidate:
         """One call."""
@@ -244,37 +238,3 @@ class OpenAIChat(Endpoint, Remote):
         """The key is read at every call, and kept nowhere."""
         key = self.api_key
         return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-
-
-def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images.
-
-    An image of the assistant is moved into the user's next message, and labelled.
-    """
-    moved: list[dict[str, Any]] = []
-    for message in history:
-        texts = [part.text for part in message.parts if isinstance(part, Text)]
-        if message.role == "user":
-            yield {"role": "user", "content": [*moved, *map(_content, message.parts)]}
-            moved = []
-            continue
-        images = [_content(part) for part in message.parts if isinstance(part, Image)]
-        if images:
-            texts.append(_SHOWN_BELOW)
-            moved += [_content(Text(_ASSISTANTS)), *images]
-        yield {"role": message.role, "content": "\n".join(texts)}
-
-
-def _content(part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    return {"type": "image_url", "image_url": {"url": part}}
-
-
-def _data_url(image: Image) -> bytes:
-    with reading(image):
-        encoded = image.read()
-    mime = _MIME.get(kind_of(encoded) or "")
-    if mime is None:
-        raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
-    return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))

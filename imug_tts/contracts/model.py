@@ -19,6 +19,7 @@ __all__ = [
     "Candidate",
     "Capabilities",
     "Cost",
+    "Findings",
     "Finish",
     "Form",
     "Local",
@@ -171,11 +172,70 @@ class Capabilities:
     """Answers reward calls."""
     context_images: int | None = None
     """How many images of the history, the newest first, can change an image that it draws; None for all."""
+    seeds_change_images: bool = True
+    """False where every seed gives the same image, so that several candidates of an image would be one."""
     limits: tuple[str, ...] = ()
     """What a reader of its results must know, one sentence each, e.g. what it was not trained to do.
 
     Warned of when a run starts, kept in the manifest and said below the tables.
     """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a few small calls showed of the images that a server draws; None where they could not tell."""
+
+    seed_changes: bool | None = None
+    """Another seed gives another image."""
+    seed_repeats: bool | None = None
+    """The same seed gives the same image again."""
+    newest_image: bool | None = None
+    """Another newest image in the history gives another image."""
+    older_image: bool | None = None
+    """Another older image in the history gives another image."""
+    assistant: bool | None = None
+    """Other words of the assistant in the history give another image."""
+    reason: str = ""
+    """Why not everything was found out."""
+    cost: Cost = field(default_factory=Cost)
+    """What the calls cost."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What a reader of results must know, one sentence each."""
+        failed = {
+            "every seed gives the same image": self.seed_changes is False,
+            "the same seed does not give the same image again": self.seed_repeats is False,
+            "what the assistant wrote before does not change an image": self.assistant is False,
+        }
+        images = _IMAGES_SEEN.get((self.newest_image, self.older_image), "")
+        said = [what for what, is_so in failed.items() if is_so]
+        unknown = [f"Not probed in full: {self.reason}."] if self.reason else []
+        return (*(f"Probed: {what}." for what in (*said, images) if what), *unknown)
+
+    def narrowed(self, declared: Capabilities) -> Capabilities:
+        """The capabilities, as far as the findings do not speak against them."""
+        images = declared.context_images
+        if self.newest_image is False:
+            images = 0
+        elif self.older_image is False:
+            images = 1 if images is None else min(images, 1)
+        unseen = self.newest_image is False and self.older_image is False
+        return replace(
+            declared,
+            seeds="none" if self.seed_repeats is False else declared.seeds,
+            seeds_change_images=declared.seeds_change_images and self.seed_changes is not False,
+            context_images=images,
+            draws_from_images=declared.draws_from_images and not unseen,
+            limits=(*declared.limits, *(limit for limit in self.limits if limit not in declared.limits)),
+        )
+
+
+_IMAGES_SEEN: Final[Mapping[tuple[bool | None, bool | None], str]] = {
+    (False, False): "no image of the history changes an image",
+    (True, False): "of the images of a history only the newest changes an image (image_context: newest only)",
+    (False, True): "the newest image of a history does not change an image, and an older one does",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +337,24 @@ class Remote(Backbone):
 
     def interrupt(self) -> None:
         """End all waits: calls in flight and later ones fail within two seconds. From any thread."""
+
+    def to_probe(self) -> Mapping[str, Remote]:
+        """This model on each of its servers alone, by URL, where its images are to be probed before a run."""
+        return {}
+
+    def learn(self, findings: Findings) -> None:
+        """Take what probes of its servers found; `proven` narrows the capabilities by it from now on."""
+        self.__dict__["_findings"] = findings
+
+    @property
+    def findings(self) -> Findings | None:
+        """What probes of its servers found; None where none were made."""
+        found: Findings | None = self.__dict__.get("_findings")
+        return found
+
+    def proven(self, declared: Capabilities) -> Capabilities:
+        """The capabilities that an implementation declares, narrowed by what probes found."""
+        return declared if self.findings is None else self.findings.narrowed(declared)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """One call per seed, one after the other."""

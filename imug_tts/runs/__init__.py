@@ -5,9 +5,10 @@ from imug_tts.runs.arm import Arm, check
 from imug_tts.runs.claims import WorkerState, workers
 from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
-from imug_tts.runs.execute import execute
+from imug_tts.runs.execute import execute, prove_and_check
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
+from imug_tts.runs.probes import Probed
 from imug_tts.runs.rescoring import Rescoring
 from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
 from imug_tts.runs.shares import Share
@@ -22,6 +23,7 @@ __all__ = [
     "Journal",
     "JournalWarning",
     "Plan",
+    "Probed",
     "Rescoring",
     "Run",
     "ScoringPlan",
@@ -35,5 +37,6 @@ __all__ = [
     "execute",
     "plan_arm",
     "plan_scoring",
+    "prove_and_check",
     "workers",
 ]

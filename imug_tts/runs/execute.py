@@ -7,7 +7,7 @@ the runs: when one run has fewer dialogues left than fill a batch, the next one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +18,12 @@ from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import ConfigurationError, ModelDown, Summary, Tracker
 from imug_tts.runs.interrupt import stop_signals
 from imug_tts.runs.job import Job
+from imug_tts.runs.probes import Probed, prove
 from imug_tts.runs.shares import Share
 from imug_tts.runs.trackers import Trackers
 from imug_tts.runs.work import Work
 
-__all__ = ["execute"]
+__all__ = ["execute", "prove_and_check"]
 
 _LEAST_IN_FLIGHT: Final = 32
 
@@ -34,6 +35,7 @@ def execute(
     trackers: Sequence[Tracker] = (),
     in_flight: int | None = None,
     share: Share | None = None,
+    on_probed: Callable[[Probed], None] = lambda probed: None,
 ) -> list[Summary]:
     """Execute the runs in order. A run that is already complete is skipped without loading weights.
 
@@ -46,6 +48,7 @@ def execute(
             less than 32, so that calls are prepared while others are computed; of several processes none
             takes more than its share.
         share: which dialogues this process begins with, and how many processes there are.
+        on_probed: told what probes of each server found; their calls are among what the first run spent.
 
     Raises:
         ConfigurationError: before any compute, with what to change.
@@ -56,10 +59,14 @@ def execute(
     _refuse_equal_folders(runs)
     for run in runs:
         run.check()
+    probed = prove_and_check(runs, journal)
     with ExitStack() as held:
         told = held.enter_context(closing(Trackers(trackers)))
         share = share or Share()
         jobs = [held.enter_context(closing(Job(run, told, share))) for run in runs]
+        for each in probed:
+            on_probed(each)
+            jobs[0].charge(each.cost)
         told.start([job.plan for job in jobs])
         session = _Session(jobs, journal, in_flight or _in_flight(runs, share))
         try:
@@ -73,6 +80,22 @@ def execute(
         done = sum(summary.scored for summary in summaries)
         raise KeyboardInterrupt(f"{done} of {sum(s.planned for s in summaries)} turns are done")
     return summaries
+
+
+def prove_and_check(runs: Sequence[Work], journal: Path | None) -> list[Probed]:
+    """Probe the servers that draw for the runs, and check the runs again by what was found.
+
+    The folder of the journal keeps what was found; None keeps nothing.
+
+    Raises:
+        ConfigurationError: a run asks for what its servers cannot do, e.g. candidates that are one image.
+        StorageError: what was found cannot be written into the folder of the journal.
+    """
+    probed = prove([model for run in runs for model in run.to_probe()], journal)
+    if probed:
+        for run in runs:
+            run.check()
+    return probed
 
 
 class _Session:

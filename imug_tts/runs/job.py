@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from imug_tts.calls import Brokers, Journal, OnCall
 from imug_tts.composition import is_oracle, label
-from imug_tts.contracts import Backbone, Cost, ModelRole, PlannedRun, Record, Summary
+from imug_tts.contracts import Backbone, Cost, ModelRole, PlannedRun, Record, Remote, Summary
 from imug_tts.dialogue import Modality, Sample
 from imug_tts.records import arm_key
 from imug_tts.registry import model_identity
@@ -55,10 +55,20 @@ class Run(Work):
             "backbone": model_identity(arm.backbone),
             "models": {place: model_identity(model) for place, model in self.models.items()},
             "judges": arm.judges,
+            "probes": {
+                place: asdict(model.findings)
+                for place, model in self.models.items()
+                if isinstance(model, Remote) and model.findings is not None
+            },
             "identity": arm.identity,
             "arm_identity": arm.own_identity,
             "selection": arm.selection,
         }
+
+    def to_probe(self) -> Sequence[Remote]:
+        model = self.arm.backbone
+        draws = any(question.modality == "image" for sample in self.samples for question in sample.questions)
+        return (model,) if draws and isinstance(model, Remote) else ()
 
     def least_calls(self) -> int | None:
         return least_calls(self.arm)
@@ -140,6 +150,10 @@ class Job:
             self._summary = self.store.finish(self._summarize)
             self._trackers.finish(self.plan, self._summary, interrupted)
         return self._summary
+
+    def charge(self, cost: Cost) -> None:
+        """Add what was spent for the run beside its dialogues."""
+        self._spent += cost
 
     def close(self) -> None:
         self.store.close()

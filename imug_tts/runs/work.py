@@ -20,6 +20,7 @@ from imug_tts.contracts import (
     NoScorer,
     Outcome,
     Record,
+    Remote,
     Scope,
     Score,
     TimedOut,
@@ -69,6 +70,10 @@ class Work(ABC):
     @abstractmethod
     def manifest(self) -> dict[str, Any]:
         """What `manifest.json` holds, apart from the folder's name, versions and planned dialogues."""
+
+    def to_probe(self) -> Sequence[Remote]:
+        """The models whose servers draw for it, to be probed before it begins."""
+        return ()
 
     def least_calls(self) -> int | None:
         """The calls that answering needs at least; None if that is not known."""

@@ -16,6 +16,7 @@ from imug_tts.contracts import (
     ModelDown,
     ModelRole,
     OutOfBudget,
+    Sampling,
     Strategy,
     models_by_role,
 )
@@ -49,8 +50,8 @@ class Served:
 class Desk:
     """Answers what is asked. Calls of all who ask at the same time share the models' batches.
 
-    Seeds follow from the history alone, so that the same request gets the same answer: from a
-    client that tries again, from two clients, and, if the journal is kept, from the next server.
+    Seeds follow from the history and the request's seed, so that the same request gets the same answer: from
+    a client that tries again, from two clients, and, if the journal is kept, from the next server.
     """
 
     def __init__(self, served: Served, journal: Journal) -> None:
@@ -60,9 +61,19 @@ class Desk:
         self._brokers = Brokers(journal)
 
     @property
-    def about(self) -> dict[str, str]:
-        """What answers here, in words."""
-        return {"model": model_identity(self._served.backbone), "strategy": label(self._served.strategy)}
+    def about(self) -> dict[str, Any]:
+        """What answers here, and what it does beyond the protocol (see `imug_tts.infer_protocol`)."""
+        served = self._served
+        return {
+            "model": model_identity(served.backbone),
+            "strategy": label(served.strategy),
+            "seeds": served.backbone.capabilities.seeds != "none",
+            "p_yes": self._has_p_yes,
+        }
+
+    @property
+    def _has_p_yes(self) -> bool:
+        return self._served.models["verifier"].capabilities.logits
 
     async def answer(self, asked: Asked) -> dict[str, Any]:
         """The response in the protocol's form; a turn that fails is a response with its reason.
@@ -71,6 +82,8 @@ class Desk:
             ConfigurationError: the strategy cannot work at the temperature asked for.
         """
         try:
+            if asked.yes_no and self._has_p_yes:
+                return await self._answer_yes_no(asked)
             response = await self._respond(asked)
         except (BackboneError, JudgeError, ModelDown, OutOfBudget) as failure:
             return _failed(f"{type(failure).__name__}: {failure}")
@@ -88,17 +101,33 @@ class Desk:
             # As on official servers: the protocol's temperature is that of text; images keep their own.
             served = replace(served, strategy=at_temperature(served.strategy, asked.temperature))
             served.check()
-        digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
-        number = sum(message.role == "user" for message in asked.history)
-        turn = Turn(f"infer/{digest}", number, asked.modality, asked.history)
-        scope = TurnScope.root(
+        turn = _turn(asked)
+        return await served.strategy.respond(turn, self._scope(asked, turn))
+
+    async def _answer_yes_no(self, asked: Asked) -> dict[str, Any]:
+        """The verifier's own answer with P(yes): a question to the model, for which strategies have none."""
+        sampling = Sampling(temperature=asked.temperature or 0.0)
+        scope = self._scope(asked, _turn(asked))
+        candidate = await scope.ask("verifier", asked.history, "text", sampling, form="yes_no")
+        if candidate.output is None:
+            return _failed("the model refused")
+        return write_response(candidate.output, candidate.p_yes)
+
+    def _scope(self, asked: Asked, turn: Turn) -> TurnScope:
+        served = self._served
+        return TurnScope.root(
             models=served.models,
             brokers=self._brokers,
-            run_seed=served.seed,
+            run_seed=served.seed if asked.seed is None else asked.seed,
             turn=turn,
             budget=served.budget,
         )
-        return await served.strategy.respond(turn, scope)
+
+
+def _turn(asked: Asked) -> Turn:
+    digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
+    number = sum(message.role == "user" for message in asked.history)
+    return Turn(f"infer/{digest}", number, asked.modality, asked.history)
 
 
 def _failed(reason: str) -> dict[str, Any]:

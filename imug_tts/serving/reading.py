@@ -44,6 +44,10 @@ class Asked:
     modality: Modality
     temperature: float | None
     """None when the request leaves it to the server."""
+    seed: int | None = None
+    """None when the request leaves it to the server."""
+    yes_no: bool = False
+    """Whether P(yes) is wanted beside the answer."""
 
 
 class _Content(BaseModel):
@@ -61,6 +65,8 @@ class _Request(BaseModel):
     history: list[_Message] = Field(min_length=1)
     output_mode: Literal["text_only", "image_only"] = "image_only"
     temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    form: Literal["free", "yes_no"] = "free"
 
 
 def read_request(body: bytes, limits: Limits) -> Asked:
@@ -79,6 +85,8 @@ def read_request(body: bytes, limits: Limits) -> Asked:
         history=tuple(_message(message, f"history.{n}", limits) for n, message in enumerate(request.history)),
         modality=_MODALITIES[request.output_mode],
         temperature=request.temperature,
+        seed=request.seed,
+        yes_no=request.form == "yes_no" and request.output_mode == "text_only",
     )
 
 

@@ -22,7 +22,7 @@ class ServiceSettings:
         runtime=True,
     )
     port: int = knob("Port; 0 for any that is free.", default=8000, ge=0, le=65535, runtime=True)
-    seed: int = knob("With the history, decides every answer.", default=0)
+    seed: int = knob("With the history, decides every answer, unless the request brings a seed.", default=0)
     budget: Budget = knob("Caps per turn.", default_factory=Budget)
     journal: Folder | None = knob(
         "A folder that keeps every finished call for the next server; null: kept until the end.",

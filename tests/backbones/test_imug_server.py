@@ -89,14 +89,6 @@ def test_greedy_is_asked_for_in_a_way_that_servers_that_divide_by_it_understand(
     assert sent(0, temperature=0.0, greedy_temperature=0.0)["temperature"] == 0.0
 
 
-def test_seeds_are_declared_where_every_server_announces_them() -> None:
-    with infer_server(health=b'{"seeds": true}') as one, infer_server(health=b'{"status": "ok"}') as other:
-        assert client(one).capabilities.seeds == "best_effort"
-        assert client(one, send_seed=False).capabilities.seeds == "none"
-        assert client(one, other).capabilities.seeds == "none"
-        assert client(one, unused_url()).capabilities.seeds == "none"
-
-
 def test_n_candidates_are_n_calls() -> None:
     with infer_server() as server:
         [candidates] = client(server, dollars_per_call=0.5).generate([asking("a star", seeds=(1, 2, 3))])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Strategy
+from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, SeedGuarantee, Strategy
 from imug_tts.dialogue import Message, Modality, Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Budget, Journal
@@ -61,6 +61,31 @@ def test_the_same_request_gets_the_same_answer(strategy: Strategy) -> None:
     [from_another_server] = answers(ToyBackbone(), asking("a star"), strategy=strategy)
     [of_another_seed] = answers(ToyBackbone(), asking("a star"), strategy=strategy, seed=1)
     assert first == again == from_another_server != of_another_seed
+
+
+def test_each_seed_of_a_request_is_a_candidate_of_its_own_that_comes_again() -> None:
+    asked = [replace(asking("a star"), seed=seed) for seed in (1, 2, 1)]
+    first, second, again = answers(ToyBackbone(), *asked)
+    assert first == again != second
+
+
+@pytest.mark.parametrize("strategy", [Direct(), SelfVerification(inner=Direct(), judge=BackboneJudge())])
+def test_a_yes_no_question_is_answered_with_p_yes_where_the_model_has_it(strategy: Strategy) -> None:
+    asked = replace(asking("is it red?", "text"), yes_no=True)
+    backbone = ToyBackbone()
+    [response] = answers(backbone, asked, strategy=strategy)
+    assert 0 <= response["response"]["p_yes"] <= 1
+    assert [request.form for request in backbone.asked] == ["yes_no"]
+    without = ToyBackbone(capabilities=replace(backbone.capabilities, logits=False))
+    [response] = answers(without, asked)
+    assert set(response["response"]) == {"text"}
+
+
+@pytest.mark.parametrize(("seeds", "logits"), [("exact", True), ("none", False)])
+def test_what_goes_beyond_the_protocol_is_announced(seeds: SeedGuarantee, logits: bool) -> None:
+    backbone = ToyBackbone(capabilities=replace(ToyBackbone().capabilities, seeds=seeds, logits=logits))
+    about = Desk(Served(backbone=backbone, strategy=Direct()), Journal()).about
+    assert (about["seeds"], about["p_yes"]) == (logits, logits)
 
 
 def test_the_temperature_asked_for_is_that_of_text_answers() -> None:

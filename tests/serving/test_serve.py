@@ -18,8 +18,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from imug_tts.backbones.imug_server import ImugServerBackbone
 from imug_tts.benchmarks.pocket_world import PocketWorld
 from imug_tts.benchmarks.pocket_world.official import write_official
+from imug_tts.contracts import Request
+from imug_tts.dialogue import Message, Text
 from imug_tts.testing.infer_servers import InferServer, by_content, faulty, infer_server
 from tests.serving.official_client import Record, infer, play, post
 
@@ -88,6 +91,23 @@ def test_our_own_client_plays_a_benchmark_through_it(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["scored"] == summary["planned"] > 0
     assert summary["scores"]["image"] > 0.3  # a model that draws anything else gets next to nothing
+
+
+def test_our_client_draws_true_candidates_from_our_server() -> None:
+    hard = "draw a red star at a1 , a blue circle at c3 , an ice at d2 , a seed at b4 , an ash at a3"
+    history = (Message("user", (Text(hard),)),)
+    asked = Request(history=history, modality="image", seeds=tuple(range(6)))
+    with served("backbone=pocket", "strategy.image_temperature=3.0") as (url, _):
+        backbone = ImugServerBackbone(urls=[url])
+        drawn, again = ([c.output for c in backbone.generate([asked])[0]] for _ in range(2))
+        assert drawn[0] is not None
+        shown = (*history, Message("assistant", (drawn[0],)), Message("user", (Text("check"),)))
+        checked = Request(history=shown, modality="text", seeds=(0,), form="yes_no")
+        [[answer]] = backbone.generate([checked])
+    assert drawn == again
+    assert len(set(drawn)) > 1
+    assert answer.p_yes is not None
+    assert (backbone.capabilities.seeds, backbone.capabilities.logits) == ("best_effort", True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

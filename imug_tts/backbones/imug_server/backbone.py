@@ -7,53 +7,35 @@ asks from as many threads as calls may be in flight; the pool finds each one a s
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from functools import cached_property, partial
-from typing import Final
+from typing import ClassVar, Final
 
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
-from imug_tts.backbones.imug_server.pool import ServerFailure, ServerPool
-from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
-from imug_tts.contracts import (
-    BackboneError,
-    Candidate,
-    Capabilities,
-    ConfigurationError,
-    Cost,
-    Remote,
-    Request,
-    TimedOut,
-)
+from imug_tts.backbones.fleet import HEALTH_S, Ask, Fleet
+from imug_tts.backbones.http import HttpFailure
+from imug_tts.backbones.retry import Transient
+from imug_tts.contracts import BackboneError, Candidate, Capabilities, Cost, Request
 from imug_tts.dialogue import Modality
-from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_response
+from imug_tts.infer_protocol import ProtocolError, RequestBody, ResponseError, read_p_yes, read_response
 from imug_tts.knobs import Several, component, knob
-from imug_tts.urls import check_url
 
 __all__ = ["ImugServerBackbone"]
 
 _VERSION: Final = "1"
-_PROBE_S: Final = 5.0
 _GREEDY: Final = 0.01
 _LARGE_BYTES: Final = 1 << 20
 """Longer requests are sent image by image, so that many in flight fit into memory."""
 
 
-class _Unreachable(ServerFailure):
-    """The server was not reached, so that no call was made."""
-
-
 @component
-class ImugServerBackbone(Remote):
+class ImugServerBackbone(Fleet):
     """Any model that one server or several offer over /infer.
 
     The protocol has no limit of tokens, and it does not say which model answers: `model` names it and its
     version, as a part of every call's identity. Without it the URLs stand for it. What the model can do
-    (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either.
+    (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either. A server may announce at GET
+    /health that it reads the seed, and that it answers yes/no questions with P(yes).
     """
 
     urls: Several[str] = knob(
@@ -87,48 +69,14 @@ class ImugServerBackbone(Remote):
     send_seed: bool = knob(
         "False for servers that refuse a key which is not in the protocol.", default=True, named=True
     )
-    per_server: int = knob(
-        "Calls in flight on one server; with 2 the next one waits there when the server ends one.",
-        default=2,
-        ge=1,
+    probe: bool = knob(
+        "Whether a few small calls to each server show, before the first dialogue, whether seeds, images and "
+        "the assistant's words count when it draws.",
+        default=False,
         runtime=True,
     )
-    timeout_s: float = knob("Seconds that one attempt may take.", default=600.0, gt=0, runtime=True)
-    max_attempts: int = knob("Attempts of one call.", default=3, ge=1, runtime=True)
-    patience_s: float = knob(
-        "Seconds that all servers may be failing before calls fail without being made.",
-        default=60.0,
-        gt=0,
-        runtime=True,
-    )
-    dollars_per_call: float = knob(
-        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
-    )
 
-    def __post_init__(self) -> None:
-        urls = tuple(_base(url) for url in self.urls)
-        if len(set(urls)) < len(urls):
-            raise ConfigurationError(f"urls is {list(urls)}; name each server once")
-        object.__setattr__(self, "urls", urls)
-        _ = self._pool, self._retries  # made before any thread asks
-
-    @cached_property
-    def _client(self) -> HttpClient:
-        return HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
-
-    @cached_property
-    def _pool(self) -> ServerPool:
-        return ServerPool(
-            self.urls,
-            per_server=self.per_server,
-            patience_s=self.patience_s,
-            probe=partial(_out_of_order, self._client),
-            interrupted=self._client.interrupted,
-        )
-
-    @cached_property
-    def _retries(self) -> Retries:
-        return Retries(max_attempts=self.max_attempts, interrupted=self._client.interrupted)
+    route: ClassVar[str] = "infer"
 
     @property
     def identity(self) -> str:
@@ -139,128 +87,65 @@ class ImugServerBackbone(Remote):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            outputs=frozenset(self.outputs),
-            reads_images=self.reads_images,
-            draws_from_images=self.draws_from_images,
-            seeds="best_effort" if self.send_seed and self._read_seeds else "none",
-            logits=False,
-            max_batch=1,
-            concurrent_batches=self._pool.slots + self._pool.lookahead,
+        announced = self._announced
+        return self.proven(
+            Capabilities(
+                outputs=frozenset(self.outputs),
+                reads_images=self.reads_images,
+                draws_from_images=self.draws_from_images,
+                seeds="best_effort" if self.send_seed and "seeds" in announced else "none",
+                logits="p_yes" in announced,
+                max_batch=1,
+                concurrent_batches=self._calls_at_once,
+            )
         )
 
-    @contextmanager
-    def answered(self, request: Request) -> Iterator[Candidate]:
-        """One call, whose server takes no other in its place before the block ends.
-
-        A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
-        status that speaks of the server, with `response.error` or with no whole answer. `Cost.calls`
-        counts the attempts that reached a server, and `Cost.seconds` is the time of the last, with its wait
-        in that server.
-
-        Raises:
-            TimedOut: the last attempt took longer than `timeout_s`.
-            BackboneError: it failed, with the reason that the server gave.
-        """
-        body = self._body(request)
-        with ExitStack() as lent:
-            candidate, calls = self._retries(partial(self._attempt, body, request.modality, lent))
-            cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
-            yield replace(candidate, cost=cost)
-
-    def unreachable(self) -> dict[str, str]:
-        """The servers that are out of order, and why."""
-        reasons = {url: _out_of_order(self._client, url) for url in self.urls}
-        return {url: reason for url, reason in reasons.items() if reason is not None}
-
-    def interrupt(self) -> None:
-        self._client.interrupt()
-        self._pool.wake()
-
     @cached_property
-    def _read_seeds(self) -> bool:
-        """Whether every server announces at GET /health that it reads the seed; asked once."""
+    def _announced(self) -> frozenset[str]:
+        """What every server announces at GET /health beside the protocol; asked once."""
         with ThreadPoolExecutor(len(self.urls)) as threads:
-            return all(threads.map(partial(_announces_seeds, self._client), self.urls))
+            return frozenset.intersection(*threads.map(self._announced_by, self.urls))
 
-    def _body(self, request: Request) -> bytes | RequestBody:
+    def _announced_by(self, url: str) -> frozenset[str]:
+        try:
+            health = json.loads(self._client.send("GET", f"{url}/health", timeout_s=HEALTH_S).body)
+        except (HttpFailure, BackboneError, ValueError, RecursionError):
+            return frozenset()
+        return frozenset(
+            key for key in ("seeds", "p_yes") if isinstance(health, dict) and health.get(key) is True
+        )
+
+    def _out_of_order(self, url: str) -> str | None:
+        return self._says_of_health(url)
+
+    def _prepared(self, request: Request) -> Ask:
         [seed] = request.seeds
+        asks_p_yes = request.form == "yes_no" and "p_yes" in self._announced
         body = RequestBody(
             history=request.history,
             modality=request.modality,
             temperature=request.sampling.temperature or self.greedy_temperature,
             seed=seed % 2**31 if self.send_seed else None,  # some servers keep seeds in 32 bits
+            yes_no=asks_p_yes,
         )
-        return b"".join(body) if len(body) <= _LARGE_BYTES else body
+        sent = b"".join(body) if len(body) <= _LARGE_BYTES else body
+        return partial(self._infer, sent, request.modality, asks_p_yes)
 
-    def _attempt(self, body: bytes | RequestBody, modality: Modality, lent: ExitStack) -> Candidate:
-        """One attempt that reaches a server, which `lent` keeps if it has answered."""
-        while True:
-            try:
-                with ExitStack() as this_time:
-                    server = this_time.enter_context(self._pool.lend(modality))
-                    candidate = self._infer(server.url, body, modality)
-                    lent.enter_context(this_time.pop_all())
-                    return candidate
-            except _Unreachable:
-                continue  # the pool has set it aside, and says when there is no other
-
-    def _infer(self, url: str, body: bytes | RequestBody, modality: Modality) -> Candidate:
+    def _infer(self, body: bytes | RequestBody, modality: Modality, asks_p_yes: bool, url: str) -> Candidate:
         """One call to one server."""
-        started = time.perf_counter()
         # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        try:
-            response = self._client.send("POST", f"{url}/infer", body=body, headers=headers)
-        except Unreached as error:
-            raise _Unreachable(BackboneError(f"{url} cannot be reached: {error}"), down=True) from error
-        except Late as error:
-            late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
-            raise ServerFailure(late, down=True) from error
-        except TooLarge as error:  # another attempt would fetch as much again
-            raise BackboneError(f"{url}: {error}") from error
-        except HttpFailure as error:
-            raise ServerFailure(BackboneError(f"{url}: {error}")) from error
+        started = time.perf_counter()
+        response = self._post(url, "infer", body, headers)
         if response.status != 200:
-            raise self._refused(url, response)
+            raise self._status_failure(url, response)
         seconds = time.perf_counter() - started
         try:
             output = read_response(response.body, modality)
+            p_yes = read_p_yes(response.body) if asks_p_yes else None
         except ProtocolError as error:
             raise Transient(BackboneError(f"{url}: {error}")) from error
         except ResponseError as error:
             raise Transient(BackboneError(f"{url}: the model failed: {error}")) from error
-        return Candidate(output=output, cost=Cost(images=int(output.modality == "image"), seconds=seconds))
-
-    def _refused(self, url: str, response: Response) -> BackboneError | Transient:
-        failure = BackboneError(f"{url}: {response.problem}")
-        if not is_retryable_status(response.status):
-            return failure
-        asked_s = retry_after_s(response.headers)
-        overloaded = response.status == 429 or asked_s is not None
-        return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
-
-
-def _out_of_order(client: HttpClient, url: str) -> str | None:
-    """Why the server is not in order; None when it answers GET /health, in whatever words."""
-    try:
-        response = client.send("GET", f"{url}/health", timeout_s=_PROBE_S)
-    except HttpFailure as error:
-        return f"no answer to GET /health: {error}"
-    if is_retryable_status(response.status):
-        return f"GET /health: HTTP status {response.status}"
-    return None
-
-
-def _announces_seeds(client: HttpClient, url: str) -> bool:
-    try:
-        health = json.loads(client.send("GET", f"{url}/health", timeout_s=_PROBE_S).body)
-    except (HttpFailure, BackboneError, ValueError, RecursionError):
-        return False
-    return isinstance(health, dict) and health.get("seeds") is True
-
-
-def _base(url: str) -> str:
-    """The URL without its last slash and /infer. Raises ConfigurationError when it is not a server's."""
-    check_url(url, "urls")
-    return re.sub(r"(/infer)?/*$", "", url)
+        cost = Cost(images=int(output.modality == "image"), seconds=seconds)
+        return Candidate(output=output, p_yes=p_yes, cost=cost)

@@ -1,0 +1,62 @@
+"""Histories in the form of chat endpoints, where images are data URLs and only users show them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from imug_tts.contracts import BackboneError
+from imug_tts.dialogue import Image, Message, Part, Text
+from imug_tts.images import kind_of
+from imug_tts.json_images import json_pieces, reading
+
+__all__ = ["content_of", "encoded", "messages"]
+
+_MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
+_SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
+_ASSISTANTS: Final = "The assistant's image in the message before:"
+
+
+def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images.
+
+    An image of the assistant is moved into the user's next message, and labelled.
+    """
+    moved: list[dict[str, Any]] = []
+    for message in history:
+        texts = [part.text for part in message.parts if isinstance(part, Text)]
+        if message.role == "user":
+            yield {"role": "user", "content": [*moved, *map(content_of, message.parts)]}
+            moved = []
+            continue
+        images = [content_of(part) for part in message.parts if isinstance(part, Image)]
+        if images:
+            texts.append(_SHOWN_BELOW)
+            moved += [content_of(Text(_ASSISTANTS)), *images]
+        yield {"role": message.role, "content": "\n".join(texts)}
+
+
+def content_of(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part}}
+
+
+def encoded(frame: Any) -> bytes:
+    """The JSON of a request, with the images at its keys `url` as data URLs.
+
+    Raises:
+        BackboneError: an image cannot be read, or is neither PNG nor JPEG.
+    """
+    pieces = json_pieces(frame, "url")
+    return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+
+
+def _data_url(image: Image) -> bytes:
+    with reading(image):
+        encoded = image.read()
+    mime = _MIME.get(kind_of(encoded) or "")
+    if mime is None:
+        raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
+    return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))

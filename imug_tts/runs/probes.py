@@ -1,0 +1,221 @@
+"""Small calls that show what a server makes of seeds, images and the assistant's words when it draws.
+
+Servers take requests and ignore parts of them without a word: then all candidates are one image, or a
+history counts for nothing. Six calls of one seed, each of which differs from the first in one thing, tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from imug_tts.contracts import BackboneError, Cost, Findings, Remote, Request, Sampling
+from imug_tts.dialogue import Image, Message, Text
+from imug_tts.files import write_atomically
+from imug_tts.knobs import knobs_of
+from imug_tts.registry import model_identity
+
+__all__ = ["PROBES", "Probed", "find_out", "prove"]
+
+PROBES: Final = "probes.json"
+"""The file of a journal's folder that keeps what was found, by server and model."""
+
+_SAME: Final = 0.25
+"""Levels of 255 by which pixels of equal images may differ on average: kernels of a GPU are not exact."""
+_SIDE: Final = 256
+_STEPS: Final = 10
+"""Denoising steps of a probe, where the model takes them by call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What probes of one server found."""
+
+    server: str
+    findings: Findings
+    is_new: bool = True
+    """Whether the calls were made now, and nobody had kept what they found."""
+
+    @property
+    def cost(self) -> Cost:
+        """What the probes cost now."""
+        return self.findings.cost if self.is_new else Cost()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server drew nothing at all."""
+        return self.findings.seed_changes is None
+
+    def __str__(self) -> str:
+        answers = {
+            "another seed changes the image": self.findings.seed_changes,
+            "the same seed repeats it": self.findings.seed_repeats,
+            "the newest image of a history counts": self.findings.newest_image,
+            "an older image counts": self.findings.older_image,
+            "the assistant's words count": self.findings.assistant,
+        }
+        said = "; ".join(f"{what}: {_WORDS[found]}" for what, found in answers.items())
+        why = f" ({self.findings.reason})" if self.findings.reason else ""
+        dollars = f", ${self.cost.dollars:.2f}" if self.cost.dollars else ""
+        paid = f"{self.cost.calls} calls{dollars}" if self.is_new else "known, no call was made"
+        return f"probed {self.server}: {said}{why}; {paid}"
+
+
+_WORDS: Final = {True: "yes", False: "no", None: "not known"}
+
+
+def prove(models: Sequence[Remote], journal: Path | None) -> list[Probed]:
+    """Probe the servers of models that ask for it, and let each model learn the worst of what was found.
+
+    A server that does not answer leaves its model as it is declared, with the reason among its limits.
+
+    Args:
+        journal: the folder that keeps what was found; None to keep nothing.
+    """
+    known = _read(journal)
+    probed: list[Probed] = []
+    for model in {id(model): model for model in models}.values():
+        servers = model.to_probe()
+        if not servers:
+            continue
+        found = _probe_servers(servers, known)
+        model.learn(_worst([each.findings for each in found]))
+        probed += found
+    if journal is not None and any(each.is_new and not each.has_failed for each in probed):
+        _write(journal, known)
+    return probed
+
+
+def find_out(server: Remote) -> Findings:
+    """Probe a model on one server. A call that fails leaves everything open, with the reason."""
+    away = "; ".join(server.unreachable().values())
+    if away:
+        return Findings(reason=f"the server cannot be used: {away}")
+    artist = _Artist(server)
+    try:
+        found = _found(artist)
+    except (BackboneError, OSError, ValueError) as error:
+        found = Findings(reason=f"a call failed: {error}")
+    return replace(found, cost=artist.cost)
+
+
+class _Artist:
+    """Asks for probes' images, and adds up what they cost."""
+
+    def __init__(self, server: Remote) -> None:
+        self.cost = Cost()
+        self._server = server
+        settings = knobs_of(server.settings) if server.settings is not None else {}
+        self._sampling = Sampling(settings=(("steps", _STEPS),) if "steps" in settings else ())
+
+    def draw(
+        self, *, seed: int = 1, older: str = "red", newest: str = "blue", said: str = "a calm sea"
+    ) -> Image | None:
+        """The image that follows a history of two images; None where the model refused."""
+        history = (
+            Message("user", (Text("Look at this picture, then draw something."), _picture(older))),
+            Message("assistant", (Text(f"Here is {said}."), _picture(newest))),
+            Message("user", (Text("Draw what you drew last, beside what I showed you."),)),
+        )
+        request = Request(history=history, modality="image", seeds=(seed,), sampling=self._sampling)
+        with self._server.answered(request) as candidate:
+            self.cost += candidate.cost
+        return candidate.output if isinstance(candidate.output, Image) else None
+
+
+def _found(artist: _Artist) -> Findings:
+    first, again = artist.draw(), artist.draw()
+    noise = _difference(first, again)
+    others = [_difference(first, artist.draw(seed=2))]
+    if noise is None or others[0] is None:
+        return Findings(reason="the model refused to draw")
+    if others[0] <= _SAME:  # by chance, perhaps
+        others.append(_difference(first, artist.draw(seed=3)))
+    between_seeds = max(other for other in others if other is not None)
+    repeats = noise <= _SAME or 4 * noise <= between_seeds
+    found = Findings(seed_changes=max(noise, between_seeds) > _SAME, seed_repeats=repeats)
+    if not repeats:
+        return replace(found, reason="what counts in a history is not seen where equal calls differ")
+    changes = [artist.draw(newest="green"), artist.draw(older="yellow"), artist.draw(said="a dark wood")]
+    counts = [_counts(_difference(first, changed), noise) for changed in changes]
+    return replace(found, newest_image=counts[0], older_image=counts[1], assistant=counts[2])
+
+
+def _counts(difference: float | None, noise: float) -> bool | None:
+    return None if difference is None else difference > max(_SAME, 2 * noise)
+
+
+def _difference(one: Image | None, other: Image | None) -> float | None:
+    """The mean difference of two images in levels of 255; None where one was refused."""
+    if one is None or other is None:
+        return None
+    first, second = (image.pixels().astype(np.float32) for image in (one, other))
+    return float(np.abs(first - second).mean()) if first.shape == second.shape else 255.0
+
+
+def _picture(colour: str) -> Image:
+    """A square in one colour on grey."""
+    colours = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 180, 40), "yellow": (230, 220, 40)}
+    pixels = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
+    pixels[_SIDE // 4 : -_SIDE // 4, _SIDE // 4 : -_SIDE // 4] = colours[colour]
+    return Image.from_pixels(pixels)
+
+
+def _probe_servers(servers: Mapping[str, Remote], known: dict[str, Findings]) -> list[Probed]:
+    """All servers at once; adds what was found to `known`."""
+    unknown = {url: server for url, server in servers.items() if _key(url, server) not in known}
+    with ThreadPoolExecutor(max(1, len(unknown))) as threads:
+        try:
+            made = dict(zip(unknown, threads.map(find_out, unknown.values()), strict=True))
+        except KeyboardInterrupt:
+            for server in unknown.values():
+                server.interrupt()
+            raise
+    probed = [
+        Probed(
+            server=url, findings=made[url] if url in made else known[_key(url, server)], is_new=url in made
+        )
+        for url, server in servers.items()
+    ]
+    for each in probed:
+        if not each.has_failed:  # one that failed is probed again
+            known[_key(each.server, servers[each.server])] = each.findings
+    return probed
+
+
+def _worst(found: Sequence[Findings]) -> Findings:
+    """What holds on every server: a failure on one is a failure, and what one leaves open is open."""
+
+    def worst(name: str) -> bool | None:
+        answers = [getattr(each, name) for each in found]
+        return False if False in answers else (None if None in answers else True)
+
+    names = ("seed_changes", "seed_repeats", "newest_image", "older_image", "assistant")
+    reasons = dict.fromkeys(each.reason for each in found if each.reason)
+    cost = sum((each.cost for each in found), Cost())
+    return Findings(**{name: worst(name) for name in names}, reason="; ".join(reasons), cost=cost)
+
+
+def _key(url: str, server: Remote) -> str:
+    return f"{url} {model_identity(server)}"
+
+
+def _read(journal: Path | None) -> dict[str, Findings]:
+    """What was found before; nothing where the file is damaged, because a probe is soon made again."""
+    try:
+        stored = json.loads((journal / PROBES).read_bytes()) if journal is not None else {}
+        return {key: Findings(**{**found, "cost": Cost(**found["cost"])}) for key, found in stored.items()}
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
+        return {}
+
+
+def _write(journal: Path, known: Mapping[str, Findings]) -> None:
+    """Keep what was found. What another process keeps at the same time may be lost, and is probed again."""
+    stored = {key: asdict(found) for key, found in known.items()}
+    write_atomically(journal / PROBES, json.dumps(stored, indent=1, sort_keys=True).encode())
