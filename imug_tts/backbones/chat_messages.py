@@ -1,14 +1,19 @@
-"""Histories in the form of models that read images from users only."""
+"""Histories in the form of chat endpoints, where images are data URLs and only users show them."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
+from imug_tts.contracts import BackboneError
 from imug_tts.dialogue import Image, Message, Part, Text
+from imug_tts.images import kind_of
+from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["with_images_from_users"]
+__all__ = ["content_of", "encoded", "messages", "with_images_from_users"]
 
+_MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
@@ -30,3 +35,39 @@ def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
             texts.append(_SHOWN_BELOW)
             moved += [Text(_ASSISTANTS), *images]
         yield Message(message.role, (Text("\n".join(texts)),))
+
+
+def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images."""
+    for message in with_images_from_users(history):
+        if message.role == "user":
+            yield {"role": "user", "content": [content_of(part) for part in message.parts]}
+        else:
+            [text] = (part.text for part in message.parts if isinstance(part, Text))
+            yield {"role": message.role, "content": text}
+
+
+def content_of(part: Part) -> dict[str, Any]:
+    """A part of a message; an image stands in it as itself, for `encoded`."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part}}
+
+
+def encoded(frame: Any) -> bytes:
+    """The JSON of a request, with the images at its keys `url` as data URLs.
+
+    Raises:
+        BackboneError: an image cannot be read, or is neither PNG nor JPEG.
+    """
+    pieces = json_pieces(frame, "url")
+    return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+
+
+def _data_url(image: Image) -> bytes:
+    with reading(image):
+        encoded = image.read()
+    mime = _MIME.get(kind_of(encoded) or "")
+    if mime is None:
+        raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
+    return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))

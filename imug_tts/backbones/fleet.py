@@ -176,12 +176,16 @@ class Fleet(Remote):
 
     def _status_failure(self, url: str, response: Response) -> BackboneError | ServerFailure:
         """What a response that is not 200 comes to, to be raised."""
-        failure = BackboneError(f"{url}: {response.problem}")
+        failure = BackboneError(f"{url}: {self._without_secrets(response.problem)}")
         if not is_retryable_status(response.status):
             return failure
         asked_s = retry_after_s(response.headers)
         overloaded = response.status == 429 or asked_s is not None
         return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
+
+    def _without_secrets(self, said: str) -> str:
+        """What a server said, for a message."""
+        return said
 
     def _says_of_health(self, url: str, headers: Mapping[str, str] | None = None) -> str | None:
         """Why GET /health speaks against the server; None when it answers, in whatever words."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final
 
-from imug_tts.backbones.data_urls import content, data_urls
+from imug_tts.backbones.chat_messages import content_of, encoded
 from imug_tts.backbones.endpoint_calls import EndpointCalls
 from imug_tts.backbones.http import HttpFailure, Response
 from imug_tts.backbones.retry import Transient
@@ -100,8 +100,8 @@ class HttpReward(RewardService, Remote):
         return {self.url: response.problem} if response.status >= 500 else {}
 
     def _body(self, history: Sequence[Message]) -> bytes:
-        messages = [{"role": m.role, "content": [content(part) for part in m.parts]} for m in history]
-        return data_urls({"model": self.model, "messages": messages})
+        messages = [{"role": m.role, "content": [content_of(part) for part in m.parts]} for m in history]
+        return encoded({"model": self.model, "messages": messages})
 
     def _attempt(self, body: bytes) -> Candidate:
         response, seconds = self._calls.post(self.url, body)

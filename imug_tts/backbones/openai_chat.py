@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Final
 
-from imug_tts.backbones.chat_messages import with_images_from_users
+from imug_tts.backbones.chat_messages import encoded, messages
 from imug_tts.backbones.chat_replies import BadReply, Reply, error_of, read_completion, read_models
-from imug_tts.backbones.data_urls import content, data_urls
 from imug_tts.backbones.endpoint_calls import EndpointCalls
 from imug_tts.backbones.http import HttpFailure
 from imug_tts.backbones.retry import Transient
@@ -132,7 +131,7 @@ class OpenAIChat(Endpoint, Remote):
         [seed] = request.seeds
         frame: dict[str, Any] = {
             "model": self.model,
-            "messages": list(_messages(request.history)),
+            "messages": list(messages(request.history)),
         }
         if self.send_temperature:
             frame["temperature"] = request.sampling.temperature
@@ -140,7 +139,7 @@ class OpenAIChat(Endpoint, Remote):
             frame[self.max_tokens_key] = request.sampling.max_tokens
         if self.send_seed:
             frame["seed"] = seed % 2**31  # some servers keep seeds in 32 bits
-        return data_urls(frame)
+        return encoded(frame)
 
     def _attempt(self, body: bytes) -> Candidate:
         """One call."""
@@ -182,12 +181,3 @@ class OpenAIChat(Endpoint, Remote):
     def _url(self) -> str:
         return self.base_url.rstrip("/")
 
-
-def _messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images."""
-    for message in with_images_from_users(history):
-        if message.role == "user":
-            yield {"role": "user", "content": [content(part) for part in message.parts]}
-        else:
-            [text] = (part.text for part in message.parts if isinstance(part, Text))
-            yield {"role": message.role, "content": text}

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from imug_tts.backbones.bagel import BagelBackbone
 from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.dialogue import Text
-from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
 from imug_tts.testing.conformance import Script, Subject
 from tests.conformance import servers
 from tests.conformance.toys import Sketcher
@@ -50,26 +48,62 @@ def _sketcher(folder: Path) -> Iterator[Subject]:
 
 @contextmanager
 def _bagel(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.bagel import BagelBackbone
+    from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
+
     write_tiny_bagel(folder / "bagel", seed=0)
     write_tiny_bagel(folder / "other", seed=1)
     yield Subject(
         backbone=BagelBackbone(folder=folder / "bagel", dtype="float64"),
         settings={"steps": 4, "size": 16, "think": True, "think_tokens": 3},
         others={
-            "folder": folder / "other",
-            "device_map": "cpu",
-            "offload_folder": folder / "offload",
+            **_elsewhere(folder),
             "guidance_from": 0.8,
             "guidance_to": 0.7,
             "renorm_min": 1.0,
             "size": 24,
+            "preset": "edit",
+            "renorm": "channel",
+            "history": "plain",
+            "think": False,
+            "think_temperature": 1.0,
         },
     )
+
+
+@contextmanager
+def _janus(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.janus import JanusBackbone
+    from imug_tts.testing.checkpoints.janus import write_tiny_janus
+
+    write_tiny_janus(folder / "janus", seed=0)
+    write_tiny_janus(folder / "other", seed=1)
+    yield Subject(backbone=JanusBackbone(folder=folder / "janus", dtype="float64"), others=_elsewhere(folder))
+
+
+@contextmanager
+def _emu3(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.emu3 import Emu3Backbone
+    from imug_tts.testing.checkpoints.emu3 import write_tiny_emu3
+
+    write_tiny_emu3(folder / "emu3", seed=0)
+    write_tiny_emu3(folder / "other", seed=1)
+    yield Subject(
+        backbone=Emu3Backbone(folder=folder / "emu3", dtype="float64"),
+        others={**_elsewhere(folder), "negative_prompt": "ugly", "image_area": 4096, "context_area": 4096},
+    )
+
+
+def _elsewhere(folder: Path) -> Mapping[str, Any]:
+    """Other values of the knobs that models in this process have in common: other weights among them."""
+    return {"folder": folder / "other", "device_map": "cpu", "offload_folder": folder / "offload"}
 
 
 SUBJECTS: Final[Mapping[str, Make]] = {
     "pocket": _pocket,
     "bagel": _bagel,
+    "janus": _janus,
+    "emu3": _emu3,
     "imug_server": lambda folder: servers.infer(),
     "openai_chat": lambda folder: servers.chat(),
     "sketcher": _sketcher,
@@ -78,7 +112,7 @@ SUBJECTS: Final[Mapping[str, Make]] = {
 
 MODELS: Final = tuple(name for name in SUBJECTS if name != "sketcher")
 """Those that configurations name."""
-NATIVE: Final = ("sketcher", "bagel")
+NATIVE: Final = ("bagel", "janus", "emu3")
 """Those in this process that a dialogue of the benchmark can be played with."""
 
 

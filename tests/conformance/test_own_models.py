@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from imug_tts.testing.conformance import CASES
+from imug_tts.backbones.pocket import PocketBackbone
+from imug_tts.backbones.pocket.backbone import WEIGHTS
+from imug_tts.contracts import ConfigurationError
+from imug_tts.testing.conformance import CASES, Script
+from tests.conformance.chosen import chosen
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "own_model.md"
@@ -65,22 +69,27 @@ def test_a_model_that_claims_too_much_fails_the_case_by_name(package: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("named", "knobs", "said"),
     [
-        (("--backbone", "my_package:Missing"), "name it as MODULE:CLASS"),
-        (("--backbone", "my_package:EXAMPLE"), "name it as MODULE:CLASS"),
-        (("--backbone", "sketchy"), "there is no 'sketchy'"),
-        (("--backbone", "my_package:MyModel", "--backbone-knob", "size"), "size: write it as NAME=VALUE"),
-        (
-            ("--backbone", "my_package:MyModel", "--backbone-knob", "size=2"),
-            "size is 2; it must be 8 or more",
-        ),
+        ("tests.conformance.toys:Missing", (), "name it as MODULE:CLASS"),
+        ("tests.conformance.nowhere:Sketcher", (), "name it as MODULE:CLASS"),
+        ("tests.conformance.toys:BROKEN", (), "is no Backbone and no Subject"),
+        ("sketchy", (), "there is no 'sketchy'"),
+        ("tests.conformance.toys:Sketcher", ("size",), "size: write it as NAME=VALUE"),
+        ("tests.conformance.toys:Sketcher", ("size=2",), "size is 2; it must be 4 or more"),
     ],
 )
-def test_a_wrong_option_says_what_is_allowed(package: Path, options: tuple[str, ...], said: str) -> None:
-    done = pytest_run(package, "tests/conformance", "-x", *options)
-    assert done.returncode != 0
-    assert said in done.stdout
+def test_a_wrong_option_says_what_is_allowed(
+    named: str, knobs: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(said)), chosen(named, knobs, ())(tmp_path):
+        pass
+
+
+def test_a_model_of_ours_keeps_its_words_when_a_user_changes_its_knobs(tmp_path: Path) -> None:
+    with chosen("pocket", (f"folder={WEIGHTS}",), ())(tmp_path) as subject:
+        assert subject.script != Script()
+        assert subject.backbone == PocketBackbone(folder=WEIGHTS)
 
 
 def test_the_suite_is_a_class_of_a_users_own_tests(package: Path) -> None:

@@ -42,7 +42,7 @@ def declared(backbone: Backbone) -> list[str]:
         "servers" if isinstance(backbone, Remote) else "this process",
         ", ".join(sorted(can.outputs)),
         newest if can.draws_from_images else "none" if "image" in can.outputs else "–",
-        ("all" if can.reads_images else "none") if "text" in can.outputs else "–",
+        "yes" if can.reads_images else "no",
         can.seeds.replace("_", " ") + (" (exact in float64)" if exact else ""),
         "yes" if can.logits else "no",
     ]

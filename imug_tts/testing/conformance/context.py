@@ -126,7 +126,7 @@ def system_prompt_is_taken(subject: Subject) -> list[str]:
 
 
 def settings_change_the_output(subject: Subject) -> list[str]:
-    """Each declared setting of a call changes an image or a text, drawn on a history with an image."""
+    """Each declared setting of a call changes an image or a text."""
     declared = subject.backbone.settings
     if declared is None:
         return ["it declares no settings of a call"]
@@ -146,12 +146,14 @@ def settings_change_the_output(subject: Subject) -> list[str]:
 
 
 def _setting_seen(subject: Subject, knob: Knob, value: Any) -> bool:
-    before = subject.drawn(picture(1))
+    """Whether it changes an answer after an image, or at a dialogue's start, where no image sets the size."""
+    sampling = subject.sampling(**{knob.name: value})
     return any(
         subject.changes(
             subject.request(modality, before=before),
-            subject.request(modality, before=before, sampling=subject.sampling(**{knob.name: value})),
+            subject.request(modality, before=before, sampling=sampling),
         )
+        for before in (subject.drawn(picture(1)), ())
         for modality in subject.outputs
     )
 

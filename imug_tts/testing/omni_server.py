@@ -1,0 +1,229 @@
+"""A server on 127.0.0.1 that speaks vLLM-Omni's protocol, with the traps of its source.
+
+It draws a shade that is a hash of all that reaches its image model, and writes a hash of all that reaches
+its language model. What a client must not rely on holds here too: the root's seed stays with the language
+model, which is greedy unless `top_k` is sent; an image turn reads users' texts and one image; `modalities`
+left out makes everything; probabilities that are asked for in one place alone are a status 500. `Faults` are
+those of servers that were started or patched wrongly.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Literal
+
+from imug_tts.testing.infer_servers import drawn
+
+__all__ = ["Faults", "OmniServer", "omni_server"]
+
+Json = dict[str, Any]
+_YAML_SEED: Final = 52
+"""What the image stage takes where it is given no seed of its own."""
+_TOP: Final = (("Yes", -0.5), (" yes", -3.0), ("No", -1.5), ("A", -4.0))
+"""Log-probabilities of the first token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What a server does wrongly beyond the traps of the engine."""
+
+    ignores_seed: bool = False
+    """Its image model draws every image with one seed."""
+    forgets_assistant: bool = False
+    """Its image model passes over what the assistant said, even inside the user's text."""
+    sees: Literal["all", "first", "none"] = "all"
+    """The images that reach its image model, of those that the topology lets through."""
+    draws_nothing: bool = False
+    """It answers image turns with status 200 and a text."""
+
+
+@dataclass
+class OmniServer:
+    """A running server: what it is, and the requests that it had, in order of arrival."""
+
+    stages: bool = True
+    """Two stages, as BAGEL by default; else one process, as SenseNova-U1."""
+    images: int = 1
+    """Images that an image turn may hold."""
+    faults: Faults = field(default_factory=Faults)
+    model: str = "umm"
+    key: str = ""
+    """The key that it asks for; empty for none."""
+    url: str = ""
+    asked: list[tuple[str, Json]] = field(default_factory=list)
+    """Path and body; of a form, its fields, with the pictures under "images"."""
+
+    @property
+    def bodies(self) -> list[Json]:
+        return [body for _, body in self.asked]
+
+    def reply(self, path: str, body: Json) -> tuple[int, Json]:
+        self.asked.append((path, body))
+        if body.get("model") != self.model:
+            return _error(404, f"the model {body.get('model')!r} does not exist")
+        if path.startswith("/v1/images/"):
+            return self._images_api(body)
+        if "guard" in json.dumps(body.get("messages")):
+            return _error(400, "stopped", "GuardrailViolationError")
+        outputs = body.get("modalities", ["text", "image"])
+        choices = [self._image_choice(body)] if "image" in outputs else []
+        if "text" not in outputs:
+            return 200, {"choices": choices, "usage": _usage(0, 0)}
+        if self.stages and bool(body.get("logprobs")) != bool(_stage(body, 0).get("logprobs")):
+            return _error(500, "AssertionError")
+        if self.stages and len(_images(body["messages"])) > 1:
+            return _error(400, "at most 1 image may be provided in one prompt")
+        return 200, {"choices": [self._text_choice(body), *choices], "usage": _usage(20, 5)}
+
+    def _image_choice(self, body: Json) -> Json:
+        users = [message for message in body["messages"] if message["role"] == "user"]
+        texts = " ".join(part["text"] for message in users for part in _parts(message) if "text" in part)
+        settings = _stage(body, 1) if self.stages else body
+        images = _images(users)[: self.images]
+        return _choice(self._drawn(texts, images, settings, body))
+
+    def _images_api(self, body: Json) -> tuple[int, Json]:
+        drawn_parts = self._drawn(body["prompt"], body.get("images", []), body, body)
+        if "image_url" not in drawn_parts[0]:
+            return 200, {"data": []}
+        encoded = drawn_parts[0]["image_url"]["url"].partition(",")[2]
+        return 200, {"data": [{"b64_json": encoded}], "cot_output": "a plan"}
+
+    def _drawn(self, text: str, images: Sequence[str], settings: Mapping[str, Any], body: Json) -> list[Json]:
+        if self.faults.draws_nothing:
+            return [{"type": "text", "text": "Image generation completed but no images were produced."}]
+        if self.faults.forgets_assistant:
+            text = "\n".join(line for line in text.split("\n") if not line.startswith("Assistant:"))
+        seen = {"all": images, "first": images[:1], "none": []}[self.faults.sees]
+        seed = _YAML_SEED if self.faults.ignores_seed else settings.get("seed", _YAML_SEED)
+        steps = settings.get("num_inference_steps")
+        size = [body.get("width"), body.get("height")]
+        shade = hashlib.sha256(json.dumps([text, list(seen), seed, steps, size]).encode()).digest()[0]
+        url = "data:image/png;base64," + base64.b64encode(drawn(shade)).decode()
+        return [{"type": "image_url", "image_url": {"url": url}, "stage_durations": {}}]
+
+    def _text_choice(self, body: Json) -> Json:
+        """All roles reach a stage of its own; one process reads users' words alone, and has no seed."""
+        read = body["messages"] if self.stages else [m for m in body["messages"] if m["role"] == "user"]
+        settings = _stage(body, 0)
+        greedy = not settings.get("temperature", 0.4) or settings.get("top_k", 1) == 1
+        own_seed = settings.get("seed", _YAML_SEED) if self.stages else len(self.asked)
+        seed = 0 if greedy else own_seed
+        digest = hashlib.sha256(json.dumps([read, seed]).encode()).hexdigest()
+        most: int = {"max_tokens": 2048, **body, **settings}["max_tokens"]
+        choice = _choice(f"{'Yes' if int(digest[0], 16) % 2 else 'No'} {digest}"[: 4 * most])
+        if settings.get("logprobs"):
+            top = [
+                {"token": token, "logprob": p} for token, p in (("Yes", -0.5), (" yes", -3.0), ("No", -1.5))
+            ]
+            choice["logprobs"] = {"content": [{"token": "Yes", "logprob": -0.5, "top_logprobs": top}]}
+        return choice
+
+
+@contextmanager
+def omni_server(**settings: Any) -> Iterator[OmniServer]:
+    """A server in threads of this process."""
+    server = OmniServer(**settings)
+
+    class Handler(_Handler):
+        omni = server
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        server.url = f"http://127.0.0.1:{listening.server_port}"
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            listening.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    omni: OmniServer
+    protocol_version = "HTTP/1.0"
+
+    def do_GET(self) -> None:
+        known = {"/health": {}, "/v1/models": {"object": "list", "data": [{"id": self.omni.model}]}}
+        if self.path != "/health" and not self._has_key():
+            self._send(*_error(401, "Unauthorized"))
+        else:
+            self._send(200 if self.path in known else 404, known.get(self.path, {}))
+
+    def do_POST(self) -> None:
+        content = self.rfile.read(int(self.headers["content-length"]))
+        if not self._has_key():
+            self._send(*_error(401, f"Unauthorized: {self.headers.get('authorization')}"))
+            return
+        kind = self.headers["content-type"]
+        body = json.loads(content) if kind == "application/json" else _form(kind, content)
+        self._send(*self.omni.reply(self.path, body))
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+    def _has_key(self) -> bool:
+        return not self.omni.key or self.headers.get("authorization") == f"Bearer {self.omni.key}"
+
+    def _send(self, status: int, body: Json) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _form(kind: str, content: bytes) -> Json:
+    """The fields of a multipart form, as an images endpoint reads them."""
+    message = BytesParser(policy=HTTP).parsebytes(f"content-type: {kind}\r\n\r\n".encode() + content)
+    fields: Json = {"images": []}
+    for part in message.iter_parts():
+        name = str(part.get_param("name", header="content-disposition"))
+        payload = part.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        if name == "image[]":
+            fields["images"].append(base64.b64encode(payload).decode())
+        else:
+            fields[name] = payload.decode()
+    return fields
+
+
+def _stage(body: Json, number: int) -> Json:
+    """The settings of a stage; what the list leaves out is the server's own."""
+    stages = body.get("sampling_params_list", [])
+    own: Json = stages[number] if number < len(stages) else {}
+    root: Json = {key: body[key] for key in ("temperature", "seed", "max_tokens") if key in body}
+    return own if own or number else root
+
+
+def _parts(message: Json) -> list[Json]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _images(messages: Sequence[Json]) -> list[str]:
+    """Those that come as data: others are passed over."""
+    urls = [p["image_url"]["url"] for m in messages for p in _parts(m) if "image_url" in p]
+    return [url for url in urls if url.startswith("data:image")]
+
+
+def _choice(content: Any) -> Json:
+    return {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+
+
+def _usage(prompt: int, new: int) -> Json:
+    return {"prompt_tokens": prompt, "completion_tokens": new, "total_tokens": prompt + new}
+
+
+def _error(status: int, message: str, kind: str = "BadRequestError") -> tuple[int, Json]:
+    return status, {"error": {"message": message, "type": kind, "code": status}}
