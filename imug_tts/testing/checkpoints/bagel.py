@@ -53,7 +53,7 @@ def write_tiny_bagel(folder: Path, seed: int = 0) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = _write_tokenizer(folder)
-    llm = {**_LLM, "vocab_size": len(vocabulary), "bos_token_id": 256, "eos_token_id": 258}
+    llm = {**_LLM, "vocab_size": len(vocabulary), "bos_token_id": 0, "eos_token_id": 2}
     (folder / "llm_config.json").write_text(json.dumps(llm, indent=2))
     (folder / "vit_config.json").write_text(json.dumps(_VIT, indent=2))
     rng = np.random.default_rng(seed)
@@ -198,17 +198,15 @@ def _conv(name: str, inner: int, outer: int, kernel: int = 3) -> Shapes:
 
 def _write_tokenizer(folder: Path) -> dict[str, int]:
     """The files of a Qwen2 tokenizer that knows bytes and BAGEL's special tokens; returns its vocabulary."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from imug_tts.testing.checkpoints.words import byte_tokenizer
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate([*letters, *_SPECIAL_TOKENS])}
-    tokenizer = Tokenizer(models.BPE({letter: vocabulary[letter] for letter in letters}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(_SPECIAL_TOKENS))
+    tokenizer = byte_tokenizer(_SPECIAL_TOKENS)
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "vocab.json").write_text(json.dumps({letter: vocabulary[letter] for letter in letters}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
+    model = json.loads(tokenizer.to_str())["model"]
+    vocabulary: dict[str, int] = model["vocab"]
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    merges = "".join(f"{first} {second}\n" for first, second in model["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}")
     added = {
         str(vocabulary[token]): {
             "content": token,
