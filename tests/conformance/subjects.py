@@ -114,7 +114,7 @@ SUBJECTS: Final[Mapping[str, Make]] = {
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
 
-MODELS: Final = tuple(names("backbones"))
+MODELS: Final = tuple(name for name in names("backbones") if name in SUBJECTS)
 """Those that configurations name."""
 NATIVE: Final = ("bagel", "janus", "emu3")
 """Those in this process that a dialogue of the benchmark can be played with."""
