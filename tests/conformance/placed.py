@@ -99,7 +99,7 @@ class ForgetsWhatItWas(Resident):
         return super().candidate(request, seed + vars(self).get("_loads", 0))
 
 
-BROKEN_LOCAL: dict[type[Resident], set[str]] = {
+BROKEN_LOCAL: dict[type[Sketcher], set[str]] = {
     Underestimates: {"memory_is_estimated"},
     LoadsTooEarly: {"declarations_are_whole"},
     StaysLoaded: {"unloading_frees_and_loads_again"},
@@ -189,7 +189,7 @@ class CannotBeInterrupted(Courier):
         return super().late()
 
 
-BROKEN_REMOTE: dict[type[Courier], set[str]] = {
+BROKEN_REMOTE: dict[type[Sketcher], set[str]] = {
     LateIsNoTimeout: {"late_servers_time_out"},
     AwayIsAnyError: {"unreachable_servers_are_errors"},
     NamesNoServer: {"unreachable_servers_are_errors"},
