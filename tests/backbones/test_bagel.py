@@ -194,6 +194,8 @@ def test_a_yes_no_call_has_the_probability_of_yes_of_its_logits(bagel: BagelBack
     assert first.p_yes == second.p_yes
     assert first.p_yes is not None
     assert 0 < first.p_yes < 1
+    assert isinstance(first.output, Text)
+    assert first.output.text.lower().startswith(("yes", "no"))
     assert candidates(bagel, modality="text")[0].p_yes is None
 
 

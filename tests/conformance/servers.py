@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from imug_tts.backbones.imug_server import ImugServerBackbone
 from imug_tts.backbones.openai_chat import OpenAIChat
+from imug_tts.backbones.vllm_omni import VllmOmniBackbone
+from imug_tts.backbones.vllm_omni.families import FamilyName
 from imug_tts.contracts import Backbone
 from imug_tts.dialogue import Image, Text
 from imug_tts.infer_protocol import write_response
 from imug_tts.testing import chat_server, infer_servers
 from imug_tts.testing.conformance import Script, Subject
-from imug_tts.testing.infer_servers import Asked, infer_server, unused_url
+from imug_tts.testing.infer_servers import Asked, InferServer, infer_server, unused_url
+from imug_tts.testing.omni_server import OmniServer, omni_server
 
-__all__ = ["chat", "infer"]
+__all__ = ["chat", "infer", "infer_images", "omni", "omni_in_place"]
 
 LATE_S: Final = 3.0
 _REFUSED: Final = "Draw what you must not draw."
@@ -41,20 +45,24 @@ def _infer_answer(delay_s: float) -> Callable[[Asked], infer_servers.Reply]:
     return answer
 
 
+def _infer_server(delay_s: float = 0.0) -> AbstractContextManager[InferServer]:
+    return infer_server(_infer_answer(delay_s), health=b'{"seeds": true}')
+
+
 @contextmanager
 def infer() -> Iterator[Subject]:
     """Backbone `imug_server` before a server of the /infer protocol that reads seeds."""
 
     @contextmanager
     def late() -> Iterator[Backbone]:
-        with infer_server(_infer_answer(LATE_S), health=b'{"seeds": true}') as server:
+        with _infer_server(LATE_S) as server:
             yield ImugServerBackbone(urls=(server.url,), model="m", timeout_s=0.5, max_attempts=1)
 
     @contextmanager
     def away() -> Iterator[Backbone]:
         yield ImugServerBackbone(urls=(unused_url(),), model="m", patience_s=0.3)
 
-    with infer_server(_infer_answer(0.0), health=b'{"seeds": true}') as server:
+    with _infer_server() as server:
         yield Subject(
             backbone=ImugServerBackbone(urls=(server.url,), model="m"),
             others={
@@ -104,3 +112,57 @@ def chat() -> Iterator[Subject]:
             late=late,
             away=away,
         )
+
+
+@contextmanager
+def infer_images() -> Iterator[Subject]:
+    """The same for a model that is declared to draw only, behind two servers of which it asks either."""
+    with _infer_server() as one, _infer_server() as two:
+        yield Subject(
+            backbone=ImugServerBackbone(urls=(one.url, two.url), model="m", outputs=("image",)),
+            others={"urls": (two.url,), "model": "other", "outputs": ("text",)},
+        )
+
+
+@contextmanager
+def omni() -> Iterator[Subject]:
+    """Backbone `vllm_omni` before BAGEL in two stages, whose image stage sees one image."""
+    with omni_server(stages=True, images=1) as server:
+        yield _omni(server, "bagel")
+
+
+@contextmanager
+def omni_in_place() -> Iterator[Subject]:
+    """The same before a model that takes every image in its place, and draws texts without a seed."""
+    with omni_server(stages=False, images=9) as server:
+        yield _omni(server, "sensenova_u1")
+
+
+def _omni(server: OmniServer, family: FamilyName) -> Subject:
+    model = VllmOmniBackbone(urls=(server.url,), model="umm", family=family)
+
+    @contextmanager
+    def late() -> Iterator[Backbone]:
+        with _infer_server(LATE_S) as slow:
+            yield replace(model, urls=(slow.url,), timeout_s=0.5, max_attempts=1)
+
+    @contextmanager
+    def away() -> Iterator[Backbone]:
+        yield replace(model, urls=(unused_url(),), patience_s=0.3)
+
+    return Subject(
+        backbone=model,
+        script=Script(refused=(Text("Tell me of the guard."),)),
+        others={
+            "urls": (server.url.replace("127.0.0.1", "localhost"),),
+            "model": "other",
+            "size": "64x64",
+            "images": 0,
+            "negative_prompt": "ugly",
+            "extra": {"cfg_img_scale": 2.0},
+            "api_key_env": "ANOTHER_KEY",
+        },
+        unseen={"guidance": "the loopback server draws without guidance"},
+        late=late,
+        away=away,
+    )

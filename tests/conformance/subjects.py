@@ -12,6 +12,7 @@ from typing import Any, Final
 from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.dialogue import Text
+from imug_tts.registry import names
 from imug_tts.testing.conformance import Script, Subject
 from tests.conformance import servers
 from tests.conformance.toys import Sketcher
@@ -105,12 +106,15 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "janus": _janus,
     "emu3": _emu3,
     "imug_server": lambda folder: servers.infer(),
+    "imug_server, images only": lambda folder: servers.infer_images(),
+    "vllm_omni": lambda folder: servers.omni(),
+    "vllm_omni, sensenova_u1": lambda folder: servers.omni_in_place(),
     "openai_chat": lambda folder: servers.chat(),
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
 
-MODELS: Final = tuple(name for name in SUBJECTS if name != "sketcher")
+MODELS: Final = tuple(name for name in names("backbones") if name in SUBJECTS)
 """Those that configurations name."""
 NATIVE: Final = ("bagel", "janus", "emu3")
 """Those in this process that a dialogue of the benchmark can be played with."""

@@ -36,7 +36,14 @@ class Artist:
         think = settings.think and request.form == "free"
         context = self.reader.for_text(pieces(request.history, settings.history), think)
         sampling = request.sampling
-        texts = write(self.loaded, context, request.seeds, sampling.temperature, sampling.max_tokens)
+        texts = write(
+            self.loaded,
+            context,
+            request.seeds,
+            sampling.temperature,
+            sampling.max_tokens,
+            is_check=request.form == "yes_no",
+        )
         return [_as_text(text, request, context.tokens, think) for text in texts]
 
     def draw(self, request: Request, settings: Drawing) -> list[Candidate]:
@@ -111,6 +118,6 @@ def _as_text(written: Written, request: Request, prompt_tokens: int, think: bool
         output=Text(answer),
         finish="stop" if written.is_whole else "length",
         thought=thought,
-        p_yes=written.p_yes if request.form == "yes_no" else None,
+        p_yes=written.p_yes,
         cost=Cost(calls=1, prompt_tokens=prompt_tokens, new_tokens=written.new_tokens),
     )

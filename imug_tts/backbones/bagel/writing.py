@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from imug_tts.backbones.bagel.context import Context
 from imug_tts.backbones.bagel.loading import Loaded
 from imug_tts.backbones.bagel.model import Rows
 from imug_tts.backbones.native.sampling import RowSampler, generator
+from imug_tts.backbones.native.yes_no import only_yes_or_no
 
 __all__ = ["Written", "answer_after_thought", "write"]
 
@@ -26,56 +24,61 @@ class Written:
     """Tokens drawn, the one that ended the text included."""
     is_whole: bool
     """False where it was cut at the most tokens."""
-    p_yes: float
-    """P(yes) of its first token, among the tokens that begin a yes or a no."""
+    p_yes: float | None
+    """P(yes) of its first token, for a yes/no call."""
 
 
 def write(
-    loaded: Loaded, context: Context, seeds: Sequence[int], temperature: float, max_tokens: int
+    loaded: Loaded,
+    context: Context,
+    seeds: Sequence[int],
+    temperature: float,
+    max_tokens: int,
+    *,
+    is_check: bool = False,
 ) -> list[Written]:
-    """A text for each seed; at temperature 0 one is written and given to all seeds."""
+    """A text for each seed; at temperature 0 one is written and given to all seeds.
+
+    A check begins with yes or no, and has P(yes).
+
+    Raises:
+        ConfigurationError: the tokenizer has no token for yes or for no.
+    """
     if temperature == 0:
-        return _rows(loaded, context, seeds[:1], 0.0, max_tokens) * len(seeds)
-    return _rows(loaded, context, seeds, temperature, max_tokens)
+        return _rows(loaded, context, seeds[:1], 0.0, max_tokens, is_check) * len(seeds)
+    return _rows(loaded, context, seeds, temperature, max_tokens, is_check)
 
 
 def _rows(
-    loaded: Loaded, context: Context, seeds: Sequence[int], temperature: float, max_tokens: int
+    loaded: Loaded,
+    context: Context,
+    seeds: Sequence[int],
+    temperature: float,
+    max_tokens: int,
+    is_check: bool,
 ) -> list[Written]:
     sampler = RowSampler([generator(seed, "text") for seed in seeds], temperature)
     ends = (loaded.specials.text_end, loaded.specials.text_start)
     rows, tokens = Rows(context), [loaded.specials.text_start] * len(seeds)
     drawn: list[list[int]] = [[] for _ in seeds]
-    p_yes = list[float]()
-    for _ in range(max_tokens):
+    shares: Sequence[float | None] = [None] * len(seeds)
+    for step in range(max_tokens):
         logits, rows = loaded.model.next_logits(rows, tokens)
-        p_yes = p_yes or [_p_yes(row, loaded.tokenizer) for row in logits]
+        if is_check and step == 0:
+            logits, shares = only_yes_or_no(logits, loaded.tokenizer)
         tokens = sampler.pick(logits).tolist()
         for ids, token in zip(drawn, tokens, strict=True):
             if not ids or ids[-1] not in ends:
                 ids.append(token)
         if all(ids[-1] in ends for ids in drawn):
             break
-    return [_written(loaded, ids, ends, p) for ids, p in zip(drawn, p_yes, strict=True)]
+    return [_written(loaded, ids, ends, share) for ids, share in zip(drawn, shares, strict=True)]
 
 
-def _written(loaded: Loaded, ids: list[int], ends: tuple[int, int], p_yes: float) -> Written:
+def _written(loaded: Loaded, ids: list[int], ends: tuple[int, int], p_yes: float | None) -> Written:
     is_whole = ids[-1] in ends
     text = loaded.tokenizer.decode(ids[:-1] if is_whole else ids)
     return Written(text=text, new_tokens=len(ids), is_whole=is_whole, p_yes=p_yes)
-
-
-def _p_yes(logits: Tensor, tokenizer: Any) -> float:
-    """P(yes) given that the answer begins with a form of yes or no."""
-    shares = logits.softmax(-1)
-    yes, no = (sum(float(shares[token]) for token in _beginnings(word, tokenizer)) for word in ("yes", "no"))
-    return round(yes / (yes + no), 6) if yes + no > 0 else 0.5  # later digits depend on the batch
-
-
-def _beginnings(word: str, tokenizer: Any) -> set[int]:
-    """First tokens of the ways to write a word."""
-    forms = (word, word.capitalize(), word.upper())
-    return {tokenizer.encode(form)[0] for form in forms}
 
 
 def answer_after_thought(text: str) -> tuple[str, str | None]:

@@ -11,20 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from imug_tts.backbones.native.prefill import Prefix, PrefixStore, Rows, extended
 from imug_tts.backbones.native.sampling import RowSampler, generator, guided
-from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Cost, Finish, Request
+from imug_tts.backbones.native.yes_no import only_yes_or_no
+from imug_tts.contracts import BackboneError, Candidate, Cost, Finish, Request
 from imug_tts.dialogue import Image, Text
 
 __all__ = ["Canvas", "Drawing", "Prompt", "Speaker"]
-
-_YES: Final = ("yes", "Yes", "YES", " yes", " Yes", " YES")
-_NO: Final = ("no", "No", "NO", " no", " No", " NO")
 
 
 @dataclass(frozen=True)
@@ -202,8 +200,8 @@ class Speaker(ABC):
         for step in range(most):
             logits = self.text_logits(rows.forward(embeds)).float()
             if is_check and step == 0:
-                logits, shares = self._yes_or_no(logits)
-                written.p_yes = [round(share, 6) for share in shares.tolist()]
+                logits, shares = only_yes_or_no(logits, self._tokenizer)
+                written.p_yes = list(shares)
             ids = sampler.pick(logits)
             for row, token in zip(is_open, ids.tolist(), strict=True):
                 written.ids[row].append(token)
@@ -217,23 +215,6 @@ class Speaker(ABC):
             embeds = self._embed(ids[going])
         written.finish = ["stop" if ids[-1] in self._stop_ids else "length" for ids in written.ids]
         return written
-
-    def _yes_or_no(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits that allow nothing but yes and no, and P(yes) as their softmax says it, shape (rows,)."""
-        yes, no = (self._word_ids(words) for words in (_YES, _NO))
-        allowed = torch.full_like(logits, float("-inf"))
-        allowed[:, [*yes, *no]] = logits[:, [*yes, *no]]
-        return allowed, allowed.double().softmax(-1)[:, yes].sum(-1)
-
-    def _word_ids(self, words: Sequence[str]) -> list[int]:
-        """The tokens that are one of the words."""
-        encoded = [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
-        single = sorted({ids[0] for ids in encoded if len(ids) == 1})
-        if not single:
-            raise ConfigurationError(
-                f"the tokenizer has no single token for {words[0]!r}, so yes/no calls have no P(yes)"
-            )
-        return single
 
     def _check_length(self, prompts: Sequence[Prompt], answer: int) -> None:
         longest = max(len(prompt.ids) for prompt in prompts)

@@ -30,10 +30,11 @@ def memory_is_estimated(subject: Subject) -> list[str]:
     need = model.memory
     demand(not model.is_loaded, "the estimate of memory loaded the weights")
     demand(min(need.per_turn, need.per_candidate) >= 0, f"the estimate has negative bytes: {need}")
-    before = {id(tensor) for tensor in _weights()}
+    before = _bytes(_weights()), _bytes(_tensors())
     model.generate([subject.request(subject.outputs[0])])
     demand(model.is_loaded, "after a call of generate is_loaded is False")
-    loaded = _bytes(tensor for tensor in _weights() if id(tensor) not in before)
+    of_modules, of_tensors = _bytes(_weights()) - before[0], _bytes(_tensors()) - before[1]
+    loaded = of_modules or of_tensors  # a model may be made without modules
     model.unload()
     within = need.weights / _FACTOR <= loaded <= need.weights * _FACTOR
     demand(within, f"memory.weights is {need.weights} bytes, and {loaded} were loaded")
@@ -70,7 +71,7 @@ def _tensors() -> list[torch.Tensor]:
 
 
 def _weights() -> list[torch.Tensor]:
-    """The parameters and buffers of all modules; all tensors where a model is made without modules."""
+    """The parameters and buffers of all modules of this process."""
     import torch
 
     gc.collect()
