@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imug_tts.calls.attempts import check_candidate
 from imug_tts.contracts import BackboneError, Candidate, Local, Request
-from imug_tts.dialogue import Message, Modality
+from imug_tts.dialogue import Message, Modality, Text
 from imug_tts.prompts import load
 from imug_tts.testing.conformance.subject import SEEDS, NotConforming, Subject, demand, picture
 
@@ -67,7 +67,7 @@ def _check_all(request: Request, candidates: list[Candidate], *, refusals: bool)
 
 
 def yes_no_is_answered(subject: Subject) -> list[str]:
-    """A yes/no call is answered, with P(yes) in [0, 1] where logits are declared."""
+    """A yes/no call comes with P(yes) in [0, 1] where logits are declared, and begins with yes or no."""
     if "text" not in subject.outputs:
         return ["it writes no text, so it answers no yes/no question"]
     request = subject.request("text", before=subject.drawn(picture(1)), seeds=SEEDS[:2], form="yes_no")
@@ -75,11 +75,19 @@ def yes_no_is_answered(subject: Subject) -> list[str]:
     _check_all(request, candidates, refusals=False)
     if not subject.backbone.capabilities.logits:
         return ["it declares no logits, so P(yes) is not due"]
-    for p_yes in (candidate.p_yes for candidate in candidates):
-        if p_yes is None:
-            raise NotConforming("capabilities.logits is True, and a yes/no call came without p_yes")
-        demand(0 <= p_yes <= 1, f"p_yes is {p_yes}; it must be in [0, 1]")
+    for candidate in candidates:
+        _demand_p_yes(candidate)
+        said = candidate.output.text.strip().lower() if isinstance(candidate.output, Text) else ""
+        begins = subject.is_remote or said.startswith(("yes", "no"))
+        demand(begins, f"the answer to a yes/no question begins {said[:20]!r}")
     return []
+
+
+def _demand_p_yes(candidate: Candidate) -> None:
+    p_yes = candidate.p_yes
+    if p_yes is None:
+        raise NotConforming("capabilities.logits is True, and a yes/no call came without p_yes")
+    demand(0 <= p_yes <= 1, f"p_yes is {p_yes}; it must be in [0, 1]")
 
 
 def rewards_are_given(subject: Subject) -> list[str]:

@@ -38,11 +38,11 @@ def costs_are_counted(subject: Subject) -> list[str]:
 
 
 def _demand_counters(modality: Modality, cost: Cost) -> None:
-    demand(cost.prompt_tokens + cost.cached_tokens > 0, f"{modality}: no token of the prompt is counted")
     if modality == "image":
         demand(cost.nfe > 0, "image: cost.nfe is 0; count the evaluations of the network")
-    else:
-        demand(cost.new_tokens > 0, "text: cost.new_tokens is 0")
+        return
+    demand(cost.prompt_tokens + cost.cached_tokens > 0, "text: no token of the prompt is counted")
+    demand(cost.new_tokens > 0, "text: cost.new_tokens is 0")
 
 
 def costs_of_a_batch_are_those_of_single_calls(subject: Subject) -> list[str]:
