@@ -158,6 +158,7 @@ class LocalVlm(Pretrained):
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         from imug_tts.backbones.native.loading import load_model, load_processor
+
         processor = load_processor(AutoProcessor, self.folder)
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
