@@ -67,7 +67,7 @@ def load(backbone: Native, dtype: torch.dtype) -> Painter:
         if isinstance(module, nn.Module):
             _check(module, backbone.folder / part)
             whole = getattr(module, "_no_split_modules", None) or ()
-            setattr(pipeline, part, backbone.placed(module, whole=whole))
+            setattr(pipeline, part, backbone.placed(module, whole=whole, part=part))
     pipeline.set_progress_bar_config(disable=True)
     return Painter(pipeline, family)
 
