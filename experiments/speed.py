@@ -137,6 +137,10 @@ FIGURES = {
     ),
     "journal_start_mb": Figure(measure=of("speed_scale", "journal_start_mb"), bound="at most", target=500),
     "resume_peak_mb": Figure(measure=of("speed_scale", "resume_peak_mb"), bound="at most", target=200),
+    "bagel_best_of_8": Figure(measure=of("speed_bagel", "best_of_8_vs_separate"), bound="at least", target=2),
+    "bagel_second_turn_cached": Figure(
+        measure=of("speed_bagel", "second_turn_cached_share"), bound="at least", target=0.6
+    ),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

@@ -39,6 +39,14 @@ class BagelBackbone(BagelSettings, Native):
         runtime=True,
     )
 
+    prefix_cache_gib: float = knob(
+        "Memory for contexts of earlier calls, which later turns continue, in GiB; a turn with an image "
+        "takes 0.8.",
+        default=8.0,
+        ge=0,
+        runtime=True,
+    )
+
     @cached_property
     def identity(self) -> str:
         """Adapter version and hash of the model's files.
