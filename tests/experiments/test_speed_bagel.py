@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.speed_bagel import figures, full_shape, random_artist
+from experiments.speed_bagel import figures, full_shape, random_artist, second_turn_cached_share
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,3 +50,7 @@ def test_without_a_gpu_the_command_says_so() -> None:
     blind = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=blind, capture_output=True, text=True, check=True)
     assert "finds no GPU here" in done.stdout
+
+
+def test_most_of_a_second_turn_with_checks_comes_from_the_first() -> None:
+    assert 0.6 <= second_turn_cached_share() < 1
