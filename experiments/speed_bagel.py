@@ -1,12 +1,10 @@
-"""Speed and memory of BAGEL: of a small one on the CPU, and of one of full size on a GPU.
+"""Speed and memory of a BAGEL of full size with random weights, on a GPU.
 
-    python experiments/speed.py bagel_best_of_8 bagel_second_turn_cached
     python experiments/speed_bagel.py [--json FILE]
 
-The second command draws with random weights of full size at 1024 px with the settings of IMUG-Bench (50
-timesteps): seconds per image with 1 and 4 candidates, the share of the measured peak of matrix products, and
-the peak memory over a dialogue of six turns. It takes about 45 GB of GPU memory and some minutes. Random
-weights take as long as trained ones.
+Draws at 1024 px with the settings of IMUG-Bench (50 timesteps): seconds per image with 1 and 4 candidates,
+the share of the measured peak of matrix products, and the peak memory over a dialogue of six turns. Takes
+about 45 GB of GPU memory and some minutes. Random weights take as long as trained ones.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,116 +25,19 @@ from imug_tts.dialogue import Image, Message, Text
 if TYPE_CHECKING:
     import torch
 
-    from imug_tts.backbones.bagel import BagelBackbone
     from imug_tts.backbones.bagel.artist import Artist
     from imug_tts.backbones.bagel.model import Shape
 
 __all__ = [
-    "best_of_8_vs_separate",
     "figures",
     "full_shape",
     "main",
     "random_artist",
-    "second_turn_cached_share",
 ]
 
 TURNS = 6
-SHORT = "Move the house to the left."
-LONG = (
-    f"{SHORT} Keep the lake, the boat and the evening light as they were before, and add nothing else. " * 2
-)
-"""The small model reads text byte by byte, so that this is as many tokens as two images."""
 CANDIDATES = (1, 4)
 CACHE_BYTES = 8 << 30
-
-
-def best_of_8_vs_separate() -> float:
-    """Time of 8 calls that each read six turns and draw one image, over that of one call of 8 candidates.
-
-    The small model gains from fuller matrices as well. At full size a GPU computes about as long for each
-    image of a batch as for one alone, and what is saved is reading the turns: see `docs/guides/bagel.md`.
-    """
-    with tempfile.TemporaryDirectory() as folder, _one_thread():
-        bagel = _small(Path(folder), prefix_cache_gib=0.0)
-        history = _turns(TURNS, SHORT)
-        _ = bagel.generate([_image_of(history, (0,))])
-        together = _seconds(lambda: bagel.generate([_image_of(history, tuple(range(8)))]))
-        apart = _seconds(lambda: [bagel.generate([_image_of(history, (seed,))]) for seed in range(8)])
-    return apart / together
-
-
-def second_turn_cached_share() -> float:
-    """Share of the tokens read in a dialogue's second turn that earlier calls had read.
-
-    A turn draws 4 candidates in one request and asks the model itself about each.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        bagel = _small(Path(folder), prefix_cache_gib=8.0)
-        history = _turns(2, LONG)
-        drawn = _drawn_and_checked(bagel, history[:1])
-        before = bagel.prefilled_tokens
-        _drawn_and_checked(bagel, (history[0], Message("assistant", (drawn,)), history[2]))
-        computed, served = (now - then for now, then in zip(bagel.prefilled_tokens, before, strict=True))
-    return served / (served + computed)
-
-
-def _drawn_and_checked(bagel: BagelBackbone, history: tuple[Message, ...]) -> Image:
-    """Draw 4 candidates, check each, and return the first."""
-    question = Message("user", (Text("Does the image show what was asked? Answer yes or no."),))
-    images = [drawn.output for drawn in bagel.generate([_image_of(history, (1, 2, 3, 4))])[0]]
-    for image in images:
-        assert isinstance(image, Image)
-        asked = (*history, Message("assistant", (image,)), question)
-        bagel.generate([Request(history=asked, modality="text", seeds=(1,), form="yes_no")])
-    assert isinstance(images[0], Image)
-    return images[0]
-
-
-def _small(folder: Path, prefix_cache_gib: float) -> BagelBackbone:
-    from imug_tts.backbones.bagel import BagelBackbone
-    from imug_tts.testing.checkpoints.bagel import write_tiny_bagel
-
-    write_tiny_bagel(folder)
-    return BagelBackbone(folder=folder, prefix_cache_gib=prefix_cache_gib)
-
-
-def _image_of(history: tuple[Message, ...], seeds: tuple[int, ...]) -> Request:
-    return Request(history=history, modality="image", seeds=seeds)
-
-
-def _turns(count: int, text: str) -> tuple[Message, ...]:
-    """A dialogue up to the user's message of turn `count`; every turn before it has an image."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    history = list[Message]()
-    for turn in range(count):
-        history.append(Message("user", (Text(f"{text} Turn {turn}."),)))
-        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        history.append(Message("assistant", (Image.from_pixels(pixels),)))
-    return tuple(history[:-1])
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """The better of two."""
-    return min(_once(work) for _ in range(2))
-
-
-def _once(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small matrices are slower on several threads when other processes want the processors too."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def full_shape() -> Shape:

@@ -16,6 +16,7 @@ from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
     from imug_tts.backbones.bagel.artist import Artist
+    from imug_tts.backbones.native.prefill import PrefillCounts
 
 __all__ = ["BagelBackbone"]
 
@@ -78,12 +79,14 @@ class BagelBackbone(BagelSettings, Native):
         return estimate(self.folder, self.dtype)
 
     @property
-    def prefilled_tokens(self) -> tuple[int, int]:
-        """Tokens of contexts so far: those that were computed, and those that the cache had."""
+    def prefill_counts(self) -> PrefillCounts:
+        """Tokens of contexts computed and reused since the weights were loaded."""
+        from imug_tts.backbones.native.prefill import PrefillCounts
+
         if not self.is_loaded:
-            return 0, 0
+            return PrefillCounts()
         cache = self._loaded.reader.cache
-        return cache.computed_tokens, cache.served_tokens
+        return PrefillCounts(cache.computed_tokens, cache.served_tokens)
 
     def _load(self) -> Artist:
         from imug_tts.backbones.bagel.artist import Artist
