@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.command import complain
-from experiments.space import image_bytes, said_of_disk, size
+from experiments.model_facts import facts
+from experiments.space import image_bytes, said_of_disk
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
+from imug_tts.files import size
 from imug_tts.runs import (
     Journal,
     Plan,
@@ -41,8 +43,11 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
         drawn += most.images
     if journal is not None:
         print(said_of_disk(journal, drawn))
-    status = _check_models([model for run in runs for model in run.arm.all_models.values()])
-    return max(status, _probe(runs, journal))
+    models = [model for run in runs for model in run.arm.all_models.values()]
+    status = max(_check_models(models), _probe(runs, journal))
+    for line in facts(models):
+        print(line)
+    return status
 
 
 def _probe(runs: Sequence[Run], journal: Path | None) -> int:
@@ -61,7 +66,7 @@ def print_scoring_plan(work: Rescoring, journal: Path) -> int:
     print(
         "nothing is scored; each call is counted once, though a reply that cannot be read is asked for again"
     )
-    print(f"{work.title}: {turns:,} turns")
+    print(f"{work.title}: {turns:,} turns", *facts(work.models.values()), sep="\n")
     for model in work.models.values():
         known = f", of which {journal} has {plan.journaled:,}" if plan.journaled else ""
         print(f"  calls to {model.identity}: scorer {plan.calls:,}{known}{price}")

@@ -9,7 +9,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Final
 
-__all__ = ["image_bytes", "said_of_disk", "size"]
+from imug_tts.files import size
+
+__all__ = ["image_bytes", "said_of_disk"]
 
 _GUESS: Final = 1_500_000
 """Bytes of a PNG of 1024 x 1024 pixels."""
@@ -36,12 +38,3 @@ def said_of_disk(journal: Path, images: int) -> str:
         f"disk of {journal.parent}: up to {images:,} image files, {size(images * each)} at {size(each)} each "
         f"({how}); free: {size(free)} and {files:,} files{fits}"
     )
-
-
-def size(count: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

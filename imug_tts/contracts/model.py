@@ -293,6 +293,11 @@ class Local(Backbone):
         """The device in PyTorch's words, e.g. "cuda:0" or "cpu"; the first one of a model on several."""
 
     @property
+    def is_spread(self) -> bool:
+        """Whether its weights may lie on further devices as well, so that they need not fit on `device`."""
+        return False
+
+    @property
     @abstractmethod
     def memory(self) -> MemoryNeed:
         """An estimate from the files of the model, without loading weights.

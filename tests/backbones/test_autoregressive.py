@@ -259,8 +259,8 @@ def test_a_history_that_cannot_be_read_is_said(folder: Path, backbone: Autoregre
 def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"config.json cannot be read: No such file"):
         _ = BACKBONES["janus"](folder=tmp_path / "absent").identity
-    other = {"janus": "emu3", "emu3": "janus"}[str(backbone_of(folder).model_type)]
-    with pytest.raises(ConfigurationError, match=rf"says model_type '\w+', not '{other}'; give the folder"):
+    other = {"janus": "emu3", "emu3": "janus"}[str(backbone_of(folder).model_types[0])]
+    with pytest.raises(ConfigurationError, match=rf"says model_type '\w+', not {other}; give the folder"):
         _ = BACKBONES[other](folder=folder).identity
     copied = tmp_path / "copied"
     shutil.copytree(folder, copied)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from imug_tts.dialogue import Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.knobs import component, knob
 from imug_tts.prompts import load
-from imug_tts.records import image_path, read_manifest
+from imug_tts.records import image_path, read_manifest, read_turns
 from imug_tts.registry import model_identity
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.runs.turn_records import stored_nodes
@@ -62,8 +61,7 @@ class Played:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        lines = (self.folder / "turns.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        return [line.record for line in read_turns(self.folder)]
 
     def nodes(self) -> Iterator[Any]:
         for record in self.records:

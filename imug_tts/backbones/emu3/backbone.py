@@ -38,7 +38,7 @@ class Emu3Backbone(Autoregressive):
     """
 
     settings: ClassVar[type | None] = Emu3Settings
-    model_type: ClassVar[str] = "emu3"
+    model_types: ClassVar[tuple[str, ...]] = ("emu3",)
     version: ClassVar[str] = "1"
 
     guidance: float = knob(
@@ -97,5 +97,5 @@ class Emu3Backbone(Autoregressive):
     def _load(self) -> Emu3Speaker:
         from imug_tts.backbones.emu3.speaker import load
 
-        self._configuration()
+        self.configuration()
         return load(self)

@@ -36,7 +36,7 @@ class JanusBackbone(Autoregressive):
     """
 
     settings: ClassVar[type | None] = JanusSettings
-    model_type: ClassVar[str] = "janus"
+    model_types: ClassVar[tuple[str, ...]] = ("janus",)
     version: ClassVar[str] = "1"
 
     guidance: float = knob(
@@ -52,7 +52,7 @@ class JanusBackbone(Autoregressive):
     @property
     def memory(self) -> MemoryNeed:
         """See `Local`. A turn counts as one image and 100 words of text."""
-        image = self._configuration()["vision_config"].get("num_image_tokens", 576)
+        image = self.configuration()["vision_config"].get("num_image_tokens", 576)
         return self._memory(image + 150, image, branches=1 if self.guidance == 1 else 2)
 
     def _drawing(self, request: Request) -> Drawing:
@@ -65,5 +65,5 @@ class JanusBackbone(Autoregressive):
     def _load(self) -> JanusSpeaker:
         from imug_tts.backbones.janus.speaker import load
 
-        self._configuration()
+        self.configuration()
         return load(self)

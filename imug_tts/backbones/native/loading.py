@@ -9,14 +9,14 @@ from imug_tts.backbones.native.checkpoint import check_loaded, tensor_headers
 from imug_tts.contracts import ConfigurationError
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.native.autoregressive import Autoregressive
+    from imug_tts.backbones.native.pretrained import Pretrained
 
 __all__ = ["load_model", "load_processor"]
 
 _ADVICE = "download the model again"
 
 
-def load_model(cls: Any, backbone: Autoregressive) -> Any:
+def load_model(cls: Any, backbone: Pretrained) -> Any:
     """A model in evaluation mode, in the type and on the devices of the backbone's knobs.
 
     Args:

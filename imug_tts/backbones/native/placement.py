@@ -11,10 +11,11 @@ import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
 from imug_tts.contracts import ConfigurationError, Local
-from imug_tts.knobs import Folder, component, knob
+from imug_tts.knobs import component, knob
+from imug_tts.local_model import SPREAD, LocalModel
 
 if TYPE_CHECKING:
     import torch
@@ -22,30 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Native"]
 
-_SPREAD: Final = ("auto", "balanced", "balanced_low_0", "sequential")
-
 
 @component
-class Native(Local):
+class Native(LocalModel, Local):
     """Base of the backbones whose weights are in this process: how they are placed, loaded and unloaded."""
 
-    folder: Folder = knob("The folder of the downloaded model.", named=True)
-    dtype: Literal["auto", "float64", "float32", "bfloat16", "float16"] = knob(
-        "Type of weights and computations; auto is the type of the checkpoint. Seeds are exact in float64.",
-        default="auto",
-    )
-    device_map: str | None = knob(
-        "One device (cpu, cuda:0), or auto, balanced, balanced_low_0 or sequential to spread the layers over "
-        "all GPUs with accelerate; null for the first GPU, or the CPU where there is none.",
-        default=None,
-        runtime=True,
-        pattern=r"^(cpu|cuda(:\d+)?|auto|balanced|balanced_low_0|sequential)$",
-    )
-    offload_folder: Folder | None = knob(
-        "Where accelerate puts layers that fit neither GPUs nor memory, if device_map spreads them.",
-        default=None,
-        runtime=True,
-    )
     prefix_cache_gib: float = knob(
         "Memory for keys and values of earlier prompts, which later turns continue, in GiB.",
         default=2.0,
@@ -60,7 +42,7 @@ class Native(Local):
     @property
     def is_spread(self) -> bool:
         """Whether accelerate distributes the layers over several devices."""
-        return self.device_map in _SPREAD
+        return self.device_map in SPREAD
 
     @property
     def device(self) -> str:
