@@ -23,7 +23,7 @@ def said(caveats: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """One note for each model; models that would share a short name are called by their identities."""
     names = Counter(map(short_name, caveats))
     return tuple(
-        f"{short_name(identity) if names[short_name(identity)] == 1 else identity}: {'; '.join(sentences)}."
+        f"{short_name(identity) if names[short_name(identity)] == 1 else identity}: {' '.join(sentences)}"
         for identity, sentences in caveats.items()
         if sentences
     )

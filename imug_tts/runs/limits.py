@@ -11,8 +11,8 @@ from imug_tts.registry import model_identity
 __all__ = ["ModelLimitsWarning", "all_caveats", "caveats", "warn_of_limits"]
 
 _SEEDS = {
-    "best_effort": "seeds are best effort: one request and seed may give another candidate when asked again",
-    "none": "there are no seeds: a call that is made again gives another candidate",
+    "best_effort": "Seeds are best effort: one request and seed may give another candidate when asked again.",
+    "none": "There are no seeds: a call that is made again gives another candidate.",
 }
 
 
@@ -35,13 +35,14 @@ def warn_of_limits(models: Iterable[Backbone]) -> None:
     """Warn once of each model that has limits."""
     for identity, capabilities in {model_identity(each): each.capabilities for each in models}.items():
         if limits := _limits(capabilities):
-            warnings.warn(f"{identity}: {'; '.join(limits)}", ModelLimitsWarning, stacklevel=3)
+            warnings.warn(f"{identity}: {' '.join(limits)}", ModelLimitsWarning, stacklevel=3)
 
 
 def _limits(capabilities: Capabilities) -> list[str]:
+    own = [text if text.endswith((".", "!", "?")) else f"{text}." for text in capabilities.limits]
     count = capabilities.context_images
     if count is None or "image" not in capabilities.outputs:
-        return list(capabilities.limits)
+        return own
     images = "image" if count == 1 else f"{count} images"
-    seen = f"an image that it draws depends on the newest {images} of the history and on no other"
-    return [*capabilities.limits, seen if count else "an image that it draws depends on no image before it"]
+    seen = f"An image that it draws depends on the newest {images} of the history and on no other."
+    return [*own, seen if count else "An image that it draws depends on no image before it."]

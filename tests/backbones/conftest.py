@@ -19,6 +19,11 @@ def tiny_emu3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _written("emu3", tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def tiny_composite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written("composite", tmp_path_factory)
+
+
 def _written(name: str, folders: pytest.TempPathFactory) -> Path:
     folder = folders.mktemp(name)
     writer_of(name)(folder, 0)

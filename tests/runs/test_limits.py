@@ -53,8 +53,8 @@ def test_a_run_of_models_without_limits_warns_of_nothing(tmp_path: Path) -> None
         ({"context_images": 3}, ["depends on the newest 3 images"]),
         ({"context_images": 0}, ["depends on no image before it"]),
         ({"context_images": 1, "outputs": frozenset({"text"})}, []),
-        ({"seeds": "none"}, ["there are no seeds"]),
-        ({"seeds": "best_effort"}, ["seeds are best effort"]),
+        ({"seeds": "none"}, ["There are no seeds"]),
+        ({"seeds": "best_effort"}, ["Seeds are best effort"]),
         ({}, []),
     ],
 )
@@ -81,7 +81,7 @@ def test_pasted_tables_and_the_report_carry_them(tmp_path: Path, capsys: pytest.
     played(tmp_path, LIMITED)
     assert analyse([str(tmp_path), "--resamples", "100"]) == 0
     out = tmp_path / "analysis"
-    note = f"painter: {EDITS}; an image that it draws"
+    note = f"painter: {EDITS} An image that it draws"
     assert note in " ".join(capsys.readouterr().out.split())
     for table in ("T1_main", "T1b_text"):
         for kind in ("md", "tex"):

@@ -15,6 +15,7 @@ from transformers import Emu3ForConditionalGeneration, Emu3Processor
 from imug_tts.backbones.native.history import chat_of, newest_images
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
+from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
 from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
 from imug_tts.contracts import Request
@@ -128,7 +129,7 @@ class Emu3Speaker(Speaker):
         read = self._processor.image_processor(images=[to_pillow(image)], return_tensors="pt")
         [(height, width)] = read["image_sizes"].tolist()
         ids = self._model.model.get_image_tokens(
-            read["pixel_values"].to(self._model.device, self._model.dtype), read["image_sizes"]
+            read["pixel_values"].to(input_device(self._model), self._model.dtype), read["image_sizes"]
         )
         ratio = self._processor.downsample_ratio
         return _Encoded(height // ratio, width // ratio, tuple(ids.tolist()))
@@ -171,7 +172,7 @@ class _Emu3Canvas(Canvas):
 
     def image(self, ids: Sequence[int]) -> Image:
         closing = [self._end_of_row] * 4  # the last row's end, and three tokens that decoding cuts off
-        tokens = torch.tensor([[*ids, *closing]], device=self._model.device)
+        tokens = torch.tensor([[*ids, *closing]], device=input_device(self._model))
         pixels = self._model.decode_image_tokens(image_tokens=tokens, height=self._height, width=self._width)
         shown = self._processor.postprocess(list(pixels.float().cpu()), return_tensors="PIL.Image.Image")
         return from_pillow(shown["pixel_values"][0])

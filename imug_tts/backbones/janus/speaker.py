@@ -13,6 +13,7 @@ from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
 from imug_tts.backbones.native.history import chat_of
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
+from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
 from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
 from imug_tts.contracts import Request
@@ -78,7 +79,7 @@ class JanusSpeaker(Speaker):
 
     def embeds(self, prompt: Prompt, start: int) -> Tensor:
         mark = self._model.config.image_token_id
-        ids = torch.tensor([prompt.ids[start:]], device=self._model.device)
+        ids = torch.tensor([prompt.ids[start:]], device=input_device(self._model))
         embeds = self._embed(ids)
         place = ids == mark
         if prompt.images and bool(place.any()):
@@ -93,7 +94,7 @@ class JanusSpeaker(Speaker):
             "pixel_values"
         ]
         features: Tensor = self._model.model.get_image_features(
-            pixels.to(self._model.device, self._model.dtype)
+            pixels.to(input_device(self._model), self._model.dtype)
         ).pooler_output
         return features
 
@@ -124,7 +125,7 @@ class _JanusCanvas(Canvas):
         return embeds
 
     def image(self, ids: Sequence[int]) -> Image:
-        tokens = torch.tensor([list(ids)], device=self._model.device)
+        tokens = torch.tensor([list(ids)], device=input_device(self._model))
         pixels = self._model.model.vqmodel.decode(tokens)[0].float().cpu()  # (3, height, width)
         shown = self._processor.image_processor.postprocess([pixels], return_tensors="PIL.Image.Image")
         return from_pillow(shown["pixel_values"][0])

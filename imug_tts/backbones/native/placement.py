@@ -21,13 +21,26 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Native"]
+__all__ = ["Native", "input_device"]
 
 
 @component
 class Native(LocalModel, Local):
     """Base of the backbones whose weights are in this process: how they are placed, loaded and unloaded."""
 
+    max_gpu_gib: float | None = knob(
+        "Most GiB of weights on each GPU if device_map spreads them; null for what is free.",
+        default=None,
+        gt=0,
+        runtime=True,
+    )
+    max_cpu_gib: float | None = knob(
+        "Most GiB of weights in memory if device_map spreads them; null for what is free. The rest goes to "
+        "offload_folder.",
+        default=None,
+        gt=0,
+        runtime=True,
+    )
     prefix_cache_gib: float = knob(
         "Memory for keys and values of earlier prompts, which later turns continue, in GiB.",
         default=2.0,
@@ -69,7 +82,22 @@ class Native(LocalModel, Local):
         self.check_device()
         words = {"device_map": self.device_map if self.is_spread else {"": self.device}}
         offload = {} if self.offload_folder is None else {"offload_folder": str(self.offload_folder)}
-        return {"dtype": self.torch_dtype() or "auto", **words, **offload}
+        most = self._most_memory() if self.is_spread else None
+        room = {} if most is None else {"max_memory": most}
+        return {"dtype": self.torch_dtype() or "auto", **words, **room, **offload}
+
+    def _most_memory(self) -> dict[int | str, int] | None:
+        """Bytes that accelerate may use of each device, where a knob limits them."""
+        if self.max_gpu_gib is None and self.max_cpu_gib is None:
+            return None
+        from accelerate.utils import get_max_memory  # type: ignore[import-untyped]
+
+        free: dict[int | str, int] = get_max_memory()
+        limits = {device: self.max_cpu_gib if device == "cpu" else self.max_gpu_gib for device in free}
+        return {
+            device: there if (most := limits[device]) is None else min(there, int(most * (1 << 30)))
+            for device, there in free.items()
+        }
 
     def check_device(self) -> None:
         """Check that the device exists here.
@@ -84,29 +112,45 @@ class Native(LocalModel, Local):
             there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
             raise ConfigurationError(f"device_map is {self.device_map!r}; PyTorch finds here: {there}")
 
-    def placed(self, module: nn.Module, whole: Sequence[str] = ()) -> nn.Module:
+    def placed(self, module: nn.Module, whole: Sequence[str] = (), part: str = "") -> nn.Module:
         """A module moved to its device, or its layers spread as `device_map` says.
 
         Args:
             module: any module; its type of numbers stays.
             whole: classes of modules that must not be split over devices, e.g. a decoder layer.
+            part: what the module is of a model that has several; names its folder in `offload_folder`.
 
         Raises:
-            ConfigurationError: the device does not exist here.
+            ConfigurationError: the device does not exist here, or there is no room and no `offload_folder`.
         """
         self.check_device()
         if not self.is_spread:
             return module.to(self.device)
-        from accelerate import dispatch_model, infer_auto_device_map  # type: ignore[import-untyped]
-        from accelerate.utils import get_balanced_memory  # type: ignore[import-untyped]
+        from accelerate import dispatch_model  # type: ignore[import-untyped]
 
-        room = None
-        if self.device_map != "sequential":
-            low_zero = self.device_map == "balanced_low_0"
-            room = get_balanced_memory(module, no_split_module_classes=list(whole), low_zero=low_zero)
-        spread = infer_auto_device_map(module, max_memory=room, no_split_module_classes=list(whole))
-        dispatched: nn.Module = dispatch_model(module, spread, offload_dir=self.offload_folder)
+        spread = self._device_map(module, list(whole))
+        if "disk" in spread.values() and self.offload_folder is None:
+            raise ConfigurationError(
+                f"the weights in {self.folder} fit neither the GPUs nor memory; set offload_folder to a "
+                "folder for the rest, load a smaller type (dtype), or allow more (max_gpu_gib, max_cpu_gib)"
+            )
+        folder = None if self.offload_folder is None else self.offload_folder / part
+        dispatched: nn.Module = dispatch_model(module, spread, offload_dir=folder)
         return dispatched
+
+    def _device_map(self, module: nn.Module, whole: list[str]) -> dict[str, int | str]:
+        """The device of each layer."""
+        from accelerate import infer_auto_device_map
+        from accelerate.utils import get_balanced_memory
+
+        room = self._most_memory()
+        if room is None and self.device_map != "sequential":
+            low_zero = self.device_map == "balanced_low_0"
+            room = get_balanced_memory(module, no_split_module_classes=whole, low_zero=low_zero)
+        spread: dict[str, int | str] = infer_auto_device_map(
+            module, max_memory=room, no_split_module_classes=whole
+        )
+        return spread
 
     @abstractmethod
     def _load(self) -> Any:
@@ -126,3 +170,15 @@ class Native(LocalModel, Local):
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def input_device(module: nn.Module) -> torch.device:
+    """Where a module takes its inputs: where its weights are, or where accelerate brings them to compute."""
+    import torch
+
+    weights = next(module.parameters())
+    if weights.device.type != "meta":
+        return weights.device
+    hooks = (getattr(each, "_hf_hook", None) for each in module.modules())
+    found = (getattr(hook, "execution_device", None) for hook in hooks)
+    return torch.device(next(device for device in found if device is not None))

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import Prefix, PrefixStore, Rows, extended
 from imug_tts.backbones.native.sampling import RowSampler, generator, guided
 from imug_tts.backbones.native.yes_no import only_yes_or_no
@@ -245,7 +246,7 @@ class Speaker(ABC):
 
     def _embed(self, ids: Tensor) -> Tensor:
         embedding = self._network.get_input_embeddings()
-        embeds: Tensor = embedding(ids.to(embedding.weight.device))
+        embeds: Tensor = embedding(ids.to(input_device(embedding)))
         return embeds
 
 
