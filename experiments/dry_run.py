@@ -31,7 +31,7 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
     With the folder of their journal, also what it has already, and what the images take.
     """
     print("nothing is run; from the least to the most that the strategies may ask, before any journal")
-    drawn = 0
+    drawn: list[int] = []
     for run in runs:
         least, most = plan_arm(run.arm)
         turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
@@ -40,9 +40,9 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
         print(f"{run.title}: {turns:,} turns; images: {images}{price}")
         for line in (*_asked(least, most), *_judges(run), *_sent(run, most, journal), *_known(run, journal)):
             print(f"  {line}")
-        drawn += most.images
+        drawn.append(most.images)
     if journal is not None:
-        print(said_of_disk(journal, drawn))
+        print(said_of_disk(journal, sum(drawn), max(drawn)))
     models = [model for run in runs for model in run.arm.all_models.values()]
     status = max(_check_models(models), _probe(runs, journal))
     for line in facts(models):

@@ -32,7 +32,6 @@ _TOKENS_PER_TURN: Final = 1500
 class _Loaded(NamedTuple):
     model: Any
     processor: Any
-    yes_no: Any
 
 
 class _Row(NamedTuple):
@@ -106,7 +105,7 @@ class LocalVlm(Pretrained):
         from imug_tts.backbones.native.history import chat_of
         from imug_tts.backbones.native.images import to_pillow
 
-        model, processor, _ = self._loaded
+        model, processor = self._loaded
         chats = [chat_of(list(with_images_from_users(history))) for history in histories]
         prompts = [
             processor.apply_chat_template(chat.messages, add_generation_prompt=True, tokenize=False)
@@ -123,15 +122,19 @@ class LocalVlm(Pretrained):
     def _checked(self, inputs: Any) -> list[Candidate]:
         import torch
 
+        from imug_tts.backbones.native.yes_no import only_yes_or_no
+
+        model, processor = self._loaded
         with torch.inference_mode():
-            logits = self._loaded.model(**inputs, logits_to_keep=1).logits[:, -1]
+            logits = model(**inputs, logits_to_keep=1).logits[:, -1]
+        _, shares = only_yes_or_no(logits, processor.tokenizer)
         return [
             Candidate(
                 output=Text("yes" if p_yes >= 0.5 else "no"),
                 p_yes=p_yes,
                 cost=Cost(calls=1, prompt_tokens=prompt, new_tokens=1),
             )
-            for p_yes, prompt in zip(self._loaded.yes_no.p_yes(logits), _prompt_tokens(inputs), strict=True)
+            for p_yes, prompt in zip(shares, _prompt_tokens(inputs), strict=True)
         ]
 
     def _written(self, inputs: Any, sampling: Sampling, seeds: Sequence[int]) -> list[Candidate]:
@@ -139,7 +142,7 @@ class LocalVlm(Pretrained):
 
         from imug_tts.backbones.native.sampling import GumbelNoise, generator
 
-        model, processor, _ = self._loaded
+        model, processor = self._loaded
         noise = GumbelNoise([generator(seed, "text") for seed in seeds], sampling.temperature)
         with torch.inference_mode():
             drawn = model.generate(
@@ -155,7 +158,6 @@ class LocalVlm(Pretrained):
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         from imug_tts.backbones.native.loading import load_model, load_processor
-        from imug_tts.backbones.native.yes_no import YesNo
 
         processor = load_processor(AutoProcessor, self.folder)
         processor.tokenizer.padding_side = "left"
@@ -163,7 +165,7 @@ class LocalVlm(Pretrained):
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
         model = load_model(AutoModelForImageTextToText, self)
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-        return _Loaded(model, processor, YesNo(processor.tokenizer))
+        return _Loaded(model, processor)
 
     def configuration(self) -> dict[str, Any]:
         config = super().configuration()

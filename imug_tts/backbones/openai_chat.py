@@ -180,4 +180,3 @@ class OpenAIChat(Endpoint, Remote):
     @property
     def _url(self) -> str:
         return self.base_url.rstrip("/")
-

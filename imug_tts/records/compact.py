@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts.model import Cost
@@ -32,6 +32,7 @@ _SHORTEST: Final = 24
 """Characters of JSON from which on a value is shared."""
 _encoded: Final = json.JSONEncoder(check_circular=False).encode
 _NO_COST: Final = Cost().to_json()
+_NESTED: Final = (dict, list)
 _POINT: Final = re.compile(r"(\d\.\d{3}) (.*)")
 """A line of a verdict's detail: the probability that a point is met, and its text."""
 
@@ -40,7 +41,7 @@ def compact(record: Record) -> Json:
     """What the line of a record holds; `whole` makes it the record again."""
     if not _is_usual(record):
         return record
-    shorter = _by_rules(record, cost=_without_zeros, verdict=_to_points, detail=_to_pieces)
+    shorter = _by_rules(_copied(record), cost=_without_zeros, verdict=_to_points, detail=_to_pieces)
     sharing = _Sharing(shorter)
     if sharing.is_ambiguous:
         return record
@@ -49,7 +50,7 @@ def compact(record: Record) -> Json:
 
 
 def whole(stored: Json) -> Record:
-    """The record of a line, in this form or that of an earlier version.
+    """The record of a line, in this form or that of an earlier version; it is made of `stored` itself.
 
     Raises:
         ValueError: the form is of a later version.
@@ -59,11 +60,11 @@ def whole(stored: Json) -> Record:
         return stored
     if stored["form"] != _FORM:
         raise ValueError(f"form {stored['form']!r} is of a later version; this one reads form {_FORM}")
+    del stored["form"]
     shared: list[Any] = []
-    for value in stored.get("shared", ()):
+    for value in stored.pop("shared", ()):
         shared.append(_resolved(value, shared))
-    record = {key: _resolved(v, shared) for key, v in stored.items() if key not in ("form", "shared")}
-    return _by_rules(record, cost=_with_zeros, verdict=_from_points, detail=_from_pieces)
+    return _by_rules(_resolved(stored, shared), cost=_with_zeros, verdict=_from_points, detail=_from_pieces)
 
 
 class _Sharing:
@@ -115,28 +116,38 @@ def _inside(value: Any, change: Callable[[Any], Any]) -> Any:
     return [change(item) for item in value] if isinstance(value, list) else value
 
 
+def _copied(value: Any) -> Any:
+    return _inside(value, _copied)
+
+
 def _resolved(value: Any, shared: Sequence[Any]) -> Any:
-    if isinstance(value, dict) and _REF in value:
-        return shared[value[_REF]]
-    return _inside(value, lambda item: _resolved(item, shared))
+    """The value with what its references mean, in place: millions of lines are read."""
+    if isinstance(value, dict):
+        if _REF in value:
+            return shared[value[_REF]]
+        for key, item in value.items():
+            if isinstance(item, _NESTED):
+                value[key] = _resolved(item, shared)
+    elif isinstance(value, list):
+        value[:] = [_resolved(item, shared) if isinstance(item, _NESTED) else item for item in value]
+    return value
 
 
 def _by_rules(record: Record, *, cost: Rule, verdict: Rule, detail: Rule) -> Record:
-    """The record, changed by a rule for each cost, verdict and detail of a score; keys keep their order."""
-    rules = {"verdict": verdict, "score_detail": detail}
-    changed = _changed(record, {"score_detail": detail, "cost": lambda costs: _inside(costs, cost)})
-    return _changed(changed, {"response": lambda response: _node(response, rules)})
+    """The record, changed in place by a rule for each cost, verdict and detail of a score."""
+    record["cost"] = {payer: cost(paid) for payer, paid in record["cost"].items()}
+    for node in (record, *_responses(record["response"])):
+        for key, rule in (("score_detail", detail), ("verdict", verdict)):
+            if node.get(key):
+                node[key] = rule(node[key])
+    return record
 
 
-def _node(response: Json, rules: dict[str, Rule]) -> Json:
-    node = _changed(response, rules)
-    if "candidates" in node:
-        node["candidates"] = [_node(candidate, rules) for candidate in node["candidates"]]
-    return node
-
-
-def _changed(value: Json, rules: dict[str, Rule]) -> Json:
-    return {key: rules[key](item) if item and key in rules else item for key, item in value.items()}
+def _responses(response: Json | None) -> Iterator[Json]:
+    if response is not None:
+        yield response
+        for candidate in response.get("candidates", ()):
+            yield from _responses(candidate)
 
 
 def _renamed(value: Json, key: str, new: str, to: Any) -> Json:

@@ -108,7 +108,7 @@ def test_identities_follow_the_weights_and_not_the_folder(clip: Path, tmp_path: 
     assert identities[0] == identities[1] != identities[2]
 
 
-def test_p_yes_is_the_share_of_yes_among_the_first_tokens_of_yes_and_no(vlm: Path) -> None:
+def test_p_yes_is_the_share_of_yes_among_the_tokens_that_are_yes_or_no(vlm: Path) -> None:
     model = loader(AutoModelForImageTextToText).from_pretrained(vlm).eval()
     processor = loader(AutoProcessor).from_pretrained(vlm)
     prompt = (
@@ -118,11 +118,15 @@ def test_p_yes_is_the_share_of_yes_among_the_first_tokens_of_yes_and_no(vlm: Pat
     inputs = processor(text=[prompt], images=[drawn(1).pixels()], return_tensors="pt")
     with torch.inference_mode():
         shares = model(**inputs).logits[0, -1].double().softmax(-1)
-    first = {
-        word: {processor.tokenizer.encode(each)[0] for each in (word, word.capitalize(), word.upper())}
+    spellings = {
+        word: [f"{space}{each}" for space in ("", " ") for each in (word, word.capitalize(), word.upper())]
         for word in ("yes", "no")
     }
-    yes, no = (float(shares[sorted(first[word])].sum()) for word in ("yes", "no"))
+    encoded = {
+        word: [processor.tokenizer.encode(each) for each in each_way] for word, each_way in spellings.items()
+    }
+    whole = {word: sorted({ids[0] for ids in each if len(ids) == 1}) for word, each in encoded.items()}
+    yes, no = (float(shares[whole[word]].sum()) for word in ("yes", "no"))
     [[candidate]] = LocalVlm(folder=vlm).generate([CHECK])
     assert candidate.p_yes == pytest.approx(yes / (yes + no), abs=1e-5)
     assert candidate.output == Text("yes" if yes >= no else "no")

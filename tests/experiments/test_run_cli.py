@@ -316,6 +316,7 @@ def test_a_dry_run_says_what_the_journal_has_and_what_the_disk_needs(tmp_path: P
     before = shell.paint("+dry_run=true", "output=here")
     assert "in the journal" not in before.stdout
     assert re.search(r"^disk of here: up to \d+ image files, .* free: ", before.stdout, re.MULTILINE)
+    assert re.search(r"^names in one folder: up to \d+ in a run's images/", before.stdout, re.MULTILINE)
     assert "a guess, as there are none yet" in before.stdout
     shell.paint("output=here", "tracking=none")
     made, files = len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))

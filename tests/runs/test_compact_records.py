@@ -166,9 +166,8 @@ def test_records_are_printed_whole(study: Path) -> None:
 texts = st.sampled_from(
     ["", "yes", "0.5", "a plan that is long enough to be shared", 'with "quotes"\nand lines', "é" * 30]
 )
-outputs: st.SearchStrategy[Any] = (
-    st.none() | st.builds(dict, text=texts) | st.builds(dict, image=st.sampled_from(["a" * 64, "b" * 64]))
-)
+images = st.sampled_from(["a" * 64, "b" * 64])
+outputs: Any = st.none() | st.builds(dict, text=texts) | st.builds(dict, image=images)
 details = st.none() | st.fixed_dictionaries(
     {"points": st.lists(st.integers(0, 5), max_size=3)},
     optional={

@@ -1,4 +1,4 @@
-"""Answers of yes/no calls: P(yes) from the logits of a model's first token."""
+"""Answers of yes/no calls: the first token is a yes or a no, and its probability is P(yes)."""
 
 from __future__ import annotations
 
@@ -10,33 +10,10 @@ from torch import Tensor
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["YesNo", "only_yes_or_no"]
+__all__ = ["only_yes_or_no"]
 
 _YES: Final = ("yes", "Yes", "YES", " yes", " Yes", " YES")
 _NO: Final = ("no", "No", "NO", " no", " No", " NO")
-
-
-class YesNo:
-    """The tokens with which an answer of yes or no begins, in all spellings that a tokenizer tells apart.
-
-    A token with which both begin counts for neither.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        """Raises ConfigurationError where yes and no begin with the same tokens."""
-        yes, no = ({_first(tokenizer, word) for word in words} for words in (_YES, _NO))
-        self._yes, self._no = sorted(yes - no), sorted(no - yes)
-        if not self._yes or not self._no:
-            raise ConfigurationError(
-                "the tokenizer of this model does not tell yes from no by the first token"
-            )
-
-    def p_yes(self, logits: Tensor) -> list[float]:
-        """P(yes) / (P(yes) + P(no)) for each row of logits of the first token, shape (rows, width)."""
-        wide = logits.double()
-        yes, no = (wide[:, tokens].logsumexp(dim=1) for tokens in (self._yes, self._no))
-        shares: list[float] = (yes - no).sigmoid().tolist()
-        return shares
 
 
 def only_yes_or_no(logits: Tensor, tokenizer: Any) -> tuple[Tensor, list[float]]:
@@ -52,10 +29,6 @@ def only_yes_or_no(logits: Tensor, tokenizer: Any) -> tuple[Tensor, list[float]]
     allowed[:, [*yes, *no]] = logits[:, [*yes, *no]]
     shares = allowed.double().softmax(-1)[:, yes].sum(-1)
     return allowed, [round(share, 6) for share in shares.tolist()]
-
-
-def _first(tokenizer: Any, word: str) -> int:
-    return int(tokenizer.encode(word, add_special_tokens=False)[0])
 
 
 def _word_ids(words: Sequence[str], tokenizer: Any) -> list[int]:
