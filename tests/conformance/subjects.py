@@ -95,6 +95,20 @@ def _emu3(folder: Path) -> Iterator[Subject]:
     )
 
 
+@contextmanager
+def _composite(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.composite import CompositeBackbone
+    from imug_tts.testing.checkpoints.composite import write_tiny_composite
+
+    write_tiny_composite(folder / "composite", seed=0)
+    write_tiny_composite(folder / "other", seed=1)
+    yield Subject(
+        backbone=CompositeBackbone(folder=folder / "composite", text=Sketcher(), height=32, width=32),
+        settings={"steps": 2},
+        others={**_elsewhere(folder), "instruction": "Write a prompt.", "height": 64, "width": 64},
+    )
+
+
 def _elsewhere(folder: Path) -> Mapping[str, Any]:
     """Other values of the knobs that models in this process have in common: other weights among them."""
     return {"folder": folder / "other", "device_map": "cpu", "offload_folder": folder / "offload"}
@@ -105,6 +119,7 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "bagel": _bagel,
     "janus": _janus,
     "emu3": _emu3,
+    "composite": _composite,
     "imug_server": lambda folder: servers.infer(),
     "imug_server, images only": lambda folder: servers.infer_images(),
     "vllm_omni": lambda folder: servers.omni(),
@@ -116,7 +131,7 @@ SUBJECTS: Final[Mapping[str, Make]] = {
 
 MODELS: Final = tuple(name for name in names("backbones") if name in SUBJECTS)
 """Those that configurations name."""
-NATIVE: Final = ("bagel", "janus", "emu3")
+NATIVE: Final = ("bagel", "janus", "emu3", "composite")
 """Those in this process that a dialogue of the benchmark can be played with."""
 
 

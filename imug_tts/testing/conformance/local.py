@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
 from imug_tts.contracts import Local
-from imug_tts.testing.conformance.subject import Subject, alike, demand
+from imug_tts.testing.conformance.subject import Subject, alike, demand, new_objects
 
 if TYPE_CHECKING:
     import torch
@@ -30,12 +30,11 @@ def memory_is_estimated(subject: Subject) -> list[str]:
     need = model.memory
     demand(not model.is_loaded, "the estimate of memory loaded the weights")
     demand(min(need.per_turn, need.per_candidate) >= 0, f"the estimate has negative bytes: {need}")
-    before = _bytes(_weights()), _bytes(_tensors())
-    model.generate([subject.request(subject.outputs[0])])
-    demand(model.is_loaded, "after a call of generate is_loaded is False")
-    of_modules, of_tensors = _bytes(_weights()) - before[0], _bytes(_tensors()) - before[1]
-    loaded = of_modules or of_tensors  # a model may be made without modules
-    model.unload()
+    with new_objects():
+        model.generate([subject.request(subject.outputs[0])])
+        demand(model.is_loaded, "after a call of generate is_loaded is False")
+        loaded = _bytes(_weights()) or _bytes(_tensors())  # a model may be made without modules
+        model.unload()
     within = need.weights / _FACTOR <= loaded <= need.weights * _FACTOR
     demand(within, f"memory.weights is {need.weights} bytes, and {loaded} were loaded")
     return []
@@ -48,12 +47,12 @@ def unloading_frees_and_loads_again(subject: Subject) -> list[str]:
     model = subject.again()
     assert isinstance(model, Local)
     request = subject.request(subject.outputs[0])
-    before = _bytes(_tensors())
-    [[first]] = model.generate([request])
-    loaded = _bytes(_tensors()) - before
-    model.unload()
-    demand(not model.is_loaded, "after unload() is_loaded is True")
-    left = _bytes(_tensors()) - before
+    with new_objects():
+        [[first]] = model.generate([request])
+        loaded = _bytes(_tensors())
+        model.unload()
+        demand(not model.is_loaded, "after unload() is_loaded is True")
+        left = _bytes(_tensors())
     demand(left <= _LEFT * loaded, f"unload() left {left} of {loaded} bytes of tensors")
     [[again]] = model.generate([request])
     model.unload()
@@ -63,28 +62,24 @@ def unloading_frees_and_loads_again(subject: Subject) -> list[str]:
 
 
 def _tensors() -> list[torch.Tensor]:
-    """All tensors of this process that Python code can reach."""
+    """All tensors that Python code can reach, of those that the collector knows."""
     import torch
 
     gc.collect()
     return [held for held in gc.get_objects() if issubclass(type(held), torch.Tensor)]
 
 
-def _weights() -> list[torch.Tensor]:
-    """The parameters and buffers of all modules of this process."""
+def _weights() -> Iterator[torch.Tensor]:
+    """The parameters and buffers of all modules, of those that the collector knows."""
     import torch
 
-    gc.collect()
-    modules = [held for held in gc.get_objects() if issubclass(type(held), torch.nn.Module)]
-    return [tensor for module in modules for tensor in _own(module)]
+    for held in gc.get_objects():
+        if issubclass(type(held), torch.nn.Module):
+            yield from held.parameters(recurse=False)
+            yield from held.buffers(recurse=False)
 
 
-def _own(module: Any) -> Iterator[torch.Tensor]:
-    yield from module.parameters(recurse=False)
-    yield from module.buffers(recurse=False)
-
-
-def _bytes(tensors: Any) -> int:
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
     """The bytes that tensors hold; those that share a storage count once."""
     storages = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
