@@ -53,13 +53,13 @@ class Run(Work):
             "seed": arm.seed,
             "benchmark": arm.benchmark.identity,
             "backbone": model_identity(arm.backbone),
-            "models": {place: model_identity(model) for place, model in self.models.items()},
-            "judges": arm.judges,
             "probes": {
                 place: asdict(model.findings)
                 for place, model in self.models.items()
                 if isinstance(model, Remote) and model.findings is not None
             },
+            "models": {place: model_identity(model) for place, model in self.models.items()},
+            "judges": arm.judges,
             "identity": arm.identity,
             "arm_identity": arm.own_identity,
             "selection": arm.selection,
