@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts import BackboneError
@@ -11,17 +11,27 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.images import kind_of
 from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["content_of", "encoded", "messages"]
+__all__ = ["content_of", "data_url", "encoded", "messages"]
 
 _MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
-def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+def content_of(part: Part) -> dict[str, Any]:
+    """A part in the form of chat completions; `encoded` puts the image in."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part}}
+
+
+def messages(
+    history: Sequence[Message], content_of: Callable[[Part], dict[str, Any]] = content_of
+) -> Iterator[dict[str, Any]]:
     """The history in the form of the endpoint, where only users may show images.
 
-    An image of the assistant is moved into the user's next message, and labelled.
+    An image of the assistant is moved into the user's next message, and labelled. `content_of` makes the
+    endpoint's form of one part of a user's message.
     """
     moved: list[dict[str, Any]] = []
     for message in history:
@@ -37,12 +47,6 @@ def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
         yield {"role": message.role, "content": "\n".join(texts)}
 
 
-def content_of(part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    return {"type": "image_url", "image_url": {"url": part}}
-
-
 def encoded(frame: Any) -> bytes:
     """The JSON of a request, with the images at its keys `url` as data URLs.
 
@@ -50,10 +54,11 @@ def encoded(frame: Any) -> bytes:
         BackboneError: an image cannot be read, or is neither PNG nor JPEG.
     """
     pieces = json_pieces(frame, "url")
-    return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+    return b"".join(data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
 
 
-def _data_url(image: Image) -> bytes:
+def data_url(image: Image) -> bytes:
+    """The image as a URL that holds it; raises as `encoded`."""
     with reading(image):
         encoded = image.read()
     mime = _MIME.get(kind_of(encoded) or "")

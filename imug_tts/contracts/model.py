@@ -136,6 +136,7 @@ class Candidate:
     `thought` is text that the model produced on the way and that is not part of the answer.
     `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None
     where the backbone has no logits. `reward` is the number of a reward call, on the model's own scale.
+    `source` is what a provider calls the model that answered and the response, because such models change.
     `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `is_new` is set
     by the engine: whether this invocation made the call, and no journal answered it.
     """
@@ -146,6 +147,7 @@ class Candidate:
     reason: str | None = None
     p_yes: float | None = None
     reward: float | None = None
+    source: str | None = None
     cost: Cost = field(default_factory=Cost)
     is_new: bool = field(default=True, compare=False)
 
