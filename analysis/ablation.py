@@ -64,6 +64,8 @@ class Ablation:
     selections: tuple[Selection, ...]
     agreement: Agreement | None
     checks: tuple[Check, ...]
+    caveats: Mapping[str, tuple[str, ...]]
+    """What a reader must know of each model, by its identity."""
     warnings: tuple[str, ...]
 
 
@@ -124,6 +126,7 @@ def ablation(
         selections=selections(study, panel, inference),
         agreement=agreement(study, panel, inference),
         checks=checks(panel, reference, cluster),
+        caveats=study.caveats,
         warnings=(*study.warnings, *notes(setting, arms), *_contradictions(arms, reference)),
     )
 

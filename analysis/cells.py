@@ -20,7 +20,6 @@ __all__ = [
     "plain",
     "points",
     "score",
-    "short_name",
     "starred",
 ]
 
@@ -79,11 +78,6 @@ def count_range(counts: Sequence[int]) -> str:
 def display_name(strategy: str, is_oracle: bool) -> str:
     """A strategy as tables and figures call it."""
     return f"{strategy} (oracle)" if is_oracle else strategy
-
-
-def short_name(identity: str) -> str:
-    """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
-    return identity.partition(":")[0]
 
 
 def named(result: Ablation, strategy: str) -> str:

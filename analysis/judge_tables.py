@@ -119,6 +119,7 @@ def _rates(found: Accuracy) -> tuple[str, str, str]:
 
 
 def _selections(result: Ablation) -> Table:
+    is_measured = any(s.people for s in result.selections)
     rows = tuple(
         (
             named(result, s.strategy),
@@ -129,6 +130,7 @@ def _selections(result: Ablation) -> Table:
             points(s.best),
             score(s.regret),
             percent(s.share),
+            *((s.people or "-",) if is_measured else ()),
         )
         for s in result.selections
     )
@@ -137,9 +139,18 @@ def _selections(result: Ablation) -> Table:
         "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random). "
         f"{FIRST_ROUNDS}"
     )
+    people = (
+        "People: the preference pairs on which the judge that selects agrees with people, in percent of "
+        "those on which people are not tied (chance: 50), and their number; -: not measured."
+    )
     header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
-    title = "Selection among N candidates"
-    return Table(name="T6b_selection", title=title, header=header, rows=rows, notes=(note,))
+    return Table(
+        name="T6b_selection",
+        title="Selection among N candidates",
+        header=(*header, "people") if is_measured else header,
+        rows=rows,
+        notes=(note, people) if is_measured else (note,),
+    )
 
 
 def _curves(result: Ablation) -> Table:

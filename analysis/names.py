@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-__all__ = ["arm_name", "is_part_of", "label_of", "layers", "separated", "setting_of", "swapped"]
+__all__ = ["arm_name", "is_part_of", "label_of", "layers", "separated", "setting_of", "short_name", "swapped"]
 
 _NAME = re.compile(r"(?P<label>.+?) @ (?P<setting>[\w.]+=.*)", re.DOTALL)
 
@@ -18,6 +18,11 @@ def arm_name(label: str, settings: Iterable[tuple[str, str]]) -> str:
     """The name of an arm: its label, and each setting in which it differs from others of that label."""
     told = " ".join(f"{key}={value}" for key, value in settings)
     return f"{label} @ {told}" if told else label
+
+
+def short_name(identity: str) -> str:
+    """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
+    return identity.partition(":")[0]
 
 
 def label_of(name: str) -> str:

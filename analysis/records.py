@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.arms import arm_names, history_names, runs_left_out
+from analysis.caveats import merged
 from analysis.responses import Draw, Judged, Pool, Said, draws, judged_images, pools, verdicts
 from imug_tts.contracts.record import Record as StoredRecord
 from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders, turn_files
@@ -80,6 +81,8 @@ class Judge(NamedTuple):
     judge: str
     models: tuple[str, ...]
     """The identities of the models that it asks."""
+    identity: str = ""
+    """A hash over its knobs and models; empty where the manifest states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,8 @@ class Study:
     """The arm of each run, by its folder; none for a CSV."""
     judges: Mapping[str, tuple[Judge, ...]] = field(default_factory=dict)
     """The judges of each arm, by its name, where the manifests state them."""
+    caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a reader must know of each model, by its identity, where the manifests state it."""
     warnings: tuple[str, ...]
 
 
@@ -172,6 +177,7 @@ def load_study(folder: Path) -> Study:
         num_runs=len(runs),
         arms={run.manifest.folder: run.arm for run in runs},
         judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in runs},
+        caveats=merged(run.manifest.caveats for run in runs),
         warnings=tuple(warnings),
     )
 
@@ -209,7 +215,8 @@ def _unreadable(error: RecordError, folder: Path) -> StudyError:
 
 def _judge(stated: Mapping[str, Any]) -> Judge:
     models = dict.fromkeys(map(str, stated["models"].values()))
-    return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models))
+    identity = str(stated.get("identity", ""))
+    return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models), identity)
 
 
 def _run(manifest: Manifest, warnings: list[str]) -> _Run:

@@ -18,6 +18,7 @@ from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, undefined
 from analysis.judge_intervals import auc_interval, share_interval
 from analysis.panel import Panel
+from analysis.qualified import known_agreement
 from analysis.records import Record, SampleKey, Study
 from analysis.responses import Judged, Kind
 from analysis.statistic import ratio, share
@@ -96,6 +97,8 @@ class Selection:
     """best - arm."""
     share: Estimate
     """(arm - random) / (best - random); undefined where there is too little to gain to divide by it."""
+    people: str
+    """How far the judge that selects agrees with people, in percent of pairs; empty where not measured."""
 
 
 def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifier, ...]:
@@ -115,9 +118,14 @@ def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifie
 
 def selections(study: Study, panel: Panel, inference: Inference) -> tuple[Selection, ...]:
     """One per strategy and layer of Best-of-N that picked among graded images."""
-    own = _own_records(study)
+    own, people = _own_records(study), known_agreement(study.folder)
+    said = {
+        (strategy, judge.layer): people.get(judge.identity, "")
+        for strategy, judges in study.judges.items()
+        for judge in judges
+    }
     return tuple(
-        _selection(strategy, layer, own[strategy], panel, inference)
+        _selection(strategy, layer, own[strategy], panel, inference, said.get((strategy, layer), ""))
         for strategy in panel.strategies
         for layer in sorted({pool.layer for r in own[strategy] for pool in r.pools})
     )
@@ -245,7 +253,7 @@ def _wins(
 
 
 def _selection(
-    strategy: str, layer: str, records: Sequence[Record], panel: Panel, inference: Inference
+    strategy: str, layer: str, records: Sequence[Record], panel: Panel, inference: Inference, people: str
 ) -> Selection:
     rows, num_samples = _rows(panel), len(panel.samples)
     pools = [(rows[r.key.sample], p) for r in records for p in r.pools if p.layer == layer]
@@ -269,6 +277,7 @@ def _selection(
         layer=layer,
         num_pools=len(pools),
         candidates_per_pool=float(np.mean([len(p.grades) for _, p in pools])),
+        people=people,
         **found,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from analysis.ablation import Ablation, Arm
+from analysis.caveats import said
 from analysis.cells import (
     count_range,
     difference,
@@ -78,6 +79,7 @@ def _main(result: Ablation) -> Table:
         "Slopes: points per turn within dialogues; turn 1 has no history, so both slopes begin there. "
         "Seconds: per dialogue and seed.",
         *_bounds(result),
+        *said(result.caveats),
     ]
     if has_gold:
         notes.append(
@@ -153,7 +155,7 @@ def _text(result: Ablation) -> Table:
         for a in result.arms
         if a.num_text_planned
     )
-    note = "Dynamic MCQ: asks for what the model itself chose to draw."
+    notes = ("Dynamic MCQ: asks for what the model itself chose to draw.", *said(result.caveats))
     header = (
         "strategy",
         "turns scored",
@@ -163,7 +165,7 @@ def _text(result: Ablation) -> Table:
         *(["free text"] if has_free else []),
     )
     shown = rows if any(a.text.is_defined for a in result.arms) else ()
-    return Table(name="T1b_text", title="Text score, own history", header=header, rows=shown, notes=(note,))
+    return Table(name="T1b_text", title="Text score, own history", header=header, rows=shown, notes=notes)
 
 
 def _by_turn(result: Ablation) -> Table:

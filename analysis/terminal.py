@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from analysis.ablation import Ablation
-from analysis.cells import short_name
 from analysis.layout import WIDTH, to_text
+from analysis.names import short_name
 from analysis.tables import caption, tables
 
 __all__ = ["to_terminal"]

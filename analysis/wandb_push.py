@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.wandb_workspace import ARM, TURN, Place, curves, make
 from imug_tts.records import MANIFEST, run_folders
+from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, word
 
 if TYPE_CHECKING:
     import wandb
 
 __all__ = ["PushError", "push"]
 
-_PROJECT = "imug_tts"
-_FOLDER = "wandb"
-"""Of everything that wandb writes, in the study's folder; its *.json say under which ids runs are there."""
-
-
 _NOTE = "pushed.txt"
 """Names the latest analysis that was pushed, so that none is pushed twice."""
+_PATIENCE_S = 300
+"""Seconds that each run has to be uploaded; what is left stays on this machine."""
 
 
 class PushError(Exception):
@@ -43,10 +42,9 @@ def push(study: Path, out: Path) -> str:
     Raises:
         PushError: wandb is not installed, or failed.
     """
-    folder = (out if study.is_file() else study).resolve() / _FOLDER
-    for name in ("CACHE", "DATA"):
-        os.environ.setdefault(f"WANDB_{name}_DIR", str(folder / name.lower()))
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    folder = (out if study.is_file() else study).resolve() / FOLDER
+    for name, value in {**environment(folder), "WANDB_SILENT": "true"}.items():
+        os.environ.setdefault(name, value)
     try:
         return _Push(study, out, folder).everything()
     except ModuleNotFoundError:
@@ -77,20 +75,46 @@ class _Push:
         if note.is_file() and note.read_text(encoding="utf-8") == pushed:
             return f"pushed to wandb before: this analysis, group {self._group}"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._push()
-        note.write_text(pushed, encoding="utf-8")
+        place = self._push_analysis()
+        self._push_arms()
         said = f"pushed to wandb: the analysis and intervals of {len(self._arms)} runs, group {self._group}"
-        return f"{said}; send it with: wandb sync {self._folder}" if self._mode == "offline" else said
+        shown = self._workspace(place)
+        note.write_text(pushed, encoding="utf-8")
+        if self._mode == "offline":
+            said = f"{said}; send it with: wandb sync {self._folder}"
+        return f"{said}\n{shown}"
 
-    def _push(self) -> None:
+    def _push_analysis(self) -> Place:
+        """Push what spans arms; returns where it is."""
         where = self._place(self._arms[0][1] if self._arms else {})
         with self._begin("analysis", self._own_id(), where) as run:
-            run.log(self._shown())
+            run.define_metric(TURN)
+            for head in ("own", "gold"):
+                run.define_metric(f"{head}/*", step_metric=TURN)
+            # numbered steps, so that wandb takes them once, even if it is told again
+            for step, row in enumerate([*curves(self._analysis), self._shown()], start=1):
+                run.log(row, step=step)
             run.summary.update(self._numbers())
             run.log_artifact(self._files())
+            return Place(run.entity, run.project, self._group, self._own_id())
+
+    def _push_arms(self) -> None:
+        costs = {arm["strategy"]: arm["cost"] or {} for arm in self._analysis["arms"]}
         for strategy, arm in self._arms:
+            numbers = _estimates(self._analysis["strategies"].get(strategy, {}), ARM)
+            numbers |= {f"{ARM}/cost/{kind}": cost for kind, cost in costs.get(strategy, {}).items()}
             with self._begin("arm", arm["id"], self._place(arm)) as run:
-                run.summary.update(_estimates(self._analysis["strategies"].get(strategy, {}), "analysis"))
+                run.summary.update(numbers)
+
+    def _workspace(self, place: Place) -> str:
+        """Make the workspace; returns where it is, or why there is none."""
+        if self._mode == "offline":
+            later = f"once the runs are sent, make it with: python -m analysis {self._study} --wandb"
+            return f"no workspace, which lives on the server alone; {later}"
+        try:
+            return f"workspace: {make(self._analysis, place, self._folder)}"
+        except ModuleNotFoundError:
+            return "no workspace, for which wandb-workspaces is needed: pip install wandb-workspaces"
 
     def _begin(self, kind: str, id: str, where: Mapping[str, Any]) -> wandb.Run:
         named: dict[str, Any] = {"name": "analysis"} if kind == "analysis" else {}
@@ -104,17 +128,16 @@ class _Push:
             mode=self._mode,
             resume="allow",
             reinit="create_new",
-            settings=_settings(self._wandb),
+            settings=self._wandb.Settings(**SETTINGS, finish_timeout=_PATIENCE_S, finish_timeout_raises=True),
         )
 
     def _place(self, arm: Mapping[str, Any]) -> dict[str, Any]:
-        project = arm.get("project") or os.environ.get("WANDB_PROJECT") or _PROJECT
+        project = arm.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
         return {"project": project, "entity": arm.get("entity")}
 
     def _own_id(self) -> str:
         """Another analysis is another run, and the same one is the same run."""
-        group = re.sub(r"[^A-Za-z0-9]+", "_", self._group)[:40]
-        return f"{group}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
+        return f"{word(self._group)}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
 
     def _shown(self) -> dict[str, Any]:
         """Tables, figures and findings, as wandb shows them."""
@@ -177,17 +200,3 @@ def _estimates(estimates: Mapping[str, Any], head: str) -> dict[str, float]:
             ends = {"low": low, "high": high}
             named |= {f"{head}/{name}/{end}": value for end, value in ends.items() if value is not None}
     return named
-
-
-def _settings(module: Any) -> Any:
-    """Nothing of the command line, the machine or the code goes to wandb."""
-    return module.Settings(
-        silent=True,
-        console="off",
-        disable_git=True,
-        disable_code=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-    )

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.choices import HIDDEN, declare_settings, register_components
 from experiments.knob_help import help_text
+from experiments.overrides import without_null
 from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
 from imug_tts.knobs import nearest
 from imug_tts.secrecy import refuse_secrets
@@ -76,7 +77,7 @@ def compose(name: str, about: str, arguments: Sequence[str], settings: type) -> 
     """
     from hydra import compose, initialize_config_dir
 
-    overrides = [argument for argument in arguments if argument not in _HELP]
+    overrides = [without_null(argument) for argument in arguments if argument not in _HELP]
     register_components()
     declare_settings(f"{name}_settings", settings)
     with initialize_config_dir(str(CONF), version_base="1.3"):

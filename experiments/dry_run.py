@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.command import complain
-from experiments.space import image_bytes, said_of_disk, size
+from experiments.model_facts import facts
+from experiments.space import image_bytes, said_of_disk
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
+from imug_tts.files import size
 from imug_tts.runs import (
     Journal,
     Plan,
@@ -30,7 +32,7 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
     """
     _probe(runs, journal)
     print("nothing is run; from the least to the most that the strategies may ask, before any journal")
-    drawn = 0
+    drawn: list[int] = []
     for run in runs:
         least, most = plan_arm(run.arm)
         turns = sum(len(sample.questions) for sample in run.arm.benchmark.samples())
@@ -39,10 +41,14 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
         print(f"{run.title}: {turns:,} turns; images: {images}{price}")
         for line in (*_asked(least, most), *_judges(run), *_sent(run, most, journal), *_known(run, journal)):
             print(f"  {line}")
-        drawn += most.images
+        drawn.append(most.images)
     if journal is not None:
-        print(said_of_disk(journal, drawn))
-    return _check_models([model for run in runs for model in run.arm.all_models.values()])
+        print(said_of_disk(journal, sum(drawn), max(drawn)))
+    models = [model for run in runs for model in run.arm.all_models.values()]
+    status = _check_models(models)
+    for line in facts(models):
+        print(line)
+    return status
 
 
 def _probe(runs: Sequence[Run], journal: Path | None) -> None:
@@ -61,7 +67,7 @@ def print_scoring_plan(work: Rescoring, journal: Path) -> int:
     print(
         "nothing is scored; each call is counted once, though a reply that cannot be read is asked for again"
     )
-    print(f"{work.title}: {turns:,} turns")
+    print(f"{work.title}: {turns:,} turns", *facts(work.models.values()), sep="\n")
     for model in work.models.values():
         known = f", of which {journal} has {plan.journaled:,}" if plan.journaled else ""
         print(f"  calls to {model.identity}: scorer {plan.calls:,}{known}{price}")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.command import Config, complain, guarded, leave
 from experiments.standing import standing_of
 from imug_tts.contracts import ConfigurationError, ModelDown
-from imug_tts.launch import Job, Warned, go_on_later
+from imug_tts.launch import Job, Warned, go_on_later, is_at_work, see_own_gpus, task_number
 
 __all__ = ["Launched"]
 
 _INTERRUPTED = 130
+_LOOK_EVERY_S = 0.5
 
 
 class Launched:
@@ -26,10 +29,13 @@ class Launched:
 
     def __call__(self) -> None:
         """Execute the arms, or go on with them; a warned job that may go on later is queued again."""
-        job, warned = self._job, Warned()
+        job, warned = self._job.processes()[task_number()], Warned()
+        see_own_gpus(job.task, job.tasks)
         done = sum(standing_of(Path(self._study, run)).done for run in job.runs)
         job.begin(done)
-        status = guarded(lambda: _execute(job.configurations()))
+        status = guarded(lambda: _execute(list(_own(job))))
+        if status != _INTERRUPTED:
+            status = max(status, guarded(lambda: _await_the_others(job)))
         if status == _INTERRUPTED:
             job.end("queued again")
             try:
@@ -48,6 +54,26 @@ class Launched:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def _own(job: Job) -> Iterator[Config]:
+    """The configurations of the job's arms, each with the number of this process's shard."""
+    for config in job.configurations():
+        shard = config["shard"]
+        yield {**config, "shard": None if shard is None else shard + job.task}
+
+
+def _await_the_others(job: Job) -> int:
+    """The first process of a job outlives the others, because it alone can queue the job again.
+
+    Raises:
+        KeyboardInterrupt: the job is warned or to end.
+    """
+    if job.task == 0 and job.tasks > 1:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        while any(is_at_work(each) for each in job.processes()[1:]):
+            time.sleep(_LOOK_EVERY_S)
+    return 0
 
 
 def _execute(configs: Sequence[Config]) -> int:

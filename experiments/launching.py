@@ -7,9 +7,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from experiments.command import complain
+from experiments.launch_checks import check_launch
 from experiments.launched import Launched
 from experiments.outcome import report
 from experiments.standing import Standing, standing_of
@@ -44,6 +45,7 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
         ConfigurationError: nothing can be submitted; says why.
         KeyboardInterrupt: while it waited; the jobs of SLURM go on.
     """
+    check_launch(batches, queue)
     grouped = [(batch, list(_jobs_of(_unstarted(batch), queue, batch.share))) for batch in batches]
     check_queue(queue, max(len(groups) for _, groups in grouped))
     launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in grouped if groups]
@@ -78,7 +80,8 @@ class _Launch:
                 "shared disk with output=DIR unless this machine is the only node",
                 stacklevel=2,
             )
-        self.jobs = Jobs.planned(study, "slurm" if isinstance(queue, SlurmQueue) else "local", arms)
+        name: Literal["slurm", "local"] = "slurm" if isinstance(queue, SlurmQueue) else "local"
+        self.jobs = Jobs.planned(study, name, arms, queue.tasks_per_node)
         self._handles: list[object] = []  # submitit ends jobs whose handles are gone
 
     def start(self) -> None:
@@ -119,8 +122,9 @@ class _Launch:
         folder = Path(self._queue.submitit_folder or self.jobs.folder)
         handles = submit(self._queue, folder, [Launched(job, str(self._study)) for job in chosen])
         for job, handle in zip(chosen, handles, strict=True):
-            log = handle.paths.stdout if self._queue.stderr_to_stdout else handle.paths.stderr
-            self.jobs = self.jobs.submitted(job, handle.job_id, str(log))
+            log = str(handle.paths.stdout if self._queue.stderr_to_stdout else handle.paths.stderr)
+            logs = log if job.tasks == 1 else log.replace("_0_log.", "_*_log.")
+            self.jobs = self.jobs.submitted(job, handle.job_id, logs)
         self._handles += handles
         self.jobs.keep()
 
@@ -142,12 +146,17 @@ def _unstarted(batch: Batch) -> list[Run]:
 
 
 def _jobs_of(runs: Sequence[Run], queue: Queue, share: Share) -> Iterator[list[_Named]]:
-    """The runs of each job. With shards, so many jobs have the same runs."""
-    is_shared = share.shard is None and share.shards > 1
-    numbers = range(share.shards) if is_shared else [share.shard]
+    """The runs of each job. With shards, several jobs have the same runs; each has a shard for each process.
+
+    The shard of a job's configuration is that of its first process.
+    """
+    shards = max(share.shards, queue.tasks_per_node)
+    is_shared = share.shard is None and shards > 1
+    numbers = range(0, shards, queue.tasks_per_node) if is_shared else [share.shard]
     for group in _groups(runs, queue.arms_per_job):
         for number in numbers:
-            yield [(run.folder.name, {**run.config, "shard": number}) for run in group]
+            own = {"shard": number, "shards": shards}
+            yield [(run.folder.name, {**run.config, **own}) for run in group]
 
 
 def _groups(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
@@ -184,6 +193,6 @@ def _missing(
     for run in runs:
         now = stand[run.folder]
         turns = f"{now.planned - now.done:,} of {now.planned:,} turns missing" if now.planned else "not begun"
-        jobs = [(job, job.state().get("end") or "died") for job in known.get(run.folder.name, ())]
+        jobs = [(job, job.outcome()) for job in known.get(run.folder.name, ())]
         bad = [(job, end) for job, end in jobs if end != "done"] or jobs
         yield f"  {run.title}: {turns}{''.join(f'; job {job.id} {end}, log: {job.logs}' for job, end in bad)}"

@@ -32,7 +32,7 @@ def report_scores(summary: Summary) -> int:
     advice = [_TRY_AGAIN] if failed else []
     if summary.missing > failed:
         advice.append(_ANSWER_FIRST)
-    lines = [*_missing([summary], "\n".join(advice)), *_refused([summary])]
+    lines = [*_missing([summary], "\n".join(advice)), *_elsewhere([summary]), *_refused([summary])]
     if summary.unscored:
         lines.append(
             f"{summary.unscored} turns wait for a judge; choose one, and another folder for the scores: "
@@ -46,11 +46,15 @@ def report_scores(summary: Summary) -> int:
 def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
     """Sentences about turns elsewhere or without a score, unread verdicts, equal candidates; or none."""
     yield from _missing(summaries, _TRY_AGAIN)
+    yield from _elsewhere(summaries)
+    yield from _refused(summaries)
+    yield from _judging(summaries)
+
+
+def _elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
     elsewhere = sum(summary.elsewhere for summary in summaries)
     if elsewhere:
         yield f"{elsewhere} turns are in the hands of other processes, which write them"
-    yield from _refused(summaries)
-    yield from _judging(summaries)
 
 
 def _refused(summaries: Sequence[Summary]) -> Iterator[str]:

@@ -1,18 +1,64 @@
-"""Overrides of a sweep on the command line, checked by each job of the sweep and not by Hydra before."""
+"""The command line as Hydra can read it; overrides of a sweep are left to be checked by each of its jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 
-__all__ = ["for_every_job", "is_sweep"]
+from experiments.choices import HYDRA_GROUPS
+from imug_tts.contracts import ConfigurationError
+
+__all__ = ["as_hydra_reads", "for_every_job", "is_sweep", "without_null"]
+
+_FLAGS: Final = frozenset(
+    [
+        *("--cfg", "-c", "--package", "-p", "--run", "-r", "--multirun", "-m", "--resolve", "--info", "-i"),
+        *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--hydra-help", "--version"),
+        *("--shell-completion", "-sc", "--experimental-rerun"),
+    ]
+)
+_MODES: Final = frozenset(
+    ["--cfg", "-c", "--run", "-r", "--multirun", "-m", "--info", "-i", "--shell-completion", "-sc"]
+)
+_GROUPS: Final = frozenset([*HYDRA_GROUPS.values(), "experiment"])
+_NEVER_NULL: Final = frozenset([*HYDRA_GROUPS.values(), "judge@scorer"])
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:
     return bool({"-m", "--multirun"} & set(arguments))
+
+
+def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
+    """The arguments with flags before overrides, whose order is kept: Hydra reads no flag between them.
+
+    Raises:
+        ConfigurationError: there is no such flag, two of them exclude each other, or a group is to be null.
+    """
+    _check_flags([argument.partition("=")[0] for argument in arguments if argument.startswith("-")])
+    overrides = [each for each in arguments if _is_override(each)]
+    # A word that is neither may be the value of a flag before it.
+    flags = [each for each in arguments if not _is_override(each) and each not in ("-m", "--multirun")]
+    return [*(["-m"] if is_sweep(arguments) else []), *flags, *map(without_null, overrides)]
+
+
+def without_null(override: str) -> str:
+    """The override; one that chooses null for a place is one that removes the choice, which Hydra can do.
+
+    Raises:
+        ConfigurationError: the whole group is to be null.
+    """
+    key, _, value = override.partition("=")
+    group, place, _ = key.partition("@")
+    if value != "null" or not (group in _GROUPS or place or key.startswith("hydra/")):
+        return override
+    if key in _NEVER_NULL or key.startswith("hydra/"):
+        none = f"write {key}=none" if group in ("judge", "tracking") else f"leave {key}=null out"
+        raise ConfigurationError(f"{key} cannot be null; {none}")
+    return f"~{key}"
 
 
 def for_every_job(arguments: Sequence[str]) -> list[str]:
@@ -38,3 +84,20 @@ def _is_one_value(parser: OverridesParser, argument: str) -> bool:
         return False  # a flag, or an override of which Hydra says what is wrong
     is_knob = override.type is OverrideType.CHANGE and "." in override.key_or_group and not override.package
     return is_knob and not override.is_sweep_override() and not argument.startswith(("hydra.", "-"))
+
+
+def _is_override(argument: str) -> bool:
+    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+
+def _check_flags(flags: Sequence[str]) -> None:
+    unknown = next((flag for flag in flags if flag not in _FLAGS), None)
+    if unknown is not None:
+        word = unknown.lstrip("-").replace("-", "_")
+        raise ConfigurationError(
+            f"there is no flag {unknown}; settings have no dashes: "
+            + ("+dry_run=true" if word == "dry_run" else f"{word}=VALUE")
+        )
+    modes = list(dict.fromkeys("-m" if flag == "--multirun" else flag for flag in flags if flag in _MODES))
+    if len(modes) > 1:
+        raise ConfigurationError(f"{' and '.join(modes)} exclude each other; give one of them")

@@ -18,6 +18,7 @@ from typing import Any, Final
 from experiments.choices import HYDRA_GROUPS
 from experiments.command import guarded, wants_help
 from experiments.launchers import LAUNCHERS
+from experiments.qualify import QualifySettings
 from experiments.score import ScoreSettings
 from experiments.type_words import type_in_words
 from imug_tts import prompts
@@ -124,6 +125,7 @@ def _commands() -> Iterator[str]:
 
     settings: dict[str, type] = {
         "run.py": RunSettings,
+        "qualify.py": QualifySettings,
         "score.py": ScoreSettings,
         "check_data.py": CheckSettings,
         "export.py": ExportSettings,

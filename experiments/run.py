@@ -38,7 +38,7 @@ from experiments.command import (
     wants_help,
 )
 from experiments.launchers import declare_launchers, queue_of
-from experiments.overrides import for_every_job
+from experiments.overrides import as_hydra_reads, for_every_job
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 
@@ -104,7 +104,7 @@ def _compose() -> tuple[list[Config], list[Config], bool]:
 
     # Hydra would print errors in its own words and exit; this way they come to main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = for_every_job(sys.argv[1:])
+    sys.argv[1:] = for_every_job(as_hydra_reads(sys.argv[1:]))
     collect()
     for job in single:
         launchers.append(plain(job.launcher))

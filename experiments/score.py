@@ -3,6 +3,7 @@
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=DIR/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none      what needs no judge
+    python experiments/score.py ... shards=4                    in four terminals or jobs: they share the work
     python experiments/score.py ... +dry_run=true               checks, and says what it would ask the judge
 
 The folder of the scores is that of a run: its records are those of the run that answered, with the scores of
@@ -62,6 +63,19 @@ class ScoreSettings:
         ge=1,
         runtime=True,
     )
+    shards: int = knob(
+        "Processes that are to score the same answers: each takes dialogues that no other has, and about "
+        "this part of them at a time.",
+        default=1,
+        ge=1,
+        runtime=True,
+    )
+    shard: int | None = knob(
+        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
+        default=None,
+        ge=0,
+        runtime=True,
+    )
 
 
 def main() -> int:
@@ -74,10 +88,11 @@ def _main() -> int:
 
 
 def _score(config: Config) -> int:
-    from imug_tts.runs import execute
+    from imug_tts.runs import Share, execute
 
     dry_run = take_dry_run(config)
     settings = assemble.build_settings(ScoreSettings, config, ("benchmark", "judge", "tracking"))
+    share = Share(shard=settings.shard, shards=settings.shards)
     model = plain_name(settings.model or settings.outputs.resolve().name)
     trackers = assemble.build_trackers(config["tracking"])
     work = _work(config, settings, model)
@@ -86,8 +101,11 @@ def _score(config: Config) -> int:
         from experiments.dry_run import print_scoring_plan
 
         return print_scoring_plan(work, journal)
-    (summary,) = execute([work], journal=journal, trackers=trackers, in_flight=settings.in_flight)
-    _write_official(work, model)
+    (summary,) = execute(
+        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=share
+    )
+    if not summary.elsewhere:  # else the last process to end writes them
+        _write_official(work, model)
     replies = f"; the judge's replies are in {journal}" if work.scorer is not None else ""
     print(f"the scores are in {work.folder}{replies}")
     return report_scores(summary)

@@ -9,11 +9,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Final
 
-__all__ = ["image_bytes", "said_of_disk", "size"]
+from imug_tts.files import size
+
+__all__ = ["image_bytes", "said_of_disk"]
 
 _GUESS: Final = 1_500_000
 """Bytes of a PNG of 1024 x 1024 pixels."""
 _LOOKED_AT: Final = 200
+_FOLDERS: Final = 256
+"""The folders among which a journal spreads its images."""
 
 
 def image_bytes(journal: Path) -> float | None:
@@ -24,8 +28,8 @@ def image_bytes(journal: Path) -> float | None:
     return mean(sizes) if sizes else None
 
 
-def said_of_disk(journal: Path, images: int) -> str:
-    """What so many images take of the disk, and what it has."""
+def said_of_disk(journal: Path, images: int, most_of_a_run: int) -> str:
+    """What so many images take of the disk, in all and in one folder, and what it has."""
     known = image_bytes(journal)
     each = known or _GUESS
     there = next(path for path in (journal, *journal.absolute().parents) if path.exists())
@@ -34,14 +38,7 @@ def said_of_disk(journal: Path, images: int) -> str:
     fits = "" if images * each < free and images < (files or images + 1) else "; THAT DOES NOT FIT"
     return (
         f"disk of {journal.parent}: up to {images:,} image files, {size(images * each)} at {size(each)} each "
-        f"({how}); free: {size(free)} and {files:,} files{fits}"
+        f"({how}); free: {size(free)} and {files:,} files{fits}\n"
+        f"names in one folder: up to {most_of_a_run:,} in a run's images/, and the references shown; about "
+        f"{-(-images // _FOLDERS):,} in each of the journal's {_FOLDERS}; those of runs are links to these"
     )
-
-
-def size(count: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

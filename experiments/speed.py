@@ -137,6 +137,10 @@ FIGURES = {
     ),
     "journal_start_mb": Figure(measure=of("speed_scale", "journal_start_mb"), bound="at most", target=500),
     "resume_peak_mb": Figure(measure=of("speed_scale", "resume_peak_mb"), bound="at most", target=200),
+    "resume_study_cpu_s": Figure(measure=of("speed_scale", "resume_study_cpu_s"), bound="at most", target=30),
+    "status_cpu_s": Figure(measure=of("speed_scale", "status_cpu_s"), bound="at most", target=30),
+    "dry_run_cpu_s": Figure(measure=of("speed_scale", "dry_run_cpu_s"), bound="at most", target=60),
+    "dry_run_mb": Figure(measure=of("speed_scale", "dry_run_mb"), bound="at most", target=500),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

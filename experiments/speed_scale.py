@@ -19,10 +19,14 @@ from typing import Final
 from experiments.speed_process import Finished, finish
 
 __all__ = [
+    "dry_run_cpu_s",
+    "dry_run_mb",
     "journal_index_cpu_s",
     "journal_start_cpu_s",
     "journal_start_mb",
     "resume_peak_mb",
+    "resume_study_cpu_s",
+    "status_cpu_s",
     "write_journal",
 ]
 
@@ -32,7 +36,11 @@ SEGMENTS: Final = 80
 DIALOGUES: Final = 3009
 """Of four turns each: as many turns as the full benchmark has."""
 
-_START: Final = """
+ARMS: Final = 12
+ROOT: Final = Path(__file__).parents[1]
+STATUS: Final = ROOT / "experiments" / "status.py"
+
+_ARM: Final = """
 import sys
 from pathlib import Path
 from imug_tts.judges import BackboneJudge
@@ -43,12 +51,27 @@ from imug_tts.testing.toys import ToyBackbone
 
 folder, journal, dialogues = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 best = BestOfN(n=8, judge=BackboneJudge(), inner=Direct())
-arm = Arm(backbone=ToyBackbone(), strategy=best, benchmark=ToyBenchmark(num_samples=dialogues))
-run = Run(arm=arm, folder=folder, config={})
-[summary] = execute([run], journal=journal, share=Share(shard=0, shards=8))
+toys, backbone = ToyBenchmark(dialogues), ToyBackbone()
+
+def run_of(seed, folder):
+    arm = Arm(backbone=backbone, strategy=best, benchmark=toys, seed=seed)
+    return Run(arm=arm, folder=folder, config={})
+"""
+_START: Final = f"""{_ARM}
+[summary] = execute([run_of(0, folder)], journal=journal, share=Share(shard=0, shards=8))
 assert not summary.missing
 """
 """A process that works on one arm, whose model answers at once."""
+_RESUME: Final = f"""{_ARM}
+summaries = execute([run_of(n, folder / f"arm{{n}}") for n in range({ARMS})], journal=journal)
+assert not any(summary.missing for summary in summaries)
+"""
+"""A process that works on all arms of a study."""
+_DRY_RUN: Final = f"""{_ARM}
+sys.path.insert(0, "{ROOT}")
+from experiments.dry_run import print_plans
+print_plans([run_of(n, folder / f"arm{{n}}") for n in range({ARMS})], journal)
+"""
 
 
 def journal_index_cpu_s() -> float:
@@ -75,6 +98,27 @@ def resume_peak_mb() -> float:
         return finish("-c", _START, run, journal, DIALOGUES).peak_mb
 
 
+def resume_study_cpu_s() -> float:
+    """Processor seconds of a process that finds 12 arms of 12,036 turns of Best-of-8 each finished."""
+    study = _study()
+    return finish("-c", _RESUME, study, study / "journal", DIALOGUES).cpu_s
+
+
+def status_cpu_s() -> float:
+    """Processor seconds of `experiments/status.py` on the same study."""
+    return finish(STATUS, _study()).cpu_s
+
+
+def dry_run_cpu_s() -> float:
+    """Processor seconds of `+dry_run=true` for the 12 arms, beside three million calls."""
+    return _dry_run().cpu_s
+
+
+def dry_run_mb() -> float:
+    """Peak resident memory of the same, in MB."""
+    return _dry_run().peak_mb
+
+
 def write_journal(folder: Path, calls: int = CALLS, segments: int = SEGMENTS) -> None:
     """Write a journal of so many text calls, some 430 bytes each, in so many segments."""
     (folder / "calls").mkdir(parents=True)
@@ -98,12 +142,36 @@ def _lines(numbers: Sequence[int]) -> Iterator[bytes]:
 
 
 @cache
-def _starts() -> list[Finished]:
-    """Two processes, one after the other, beside a new journal of three million calls."""
+def _folder() -> Path:
+    """A folder with a new journal of three million calls, which has no indexes yet."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_journal(folder / "journal")
+    return folder
+
+
+@cache
+def _starts() -> list[Finished]:
+    """Two processes, one after the other, beside that journal."""
+    folder = _folder()
     return [finish("-c", _START, folder / f"run{n}", folder / "journal", 8) for n in range(2)]
+
+
+@cache
+def _dry_run() -> Finished:
+    folder = _folder()
+    return finish("-c", _DRY_RUN, folder, folder / "journal", DIALOGUES)
+
+
+@cache
+def _study() -> Path:
+    """A finished study, whose dialogues are copies of one."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    finish("-c", _RESUME, folder, folder / "journal", 1)
+    for number in range(ARMS):
+        _multiply(folder / f"arm{number}")
+    return folder
 
 
 def _multiply(run: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from imug_tts.contracts.record import FINAL_OUTCOMES, Record
 from imug_tts.records import MANIFEST, Line, Manifest, RecordError, read_manifest, read_turns, sample_name
@@ -34,6 +34,14 @@ class Standing:
         return self.manifest is not None and self.done >= self.planned
 
 
+class _Turn(NamedTuple):
+    """What is kept of a record: a run may have more of them than memory holds."""
+
+    outcome: str
+    history: str
+    costs: tuple[float, ...]
+
+
 def standing_of(folder: Path) -> Standing:
     """How far the run in `folder` is; damaged records count as missing.
 
@@ -43,17 +51,19 @@ def standing_of(folder: Path) -> Standing:
     if not (folder / MANIFEST).exists():
         return Standing(cost=dict.fromkeys(_COSTS, 0.0))
     manifest = read_manifest(folder)
-    dialogues: dict[str, dict[int, Record]] = {}
+    dialogues: dict[str, dict[int, _Turn]] = {}
     for _, record in _lines(folder):
-        dialogues.setdefault(sample_name(record), {})[record["turn"]] = record
-    records = [record for own in dialogues.values() for record in own.values()]
-    final = sum(record["outcome"] in FINAL_OUTCOMES for record in records)
+        costs = tuple(_cost(record, name) for name in _COSTS)
+        turn = _Turn(record["outcome"], record["history"], costs)
+        dialogues.setdefault(sample_name(record), {})[record["turn"]] = turn
+    turns = [turn for own in dialogues.values() for turn in own.values()]
+    final = sum(turn.outcome in FINAL_OUTCOMES for turn in turns)
     return Standing(
         manifest=manifest,
         planned=sum(len(dialogue.modalities) for dialogue in manifest.planned),
         done=final + _unasked(manifest, dialogues),
-        failed=len(records) - final,
-        cost={name: sum(_cost(record, name) for record in records) for name in _COSTS},
+        failed=len(turns) - final,
+        cost={name: sum(turn.costs[place] for turn in turns) for place, name in enumerate(_COSTS)},
     )
 
 
@@ -65,13 +75,13 @@ def _pass_over(problem: RecordError) -> None:
     """The dialogue of a damaged record is played again by the run itself, which says so."""
 
 
-def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, Record]]) -> int:
+def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, _Turn]]) -> int:
     """Turns after a refused one, whose answer they need."""
     turns = {f"{each.domain}/{each.task}/{each.sample_id}": len(each.modalities) for each in manifest.planned}
     return sum(
         turns.get(name, len(own)) - len(own)
         for name, own in dialogues.items()
-        if (last := own[max(own)])["outcome"] == "refused" and last["history"] == "own"
+        if (last := own[max(own)]).outcome == "refused" and last.history == "own"
     )
 
 

@@ -125,17 +125,17 @@ def _where(job: Job, in_slurm: Mapping[str, SlurmJob] | None) -> str:
     if in_slurm is None and job.queue == "slurm":
         return "SLURM does not answer"
     if not job.is_alive(in_slurm):
-        return _ended(job, state)
+        return _ended(job)
     if job.queue == "local":
         return f"{state['host']} (process {state['pid']})" if state else "begins"
     known = (in_slurm or {})[job.id]
     return f"{known.place} ({known.state.lower()})"
 
 
-def _ended(job: Job, state: Mapping[str, object]) -> str:
+def _ended(job: Job) -> str:
     if not job.id:
         return "not submitted yet"
-    how = str(state.get("end") or "died") if state else "never began"
+    how = job.outcome()
     return how if how == "done" else f"{how}; log: {job.logs}"
 
 

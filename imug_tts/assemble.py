@@ -42,6 +42,7 @@ __all__ = [
     "build_arm",
     "build_backbone",
     "build_benchmark",
+    "build_judge",
     "build_scorer",
     "build_service",
     "build_settings",
@@ -174,6 +175,11 @@ def build_settings(cls: type[C], config: Node, parts: Sequence[str] = ()) -> C:
 def build_backbone(node: Node) -> Backbone:
     """Build a backbone; loads no weights. Raises ConfigurationError."""
     return cast(Backbone, _Builder(Shared(), Scoring()).part(Backbone, node, "backbone"))
+
+
+def build_judge(node: Node) -> Judge:
+    """Build a judge, which cannot be none. Raises ConfigurationError."""
+    return cast(Judge, _Builder(Shared(), Scoring()).part(Judge, node, "judge"))
 
 
 def build_benchmark(node: Node, scoring: Scoring | None = None) -> Benchmark:
@@ -344,10 +350,8 @@ class _Builder:
 
     def _run_judge(self, owner: str) -> Judge:
         if self.judge is None:
-            raise ConfigurationError(
-                f"{owner} needs a judge, and the run has none (judge=none); "
-                f"set judge=backbone, or leave {owner} out"
-            )
+            advice = f"set judge=backbone, or leave {owner} out"
+            raise ConfigurationError(f"{owner} needs a judge, and the run has none (judge=none); {advice}")
         return self.judge
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from imug_tts.contracts import (
@@ -28,12 +29,14 @@ __all__ = [
     "JudgePlace",
     "at_temperature",
     "check_composition",
+    "check_judge",
     "is_oracle",
     "judges",
     "label",
     "layers",
     "models_asked",
     "roles_asked",
+    "with_members",
 ]
 
 ORACLE: Final = "oracle_"
@@ -66,7 +69,7 @@ def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
     for place, part in places(strategy):
         here = f"{path}.{place}"
         if isinstance(part, Judge):
-            yield from (JudgePlace(where, strategy, judge) for where, judge in _with_members(part, here))
+            yield from (JudgePlace(where, strategy, judge) for where, judge in with_members(part, here))
         elif isinstance(part, Strategy):
             yield from judges(part, here)
 
@@ -146,6 +149,16 @@ def check_composition(
     _check(strategy, setting)
 
 
+def check_judge(judge: Judge, models: Mapping[ModelRole, Backbone], modalities: Sequence[Modality]) -> None:
+    """Refuse a judge that cannot judge answers of these modalities on these models.
+
+    Raises:
+        ConfigurationError: with the reason and what to change.
+    """
+    for path, each in with_members(judge):
+        each.check(_Setting(models, modalities), modalities, path)
+
+
 @dataclass(frozen=True)
 class _Setting:
     """See contracts: the run for which a composition is checked."""
@@ -175,7 +188,7 @@ def _check(layer: Strategy, setting: _Setting) -> None:
     layer.check(setting)
     for _, part in parts(layer):
         if isinstance(part, Judge):
-            for _, judge in _with_members(part, ""):
+            for _, judge in with_members(part, ""):
                 judge.check(setting, acts_on, layer.name)
     for modality in acts_on:
         _check_variety(layer, modality, setting)
@@ -229,17 +242,17 @@ def _own_models(path: str, models: Models) -> Iterator[tuple[str, Backbone]]:
     yield from ((path if len(own) == 1 else f"{path}.{role}", model) for role, model in own.items())
 
 
-def _with_members(judge: Judge, path: str) -> Iterator[tuple[str, Judge]]:
+def with_members(judge: Judge, path: str = "judge") -> Iterator[tuple[str, Judge]]:
     """A judge and the judges that it holds, each with its place."""
     yield path, judge
     for place, part in places(judge):
         if isinstance(part, Judge):
-            yield from _with_members(part, f"{path}.{place}")
+            yield from with_members(part, f"{path}.{place}")
 
 
 def _label(layer: Strategy, with_judges: bool) -> str:
     own = [part for _, part in parts(layer) if isinstance(part, Judge)]
-    has_oracle = any(judge.oracle for part in own for _, judge in _with_members(part, ""))
+    has_oracle = any(judge.oracle for part in own for _, judge in with_members(part, ""))
     name = layer.name if not has_oracle or layer.name.startswith(ORACLE) else f"{ORACLE}{layer.name}"
     knobs = [*_changed_knobs(layer), *(knob for text in _judge_labels(layer, with_judges) for knob in text)]
     inner = [(field, _label(part, with_judges)) for field, part in parts(layer) if isinstance(part, Strategy)]
@@ -263,13 +276,13 @@ def _judge_name(judge: Judge) -> str:
 
 
 def _changed_knobs(owner: Strategy | Judge) -> list[str]:
-    """Knobs that change what comes out, that differ from their defaults, and that no name states already."""
+    """Knobs that change what comes out, are not at a default, and that no name states already."""
     shown = []
     for knob in knobs_of(type(owner)).values():
         value = getattr(owner, knob.name)
-        if knob.part is None and not knob.runtime and knob.default is not MISSING and value != knob.default:
+        if knob.part is None and not knob.runtime and (knob.default is MISSING or value != knob.default):
             text = _plain(value)
-            shown += [] if knob.named and _tells(owner.name, text) else [f"{knob.name}={text}"]
+            shown += [] if not text or (knob.named and _tells(owner.name, text)) else [f"{knob.name}={text}"]
     models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
     return [*shown, *models]
 
@@ -284,4 +297,6 @@ def _plain(value: Any) -> str:
         return "-".join(map(str, value))
     if isinstance(value, Mapping):
         return "-".join(f"{key}:{item}" for key, item in value.items())
+    if isinstance(value, Path):
+        return value.name
     return str(value).lower() if isinstance(value, bool) else str(value)

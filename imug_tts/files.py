@@ -14,7 +14,7 @@ from typing import Final
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
-__all__ = ["link_or_write", "plain_name", "storage_errors", "write_atomically", "write_pieces"]
+__all__ = ["link_or_write", "plain_name", "size", "storage_errors", "write_atomically", "write_pieces"]
 
 _NO_LINKS: Final = frozenset(
     [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK]
@@ -106,6 +106,15 @@ def _warn_of_copies(reason: str) -> None:
         "twice; keep the study and its data on one disk that has hard links",
         stacklevel=3,
     )
+
+
+def size(count: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def _create(path: Path) -> int:

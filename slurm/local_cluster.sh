@@ -7,7 +7,8 @@
 # Needs root, and on Debian: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 # No systemd, no cgroups, no accounts. Everything is below DIR (by default /tmp/imug_slurm), whose ports, key
 # and processes are its own: several clusters can run side by side.
-# SLURM_CPUS, SLURM_MAX_ARRAY: processors that the node claims (default: 4 or more) and largest array (1000).
+# SLURM_CPUS, SLURM_MAX_ARRAY, SLURM_GPUS: processors that the node claims (default: 4 or more), the largest array
+# (1000), and GPUs that it pretends to have (0): jobs are told their numbers, and find no device.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
@@ -23,10 +24,11 @@ print(*(each.getsockname()[1] for each in held))'
 }
 
 write_conf() {
-    local ports cpus memory
+    local ports cpus memory gpus gpu
     read -r -a ports <<< "$(free_ports)"
     cpus=$(nproc)
     cpus=${SLURM_CPUS:-$((cpus > 4 ? cpus : 4))}
+    gpus=${SLURM_GPUS:-0}
     memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
     cat > "$SLURM_CONF.new" << END
 ClusterName=imug_local
@@ -59,9 +61,15 @@ KillWait=10
 SlurmdTimeout=60
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory State=UNKNOWN
+GresTypes=gpu
+NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory Gres=gpu:$gpus State=UNKNOWN
 PartitionName=local Nodes=$HOST Default=YES MaxTime=INFINITE State=UP
 END
+    : > "$DIR/gres.conf"
+    for ((gpu = 0; gpu < gpus; gpu++)); do
+        mknod "$DIR/gpu$gpu" c 1 3 # the null device
+        echo "NodeName=$HOST Name=gpu File=$DIR/gpu$gpu" >> "$DIR/gres.conf"
+    done
     mv "$SLURM_CONF.new" "$SLURM_CONF"
     # Later versions of SLURM look for cgroups unless they are told not to; earlier ones do not know the word.
     if [ "$(printf '%s\n' 23.11 "$(slurmctld -V | cut -d' ' -f2)" | sort -V | head -n1)" = 23.11 ]; then
@@ -133,7 +141,7 @@ down() {
         wait_for "$daemon did not end" eval "! kill -0 $pid 2> /dev/null"
     done
     # What is left is a cluster that `up` would begin anew; the logs stay.
-    rm -rf "$SLURM_CONF" "$DIR/cgroup.conf" "$DIR/munge" "$DIR/state" "$DIR/spool"
+    rm -rf "$SLURM_CONF" "$DIR"/{cgroup.conf,gres.conf} "$DIR"/gpu* "$DIR/munge" "$DIR/state" "$DIR/spool"
 }
 
 case $1 in

@@ -1,5 +1,9 @@
-"""How the property tests find their examples: the same ones every time, or at random with `make fuzz`."""
+"""How the property tests find their examples, and which warning is no mistake of a test.
 
+Examples are the same ones every time, or random with `make fuzz`.
+"""
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Machines differ and are shared: how long an example takes is no property of the code.
@@ -8,3 +12,8 @@ any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 settings.register_profile("imug_tts", any_speed, derandomize=True, database=None)
 settings.register_profile("fuzz", any_speed, derandomize=False, max_examples=1000, print_blob=True)
 settings.load_profile("imug_tts")  # --hypothesis-profile=fuzz is read later and replaces it
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests run models that have limits; that a run warns of them is tested by itself."""
+    config.addinivalue_line("filterwarnings", "ignore::imug_tts.runs.limits.ModelLimitsWarning")

@@ -28,8 +28,9 @@ UTILITIES = {
     "json_images",
     "secrecy",
     "urls",
+    "wandb_home",
 }
-COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs"}
+COMPONENT = LANGUAGE | UTILITIES | {"endpoint", "knobs", "local_model", "reward_service"}
 """What every component may import: never another component."""
 COMPONENTS = {"backbones", "benchmarks", "judges", "scoring", "strategies", "tracking"}
 ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
@@ -47,6 +48,8 @@ ARROWS: dict[str, set[str]] = {
     **dict.fromkeys(UTILITIES, LANGUAGE | UTILITIES),
     "knobs": LANGUAGE,
     "endpoint": LANGUAGE | {"knobs", "secrecy", "urls"},
+    "local_model": LANGUAGE | {"knobs"},
+    "reward_service": LANGUAGE | {"endpoint", "knobs", "urls"},
     "registry": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,
@@ -63,11 +66,17 @@ ARROWS: dict[str, set[str]] = {
     "testing": EVERYTHING - {"assemble"},
     PACKAGE: EVERYTHING - {"testing"},  # its __init__
     "experiments": EVERYTHING | UTILITIES | {PACKAGE, "analysis"},
-    "analysis": {"contracts.record", "records"},
+    "analysis": {"contracts.record", "records", "wandb_home"},  # the tracker and the analysis tell one wandb
 }
-EDGE = {"hydra", "omegaconf", "submitit", "wandb"}
+EDGE = {"hydra", "omegaconf", "submitit", "wandb", "wandb_workspaces"}
 """Packages that only the edge may import, which is these modules and what is below them."""
-EDGE_MODULES = ("experiments", "imug_tts.launch", "imug_tts.tracking.wandb", "analysis.wandb_push")
+EDGE_MODULES = (
+    "experiments",
+    "imug_tts.launch",
+    "imug_tts.tracking.wandb",
+    "analysis.wandb_push",
+    "analysis.wandb_workspace",
+)
 
 MOST_LINES_OF_FILE, MOST_LINES_OF_FUNCTION, SHARE_OF_SHORT_FUNCTIONS, MEDIAN_LINES = 400, 20, 0.9, 10
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from analysis.ablation import Ablation, Arm
-from analysis.cells import display_name, short_name
+from analysis.cells import display_name
 from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
 from analysis.inference import Estimate
-from analysis.names import layers, setting_of
+from analysis.names import layers, setting_of, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

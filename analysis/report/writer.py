@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.caveats import said
 from analysis.records import Study
 from analysis.report.browser import scripts
 from analysis.report.findings import figure, legend, sentences, table
@@ -62,7 +63,8 @@ def _about(numbers: Mapping[str, Any], study: Study) -> str:
     facts |= _judges(numbers)
     facts["bootstrap resamples"] = numbers.get("resamples")
     terms = (f"<div><dt>{k}</dt><dd>{html.escape(_said(v))}</dd></div>" for k, v in facts.items() if v)
-    notes = "".join(f'<p class="warning">{html.escape(warning)}</p>' for warning in study.warnings)
+    said_first = (*study.warnings, *said(study.caveats))
+    notes = "".join(f'<p class="warning">{html.escape(each)}</p>' for each in said_first)
     return f'<dl class="facts">{"".join(terms)}</dl>{notes}'
 
 

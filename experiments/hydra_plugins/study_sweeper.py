@@ -22,6 +22,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from experiments.overrides import without_null
+
 __all__ = ["StudyLauncher", "StudySweeper", "SubmititLocal", "SubmititSlurm"]
 
 
@@ -115,9 +117,9 @@ def _launcher(context: HydraContext, task: TaskFunction, config: DictConfig) -> 
 def _values(key: str, override: Override) -> Iterator[str]:
     """The override as text, once for each value that it sweeps over."""
     if not override.is_sweep_override():
-        yield f"{key}={override.get_value_element_as_str()}"
+        yield without_null(f"{key}={override.get_value_element_as_str()}")
     elif override.is_discrete_sweep():
-        yield from (f"{key}={value}" for value in override.sweep_string_iterator())
+        yield from (without_null(f"{key}={value}") for value in override.sweep_string_iterator())
     else:
         raise HydraException(f"{key}: a study sweeps over lists, choices and ranges, and not over intervals")
 

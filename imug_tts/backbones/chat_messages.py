@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts import BackboneError
@@ -11,40 +11,47 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.images import kind_of
 from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["content_of", "data_url", "encoded", "messages"]
+__all__ = ["content_of", "data_url", "encoded", "messages", "with_images_from_users"]
 
 _MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
+def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
+    """The messages, in which an image of the assistant is moved into the user's next message, and labelled.
+
+    Messages of others than users have one text.
+    """
+    moved: list[Part] = []
+    for message in history:
+        if message.role == "user":
+            yield Message("user", (*moved, *message.parts))
+            moved = []
+            continue
+        texts = [part.text for part in message.parts if isinstance(part, Text)]
+        images = [part for part in message.parts if isinstance(part, Image)]
+        if images:
+            texts.append(_SHOWN_BELOW)
+            moved += [Text(_ASSISTANTS), *images]
+        yield Message(message.role, (Text("\n".join(texts)),))
+
+
+def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images."""
+    for message in with_images_from_users(history):
+        if message.role == "user":
+            yield {"role": "user", "content": [content_of(part) for part in message.parts]}
+        else:
+            [text] = (part.text for part in message.parts if isinstance(part, Text))
+            yield {"role": message.role, "content": text}
+
+
 def content_of(part: Part) -> dict[str, Any]:
-    """A part in the form of chat completions; `encoded` puts the image in."""
+    """A part of a message; an image stands in it as itself, for `encoded`."""
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": {"url": part}}
-
-
-def messages(
-    history: Sequence[Message], content_of: Callable[[Part], dict[str, Any]] = content_of
-) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images.
-
-    An image of the assistant is moved into the user's next message, and labelled. `content_of` makes the
-    endpoint's form of one part of a user's message.
-    """
-    moved: list[dict[str, Any]] = []
-    for message in history:
-        texts = [part.text for part in message.parts if isinstance(part, Text)]
-        if message.role == "user":
-            yield {"role": "user", "content": [*moved, *map(content_of, message.parts)]}
-            moved = []
-            continue
-        images = [content_of(part) for part in message.parts if isinstance(part, Image)]
-        if images:
-            texts.append(_SHOWN_BELOW)
-            moved += [content_of(Text(_ASSISTANTS)), *images]
-        yield {"role": message.role, "content": "\n".join(texts)}
 
 
 def encoded(frame: Any) -> bytes:

@@ -170,7 +170,8 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> Any:
         response = super().getresponse()
-        self._used = time.monotonic()
+        # A server that failed may close the connection only after its response was read.
+        self._used = time.monotonic() if response.status < 500 else -_KEPT_S
         return response
 
     def close(self) -> None:

@@ -7,10 +7,8 @@ of a judge is never lost or bought twice.
 from __future__ import annotations
 
 import threading
-import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,8 +16,9 @@ from typing import Any, Final
 
 from imug_tts.backbones.chat_messages import encoded, messages
 from imug_tts.backbones.chat_replies import BadReply, Reply, error_of, read_completion, read_models
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
-from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
+from imug_tts.backbones.endpoint_calls import EndpointCalls
+from imug_tts.backbones.http import HttpFailure
+from imug_tts.backbones.retry import Transient
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
@@ -28,11 +27,9 @@ from imug_tts.contracts import (
     Remote,
     Request,
     Sampling,
-    TimedOut,
 )
 from imug_tts.dialogue import Message, Text
 from imug_tts.endpoint import Endpoint
-from imug_tts.infer_protocol import shortened
 from imug_tts.knobs import component
 
 __all__ = ["OpenAIChat"]
@@ -55,22 +52,11 @@ class OpenAIChat(Endpoint, Remote):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._client, self._lanes, self._retries  # made before any thread asks
+        _ = self._calls  # made before any thread asks
 
     @cached_property
-    def _client(self) -> HttpClient:
-        return HttpClient(timeout_s=self.timeout_s, proxies=True)
-
-    @cached_property
-    def _lanes(self) -> ThreadPoolExecutor:
-        """As many threads as calls may be in flight: a free one sends the next prepared call."""
-        return ThreadPoolExecutor(self.concurrency)
-
-    @cached_property
-    def _retries(self) -> Retries:
-        return Retries(
-            max_attempts=self.max_attempts, patience_s=self.patience_s, interrupted=self._client.interrupted
-        )
+    def _calls(self) -> EndpointCalls:
+        return EndpointCalls(self, self.base_url)
 
     @cached_property
     def _warned(self) -> threading.Event:
@@ -115,12 +101,12 @@ class OpenAIChat(Endpoint, Remote):
         """
         if request.modality != "text":
             raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
-        candidate, calls = self._retries(partial(self._attempt, self._body(request)))
+        candidate, calls = self._calls.retried(partial(self._attempt, self._body(request)))
         cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
         yield replace(candidate, cost=cost)
 
     def interrupt(self) -> None:
-        self._client.interrupt()
+        self._calls.interrupt()
 
     def unreachable(self) -> dict[str, str]:
         """The endpoint and why, when it cannot be used.
@@ -128,9 +114,7 @@ class OpenAIChat(Endpoint, Remote):
         Where it lists no models, a call of one token decides.
         """
         try:
-            response = self._client.send(
-                "GET", f"{self._url}/models", headers=self._headers, timeout_s=_PROBE_S
-            )
+            response = self._calls.get(f"{self._url}/models", _PROBE_S)
         except HttpFailure as error:
             return {self.base_url: str(error)}
         models = read_models(response)
@@ -159,17 +143,17 @@ class OpenAIChat(Endpoint, Remote):
 
     def _attempt(self, body: bytes) -> Candidate:
         """One call."""
-        response, seconds = self._post(body)
+        response, seconds = self._calls.post(f"{self._url}/chat/completions", body)
         if response.status != 200:
             error = error_of(response)
             if str(error.get("code")) in _REFUSALS:
-                reason = self._without_key(str(error.get("message") or error))
+                reason = self._calls.without_key(str(error.get("message") or error))
                 return Candidate(output=None, finish="refused", reason=reason, cost=Cost(seconds=seconds))
-            raise self._status_failure(response)
+            raise self._calls.status_failure(response, self._address_advice)
         try:
             reply = read_completion(response.body)
         except BadReply as error:
-            raise Transient(self._failure(str(error))) from None
+            raise Transient(self._calls.failure(str(error))) from None
         return self._candidate(reply, seconds)
 
     def _candidate(self, reply: Reply, seconds: float) -> Candidate:
@@ -184,57 +168,15 @@ class OpenAIChat(Endpoint, Remote):
         cached = min(cached, prompt)
         cost = Cost(prompt_tokens=prompt - cached, cached_tokens=cached, new_tokens=new, seconds=seconds)
         if reply.finish == "refused":
-            return Candidate(output=None, finish="refused", reason=self._without_key(reply.reason), cost=cost)
+            return Candidate(
+                output=None, finish="refused", reason=self._calls.without_key(reply.reason), cost=cost
+            )
         return Candidate(output=Text(reply.text), finish=reply.finish, cost=cost)
 
-    def _post(self, body: bytes) -> tuple[Response, float]:
-        """The response to one call, and the seconds that it took, without its wait here."""
-        try:
-            return self._lanes.submit(self._send, body).result()
-        except Late:
-            raise Transient(TimedOut(f"{self.base_url} took longer than {self.timeout_s:g} s")) from None
-        except TooLarge as error:  # another attempt would fetch as much again
-            raise self._failure(str(error)) from None
-        except HttpFailure as error:
-            sent = not isinstance(error, Unreached)
-            raise Transient(self._failure(str(error)), away=True, sent=sent) from None
-
-    def _send(self, body: bytes) -> tuple[Response, float]:
-        started = time.perf_counter()
-        response = self._client.send(
-            "POST", f"{self._url}/chat/completions", body=body, headers=self._headers
-        )
-        return response, time.perf_counter() - started
-
-    def _status_failure(self, response: Response) -> BackboneError | Transient:
-        failure = self._refused(response)
-        if not is_retryable_status(response.status):
-            return failure
-        away = response.status >= 500
-        return Transient(failure, away=away, retry_after_s=retry_after_s(response.headers))
-
-    def _refused(self, response: Response) -> BackboneError:
-        message = error_of(response).get("message")
-        said = f"HTTP status {response.status}: {message}" if message else response.problem
-        if response.status in (401, 403):
-            said += f" (the key is read from ${self.api_key_env})"
-        if response.status == 404 and "/v1" not in self.base_url:
-            said += " (most endpoints have a base_url that ends in /v1)"
-        return self._failure(said)
-
-    def _failure(self, what: str) -> BackboneError:
-        """A failure without the key, whatever an endpoint echoes."""
-        return BackboneError(f"{self.base_url}: {self._without_key(what)}")
-
-    def _without_key(self, said: str) -> str:
-        return shortened(said.replace(self.api_key, "[key]") if self.api_key else said)
+    @property
+    def _address_advice(self) -> str:
+        return "" if "/v1" in self.base_url else " (most endpoints have a base_url that ends in /v1)"
 
     @property
     def _url(self) -> str:
         return self.base_url.rstrip("/")
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        """The key is read at every call, and kept nowhere."""
-        key = self.api_key
-        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 
 from imug_tts.calls.attempts import attempt, check_candidate
 from imug_tts.calls.call import Call, request_of
+from imug_tts.calls.devices import DEVICES
 from imug_tts.calls.journal import Journal
 from imug_tts.contracts import (
     Backbone,
@@ -98,6 +99,7 @@ class Broker:
 
     def __init__(self, backbone: Backbone, journal: Journal) -> None:
         self.backbone = backbone
+        self._place = DEVICES.place(backbone, self._has_calls)
         self._identity = model_identity(backbone)
         self._remote = backbone if isinstance(backbone, Remote) else None
         self._journal = journal
@@ -143,6 +145,7 @@ class Broker:
         Calls on servers are waited for a second, then broken off, and left behind if they still hang.
         """
         self._stopping = True
+        self._place.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
         if self._remote is None:
             await asyncio.gather(*self._flushers, *self._handed_out, return_exceptions=True)
@@ -173,7 +176,7 @@ class Broker:
             raise self._down
         future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
         self._futures[queued.call_id] = future
-        if self._max_batch == 1:
+        if self._max_batch == 1 and not self._place.local:
             self._hand_out(queued)
             return future
         call = queued.call
@@ -220,7 +223,7 @@ class Broker:
             with self._remote.answered(request) as candidate:
                 yield candidate
             return
-        [result] = attempt(self.backbone, [request])
+        [result] = attempt(self.backbone, [request], self._place)
         if isinstance(result, BackboneError):
             raise result
         yield result
@@ -261,6 +264,10 @@ class Broker:
             now = self._num_waiting()
             idle = idle + 1 if now == seen else 0
             seen = now
+
+    def _has_calls(self) -> bool:
+        """Whether calls wait or are in hand, or the last ones may bring new ones at once."""
+        return bool(self._handed_out) or any(not flusher.done() for flusher in self._flushers)
 
     def _num_waiting(self) -> int:
         return sum(len(calls) for calls in self._waiting.values())
@@ -318,7 +325,7 @@ class Broker:
 
     def _generate(self, requests: Sequence[Request]) -> _Generated:
         started = time.perf_counter()
-        results = attempt(self.backbone, requests)
+        results = attempt(self.backbone, requests, self._place)
         return _Generated(results, time.perf_counter() - started)
 
     def _succeed(self, call_id: str, candidate: Candidate) -> None:

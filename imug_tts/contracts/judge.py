@@ -65,3 +65,15 @@ class Ranker(Judge):
             JudgeError: the judge could not be reached or failed.
             OutOfBudget: the turn's budget does not allow all comparisons.
         """
+
+    async def prefers(self, turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
+        """1 if `first` is preferred when it is shown first, 0 if `second` is, 0.5 for a tie.
+
+        None when the judge could not be read. A judge that asks a model in both orders overrides this with
+        the one order, so that its preference for a place can be measured.
+
+        Raises:
+            JudgeError: the judge could not be reached or failed.
+        """
+        one, other = (verdict.score for verdict in await self.rank(turn, (first, second), scope))
+        return None if one is None or other is None else (one > other) + (one == other) / 2

@@ -30,6 +30,8 @@ class PlannedRun:
     """Turns in all."""
     calls: int | None = None
     """Model calls that the run needs at least, before any journal; None where nobody estimated them."""
+    processes: int = 1
+    """How many processes work on the run, more or less."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The whole configuration as plain values; holds no secrets."""
     identity: Mapping[str, Any] = field(default_factory=dict)

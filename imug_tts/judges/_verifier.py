@@ -23,7 +23,30 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Message, Modality
 from imug_tts.knobs import component, knob
 
-__all__ = ["Attempt", "VerifierJudge"]
+__all__ = ["Attempt", "VerifierJudge", "ask_verifier"]
+
+
+async def ask_verifier(
+    scope: Scope,
+    history: tuple[Message, ...],
+    sampling: Sampling,
+    *,
+    form: Form = "free",
+    model: Backbone | None = None,
+) -> Candidate:
+    """The reply of the run's verifier, or of `model`.
+
+    Raises:
+        JudgeError: the call failed.
+        TimedOut: the call took too long.
+        OutOfBudget: the budget does not allow the call.
+    """
+    try:
+        return await scope.ask("verifier", history, "text", sampling, form=form, model=model)
+    except TimedOut:
+        raise
+    except BackboneError as error:
+        raise JudgeError(f"the verifier failed: {error}") from error
 
 
 class Attempt(NamedTuple):
@@ -66,21 +89,8 @@ class VerifierJudge(Judge):
     async def reply(
         self, attempt: Attempt, history: tuple[Message, ...], *, form: Form = "free"
     ) -> Candidate:
-        """The verifier's reply.
-
-        Raises:
-            JudgeError: the call failed.
-            TimedOut: the call took too long.
-            OutOfBudget: the budget does not allow the call.
-        """
-        try:
-            return await attempt.scope.ask(
-                self.role, history, "text", attempt.sampling, form=form, model=self.asked_model
-            )
-        except TimedOut:
-            raise
-        except BackboneError as error:
-            raise JudgeError(f"the verifier failed: {error}") from error
+        """The verifier's reply; see `ask_verifier`."""
+        return await ask_verifier(attempt.scope, history, attempt.sampling, form=form, model=self.asked_model)
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
         """The verifier must write text, and read images where it judges images."""

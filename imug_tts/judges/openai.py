@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 from imug_tts.contracts import Backbone
 from imug_tts.endpoint import Endpoint
+from imug_tts.judges._brought import brought_model
 from imug_tts.judges.backbone import ChecklistJudge
-from imug_tts.knobs import component, knobs_of
-from imug_tts.registry import component_class
+from imug_tts.knobs import component
 
 __all__ = ["OpenAIJudge"]
 
@@ -24,11 +23,5 @@ class OpenAIJudge(Endpoint, ChecklistJudge):
 
     @cached_property
     def asked_model(self) -> Backbone:
-        """The endpoint's model; equal judges share one, and with it the limit of calls in flight."""
-        return _model_at(tuple((name, getattr(self, name)) for name in knobs_of(Endpoint)))
-
-
-@cache
-def _model_at(knobs: tuple[tuple[str, Any], ...]) -> Backbone:
-    model: Backbone = component_class(Backbone, "openai_chat", "judge openai")(**dict(knobs))
-    return model
+        """The endpoint's model; equal judges share one."""
+        return brought_model(self, "openai_chat", Endpoint)

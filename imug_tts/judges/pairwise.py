@@ -72,6 +72,11 @@ class PairwiseJudge(VerifierJudge, Ranker):
             matches.append(result)
         return [self._verdict(index, matches) for index in range(len(outputs))]
 
+    async def prefers(self, turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
+        if first.output is None or second.output is None:
+            raise JudgeError("a refused response has no output to compare")
+        return await self._wins(turn, first.output, second.output, scope)
+
     async def _match(self, turn: Turn, outputs: Sequence[Part], one: int, other: int, scope: Scope) -> _Match:
         first = await self._wins(turn, outputs[one], outputs[other], scope)
         second = await self._wins(turn, outputs[other], outputs[one], scope)

@@ -3,6 +3,7 @@
     STUDY/.submitit/<time>-<pid>/jobs.json         all jobs of the launch, and their numbers in the queue
     STUDY/.submitit/<time>-<pid>/0.arms.json       the configurations of the arms of job 0
     STUDY/.submitit/<time>-<pid>/0.state.json      written by job 0 itself: where it runs, how it ended
+    STUDY/.submitit/<time>-<pid>/0.1.state.json    the same of its second process
     STUDY/.submitit/<time>-<pid>/<id>_0_log.err    its log; submitit's files stand beside
 
 No file is locked, and each has one writer.
@@ -28,7 +29,7 @@ Ended = Literal["done", "failed", "stopped", "queued again"]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Arms that one process executes."""
+    """Arms that one process executes, or several processes of one node, each a shard of the arms."""
 
     folder: Path
     """Of the launch."""
@@ -39,7 +40,11 @@ class Job:
     id: str = ""
     """Its number in the queue; empty until it is submitted."""
     logs: str = ""
-    """The file of its errors and progress."""
+    """The file of its errors and progress; with several processes, a pattern of the shell."""
+    tasks: int = 1
+    """Its processes."""
+    task: int = 0
+    """The process that is meant. The first one alone can queue the job again."""
 
     @property
     def arms_file(self) -> Path:
@@ -50,16 +55,26 @@ class Job:
         return read
 
     def state(self) -> Mapping[str, Any]:
-        """What the job last said of itself; empty before its start.
+        """What the process last said of itself; empty before its start.
 
         `host`, `pid`, `starts`, `started` (seconds since 1970), `done_before` (turns), `end` (see Ended; None
         while it runs), `ended`.
         """
         try:
-            read: Mapping[str, Any] = json.loads((self.folder / f"{self.number}.state.json").read_bytes())
+            read: Mapping[str, Any] = json.loads(self._state_file.read_bytes())
         except FileNotFoundError:
             return {}
         return read
+
+    def processes(self) -> list[Job]:
+        """The job as each of its processes."""
+        return [replace(self, task=task) for task in range(self.tasks)]
+
+    def outcome(self) -> str:
+        """How a job that is no longer alive ended: "done" if all its processes did all that they could."""
+        states = [process.state() for process in self.processes()]
+        ends = [str(state["end"] or "died") if state else "never began" for state in states]
+        return next((end for end in ends if end != "done"), "done")
 
     def is_alive(self, slurm: Mapping[str, object] | None) -> bool:
         """Whether the job waits or runs.
@@ -89,8 +104,12 @@ class Job:
     def end(self, how: Ended) -> None:
         self._say({**self.state(), "ended": time.time(), "end": how})
 
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / f"{self.number}{f'.{self.task}' if self.task else ''}.state.json"
+
     def _say(self, state: Mapping[str, Any]) -> None:
-        write_atomically(self.folder / f"{self.number}.state.json", json.dumps(state).encode())
+        write_atomically(self._state_file, json.dumps(state).encode())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +125,20 @@ class Jobs:
         study: Path,
         queue: Literal["local", "slurm"],
         arms: Sequence[Sequence[tuple[str, Mapping[str, Any]]]],
+        tasks: int = 1,
     ) -> Jobs:
         """Write the files of jobs that are not submitted yet.
 
         Args:
             arms: for each job, its runs: name of the folder, and whole configuration.
+            tasks: processes of each job.
 
         Raises:
             StorageError: the folder cannot be written.
         """
         folder = (study / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}").absolute()
         jobs = [
-            Job(folder=folder, number=number, runs=tuple(name for name, _ in own), queue=queue)
+            Job(folder=folder, number=number, runs=tuple(name for name, _ in own), queue=queue, tasks=tasks)
             for number, own in enumerate(arms)
         ]
         for job, own in zip(jobs, arms, strict=True):
@@ -132,9 +153,8 @@ class Jobs:
         return Jobs(folder=self.folder, jobs=jobs)
 
     def keep(self) -> None:
-        entries = [
-            {"runs": job.runs, "queue": job.queue, "id": job.id, "logs": job.logs} for job in self.jobs
-        ]
+        kept = ("runs", "queue", "id", "logs", "tasks")
+        entries = [{key: getattr(job, key) for key in kept} for job in self.jobs]
         write_atomically(self.folder / "jobs.json", json.dumps(entries, indent=1).encode())
 
 

@@ -41,9 +41,12 @@ class Queue:
     gpus_per_node: int | None = knob("GPUs of a job.", default=None, ge=0, runtime=True)
     cpus_per_task: int | None = knob("Processors of a job.", default=None, ge=1, runtime=True)
     mem_gb: float | None = knob("Memory of a job in GB.", default=None, gt=0, runtime=True)
-    nodes: int = knob("Nodes of a job. A job is one process.", default=1, ge=1, le=1, runtime=True)
+    nodes: int = knob("Nodes of a job; several nodes are several jobs.", default=1, ge=1, le=1, runtime=True)
     tasks_per_node: int = knob(
-        "Processes of a job. A job is one process.", default=1, ge=1, le=1, runtime=True
+        "Processes of a job. Each is a shard of its arms and sees its part of the job's GPUs.",
+        default=1,
+        ge=1,
+        runtime=True,
     )
     name: str = knob("Name of the jobs.", default="imug_tts", runtime=True, pattern=r"^[\w.+-]+$")
     stderr_to_stdout: bool = knob(

@@ -112,6 +112,8 @@ def _executor(queue: Queue, folder: Path) -> Any:
         knobs["setup"] = list(knobs["setup"])
     if isinstance(queue, SlurmQueue):
         knobs["additional_parameters"] = {"requeue": True, **queue.additional_parameters}
+        if queue.tasks_per_node > 1:  # a process that ended ends no other, whatever the cluster's default
+            knobs["srun_args"] = ["--kill-on-bad-exit=0", "--wait=0"]
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=queue.max_num_timeout)
         executor.update_parameters(
             **{name if name in _GENERAL else f"slurm_{name}": value for name, value in knobs.items()}

@@ -86,6 +86,8 @@ class Manifest:
     """The identity of every model that the run may ask, by role, or by the judge that brings it."""
     judges: tuple[Mapping[str, Any], ...] = ()
     """The judges inside the strategy: place, layer, use ("selects" or "verifies"), judge, kind, models."""
+    caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What a reader must know of each model, by its identity; models without such limits are left out."""
     arm_identity: Mapping[str, Any] = field(default_factory=dict)
     """The configuration behind `arm`, as plain values."""
     selection: Mapping[str, Any] = field(default_factory=dict)
@@ -162,6 +164,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         backbone=_text(stored["backbone"]),
         models=stored.get("models", {}),
         judges=tuple(stored.get("judges", ())),
+        caveats={str(model): tuple(map(str, said)) for model, said in stored.get("caveats", {}).items()},
         arm_identity=arm_identity,
         selection=selection,
         planned=tuple(map(_planned, stored["planned"])),

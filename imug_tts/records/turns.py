@@ -10,6 +10,7 @@ from typing import IO, Final, NamedTuple
 
 from imug_tts.contracts.record import OUTCOMES, Record
 from imug_tts.files import write_pieces
+from imug_tts.records.compact import compact, whole
 from imug_tts.records.manifest import SEGMENTS, TURNS, RecordError, one_of, read_manifest, reason_of
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "merge_turns",
     "read_dialogues",
     "read_turns",
+    "record_of",
     "sample_name",
     "segment_files",
     "segment_path",
@@ -107,7 +109,7 @@ def read_turns(
     with ExitStack() as opened:
         for copy in _newest_copies(folder, segments, opened, _Told(on_torn, on_damage)):
             for place, line in zip(copy.places, copy.lines(), strict=True):
-                yield Line(place, json.loads(line))
+                yield Line(place, record_of(line))
 
 
 def read_dialogues(
@@ -160,7 +162,12 @@ def merge_turns(folder: Path, segments: Sequence[Path]) -> None:
 
 def line_of(record: Record) -> bytes:
     """The line that holds the record."""
-    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(compact(record), separators=(",", ":")).encode() + b"\n"
+
+
+def record_of(line: bytes) -> Record:
+    """The record that such a line holds, or a line of an earlier version."""
+    return whole(json.loads(line))
 
 
 def sample_name(record: Record) -> str:
@@ -216,7 +223,7 @@ def _lines(path: Path, file: IO[bytes], told: _Told) -> Iterator[tuple[Line, tup
             return
         try:
             yield Line(place, _record(line)), (start, end)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = RecordError(place, f"damaged ({reason_of(error)})")
             if told.on_damage is None:
                 raise problem from error
@@ -224,7 +231,7 @@ def _lines(path: Path, file: IO[bytes], told: _Told) -> Iterator[tuple[Line, tup
 
 
 def _record(line: bytes) -> Record:
-    record: Record = json.loads(line)
+    record = record_of(line)
     for key in _REQUIRED:
         record[key]
     one_of(OUTCOMES, record["outcome"], "outcome")

@@ -1,13 +1,14 @@
 """Many turns: arms in, records out; everything that was ever computed is kept."""
 
 from imug_tts.calls import Budget, Journal, JournalWarning
-from imug_tts.runs.arm import Arm, check
+from imug_tts.runs.arm import Arm, check, judge_identity
 from imug_tts.runs.claims import WorkerState, workers
 from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
+from imug_tts.runs.pairs import Compared, Pair, compare_pairs, read_pairs
 from imug_tts.runs.probes import Probed
 from imug_tts.runs.rescoring import Rescoring
 from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
@@ -19,9 +20,11 @@ from imug_tts.runs.work import Work
 __all__ = [
     "Arm",
     "Budget",
+    "Compared",
     "Conversation",
     "Journal",
     "JournalWarning",
+    "Pair",
     "Plan",
     "Probed",
     "Rescoring",
@@ -34,9 +37,12 @@ __all__ = [
     "WorkerState",
     "check",
     "check_and_probe",
+    "compare_pairs",
     "count_journaled",
     "execute",
+    "judge_identity",
     "plan_arm",
     "plan_scoring",
+    "read_pairs",
     "workers",
 ]

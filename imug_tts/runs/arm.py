@@ -7,21 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imug_tts.calls.budget import Budget
-from imug_tts.composition import check_composition, judges, models_asked, roles_asked
+from imug_tts.composition import check_composition, judges, models_asked, roles_asked, with_members
 from imug_tts.contracts import (
     Backbone,
     Benchmark,
     ConfigurationError,
     History,
+    Judge,
     ModelRole,
     Strategy,
     models_by_role,
 )
 from imug_tts.dialogue import Question, Sample
+from imug_tts.records import digest
 from imug_tts.registry import describe, model_identity, selection
 from imug_tts.runs.transcript import Transcript
 
-__all__ = ["Arm", "check"]
+__all__ = ["Arm", "check", "judge_identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,22 @@ class Arm:
                 "use": place.use,
                 "judge": place.judge.name,
                 "kind": place.judge.kind,
-                "models": {
-                    str(role): model_identity(model or self.models[role])
-                    for role, model in place.judge.models.items()
-                },
+                "identity": judge_identity(place.judge, self.models),
+                "models": _models_of(place.judge, self.models),
             }
             for place in judges(self.strategy)
         ]
+
+
+def judge_identity(judge: Judge, models: Mapping[ModelRole, Backbone]) -> str:
+    """A hash over the knobs of a judge and the models that it asks, 16 hexadecimal digits."""
+    asked = {path: _models_of(each, models) for path, each in with_members(judge)}
+    return digest({"judge": describe(judge), "models": asked})[:16]
+
+
+def _models_of(judge: Judge, models: Mapping[ModelRole, Backbone]) -> dict[str, str]:
+    """The identities of the models that a judge asks, by role."""
+    return {str(role): model_identity(model or models[role]) for role, model in judge.models.items()}
 
 
 def check(arm: Arm) -> None:

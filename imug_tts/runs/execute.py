@@ -18,6 +18,8 @@ from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import ConfigurationError, ModelDown, Summary, Tracker
 from imug_tts.runs.interrupt import stop_signals
 from imug_tts.runs.job import Job
+from imug_tts.runs.limits import warn_of_limits
+from imug_tts.runs.memory import check_memory
 from imug_tts.runs.probes import Probed, prove
 from imug_tts.runs.shares import Share
 from imug_tts.runs.trackers import Trackers
@@ -60,6 +62,8 @@ def execute(
     probed = check_and_probe(runs, journal)
     for run in runs:
         run.check()
+    check_memory(runs)
+    warn_of_limits(model for run in runs for model in run.models.values())
     with ExitStack() as held:
         told = held.enter_context(closing(Trackers(trackers)))
         share = share or Share()

@@ -16,6 +16,7 @@ from imug_tts.records import arm_key
 from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm, check
 from imug_tts.runs.dry_run import least_calls
+from imug_tts.runs.limits import all_caveats
 from imug_tts.runs.player import Player
 from imug_tts.runs.shares import Share
 from imug_tts.runs.store import RunStore, versions
@@ -53,13 +54,14 @@ class Run(Work):
             "seed": arm.seed,
             "benchmark": arm.benchmark.identity,
             "backbone": model_identity(arm.backbone),
+            "models": {place: model_identity(model) for place, model in self.models.items()},
+            "judges": arm.judges,
+            "caveats": all_caveats(self.models.values()),
             "probes": {
                 place: asdict(model.findings)
                 for place, model in self.models.items()
                 if isinstance(model, Remote) and model.findings is not None
             },
-            "models": {place: model_identity(model) for place, model in self.models.items()},
-            "judges": arm.judges,
             "identity": arm.identity,
             "arm_identity": arm.own_identity,
             "selection": arm.selection,
@@ -102,6 +104,7 @@ class Job:
             study=work.folder.resolve().parent.name,
             planned=self.store.planned,
             calls=work.least_calls(),
+            processes=share.shards,
             config=work.config,
             identity=manifest["identity"],
         )

@@ -21,6 +21,7 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Image, Part, Question, Sample, Turn
 from imug_tts.records import arm_key
 from imug_tts.registry import describe, model_identity, selection
+from imug_tts.runs.limits import all_caveats
 from imug_tts.runs.source import Source
 from imug_tts.runs.turn_records import rescored_record, stored_nodes
 from imug_tts.runs.work import DialoguePlayer, Work
@@ -83,6 +84,7 @@ class Rescoring(Work):
             "backbone": source.backbone,
             "models": {**models, **{place: model_identity(model) for place, model in self.models.items()}},
             "judges": list(source.judges),
+            "caveats": {**source.caveats, **all_caveats(self.models.values())},
             "identity": {**arm, "selection": chosen, **axes},
             "arm_identity": arm,
             "selection": chosen,

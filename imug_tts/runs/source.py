@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from imug_tts.records import (
     line_of,
     read_manifest,
     read_turns,
+    record_of,
     sample_name,
 )
 from imug_tts.registry import selection
@@ -93,7 +93,7 @@ class Source:
 
     def records(self, sample: Sample) -> list[Record]:
         """The records of a dialogue, in order of its turns, without the fields that name their run."""
-        return [json.loads(line) for line in self.lines.get(sample.name, ())]
+        return [record_of(line) for line in self.lines.get(sample.name, ())]
 
     def part(self, output: Mapping[str, str]) -> Part:
         """An output as a record holds it.

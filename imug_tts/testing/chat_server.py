@@ -60,8 +60,11 @@ class ChatServer:
     reply: Callable[[int, dict[str, Any]], Reply]
     models: Sequence[str] | None = ("grader",)
     """What it says that it serves; None for a server that lists nothing."""
+    path: str = "/v1/chat/completions"
+    """Where it is asked; another one for services of other kinds."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
+    host: str = ""
     base_url: str = ""
     port: int = 0
     """0 for one that is free."""
@@ -70,7 +73,8 @@ class ChatServer:
 
     async def start(self) -> asyncio.Server:
         server = await asyncio.start_server(self._converse, "127.0.0.1", self.port, limit=1 << 20)
-        self.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        self.host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.base_url = f"{self.host}/v1"
         return server
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +102,7 @@ class ChatServer:
 
     async def _answer(self, head: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays open."""
-        if not head.startswith("POST /v1/chat/completions "):
+        if not head.startswith(f"POST {self.path} "):
             await _send(writer, NOT_FOUND)
             return True
         number = len(self.bodies)

@@ -163,8 +163,8 @@ class InferServer:
                 top = f"HTTP/1.1 {reply.status} -\r\ncontent-length: {len(reply.body)}\r\n{reply.headers}\r\n"
                 writer.write(top.encode() + reply.body)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client has gone, or the server stops
         finally:
             writer.close()
 

@@ -115,6 +115,8 @@ class OmniServer:
         read = body["messages"] if self.stages else [m for m in body["messages"] if m["role"] == "user"]
         settings = _stage(body, 0)
         greedy = not settings.get("temperature", 0.4) or settings.get("top_k", 1) == 1
+        if not self.stages:
+            greedy = not body.get("extra_args", {}).get("do_sample")
         own_seed = settings.get("seed", _YAML_SEED) if self.stages else len(self.asked)
         seed = 0 if greedy else own_seed
         digest = hashlib.sha256(json.dumps([read, seed]).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from imug_tts.contracts import (
     Tracker,
 )
 from imug_tts.dialogue import Image, Message, Part, Question, Sample, Text
+from imug_tts.records import read_turns
 from imug_tts.runs import Arm, Budget, Run, Transcript, execute
 from imug_tts.testing.toys import ToyBackbone, picture
 
@@ -128,8 +128,7 @@ def run(
 
 def records(folder: Path, *, without: Collection[str] = ()) -> list[dict[str, Any]]:
     """The records of a run without durations, without the run's name and without other fields."""
-    lines = (folder / "turns.jsonl").read_text().splitlines()
-    read = [without_durations(json.loads(line)) for line in lines]
+    read = [without_durations(line.record) for line in read_turns(folder)]
     return [{key: value for key, value in record.items() if key not in without} for record in read]
 
 

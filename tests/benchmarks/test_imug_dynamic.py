@@ -17,6 +17,7 @@ from imug_tts.benchmarks.imug.summary import official_summary
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import Backbone, Candidate, JudgeError, Request
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.records import read_turns
 from imug_tts.runs import Rescoring, Source, execute
 from imug_tts.scoring import Scoring, mcq
 from imug_tts.testing.runs import Listener
@@ -89,7 +90,7 @@ def turns_of(
     source = Source.of_answers("m", benchmark, given, {})
     scoring = Rescoring(source=source, benchmark=benchmark, scorer=grader, folder=folder / "run", config={})
     execute([scoring], journal=folder / "journal", trackers=[Listener()])
-    return [json.loads(line) for line in (folder / "run" / "turns.jsonl").read_text().splitlines()]
+    return [line.record for line in read_turns(folder / "run")]
 
 
 UNRESOLVED: list[tuple[object, str, str]] = [

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from imug_tts.records import read_turns
 from tests.plugins.one_module import install
 
 __all__ = ["ROOT", "Shell"]
@@ -111,8 +112,7 @@ class Shell:
 
     def records(self, run: str) -> list[dict[str, Any]]:
         """The records of the run in that folder."""
-        lines = (self.home / run / "turns.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        return [line.record for line in read_turns(self.home / run)]
 
     def summary(self, run: str) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((self.home / run / "summary.json").read_text())

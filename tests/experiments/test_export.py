@@ -17,6 +17,7 @@ from imug_tts.benchmarks.pocket_world import PocketWorld
 from imug_tts.benchmarks.pocket_world.official import write_official
 from imug_tts.contracts import BackboneError, Candidate, Request
 from imug_tts.dialogue import Image, Text
+from imug_tts.records import read_turns
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import Listener
@@ -66,7 +67,7 @@ def exported(study: Path) -> Path:
 
 
 def test_every_turn_of_the_run_is_read_again(study: Path, exported: Path) -> None:
-    turns = [json.loads(line) for line in (study / "run/turns.jsonl").read_text().splitlines()]
+    turns = [line.record for line in read_turns(study / "run")]
     outputs = read_outputs(exported, WORLD.samples())
     for turn in turns:
         key = f"{turn['domain']}/{turn['task']}/{turn['sample_id']}", turn["turn"]
@@ -78,7 +79,7 @@ def test_every_turn_of_the_run_is_read_again(study: Path, exported: Path) -> Non
 
 
 def test_scores_and_summary_are_those_of_the_run(study: Path, exported: Path) -> None:
-    turns = [json.loads(line) for line in (study / "run/turns.jsonl").read_text().splitlines()]
+    turns = [line.record for line in read_turns(study / "run")]
     scores = {place_of(turn): turn["score"] for turn in turns if turn["outcome"] == "scored"}
     assert {place_of(record): record["score"] for record in read_scores(exported)["grey"]} == scores
     summary = json.loads((exported / "summary/summary.json").read_text())

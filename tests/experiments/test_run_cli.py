@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imug_tts.records import read_turns
 from tests.experiments.shell import ROOT, Shell
 
 
@@ -75,6 +76,13 @@ def test_help_and_configuration_import_nothing_heavy(shell: Shell, arguments: li
         ),
         (["-m", "seed=0,1", "hydra.launcher._target_=its.Launcher"], ["hydra.launcher is its.Launcher"]),
         (["study=a=b"], ["'study=a=b' cannot be read", "'study=\"a=b\"'"]),
+        (["judge=null"], ["judge cannot be null; write judge=none"]),
+        (["strategy=null"], ["strategy cannot be null; leave strategy=null out"]),
+        (["-m", "tracking=console,null"], ["tracking cannot be null; write tracking=none"]),
+        (["hydra/launcher=null"], ["hydra/launcher cannot be null"]),
+        (["--dry-run"], ["there is no flag --dry-run", "+dry_run=true"]),
+        (["--seed=3"], ["there is no flag --seed", "seed=VALUE"]),
+        (["-m", "seed=0,1", "--cfg", "job"], ["-m and --cfg exclude each other"]),
     ],
 )
 def test_what_cannot_work_is_one_clear_message(shell: Shell, arguments: list[str], words: list[str]) -> None:
@@ -98,6 +106,29 @@ def test_a_value_that_cannot_be_read_comes_with_one_that_can(shell: Shell, value
     assert f"there is no benchmark.jsonl in {value}" in taken.stderr
 
 
+def test_flags_stand_anywhere_among_the_overrides(shell: Shell) -> None:
+    done = shell.run("+dry_run=true", "benchmark.num_samples=3", "-m", "seed=0,1", "tracking=none")
+    assert done.returncode == 0, done.stderr
+    assert "direct  seed=1:" in done.stdout
+
+
+@pytest.mark.parametrize("choices", ["null,pocket", "pocket,null"])
+def test_a_sweep_may_leave_a_role_to_the_model_under_test(shell: Shell, choices: str) -> None:
+    arms = ("strategy=self_verify", "benchmark.num_samples=3", f"backbone@roles.verifier={choices}")
+    done = shell.paint("-m", *arms, "+dry_run=true")
+    assert done.returncode == 0, done.stderr
+    calls = [line for line in done.stdout.splitlines() if "calls to" in line and "verifier" in line]
+    assert sorted("painter" in line for line in calls) == [False, True]
+
+
+def test_null_takes_a_choice_back(shell: Shell) -> None:
+    role = "backbone@roles.verifier"
+    chosen = ("strategy=self_verify", "benchmark.num_samples=3", f"{role}=pocket", f"{role}=null")
+    done = shell.paint(*chosen, "+dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "pocket:" not in done.stdout
+
+
 def test_a_run_that_stands_twice_is_run_once(shell: Shell) -> None:
     shell.warnings = "default"
     done = shell.paint("-m", "seed=0,0", "output=study", "tracking=none")
@@ -116,7 +147,7 @@ def test_a_run_writes_its_folder_and_nothing_beside_it(shell: Shell) -> None:
     assert str(run.relative_to(shell.home)) in done.stdout
     assert (shell.home / "runs" / "default" / "journal").is_dir()
     assert {"config.yaml", "manifest.json", "turns.jsonl", "summary.json"} <= files_below(run)
-    records = [json.loads(line) for line in (run / "turns.jsonl").read_text().splitlines()]
+    records = [line.record for line in read_turns(run)]
     assert {record["strategy"] for record in records} == {"cot"}
     manifest = json.loads((run / "manifest.json").read_text())
     assert len(records) == sum(len(sample["modalities"]) for sample in manifest["planned"])
@@ -285,6 +316,7 @@ def test_a_dry_run_says_what_the_journal_has_and_what_the_disk_needs(tmp_path: P
     before = shell.paint("+dry_run=true", "output=here")
     assert "in the journal" not in before.stdout
     assert re.search(r"^disk of here: up to \d+ image files, .* free: ", before.stdout, re.MULTILINE)
+    assert re.search(r"^names in one folder: up to \d+ in a run's images/", before.stdout, re.MULTILINE)
     assert "a guess, as there are none yet" in before.stdout
     shell.paint("output=here", "tracking=none")
     made, files = len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))

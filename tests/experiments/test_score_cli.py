@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server
 from imug_tts.testing.infer_servers import InferServer, by_content, faulty, infer_server
 from imug_tts.testing.runs import records
-from tests.experiments.imug_cli import analyse, do, endpoint, grade_by_time, imug, number, outcomes
+from tests.experiments.imug_cli import analyse, do, endpoint, grade, grade_by_time, imug, number, outcomes
 
 ARMS = ("-m", "strategy=direct,best_of_n", "judge=backbone")
 
@@ -295,3 +297,36 @@ def test_a_run_of_the_pocket_world_is_scored_again(tmp_path: Path) -> None:
     done = do("score.py", f"outputs={source}", *world, "judge=none", "output=scores", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert records(tmp_path / "scores") == records(source)
+
+
+def test_two_processes_share_the_scoring_and_ask_nothing_twice(
+    tmp_path: Path, data: Path, waiting: Path
+) -> None:
+    study = copy_of(waiting, tmp_path / "study")
+    source = run_of(study, "best_of_4")
+
+    def slowly(number: int, body: dict[str, Any]) -> Reply:
+        return replace(grade(number, body), delay_s=0.05)
+
+    with chat_server(slowly) as slow:
+        out = f"output={tmp_path}/scores"
+        with ThreadPoolExecutor(2) as threads:
+            both = [
+                threads.submit(score, source, data, slow, out, "shards=2", f"shard={shard}", cwd=tmp_path)
+                for shard in range(2)
+            ]
+            ended = [each.result() for each in both]
+        asked = len(slow.bodies)
+        alone = score(source, data, slow, f"output={tmp_path}/alone", cwd=tmp_path)
+    assert [done.returncode for done in (*ended, alone)] == [0, 0, 0]
+    assert records(tmp_path / "scores") == records(tmp_path / "alone")
+    assert len({json.dumps(body) for body in slow.bodies}) == asked
+    assert (tmp_path / "scores" / "official").is_dir()
+
+
+def test_a_shard_that_is_not_there_is_refused(
+    tmp_path: Path, data: Path, waiting: Path, judge: ChatServer
+) -> None:
+    done = score(run_of(waiting, "direct"), data, judge, "shards=2", "shard=2", cwd=tmp_path)
+    assert (done.returncode, len(judge.bodies)) == (2, 0)
+    assert "shard is 2, and shards is 2: the numbers are 0 to 1" in done.stderr

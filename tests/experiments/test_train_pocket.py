@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
+from imug_tts.records import read_turns
 
 TOKENIZER = WEIGHTS / "image_tokenizer.safetensors"
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -109,7 +109,7 @@ def test_an_exported_run_is_a_backbone(trained: Path, tmp_path: Path) -> None:
     command += [f"output={tmp_path}/run", "tracking=none"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    records = [json.loads(line) for line in (tmp_path / "run" / "turns.jsonl").read_text().splitlines()]
+    records = [line.record for line in read_turns(tmp_path / "run")]
     assert {record["outcome"] for record in records} == {"scored"}
     assert all(0 <= record["score"] <= 1 for record in records)
 

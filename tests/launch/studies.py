@@ -8,13 +8,44 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["job_states", "records_of", "wait_until"]
+from imug_tts.records import read_turns
+from tests.experiments.shell import Shell
+from tests.plugins.one_module import install
+
+__all__ = ["gpus_used", "install_gpu_painter", "job_states", "records_of", "wait_until"]
+
+
+_GPU_PAINTER = '''
+import os
+
+from imug_tts.contracts import Local, MemoryNeed
+from imug_tts.knobs import component, knob
+from painter import Painter
+
+
+@component
+class GpuPainter(Painter, Local):
+    """Paints on a GPU."""
+
+    device_map: str | None = knob("Where.", default=None, runtime=True)
+    device = "cuda:0"
+    is_loaded = True
+    memory = MemoryNeed(weights=1)
+
+    def unload(self):
+        pass
+
+    def generate(self, requests):
+        with open(f"{self.calls}.gpus", "a") as file:
+            file.write(os.environ.get("CUDA_VISIBLE_DEVICES", "all") + "\\n")
+        return super().generate(requests)
+'''
 
 
 def records_of(study: Path) -> dict[str, list[Any]]:
     """The records of every run of a study without the times that they took."""
     return {
-        path.parent.name: [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
+        path.parent.name: [_timeless(line.record) for line in read_turns(path.parent)]
         for path in sorted(study.glob("*/turns.jsonl"))
     }
 
@@ -35,3 +66,13 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _timeless(item) for key, item in value.items() if key != "seconds"}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def install_gpu_painter(shell: Shell) -> None:
+    """A painter that says it computes on a GPU, and writes down which one it was given: `gpus_used`."""
+    install(shell.home / "packages", "gpu_painter", _GPU_PAINTER, {"backbones.gpu_painter": "GpuPainter"})
+
+
+def gpus_used(shell: Shell) -> set[str]:
+    """CUDA_VISIBLE_DEVICES of every call of a GPU painter."""
+    return set(Path(f"{shell.calls}.gpus").read_text().splitlines())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.shell import ROOT, Shell
-from tests.launch.studies import job_states, records_of, wait_until
+from tests.launch.studies import gpus_used, install_gpu_painter, job_states, records_of, wait_until
 
 LOCAL = "hydra/launcher=submitit_local"
 ARMS = ("-m", "strategy=direct,best_of_n,cot", "tracking=none")
@@ -48,6 +48,47 @@ def test_shards_of_arms_are_jobs_too(shell: Shell) -> None:
     assert len(job_states(shell.home / "jobs")) == 2
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
     assert "2 x done" in status(shell, "jobs")
+
+
+def test_a_job_of_two_processes_plays_two_shards_each_on_a_gpu_of_its_own(shell: Shell) -> None:
+    install_gpu_painter(shell)
+    arms = ("-m", "backbone=gpu_painter", "seed=0,1", "tracking=none")
+    each = ("in_flight=1", "backbone.seconds=0.05", "hydra.launcher.arms_per_job=2")
+    gpus = ("hydra.launcher.gpus_per_node=2", "hydra.launcher.tasks_per_node=2")
+    done = shell.paint(*arms, *each, *gpus, LOCAL, "output=jobs")
+    assert done.returncode == 0, done.stderr
+    states = job_states(shell.home / "jobs")
+    assert [state["end"] for state in states] == ["done", "done"]
+    assert len({state["pid"] for state in states}) == 2
+    assert gpus_used(shell) == {"0", "1"}
+    assert shell.paint(*arms, "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_the_first_process_of_a_warned_job_waits_for_the_others_and_queues_it_again(shell: Shell) -> None:
+    slow = ("-m", "seed=0", "in_flight=1", "tracking=none", "backbone.seconds=0.2", "output=jobs", LOCAL)
+    process = shell.start_painting(*slow, "hydra.launcher.tasks_per_node=2")
+    wait_until(lambda: len(set(shell.calls_made())) == 2)
+    for state in job_states(shell.home / "jobs"):
+        os.kill(state["pid"], signal.SIGUSR2)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    states = job_states(shell.home / "jobs")
+    assert [(state["starts"], state["end"]) for state in states] == [(2, "done")] * 2
+    assert shell.paint("-m", "seed=0", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_a_process_of_a_job_that_dies_is_told_and_lost_by_nobody(shell: Shell) -> None:
+    slow = ("-m", "seed=0", "in_flight=1", "tracking=none", "backbone.seconds=0.2", "output=jobs", LOCAL)
+    process = shell.start_painting(*slow, "hydra.launcher.tasks_per_node=2")
+    wait_until(lambda: len(set(shell.calls_made())) == 2)
+    os.kill(job_states(shell.home / "jobs")[0]["pid"], signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "died; log:" in status(shell, "jobs")
+    assert shell.paint("-m", "seed=0", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
 
 
 def test_the_same_command_again_starts_no_job(shell: Shell) -> None:
@@ -117,11 +158,27 @@ def test_a_warned_job_stops_and_goes_on(shell: Shell) -> None:
         (["hydra.launcher.partition=gpu"], ["hydra.launcher has no knob 'partition'"]),
         (["hydra.launcher.wait=false"], ["starts all 3 jobs at once", "raise it"]),
         (["hydra.launcher.timeout_min=1"], ["signal_delay_s is 120", "set it below 60"]),
+        (["hydra.launcher.gpus_per_node=1"], ["no model of direct", "on one (painter)", "leave it out"]),
+        (
+            ["backbone=gpu_painter", "backbone.device_map=cpu", "hydra.launcher.gpus_per_node=1"],
+            ["no model of direct", "on one (gpu_painter)"],
+        ),
+        (
+            ["backbone=gpu_painter", "hydra.launcher.gpus_per_node=2", "hydra.launcher.tasks_per_node=4"],
+            ["gpus_per_node=2 cannot be shared", "choose tasks_per_node=2"],
+        ),
+        (["shards=3", "hydra.launcher.tasks_per_node=2"], ["shards=3 cannot be shared", "choose shards=4"]),
+        (
+            ["shards=2", "shard=1", "hydra.launcher.tasks_per_node=2"],
+            ["shard=1 is one process", "leave shard out"],
+        ),
+        (["shards=0"], ["shards is 0; it must be 1 or more"]),
     ],
 )
 def test_what_cannot_be_launched_is_one_clear_message(
     shell: Shell, arguments: list[str], words: list[str]
 ) -> None:
+    install_gpu_painter(shell)
     done = shell.paint("-m", "seed=0,1,2", LOCAL, "output=jobs", *arguments)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

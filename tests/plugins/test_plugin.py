@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from imug_tts.records import read_turns
 from tests.plugins.installing import Bench
 
 CHOSEN = (
@@ -26,7 +27,7 @@ def bench(home: Path) -> Bench:
 
 
 def turns(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "turns.jsonl").read_text().splitlines()]
+    return [line.record for line in read_turns(run)]
 
 
 def manifest(run: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imug_tts.contracts import ConfigurationError
-from imug_tts.records import merge_turns, read_turns, segment_files
+from imug_tts.records import line_of, merge_turns, read_turns, segment_files
 from imug_tts.runs import Share
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import records, run
@@ -28,7 +28,7 @@ def cut_up(folder: Path, *segments: list[int]) -> list[bytes]:
 
 
 def bytes_of(folder: Path) -> list[bytes]:
-    return [json.dumps(line.record, separators=(",", ":")).encode() + b"\n" for line in read_turns(folder)]
+    return [line_of(line.record) for line in read_turns(folder)]
 
 
 def test_segments_are_read_in_planned_order_and_merged_byte_for_byte(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image as Pillow
 
 from imug_tts.contracts import Candidate, PlannedRun, Record, Request, Summary, Tracker
+from imug_tts.records import read_turns
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import ToyBenchmark, run
@@ -88,7 +89,7 @@ def test_a_tracker_is_told_of_the_run_its_records_and_its_end(tmp_path: Path) ->
     assert plan.identity["seed"] == 3
     assert plan.identity["strategy"]["name"] == "direct"
     assert tracker.calls == {"direct": sum(len(request.seeds) for request in backbone.asked)}
-    written = [json.loads(line) for line in (plan.folder / "turns.jsonl").read_text().splitlines()]
+    written = [line.record for line in read_turns(plan.folder)]
     by_turn = {(told["sample_id"], told["turn"]): told for _, told, _ in tracker.turns}
     assert by_turn == {(line["sample_id"], line["turn"]): line for line in written}
     assert tracker.ends == [("direct", summary, False)]

@@ -4,71 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 from PIL import Image as Pillow
 
-from imug_tts.contracts import Candidate, PlannedRun, Record, Request
-from imug_tts.judges import BackboneJudge
+from imug_tts.contracts import PlannedRun
 from imug_tts.runs import Arm, Run, execute
-from imug_tts.strategies import BestOfN, Direct
-from imug_tts.testing.runs import ToyBenchmark, run
+from imug_tts.strategies import Direct
+from imug_tts.testing.runs import ToyBenchmark
 from imug_tts.testing.toys import ToyBackbone
-from imug_tts.tracking.wandb import WandbTracker
+from tests.tracking.studies import (
+    KEY,
+    PASSWORD,
+    Painter,
+    interrupt,
+    leave_alone,
+    records_of,
+    tracked,
+    tracker,
+)
 from tests.tracking.wandb_reader import RunDirectory, directories
-
-KEY, PASSWORD = "0123456789abcdef" * 2 + "planted0", "correct-horse-battery"
-
-
-@dataclass
-class Painter(ToyBackbone):
-    """Sends this process an interrupt at its tenth batch, if that is asked for."""
-
-    interrupts: ClassVar[bool] = False
-    batches: int = field(default=0, init=False)
-
-    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        self.batches += 1
-        if self.interrupts and self.batches == 10:
-            os.kill(os.getpid(), signal.SIGINT)
-        return super().generate(requests)
-
-
-def leave_alone(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Make the user one without a key, whose home and temporary folder are empty."""
-    for name in os.environ:
-        if name.startswith(("WANDB_", "XDG_", "NETRC")):
-            monkeypatch.delenv(name)
-    for name, below in {"HOME": "home", "TMPDIR": "tmp"}.items():
-        (folder / below).mkdir()
-        monkeypatch.setenv(name, str(folder / below))
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     leave_alone(monkeypatch, tmp_path)
     return tmp_path / "home"
-
-
-def tracker(**knobs: Any) -> WandbTracker:
-    return WandbTracker(interval_s=0, **knobs)
-
-
-def records_of(folder: Path) -> list[Record]:
-    return [json.loads(line) for line in (folder / "turns.jsonl").read_text().splitlines()]
-
-
-def tracked(study: Path, **knobs: Any) -> None:
-    """Execute a Best-of-3 arm in a study."""
-    strategy = BestOfN(n=3, judge=BackboneJudge(), inner=Direct())
-    told = tracker(**knobs)
-    run(study / "best", strategy, Painter(), tracker=told, in_flight=1, journal=study / "journal")
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +121,10 @@ def test_a_restarted_run_is_one_run_whose_points_do_not_double(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = tmp_path / "study"
-    monkeypatch.setattr(Painter, "interrupts", True)
+    monkeypatch.setattr(Painter, "at_tenth", (interrupt,))
     with pytest.raises(KeyboardInterrupt):
         tracked(study)
-    monkeypatch.setattr(Painter, "interrupts", False)
+    monkeypatch.setattr(Painter, "at_tenth", ())
     for _ in range(2):
         tracked(study)
     parts = directories(study)

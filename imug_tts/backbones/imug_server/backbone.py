@@ -119,6 +119,11 @@ class ImugServerBackbone(Fleet):
         return self._says_of_health(url)
 
     def _prepared(self, request: Request) -> Ask:
+        if request.modality not in self.outputs:
+            declared = " and ".join(sorted(self.outputs))
+            raise BackboneError(
+                f"the model was asked for {request.modality}; its knob outputs says {declared}"
+            )
         [seed] = request.seeds
         asks_p_yes = request.form == "yes_no" and "p_yes" in self._announced
         body = RequestBody(

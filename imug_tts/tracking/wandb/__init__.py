@@ -20,7 +20,8 @@ from imug_tts.tracking.wandb.arm import ArmRun
 from imug_tts.tracking.wandb.process import WriterProcess
 from imug_tts.tracking.wandb.sampled import SampledDialogues
 from imug_tts.tracking.wandb.series import Series
-from imug_tts.tracking.wandb.state import FOLDER, PointsState
+from imug_tts.tracking.wandb.state import PointsState
+from imug_tts.wandb_home import FOLDER, PROJECT
 
 __all__ = ["WandbTracker"]
 
@@ -29,13 +30,13 @@ __all__ = ["WandbTracker"]
 class WandbTracker(Tracker):
     """One wandb run per arm: progress, scores, cost, sampled dialogues and records; offline without a key."""
 
-    project: str = knob("The wandb project.", default="imug_tts", min_length=1, runtime=True)
+    project: str = knob("The wandb project.", default=PROJECT, min_length=1, runtime=True)
     entity: str | None = knob(
         "The wandb user or team; by default the one of the key.", default=None, runtime=True
     )
     mode: Literal["auto", "online", "offline", "shared"] = knob(
-        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one; "
-        "shared is online with several processes on one run.",
+        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one. "
+        "Several processes on one run that are online are shared by themselves.",
         default="auto",
         runtime=True,
     )
@@ -72,7 +73,7 @@ class WandbTracker(Tracker):
         folder = runs[0].folder.resolve().parent / FOLDER
         if account.mode == "offline":
             _print(f"wandb: {account.reason}; send what is kept here later with: wandb sync {folder}")
-        writer = WriterProcess(folder, self.patience_s)
+        writer = WriterProcess(folder, self.patience_s, lambda text: _print(f"wandb: {text}"))
         arms = {run.name: self._arm(run, writer, account.mode) for run in runs}
         object.__setattr__(self, "_state", _State(arms, writer))
 
@@ -90,8 +91,15 @@ class WandbTracker(Tracker):
         self._now.arms[run.name].finish(summary, interrupted)
 
     def close(self) -> None:
-        if self._now.writer is not None:
-            self._now.writer.close()
+        writer = self._now.writer
+        if writer is None:
+            return
+        try:
+            writer.close()
+        finally:
+            if writer.has_failed:
+                for arm in self._now.arms.values():
+                    arm.state.reopen()
 
     @property
     def _now(self) -> _State:
@@ -99,6 +107,8 @@ class WandbTracker(Tracker):
         return state
 
     def _arm(self, run: PlannedRun, writer: WriterProcess, mode: str) -> ArmRun:
+        if mode == "online" and run.processes > 1:
+            mode = "shared"  # else each process would write over the points of the others
         return ArmRun(
             plan=run,
             writer=writer,

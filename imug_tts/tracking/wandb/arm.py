@@ -11,6 +11,7 @@ from imug_tts.tracking.wandb.process import WriterProcess
 from imug_tts.tracking.wandb.sampled import COLUMNS, SampledDialogues
 from imug_tts.tracking.wandb.series import TURNS, Series, flat
 from imug_tts.tracking.wandb.state import PointsState
+from imug_tts.wandb_home import SETTINGS
 
 __all__ = ["ArmRun"]
 
@@ -70,7 +71,14 @@ class ArmRun:
         if not self._is_open:
             self._is_open = True
             self.writer.send(
-                {"do": "open", "run": self.plan.name, "init": self._init(), "x": TURNS, "px": self.image_px}
+                {
+                    "do": "open",
+                    "run": self.plan.name,
+                    "init": self._init(),
+                    "settings": dict(SETTINGS),
+                    "x": TURNS,
+                    "px": self.image_px,
+                }
             )
         self.writer.send({"do": what, "run": self.plan.name, **message})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,13 +13,10 @@ from typing import Any, Final
 
 from imug_tts.contracts import PlannedRun
 from imug_tts.files import write_atomically
+from imug_tts.wandb_home import FOLDER, word
 
-__all__ = ["FOLDER", "PointsState", "wandb_id"]
+__all__ = ["PointsState", "wandb_id"]
 
-FOLDER: Final = "wandb"
-"""The folder of everything that wandb writes, in the study's folder."""
-_LONGEST: Final = 40
-"""Characters of a study's or run's name in an id, of which wandb allows 128."""
 _STALE_S: Final = 60
 """Seconds after which a lock is nobody's; it is held for a few milliseconds."""
 
@@ -28,7 +24,7 @@ _STALE_S: Final = 60
 def wandb_id(run: PlannedRun) -> str:
     """The id of a run in wandb: the same in every invocation and every process that works on the run."""
     whole = json.dumps([run.study, run.name, run.identity], sort_keys=True, default=str)
-    words = (_word(run.study), _word(run.name), hashlib.sha256(whole.encode()).hexdigest()[:8])
+    words = (word(run.study), word(run.name), hashlib.sha256(whole.encode()).hexdigest()[:8])
     return "-".join(words)
 
 
@@ -57,6 +53,12 @@ class PointsState:
         where = {key: account[key] for key in ("project", "entity", "mode")}
         with self._alone():
             return self._step(self._read() | {"ended": ended, **where})
+
+    def reopen(self) -> None:
+        """Note that the last end may not have been told, so that the next invocation tells it."""
+        with suppress(OSError), self._alone() as alone:
+            if alone and self.ended:
+                write_atomically(self.path, json.dumps(self._read() | {"ended": False}).encode())
 
     @property
     def ended(self) -> bool:
@@ -96,7 +98,3 @@ class PointsState:
             return nothing
         # another id: a run of another identity had the name before
         return kept if kept.get("id") == self.id else nothing
-
-
-def _word(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "_", name)[:_LONGEST]

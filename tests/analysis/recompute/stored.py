@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from imug_tts.records import read_turns
+
 Floats = npt.NDArray[np.float64]
 Sample = tuple[str, str, str, str]
 """Class, domain, task and id of a dialogue."""
@@ -61,7 +63,7 @@ def read(folder: Path) -> Stored:
                 f"{path}: several arms are called {label!r}; recompute each in a study of its own"
             )
         found.planned.extend(_planned(manifest))
-        found.recorded.extend(_recorded(path.with_name("turns.jsonl")))
+        found.recorded.extend(_recorded(path.parent))
     if not found.planned:
         raise ValueError(f"{folder}: no runs below it")
     return found
@@ -75,8 +77,7 @@ def _planned(manifest: dict[str, Any]) -> Iterator[Turn]:
 
 
 def _recorded(path: Path) -> Iterator[Turn]:
-    for text in path.read_text(encoding="utf-8").splitlines():
-        line = json.loads(text)
+    for _, line in read_turns(path):
         arm = line["strategy"], line["history"], line["seed"]
         yield Turn(*arm, _sample(line), line["turn"], line["modality"], line)
 

@@ -1,0 +1,68 @@
+"""A small checkpoint with random weights in a released model's layout, to try a study without a download.
+
+    python experiments/tiny_checkpoint.py NAME --out FOLDER [--seed N]
+
+    python experiments/tiny_checkpoint.py janus --out tiny/janus
+    python experiments/run.py backbone=janus backbone.folder=tiny/janus benchmark=pocket_world +dry_run=true
+
+It answers and draws nonsense; what it shows is that everything runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from imug_tts.knobs import nearest
+from imug_tts.testing import checkpoints
+
+__all__ = ["main", "names", "writer_of"]
+
+
+def names() -> list[str]:
+    """The models of which there is a small checkpoint."""
+    modules = [module.name for module in pkgutil.iter_modules(checkpoints.__path__)]
+    files = {name: Path(checkpoints.__path__[0], f"{name}.py") for name in modules}
+    return [name for name in modules if f"def write_tiny_{name}(" in files[name].read_text(encoding="utf-8")]
+
+
+def writer_of(name: str) -> Callable[[Path, int], None]:
+    """The function that writes the small checkpoint of a model."""
+    module = import_module(f"{checkpoints.__name__}.{name}")
+    writer: Callable[[Path, int], None] = getattr(module, f"write_tiny_{name}")
+    return writer
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write; new or empty")
+    parser.add_argument("--seed", type=int, default=0, help="of the random weights")
+    options = parser.parse_args(arguments)
+    if options.name not in names():
+        parser.error(f"there is no small checkpoint of {options.name!r}; {nearest(options.name, names())}")
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        parser.error(f"{options.out} is not an empty folder; give a new one, or remove it")
+    from transformers.utils import logging
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    writer = writer_of(options.name)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    writer(options.out, options.seed)
+    _report(options.out)
+    return 0
+
+
+def _report(folder: Path) -> None:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    for file in files:
+        print(f"{file.relative_to(folder)}  {file.stat().st_size:,} bytes")
+    print(f"{folder}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB in {len(files)} files")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""BAGEL behind the Backbone contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from imug_tts.backbones.bagel.estimate import estimate
+from imug_tts.backbones.bagel.folder import AUTOENCODER, WEIGHTS
+from imug_tts.backbones.bagel.settings import BagelSettings, drawing
+from imug_tts.backbones.native.checkpoint import folder_identity
+from imug_tts.backbones.native.placement import Native
+from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
+from imug_tts.knobs import component, knob
+
+if TYPE_CHECKING:
+    from imug_tts.backbones.bagel.artist import Artist
+
+__all__ = ["BagelBackbone"]
+
+_VERSION: Final = "1"
+
+
+@component
+class BagelBackbone(BagelSettings, Native):
+    """BAGEL-7B-MoT in this process, on modules of transformers and diffusers.
+
+    Loads the released folder. Every image of the history counts, in its place. All candidates of a call share
+    one context, and later turns go on from the contexts of earlier ones.
+    """
+
+    settings: ClassVar[type | None] = BagelSettings
+
+    max_batch: int = knob(
+        "Most candidates that are computed side by side; fewer take less memory.",
+        default=8,
+        ge=1,
+        runtime=True,
+    )
+
+    @cached_property
+    def identity(self) -> str:
+        """Adapter version and hash of the model's files.
+
+        Raises:
+            ConfigurationError: a file is missing or damaged.
+        """
+        files = [self.folder / WEIGHTS, self.folder / AUTOENCODER]
+        return f"bagel:{_VERSION}:{folder_identity(self.folder, files)[:16]}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset({"text", "image"}),
+            reads_images=True,
+            draws_from_images=True,
+            seeds="exact" if self.dtype == "float64" else "best_effort",
+            logits=True,
+            max_batch=self.max_batch,
+            limits=(
+                "Diffusion has no temperature: images of one request differ by their seeds alone.",
+                "An image of the history enters as the mean of its encoding; the released code adds noise.",
+            ),
+        )
+
+    @property
+    def memory(self) -> MemoryNeed:
+        """See `Local`. Working memory of the autoencoder is in the weights: it decodes image by image."""
+        return estimate(self.folder, self.dtype)
+
+    @property
+    def prefilled_tokens(self) -> tuple[int, int]:
+        """Tokens of contexts so far: those that were computed, and those that the cache had."""
+        if not self.is_loaded:
+            return 0, 0
+        cache = self._loaded.reader.cache
+        return cache.computed_tokens, cache.served_tokens
+
+    def _load(self) -> Artist:
+        from imug_tts.backbones.bagel.artist import Artist
+        from imug_tts.backbones.bagel.context import ContextCache
+        from imug_tts.backbones.bagel.loading import load
+        from imug_tts.backbones.bagel.reading import Reader
+
+        self.check_device()
+        spread = self.device_map if self.is_spread else None
+        loaded = load(self.folder, self.torch_dtype(), self.device, spread, self.offload_folder)
+        return Artist(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """See the contract. Requests are answered one after the other, their candidates side by side.
+
+        Raises:
+            ConfigurationError: the files are not those of the model, or it cannot draw the size.
+            BackboneError: an image of the history cannot be read.
+            torch.OutOfMemoryError: the candidates do not fit.
+        """
+        return [self._answers(request) for request in requests]
+
+    def _answers(self, request: Request) -> list[Candidate]:
+        settings = drawing(self, request.sampling.settings)
+        artist: Artist = self._loaded
+        draw_or_write: Any = artist.draw if request.modality == "image" else artist.write
+        made: list[Candidate] = draw_or_write(request, settings)
+        return made

@@ -1,0 +1,48 @@
+"""A dialogue as BAGEL takes it: texts and images in order, each a piece of its context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from imug_tts.dialogue import Image, Message, Text
+
+__all__ = ["THINK_AND_ANSWER", "THINK_AND_DRAW", "Piece", "pieces"]
+
+Piece = str | Image
+
+# The model was trained with these two sentences as they stand, so they may not be reworded (inferencer.py).
+THINK_AND_ANSWER: Final = (
+    "You should first think about the reasoning process in the mind and then provide the "
+    "user with the answer. \n"
+    "The reasoning process is enclosed within <think> </think> tags, i.e. "
+    "<think> reasoning process here </think> answer here"
+)
+THINK_AND_DRAW: Final = (
+    "You should first think about the planning process in the mind and then generate the image. \n"
+    "The planning process is enclosed within <think> </think> tags, i.e. "
+    "<think> planning process here </think> image here"
+)
+
+
+def pieces(history: Sequence[Message], form: Literal["chatml", "plain"]) -> list[Piece]:
+    """The pieces of a history, which ends with the user's message.
+
+    "chatml" writes roles as the BAGEL server of IMUG-Bench does, and ends with the assistant's opening, which
+    thereby is the text that text guidance leaves out. "plain" is each text and image as it stands.
+    """
+    if form == "plain":
+        return [part.text if isinstance(part, Text) else part for m in history for part in m.parts]
+    return [*(piece for message in history for piece in _in_chatml(message)), "<|im_start|>assistant\n"]
+
+
+def _in_chatml(message: Message) -> list[Piece]:
+    """Texts run on until an image comes between them."""
+    made, text = list[Piece](), f"<|im_start|>{message.role}\n"
+    for part in message.parts:
+        if isinstance(part, Text):
+            text += part.text
+        else:
+            made += [text, part] if text else [part]
+            text = ""
+    return [*made, text + "<|im_end|>\n"]

@@ -1,0 +1,157 @@
+"""From a folder to a model that is ready: strict loading, on one device or spread over several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from imug_tts.backbones.bagel.folder import AUTOENCODER, WEIGHTS, shape_of, specials_of, tokenizer_of
+from imug_tts.backbones.bagel.latents import autoencoder_name, autoencoder_shape
+from imug_tts.backbones.bagel.model import LATENT_PATCH, Bagel, Shape, Specials
+from imug_tts.backbones.bagel.sizes import Limits, latent_limits, vit_limits
+from imug_tts.backbones.native.checkpoint import load_strictly, tensor_headers
+from imug_tts.contracts import ConfigurationError
+
+__all__ = ["Loaded", "load"]
+
+ADVICE: Final = (
+    "fetch the files of BAGEL-7B-MoT again: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
+)
+_TOGETHER: Final = ("Layer", "SiglipEncoderLayer")
+"""Classes of modules whose parts stay on one device."""
+_AT_HOME: Final = (
+    *("language_model.model.embed_tokens", "language_model.model.norm", "language_model.model.norm_moe_gen"),
+    *("language_model.model.rotary_emb", "language_model.lm_head", "time_embedder", "vae2llm", "llm2vae"),
+    *("vit_pos_embed", "latent_pos_embed", "connector", "vit_model"),
+)
+"""Modules on the first device, where tokens come in and results go out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """Everything that drawing and writing need."""
+
+    model: Bagel
+    autoencoder: Any
+    """An AutoencoderKL of diffusers, which ships no types."""
+    tokenizer: Any
+    specials: Specials
+    latent_limits: Limits
+    vit_limits: Limits
+
+    @property
+    def latent_stride(self) -> int:
+        """Pixels on an edge of a latent token."""
+        return self.latent_limits.stride
+
+
+def load(
+    folder: Path, dtype: torch.dtype | None, device: str, spread: str | None, offload: Path | None
+) -> Loaded:
+    """Load a released folder.
+
+    Args:
+        folder: with the files that `folder` names.
+        dtype: the type of the weights; None for that of the file. The autoencoder is float32 or wider.
+        device: the device, or the first one.
+        spread: how accelerate distributes layers over devices, e.g. "auto"; None for one device.
+        offload: where accelerate puts layers that fit nowhere.
+
+    Raises:
+        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model.
+    """
+    headers = tensor_headers([folder / WEIGHTS])
+    shape = shape_of(folder, {name: header.shape for name, header in headers.items()})
+    dtype = dtype or (torch.bfloat16 if headers["vae2llm.weight"].dtype == "BF16" else torch.float32)
+    tokenizer = tokenizer_of(folder)
+    specials = specials_of(folder, tokenizer)
+    autoencoder = _autoencoder(folder, torch.promote_types(dtype, torch.float32), device)
+    model = (
+        _on_one_device(folder, shape, dtype, device)
+        if spread is None
+        else _on_several(folder, shape, dtype, device, spread, offload)
+    )
+    stride = 2 ** (len(autoencoder.config.block_out_channels) - 1) * LATENT_PATCH
+    largest = shape.latent_side * stride
+    return Loaded(
+        model=model.eval().requires_grad_(False),
+        autoencoder=autoencoder,
+        tokenizer=tokenizer,
+        specials=specials,
+        latent_limits=latent_limits(shape.latent_side, stride),
+        vit_limits=vit_limits(shape.vit_side, shape.patch_size, largest),
+    )
+
+
+def _on_one_device(folder: Path, shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
+    model = empty(shape, dtype, device)
+    load_strictly(model, [folder / WEIGHTS], folder / WEIGHTS, advice=ADVICE)
+    return model
+
+
+def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
+    """A model without values in its weights."""
+    with torch.device("meta"):
+        model = Bagel(shape)
+    model.to(dtype).to_empty(device=device)
+    model.home = torch.device(device)
+    model.reset_fixed()
+    return model
+
+
+def _on_several(
+    folder: Path, shape: Shape, dtype: torch.dtype, device: str, spread: str, offload: Path | None
+) -> Bagel:
+    """Layers on the devices where accelerate has room for them; loaded in main memory first."""
+    from accelerate import dispatch_model, infer_auto_device_map  # type: ignore[import-untyped]
+    from accelerate.utils import get_balanced_memory  # type: ignore[import-untyped]
+
+    model = _on_one_device(folder, shape, dtype, "cpu")
+    whole = {"no_split_module_classes": list(_TOGETHER), "dtype": dtype}
+    memory = None
+    if spread != "sequential":
+        memory = get_balanced_memory(model, low_zero=spread == "balanced_low_0", **whole)
+    places = infer_auto_device_map(model, max_memory=memory, **whole)
+    if places.keys() != {""}:
+        places = {place: where for place, where in places.items() if not place.startswith(_AT_HOME)}
+        places |= dict.fromkeys(_AT_HOME, device)
+    dispatch_model(model, places, offload_dir=None if offload is None else str(offload))
+    model.home = torch.device(device)
+    return model
+
+
+def _autoencoder(folder: Path, dtype: torch.dtype, device: str) -> Any:
+    file = folder / AUTOENCODER
+    shapes = {name: header.shape for name, header in tensor_headers([file]).items()}
+    try:
+        autoencoder: Any = AutoencoderKL(**autoencoder_shape(shapes))  # type: ignore[no-untyped-call]
+    except KeyError as error:
+        raise ConfigurationError(f"{file} has no tensor {error.args[0]}; {ADVICE}") from error
+    load_strictly(_AsReleased(autoencoder, shapes), [file], file, advice=ADVICE)
+    nn.Module.to(autoencoder, device=device, dtype=dtype)  # diffusers' own `to` warns of every type
+    return autoencoder.eval().requires_grad_(False)
+
+
+class _AsReleased(nn.Module):
+    """The tensors of an autoencoder under their names in `ae.safetensors`, and in the shapes there.
+
+    What diffusers has as linear maps are 1 x 1 convolutions in the file.
+    """
+
+    def __init__(self, autoencoder: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        levels = len(autoencoder.config.block_out_channels)
+        self._tensors = dict[str, Tensor]()
+        names = {autoencoder_name(name, levels): name for name in shapes}
+        for name, tensor in autoencoder.state_dict().items():
+            is_linear = ".attentions." in name and tensor.dim() == 2
+            self._tensors[names.get(name, name)] = tensor[..., None, None] if is_linear else tensor
+
+    def state_dict(self, **_: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        return self._tensors

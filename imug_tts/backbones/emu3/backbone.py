@@ -1,0 +1,106 @@
+"""Emu3 behind the Backbone protocol: knobs, settings and what the model can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from imug_tts.backbones.native.autoregressive import Autoregressive
+from imug_tts.backbones.native.checkpoint import read_json
+from imug_tts.contracts import Capabilities, MemoryNeed, Request
+from imug_tts.knobs import component, knob
+
+if TYPE_CHECKING:
+    from imug_tts.backbones.emu3.speaker import Emu3Drawing, Emu3Speaker
+
+_LIMITS = (
+    "Emu3-Chat was trained to answer and Emu3-Gen to draw: the other task is out of distribution for each.",
+    "Emu3 was not trained to edit: drawing from images of the history is out of distribution.",
+)
+_LEAST_PIXELS = 512 * 512
+
+
+@component
+class Emu3Settings:
+    """What one call may change."""
+
+    guidance: float | None = knob(
+        "Scale of classifier-free guidance; 1 for none, null for the backbone's.", default=None, ge=0
+    )
+    image_area: int | None = knob("Pixels of a drawn image; null for the backbone's.", default=None, ge=64)
+
+
+@component
+class Emu3Backbone(Autoregressive):
+    """Emu3 from a folder in transformers' layout; it answers, draws and gives P(yes).
+
+    Images of the history are encoded by its VQ model, so they cost as many tokens as drawn ones. The 9216
+    positions of the released models hold two images of 512 x 512 pixels.
+    """
+
+    settings: ClassVar[type | None] = Emu3Settings
+    model_types: ClassVar[tuple[str, ...]] = ("emu3",)
+    version: ClassVar[str] = "1"
+
+    guidance: float = knob(
+        "Scale of classifier-free guidance of images; 1 for none. It doubles the network evaluations.",
+        default=3.0,
+        ge=0,
+    )
+    negative_prompt: str = knob("What the second branch of guidance is told to draw.", default="")
+    top_k: int = knob("An image token is drawn among so many likely ones; 0 for all.", default=2048, ge=0)
+    image_area: int | None = knob(
+        "Pixels of a drawn image; null for the least that the checkpoint reads, 512 x 512 in the released "
+        "ones. The authors' 518400 leave no room for an image of the history.",
+        default=None,
+        ge=64,
+    )
+    context_images: int | None = knob(
+        "How many images of the history the prompt holds, the newest first; null for all.", default=1, ge=0
+    )
+    context_area: int | None = knob(
+        "Pixels to which an image of the history is resized; null for the checkpoint's range.",
+        default=None,
+        ge=64,
+    )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._described(_LIMITS, self.context_images)
+
+    @property
+    def memory(self) -> MemoryNeed:
+        """See `Local`. A turn counts as one image and 100 words of text."""
+        least = self._least_pixels
+        context, drawn = (self.context_area or least) // 64, (self.image_area or least) // 64
+        return self._memory(context + 250, drawn, branches=1 if self.guidance == 1 else 2)
+
+    @property
+    def _least_pixels(self) -> int:
+        """The least pixels to which the checkpoint resizes an image."""
+        for name in ("processor_config.json", "preprocessor_config.json"):
+            if (self.folder / name).is_file():
+                stated = read_json(self.folder / name)
+                return int(stated.get("image_processor", stated).get("min_pixels", _LEAST_PIXELS))
+        return _LEAST_PIXELS
+
+    def _drawing(self, request: Request) -> Emu3Drawing:
+        from imug_tts.backbones.emu3.speaker import Emu3Drawing
+
+        settings: dict[str, Any] = dict(request.sampling.settings)
+        asked = Emu3Settings(**settings)
+        return Emu3Drawing(
+            guidance=self.guidance if asked.guidance is None else asked.guidance,
+            top_k=self.top_k,
+            image_area=asked.image_area or self.image_area or self._least_pixels,
+        )
+
+    def _load(self) -> Emu3Speaker:
+        from imug_tts.backbones.emu3.speaker import load
+
+        self.configuration()
+        return load(
+            self,
+            context_images=self.context_images,
+            context_area=self.context_area,
+            negative_prompt=self.negative_prompt,
+        )

@@ -1,0 +1,119 @@
+"""Calls to one address, as backbones behind one make them: slots, retries, and a key that never leaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from imug_tts.backbones.chat_replies import error_of
+from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
+from imug_tts.backbones.retry import Retried, Retries, Transient, is_retryable_status, retry_after_s
+from imug_tts.contracts import BackboneError, TimedOut
+from imug_tts.infer_protocol import shortened
+
+__all__ = ["Answered", "EndpointCalls"]
+
+T = TypeVar("T")
+
+
+class _Knobs(Protocol):
+    """What is read of a component that has an address."""
+
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def patience_s(self) -> float: ...
+    @property
+    def api_key(self) -> str: ...
+    @property
+    def api_key_env(self) -> str: ...
+
+
+class Answered(NamedTuple):
+    """A response, and the seconds that the call took without its wait for a slot."""
+
+    response: Response
+    seconds: float
+
+
+class EndpointCalls:
+    """The calls of one component to one address; safe to share between threads."""
+
+    def __init__(self, knobs: _Knobs, address: str) -> None:
+        self._knobs = knobs
+        self._address = address
+        self._client = HttpClient(timeout_s=knobs.timeout_s, proxies=True)
+        # As many threads as calls may be in flight: a free one sends the next prepared call.
+        self._slots = ThreadPoolExecutor(knobs.concurrency)
+        self._retries = Retries(
+            max_attempts=knobs.max_attempts,
+            patience_s=knobs.patience_s,
+            interrupted=self._client.interrupted,
+        )
+
+    def retried(self, attempt: Callable[[], T]) -> Retried[T]:
+        """See `Retries`: attempts until one succeeds or no more are allowed."""
+        return self._retries(attempt)
+
+    def post(self, url: str, body: bytes) -> Answered:
+        """The response to one call, of whatever status.
+
+        Raises:
+            Transient: there was none, and another attempt may get one.
+            BackboneError: there was none, and another attempt would not get one either.
+        """
+        try:
+            return self._slots.submit(self._send, url, body).result()
+        except Late:
+            limit = f"{self._knobs.timeout_s:g} s"
+            raise Transient(TimedOut(f"{self._address} took longer than {limit}")) from None
+        except TooLarge as error:  # another attempt would fetch as much again
+            raise self.failure(str(error)) from None
+        except HttpFailure as error:
+            sent = not isinstance(error, Unreached)
+            raise Transient(self.failure(str(error)), away=True, sent=sent) from None
+
+    def get(self, url: str, timeout_s: float) -> Response:
+        """One call, not repeated. Raises HttpFailure."""
+        return self._client.send("GET", url, headers=self._headers, timeout_s=timeout_s)
+
+    def interrupt(self) -> None:
+        self._client.interrupt()
+
+    def status_failure(self, response: Response, advice: str = "") -> BackboneError | Transient:
+        """What a response of another status than 200 means; `advice` is added for status 404."""
+        message = error_of(response).get("message")
+        said = f"HTTP status {response.status}: {message}" if message else response.problem
+        if response.status in (401, 403):
+            said += f" (the key is read from ${self._knobs.api_key_env})"
+        if response.status == 404:
+            said += advice
+        failure = self.failure(said)
+        if not is_retryable_status(response.status):
+            return failure
+        return Transient(failure, away=response.status >= 500, retry_after_s=retry_after_s(response.headers))
+
+    def failure(self, what: str) -> BackboneError:
+        """A failure without the key, whatever the address echoes."""
+        return BackboneError(f"{self._address}: {self.without_key(what)}")
+
+    def without_key(self, said: str) -> str:
+        key = self._knobs.api_key
+        return shortened(said.replace(key, "[key]") if key else said)
+
+    def _send(self, url: str, body: bytes) -> Answered:
+        started = time.perf_counter()
+        response = self._client.send("POST", url, body=body, headers=self._headers)
+        return Answered(response, time.perf_counter() - started)
+
+    @property
+    def _headers(self) -> Mapping[str, Any]:
+        """The key is read at every call, and kept nowhere."""
+        key = self._knobs.api_key
+        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})

@@ -1,0 +1,147 @@
+"""A reward service behind HTTP, as a backbone that answers reward calls alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, Final
+
+from imug_tts.backbones.chat_messages import content_of, encoded
+from imug_tts.backbones.endpoint_calls import EndpointCalls
+from imug_tts.backbones.http import HttpFailure, Response
+from imug_tts.backbones.retry import Transient
+from imug_tts.contracts import BackboneError, Candidate, Capabilities, Cost, Remote, Request
+from imug_tts.dialogue import Message, Text
+from imug_tts.infer_protocol import described
+from imug_tts.knobs import component
+from imug_tts.reward_service import RewardService
+
+__all__ = ["HttpReward"]
+
+_VERSION: Final = "1"
+_PROBE_S: Final = 10.0
+
+
+class _Unscored(Exception):
+    """The service answered, and has no such reward for this candidate. Says why."""
+
+
+@component
+class HttpReward(RewardService, Remote):
+    """A service that reads a dialogue and scores its last answer.
+
+    It is asked by POST to `url`, with the JSON
+
+        {"model": MODEL, "messages": [{"role": "user", "content": [PART, ...]}, ...]}
+
+    where the last message is the assistant's, the answer to score. A PART is {"type": "text", "text": TEXT}
+    or {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
+
+        {"rewards": {NAME: NUMBER, ...}, "errors": {NAME: REASON, ...}}
+
+    A larger reward is better. A reward that stands among the errors, is null or no finite number, and a
+    request that the service refuses (a status 4xx that no repetition would change), are refusals with the
+    service's reason: that answer has no reward, which is never a reward of 0.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._calls  # made before any thread asks
+
+    @cached_property
+    def _calls(self) -> EndpointCalls:
+        return EndpointCalls(self, self.url)
+
+    @property
+    def identity(self) -> str:
+        return f"http_reward:{_VERSION}:{self.model}{f':{self.reward}' if self.reward else ''}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset(),
+            reads_images=True,
+            draws_from_images=False,
+            seeds="best_effort",
+            logits=False,
+            max_batch=1,
+            # As many again are prepared, or read, while the others are in flight.
+            concurrent_batches=2 * self.concurrency,
+            rewards=True,
+        )
+
+    @contextmanager
+    def answered(self, request: Request) -> Iterator[Candidate]:
+        """One reward. What may pass is attempted again, as for chat endpoints.
+
+        Raises:
+            TimedOut: the last attempt took longer than `timeout_s`.
+            BackboneError: it failed, with what the service said.
+        """
+        if request.form != "reward":
+            raise BackboneError(f"{self.model} behind a reward service gives rewards only")
+        candidate, calls = self._calls.retried(partial(self._attempt, self._body(request.history)))
+        cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
+        yield replace(candidate, cost=cost)
+
+    def interrupt(self) -> None:
+        self._calls.interrupt()
+
+    def unreachable(self) -> dict[str, str]:
+        """The service and why, when it does not answer; any answer to GET tells that it is there."""
+        try:
+            response = self._calls.get(self.url, _PROBE_S)
+        except HttpFailure as error:
+            return {self.url: str(error)}
+        return {self.url: response.problem} if response.status >= 500 else {}
+
+    def _body(self, history: Sequence[Message]) -> bytes:
+        messages = [{"role": m.role, "content": [content_of(part) for part in m.parts]} for m in history]
+        return encoded({"model": self.model, "messages": messages})
+
+    def _attempt(self, body: bytes) -> Candidate:
+        response, seconds = self._calls.post(self.url, body)
+        cost = Cost(seconds=seconds)
+        try:
+            reward = self._read(response)
+        except _Unscored as error:
+            reason = self._calls.without_key(str(error))
+            return Candidate(output=None, finish="refused", reason=reason, cost=cost)
+        return Candidate(output=Text(f"{reward:g}"), reward=reward, cost=cost)
+
+    def _read(self, response: Response) -> float:
+        """The reward. Raises _Unscored, Transient or BackboneError."""
+        if response.status in (400, 413, 422):
+            raise _Unscored(response.problem)
+        if response.status != 200:
+            raise self._calls.status_failure(response)
+        try:
+            reply = json.loads(response.body)
+            rewards, errors = reply["rewards"], reply.get("errors") or {}
+            if not isinstance(rewards, dict) or not isinstance(errors, dict):
+                raise TypeError("rewards and errors must be mappings")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            said = f'the reply is not {{"rewards": {{NAME: NUMBER}}}}: {described(response.body)}'
+            raise Transient(self._calls.failure(said)) from None
+        return self._chosen(rewards, errors)
+
+    def _chosen(self, rewards: Mapping[str, Any], errors: Mapping[str, Any]) -> float:
+        """The reward that counts."""
+        named = {*rewards, *errors}
+        if self.reward is None and len(named) != 1:
+            names = ", ".join(sorted(named)) or "none"
+            raise self._calls.failure(f"it returned these rewards: {names}; choose one: reward=NAME")
+        name = self.reward or named.pop()
+        if name in errors:
+            raise _Unscored(f"{name}: {errors[name]}")
+        if name not in rewards:
+            names = ", ".join(sorted(rewards)) or "none"
+            raise self._calls.failure(f"it returned no reward {name!r}; those it has: {names}")
+        value = rewards[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _Unscored(f"{name} is {value!r}, and no finite number")
+        return float(value)

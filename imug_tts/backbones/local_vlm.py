@@ -1,0 +1,199 @@
+"""A vision-language model of transformers in this process: it reads texts and images, and writes text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from imug_tts.backbones.chat_messages import with_images_from_users
+from imug_tts.backbones.native.checkpoint import weight_bytes
+from imug_tts.backbones.native.pretrained import Pretrained
+from imug_tts.contracts import (
+    BackboneError,
+    Candidate,
+    Capabilities,
+    ConfigurationError,
+    Cost,
+    Form,
+    MemoryNeed,
+    Request,
+    Sampling,
+)
+from imug_tts.dialogue import Message, Text
+from imug_tts.knobs import component, knob
+
+__all__ = ["LocalVlm"]
+
+_TOKENS_PER_TURN: Final = 1500
+"""Of a text and an image at a usual size, for the estimate of memory."""
+
+
+class _Loaded(NamedTuple):
+    model: Any
+    processor: Any
+
+
+class _Row(NamedTuple):
+    """One candidate that is wanted: which request, and its seed."""
+
+    request: int
+    history: tuple[Message, ...]
+    seed: int
+
+
+@component
+class LocalVlm(Pretrained):
+    """Any model that transformers loads as "image-text-to-text", e.g. Qwen2.5-VL, InternVL3 or LLaVA.
+
+    Yes/no calls are one forward pass: P(yes) is read from the logits of the first token (VQAScore, Lin et al.
+    2024, arXiv 2404.01291). Images of the assistant are shown in the user's next message, as every chat
+    template takes them.
+    """
+
+    version: ClassVar[str] = "1"
+    adapter: ClassVar[str] = "local_vlm"
+
+    max_batch: int = knob("Most candidates in one forward pass.", default=8, ge=1, runtime=True)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset({"text"}),
+            reads_images=True,
+            draws_from_images=False,
+            seeds="best_effort",
+            logits=True,
+            max_batch=self.max_batch,
+        )
+
+    @property
+    def memory(self) -> MemoryNeed:
+        per_turn = _TOKENS_PER_TURN * self.bytes_per_token()
+        weights = weight_bytes(self.weight_files(), self.dtype)
+        return MemoryNeed(weights=weights, per_turn=per_turn, per_candidate=per_turn)
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        """Candidates of all requests; those with equal form and sampling are computed together.
+
+        Raises:
+            BackboneError: an image is asked for, or an image of the history cannot be read.
+            ConfigurationError: the checkpoint does not fit the model.
+        """
+        groups: dict[tuple[Form, Sampling], list[_Row]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            if request.modality != "text":
+                raise BackboneError("a vision-language model writes text only, and draws no image")
+            wanted = (_Row(number, request.history, seed) for seed in request.seeds)
+            groups[request.form, request.sampling].extend(wanted)
+        made: list[list[Candidate]] = [[] for _ in requests]
+        for (form, sampling), rows in groups.items():
+            for row, candidate in zip(rows, self._answer(form, sampling, rows), strict=True):
+                made[row.request].append(candidate)
+        return made
+
+    def _answer(self, form: Form, sampling: Sampling, rows: Sequence[_Row]) -> list[Candidate]:
+        if form == "reward":
+            raise BackboneError("this model writes text, and gives no rewards")
+        inputs = self._inputs([row.history for row in rows])
+        if form == "yes_no":
+            return self._checked(inputs)
+        return self._written(inputs, sampling, [row.seed for row in rows])
+
+    def _inputs(self, histories: Sequence[tuple[Message, ...]]) -> Any:
+        """Tensors of all prompts, shorter ones padded on the left."""
+        from imug_tts.backbones.native.history import chat_of
+        from imug_tts.backbones.native.images import to_pillow
+
+        model, processor = self._loaded
+        chats = [chat_of(list(with_images_from_users(history))) for history in histories]
+        prompts = [
+            processor.apply_chat_template(chat.messages, add_generation_prompt=True, tokenize=False)
+            for chat in chats
+        ]
+        images = [[to_pillow(image) for image in chat.images] for chat in chats]
+        inputs = processor(
+            text=prompts, images=images if any(images) else None, padding=True, return_tensors="pt"
+        ).to(model.device)
+        if "pixel_values" in inputs:
+            inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        return inputs
+
+    def _checked(self, inputs: Any) -> list[Candidate]:
+        import torch
+
+        from imug_tts.backbones.native.yes_no import only_yes_or_no
+
+        model, processor = self._loaded
+        with torch.inference_mode():
+            logits = model(**inputs, logits_to_keep=1).logits[:, -1]
+        _, shares = only_yes_or_no(logits, processor.tokenizer)
+        return [
+            Candidate(
+                output=Text("yes" if p_yes >= 0.5 else "no"),
+                p_yes=p_yes,
+                cost=Cost(calls=1, prompt_tokens=prompt, new_tokens=1),
+            )
+            for p_yes, prompt in zip(shares, _prompt_tokens(inputs), strict=True)
+        ]
+
+    def _written(self, inputs: Any, sampling: Sampling, seeds: Sequence[int]) -> list[Candidate]:
+        import torch
+
+        from imug_tts.backbones.native.sampling import GumbelNoise, generator
+
+        model, processor = self._loaded
+        noise = GumbelNoise([generator(seed, "text") for seed in seeds], sampling.temperature)
+        with torch.inference_mode():
+            drawn = model.generate(
+                **inputs, do_sample=False, max_new_tokens=sampling.max_tokens, logits_processor=[noise]
+            )
+        answers = drawn[:, inputs["input_ids"].shape[1] :].tolist()
+        return [
+            _candidate(processor.tokenizer, answer, prompt, _ends(model))
+            for answer, prompt in zip(answers, _prompt_tokens(inputs), strict=True)
+        ]
+
+    def _load(self) -> _Loaded:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        from imug_tts.backbones.native.loading import load_model, load_processor
+
+        processor = load_processor(AutoProcessor, self.folder)
+        processor.tokenizer.padding_side = "left"
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        model = load_model(AutoModelForImageTextToText, self)
+        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+        return _Loaded(model, processor)
+
+    def configuration(self) -> dict[str, Any]:
+        config = super().configuration()
+        if "vision_config" not in config:
+            raise ConfigurationError(
+                f"{self.folder / 'config.json'} has no vision_config: this model reads no images; give the "
+                "folder of a vision-language model in transformers' layout"
+            )
+        return config
+
+
+def _prompt_tokens(inputs: Any) -> list[int]:
+    counts: list[int] = inputs["attention_mask"].sum(dim=1).tolist()
+    return counts
+
+
+def _ends(model: Any) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id
+    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+
+def _candidate(tokenizer: Any, answer: Sequence[int], prompt: int, ends: frozenset[int]) -> Candidate:
+    """The answer up to its first end; without one it was cut off by the limit of tokens."""
+    length = next((at for at, token in enumerate(answer) if token in ends), None)
+    text = tokenizer.decode(answer[:length], skip_special_tokens=True)
+    new = len(answer) if length is None else length + 1
+    return Candidate(
+        output=Text(text),
+        finish="length" if length is None else "stop",
+        cost=Cost(calls=1, prompt_tokens=prompt, new_tokens=new),
+    )

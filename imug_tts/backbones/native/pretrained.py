@@ -1,0 +1,77 @@
+"""The base class of backbones that transformers loads from a folder in its own layout. Imports no torch."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from imug_tts.backbones.native.checkpoint import ITEM_BYTES, folder_identity, read_json
+from imug_tts.backbones.native.placement import Native
+from imug_tts.contracts import ConfigurationError
+from imug_tts.knobs import component
+
+__all__ = ["Pretrained"]
+
+
+@component
+class Pretrained(Native):
+    """A checkpoint of transformers' own layout: its files, its type and its identity."""
+
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """What the checkpoint's config.json may say; empty for any type."""
+    version: ClassVar[str]
+    """Changes whenever the same weights and seeds give another answer."""
+    adapter: ClassVar[str] = ""
+    """Begins the identity; empty for the model's type."""
+
+    @cached_property
+    def identity(self) -> str:
+        """Adapter, version and identity of the checkpoint's files.
+
+        Raises:
+            ConfigurationError: a file is missing or not of this model.
+        """
+        kind = str(self.configuration().get("model_type"))
+        name = f"{self.adapter}:{self.version}:{kind}" if self.adapter else f"{kind}:{self.version}"
+        return f"{name}:{folder_identity(self.folder, self.weight_files())[:16]}"
+
+    def weight_files(self) -> list[Path]:
+        """The checkpoint's safetensors files.
+
+        Raises:
+            ConfigurationError: there are none.
+        """
+        files = sorted(self.folder.glob("*.safetensors"))
+        if not files:
+            raise ConfigurationError(
+                f"{self.folder} holds no *.safetensors file; give the folder of the downloaded model"
+            )
+        return files
+
+    def configuration(self) -> dict[str, Any]:
+        """What config.json says.
+
+        Raises:
+            ConfigurationError: it is missing, damaged or of another model.
+        """
+        config = read_json(self.folder / "config.json")
+        if self.model_types and config.get("model_type") not in self.model_types:
+            names = " or ".join(self.model_types)
+            raise ConfigurationError(
+                f"{self.folder / 'config.json'} says model_type {config.get('model_type')!r}, not {names}; "
+                f"give the folder of a {names} model in transformers' layout"
+            )
+        return config
+
+    def bytes_per_token(self) -> int:
+        """Bytes of the keys and values of one token."""
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        text = config.get_text_config()
+        heads = text.num_attention_heads
+        width = getattr(text, "head_dim", None) or text.hidden_size // heads
+        stated = str(config.dtype or "bfloat16").removeprefix("torch.")
+        item = ITEM_BYTES.get(stated if self.dtype == "auto" else self.dtype, 2)
+        return int(2 * text.num_hidden_layers * (text.num_key_value_heads or heads) * width * item)

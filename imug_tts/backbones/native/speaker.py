@@ -1,0 +1,265 @@
+"""A unified model that writes and draws token by token, many candidates at once, each from its own stream.
+
+A backbone gives the parts of its model (abstract methods of `Speaker`) and how one image is drawn (`Canvas`).
+Here are the loops over tokens: one prefill per prompt, classifier-free guidance, P(yes) and the cost.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imug_tts.backbones.native.prefill import Prefix, PrefixStore, Rows, extended
+from imug_tts.backbones.native.sampling import RowSampler, generator, guided
+from imug_tts.backbones.native.yes_no import only_yes_or_no
+from imug_tts.contracts import BackboneError, Candidate, Cost, Finish, Request
+from imug_tts.dialogue import Image, Text
+
+__all__ = ["Canvas", "Drawing", "Prompt", "Speaker"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens of a prompt, up to the one after which the answer begins."""
+
+    ids: tuple[int, ...]
+    keys: tuple[Hashable, ...]
+    """What tells the tokens from others, image tokens by their image; equal keys mean equal embeddings."""
+    images: tuple[Image, ...] = ()
+    """The images that some of the tokens stand for, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How images are drawn. A guidance of 1 uses no second branch."""
+
+    guidance: float
+    top_k: int = 0
+
+
+class Canvas(ABC):
+    """How the tokens of one image follow each other."""
+
+    length: int
+    """Tokens that the network computes for one image."""
+
+    def forced(self, step: int) -> int | None:
+        """The only token that is allowed at this step; None where the model chooses."""
+        return None
+
+    @abstractmethod
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the codes, shape (rows, codes), of hidden states of shape (rows, width)."""
+
+    @abstractmethod
+    def ids(self, codes: Tensor) -> Tensor:
+        """The tokens of the codes, shape (rows,)."""
+
+    @abstractmethod
+    def embeds(self, ids: Tensor) -> Tensor:
+        """Embeddings of drawn tokens, shape (rows, width)."""
+
+    @abstractmethod
+    def image(self, ids: Sequence[int]) -> Image:
+        """The picture of all tokens of one row."""
+
+
+@dataclass
+class _Texts:
+    """What rows have written so far."""
+
+    ids: list[list[int]]
+    p_yes: list[float | None]
+    finish: list[Finish] = field(default_factory=list)
+
+
+class Speaker(ABC):
+    """A loaded model.
+
+    Args:
+        network: the causal network of transformers.
+        tokenizer: the tokenizer of transformers.
+        store: prompts of earlier calls.
+        longest: the most tokens that a prompt and its answer may have.
+    """
+
+    def __init__(self, network: Any, tokenizer: Any, store: PrefixStore, longest: int) -> None:
+        self._network, self._tokenizer = network, tokenizer
+        self.store = store
+        self._longest = longest
+        self._stop_ids = _stop_ids(network.config, tokenizer)
+
+    @abstractmethod
+    def prompt(self, request: Request, drawing: Drawing) -> Prompt:
+        """The prompt of a request. Raises BackboneError for a history that cannot be read."""
+
+    @abstractmethod
+    def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
+        """The prompt of the second branch of classifier-free guidance."""
+
+    @abstractmethod
+    def embeds(self, prompt: Prompt, start: int) -> Tensor:
+        """Embeddings of the prompt's tokens from `start` on, shape (1, tokens, width)."""
+
+    @abstractmethod
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the vocabulary, shape (rows, words), of hidden states of shape (rows, width)."""
+
+    @abstractmethod
+    def canvas(self, drawing: Drawing) -> Canvas:
+        """How an image is drawn."""
+
+    @torch.inference_mode()
+    def answer(self, requests: Sequence[Request], drawing: Drawing) -> list[list[Candidate]]:
+        """Candidates of requests that have modality, sampling and form in common.
+
+        Raises:
+            BackboneError: a prompt cannot be read, or is too long for the model.
+        """
+        started = time.perf_counter()
+        prompts = [self.prompt(request, drawing) for request in requests]
+        make = self._draw if requests[0].modality == "image" else self._write
+        made = iter(make(requests, prompts, drawing))
+        count = sum(len(request.seeds) for request in requests)
+        seconds = (time.perf_counter() - started) / count
+        return [
+            [_timed(each, len(prompt.ids), seconds) for each in islice(made, len(request.seeds))]
+            for request, prompt in zip(requests, prompts, strict=True)
+        ]
+
+    def _draw(
+        self, requests: Sequence[Request], prompts: Sequence[Prompt], drawing: Drawing
+    ) -> list[Candidate]:
+        canvas = self.canvas(drawing)
+        self._check_length(prompts, canvas.length)
+        repeats = [len(request.seeds) for request in requests]
+        branches = 1 if drawing.guidance == 1 else 2
+        both = (
+            [*prompts, *(self.unguided(prompt, drawing) for prompt in prompts)] if branches == 2 else prompts
+        )
+        rows = self._rows(both, repeats * branches, canvas.length)
+        sampler = _sampler(requests, "image", drawing.top_k)
+        drawn = self._drawn(canvas, rows, self._last(both, repeats * branches), sampler, drawing.guidance)
+        cost = Cost(calls=1, new_tokens=canvas.length, nfe=canvas.length * branches, images=1)
+        return [Candidate(output=canvas.image(ids), cost=cost) for ids in drawn.tolist()]
+
+    def _drawn(
+        self, canvas: Canvas, rows: Rows, embeds: Tensor, sampler: RowSampler, guidance: float
+    ) -> Tensor:
+        """The tokens of all images, shape (images, length)."""
+        branches = 1 if guidance == 1 else 2
+        drawn = torch.empty(len(rows) // branches, canvas.length, dtype=torch.long)
+        for step in range(canvas.length):
+            hidden = rows.forward(embeds)
+            ids = self._next(canvas, step, hidden, sampler, guidance)
+            drawn[:, step] = ids
+            embeds = canvas.embeds(ids).repeat(branches, 1)
+        return drawn
+
+    def _next(
+        self, canvas: Canvas, step: int, hidden: Tensor, sampler: RowSampler, guidance: float
+    ) -> Tensor:
+        forced = canvas.forced(step)
+        images = len(hidden) if guidance == 1 else len(hidden) // 2
+        if forced is not None:
+            return torch.full((images,), forced, device=hidden.device)
+        logits = canvas.logits(hidden)
+        if guidance != 1:
+            logits = guided(logits[:images].float(), logits[images:].float(), guidance)
+        return canvas.ids(sampler.pick(logits))
+
+    def _write(
+        self, requests: Sequence[Request], prompts: Sequence[Prompt], drawing: Drawing
+    ) -> list[Candidate]:
+        most = min(requests[0].sampling.max_tokens, self._longest - max(len(p.ids) for p in prompts))
+        self._check_length(prompts, 1)
+        repeats = [len(request.seeds) for request in requests]
+        rows = self._rows(prompts, repeats, most)
+        is_check = requests[0].form == "yes_no"
+        texts = self._texts(rows, self._last(prompts, repeats), _sampler(requests, "text"), most, is_check)
+        return [
+            Candidate(
+                output=Text(self._tokenizer.decode(ids, skip_special_tokens=True).strip()),
+                finish=finish,
+                p_yes=p_yes,
+                cost=Cost(calls=1, new_tokens=len(ids)),
+            )
+            for ids, p_yes, finish in zip(texts.ids, texts.p_yes, texts.finish, strict=True)
+        ]
+
+    def _texts(self, rows: Rows, embeds: Tensor, sampler: RowSampler, most: int, is_check: bool) -> _Texts:
+        written = _Texts(ids=[[] for _ in range(len(rows))], p_yes=[None] * len(rows))
+        is_open = list(range(len(rows)))
+        for step in range(most):
+            logits = self.text_logits(rows.forward(embeds)).float()
+            if is_check and step == 0:
+                logits, shares = only_yes_or_no(logits, self._tokenizer)
+                written.p_yes = list(shares)
+            ids = sampler.pick(logits)
+            for row, token in zip(is_open, ids.tolist(), strict=True):
+                written.ids[row].append(token)
+            going = [at for at, token in enumerate(ids.tolist()) if token not in self._stop_ids]
+            if not going:
+                break
+            if len(going) < len(is_open):
+                rows.keep(going)
+                sampler.keep(going)
+                is_open = [is_open[at] for at in going]
+            embeds = self._embed(ids[going])
+        written.finish = ["stop" if ids[-1] in self._stop_ids else "length" for ids in written.ids]
+        return written
+
+    def _check_length(self, prompts: Sequence[Prompt], answer: int) -> None:
+        longest = max(len(prompt.ids) for prompt in prompts)
+        if longest + answer > self._longest:
+            raise BackboneError(
+                f"the prompt has {longest} tokens and the answer {answer}; the model takes {self._longest} "
+                "in all. Shorten the history, or let the prompt hold fewer or smaller images"
+            )
+
+    def _rows(self, prompts: Sequence[Prompt], repeats: Sequence[int], room: int) -> Rows:
+        """Rows after all tokens of the prompts but their last."""
+        return Rows(self._network, [self._prefix(prompt) for prompt in prompts], repeats, room)
+
+    def _prefix(self, prompt: Prompt) -> Prefix:
+        keys = prompt.keys[:-1]
+        known = self.store.longest(keys)
+        if known is not None and known.length == len(keys):
+            return known
+        start = known.length if known else 0
+        prefix = extended(self._network, known, self.embeds(prompt, start)[:, :-1])
+        self.store.put(keys, prefix)
+        return prefix
+
+    def _last(self, prompts: Sequence[Prompt], repeats: Sequence[int]) -> Tensor:
+        """Embeddings of the prompts' last tokens, one for each row."""
+        pairs = zip(prompts, repeats, strict=True)
+        return self._embed(torch.tensor([p.ids[-1] for p, count in pairs for _ in range(count)]))
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        embedding = self._network.get_input_embeddings()
+        embeds: Tensor = embedding(ids.to(embedding.weight.device))
+        return embeds
+
+
+def _sampler(requests: Sequence[Request], purpose: str, top_k: int = 0) -> RowSampler:
+    seeds = chain.from_iterable(request.seeds for request in requests)
+    streams = [generator(seed, purpose) for seed in seeds]
+    return RowSampler(streams, requests[0].sampling.temperature, top_k=top_k)
+
+
+def _timed(candidate: Candidate, prompt_tokens: int, seconds: float) -> Candidate:
+    return replace(candidate, cost=replace(candidate.cost, prompt_tokens=prompt_tokens, seconds=seconds))
+
+
+def _stop_ids(config: Any, tokenizer: Any) -> frozenset[int]:
+    stated = config.eos_token_id
+    listed = stated if isinstance(stated, list) else [stated]
+    return frozenset(each for each in (*listed, tokenizer.eos_token_id) if each is not None)

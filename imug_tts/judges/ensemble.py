@@ -1,0 +1,112 @@
+"""Several judges as one: each ranks the candidates of a turn, and what they say is averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
+from typing import Literal
+
+from imug_tts.concurrency import gather_all
+from imug_tts.contracts import Judge, JudgeError, OutOfBudget, Ranker, Scope, TimedOut
+from imug_tts.dialogue import Response, Turn, Verdict
+from imug_tts.knobs import Several, component, knob
+
+__all__ = ["EnsembleJudge"]
+
+
+@component
+class EnsembleJudge(Ranker):
+    """Ranks candidates by the mean of what its members say, so that no member's scale weighs more.
+
+    A candidate that a member could not rank is compared by the other members, and its detail says so. A
+    member that fails altogether fails the turn, which the next invocation tries again: an ensemble never
+    becomes a smaller one without a word.
+    """
+
+    members: Several[Judge] = knob("The judges whose opinions are averaged.", min_length=2)
+    combine: Literal["mean_rank", "mean_z"] = knob(
+        "What is averaged over members. mean_rank: the share of the other candidates that a candidate beats, "
+        "a tie being half. mean_z: scores standardised within the turn, which keeps how far apart they are.",
+        default="mean_rank",
+    )
+
+    @property
+    def name(self) -> str:
+        return "ensemble"
+
+    async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
+        """There is no judging of one. Raises JudgeError."""
+        raise JudgeError("judge ensemble compares candidates, and there is one; use it in best_of_n")
+
+    async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
+        """One verdict for each response: the mean over the members that could rank it.
+
+        Raises:
+            JudgeError: a member failed; names it.
+            TimedOut: a call of a member took too long.
+            OutOfBudget: the budget does not allow every member's calls.
+        """
+        said = [await _verdicts(member, turn, responses, scope) for member in self.members]
+        scale = _shares if self.combine == "mean_rank" else _standardised
+        scaled = [scale(_scores(verdicts)) for verdicts in said]
+        return [self._verdict(index, said, scaled) for index in range(len(responses))]
+
+    def _verdict(
+        self, index: int, said: Sequence[Sequence[Verdict]], scaled: Sequence[Mapping[int, float]]
+    ) -> Verdict:
+        lines = [_line(member[index], values.get(index)) for member, values in zip(said, scaled, strict=True)]
+        found = [values[index] for values in scaled if index in values]
+        detail = "\n".join(lines)
+        if not found:
+            return Verdict(status="unparsable", judge=self.name, kind=self.kind, detail=detail)
+        return Verdict(status="ok", judge=self.name, kind=self.kind, score=fmean(found), detail=detail)
+
+
+async def _verdicts(member: Judge, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
+    """What a member says of each response."""
+    try:
+        if isinstance(member, Ranker):
+            return await member.rank(turn, responses, scope)
+        judged = await gather_all(member.judge(turn, response, scope) for response in responses)
+    except TimedOut:
+        raise
+    except JudgeError as error:
+        raise JudgeError(f"{member.name}, a member of the ensemble: {error}", detail=error.detail) from error
+    verdicts: list[Verdict] = []
+    for result in judged:
+        if isinstance(result, OutOfBudget):
+            raise result
+        verdicts.append(result)
+    return verdicts
+
+
+def _scores(verdicts: Sequence[Verdict]) -> dict[int, float]:
+    """The scores of the candidates that a member ranked, by their index."""
+    return {
+        index: verdict.score
+        for index, verdict in enumerate(verdicts)
+        if verdict.status == "ok" and verdict.score is not None
+    }
+
+
+def _shares(scores: Mapping[int, float]) -> dict[int, float]:
+    """The share of the other candidates that each one beats, a tie being half; empty for fewer than two."""
+    return {
+        index: fmean((score > other) + (score == other) / 2 for o, other in scores.items() if o != index)
+        for index, score in scores.items()
+        if len(scores) > 1
+    }
+
+
+def _standardised(scores: Mapping[int, float]) -> dict[int, float]:
+    """z-scores over the candidates; 0 where all are equal; empty for fewer than two."""
+    if len(scores) < 2:
+        return {}
+    mean, spread = fmean(scores.values()), pstdev(scores.values())
+    return {index: (score - mean) / spread if spread else 0.0 for index, score in scores.items()}
+
+
+def _line(verdict: Verdict, value: float | None) -> str:
+    if value is None:
+        return f"{verdict.judge}: unranked ({verdict.detail or verdict.status})"
+    return f"{verdict.judge}: {value:+.3f} (said {verdict.score:g})"

@@ -1,0 +1,25 @@
+"""`python -m imug_tts.records RUN...` prints the records of runs whole, a line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from imug_tts.records import RecordError, read_turns
+
+
+def main(folders: list[str]) -> int:
+    """Print the records; the exit status is 1 when one cannot be read."""
+    try:
+        for folder in folders:
+            for line in read_turns(Path(folder)):
+                print(json.dumps(line.record, separators=(",", ":")))
+    except RecordError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""Whether the weights of a run's models fit on their devices, before any of them is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from imug_tts.calls.devices import DEVICES, local_models
+from imug_tts.contracts import Backbone, ConfigurationError, Local
+from imug_tts.contracts.record import FINAL_OUTCOMES
+from imug_tts.files import size
+from imug_tts.runs.work import Work
+
+__all__ = ["check_memory"]
+
+
+def check_memory(works: Iterable[Work]) -> None:
+    """Check each model whose weights come into this process; two models that do not fit together take turns.
+
+    Runs that are over are left out, as are models that accelerate spreads over several devices, and devices
+    whose free memory is not known. A model and the models that are its parts must fit together.
+
+    Raises:
+        ConfigurationError: weights do not fit, or the files of a model are not there; says what to change.
+    """
+    models = {
+        id(model): (place, model)
+        for work in works
+        for place, model in work.models.items()
+        if local_models(model) and not _is_over(work.folder)
+    }
+    for place, model in models.values():
+        for device, together in _by_device(model).items():
+            _check(place, device, together)
+
+
+def _by_device(model: Backbone) -> Mapping[str, list[Local]]:
+    found: dict[str, list[Local]] = {}
+    for each in local_models(model):
+        if not each.is_spread:
+            found.setdefault(each.device, []).append(each)
+    return found
+
+
+def _check(place: str, device: str, models: list[Local]) -> None:
+    room = DEVICES.room(device)
+    needed = sum(model.memory.weights for model in models)
+    if room is None or needed <= room:
+        return
+    names = " and ".join(type(model).__name__ for model in models)
+    raise ConfigurationError(
+        f"{place}: the weights of {names} take about {size(needed)}, and {device} has {size(room)} free; "
+        "load them in a smaller type (dtype=bfloat16), spread them with device_map=auto, choose another "
+        "device, or end what else uses it"
+    )
+
+
+def _is_over(folder: Path) -> bool:
+    """Whether the summary of a run says that nothing is left to ask."""
+    try:
+        summary = json.loads((folder / "summary.json").read_bytes())
+        final = sum(_final(summary["outcomes"])) + summary["unasked"]
+        return bool(final >= summary["planned"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _final(outcomes: Mapping[str, int]) -> Iterator[int]:
+    return (count for outcome, count in outcomes.items() if outcome in FINAL_OUTCOMES)
