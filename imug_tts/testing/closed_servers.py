@@ -1,7 +1,7 @@
 """Servers on 127.0.0.1 that speak the protocols of OpenAI's Responses API and of Gemini's generate_content.
 
-Their answers are hashes of what they are asked; images have no seed at OpenAI's. A script of replies comes
-before these: one for each call, a status with an error or a whole body.
+Their answers are hashes of what they are asked; OpenAI's images differ at every call. What speaks of a guard
+is refused. A script of replies comes before these: one for each call, a status with an error or a whole body.
 """
 
 from __future__ import annotations
@@ -45,11 +45,14 @@ class ClosedServer:
         self.paths.append(asked.path)
         return body
 
-    @property
-    def shade(self) -> bytes:
-        """A picture that depends on the last request and on how many came before."""
-        digest = hashlib.sha256(json.dumps([len(self.bodies), self.bodies[-1]]).encode()).digest()
-        return drawn(digest[0])
+
+def _digest(*told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _drawn(digest: str) -> str:
+    """A picture in base64."""
+    return base64.b64encode(drawn(int(digest[:2], 16))).decode()
 
 
 @contextmanager
@@ -71,9 +74,13 @@ def openai_server(**settings: Any) -> Iterator[ClosedServer]:
         body = server.record(asked)
         if server.script:
             return server.script.pop(0)
-        draws = "tools" in body
-        item = _image_call(server.shade) if draws else openai_message({"type": "output_text", "text": "A"})
-        return Said(200, openai_response([item], number=len(server.bodies), draws=draws))
+        if "guard" in json.dumps(body["input"]):
+            refusal = openai_message({"type": "refusal", "refusal": "It is not allowed."})
+            return Said(200, openai_response([refusal]))
+        number, draws = len(server.bodies), "tools" in body
+        text = {"type": "output_text", "text": f"A {_digest(body)}"}
+        item = _image_call(_digest(number, body)) if draws else openai_message(text)
+        return Said(200, openai_response([item], number=number, draws=draws))
 
     with serving(answer) as url:
         server.url = f"{url}/v1"
@@ -116,9 +123,8 @@ def openai_message(part: Json) -> Json:
     return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
 
 
-def _image_call(picture: bytes) -> Json:
-    encoded = base64.b64encode(picture).decode()
-    return {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": encoded}
+def _image_call(digest: str) -> Json:
+    return {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": _drawn(digest)}
 
 
 @contextmanager
@@ -136,11 +142,13 @@ def gemini_server(**settings: Any) -> Iterator[ClosedServer]:
         body = server.record(asked)
         if server.script:
             return server.script.pop(0)
+        if "guard" in json.dumps(body["contents"]):
+            return Said(200, gemini_response([], ended="PROHIBITED_CONTENT"))
         wants_image = "IMAGE" in body["generationConfig"]["responseModalities"]
-        config = {key: value for key, value in body["generationConfig"].items() if key == "seed"}
-        shade = hashlib.sha256(json.dumps([body["contents"], config]).encode()).digest()[0]
-        image = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(drawn(shade)).decode()}}
-        parts: list[Json] = [{"text": "plan", "thought": True}, image if wants_image else {"text": "A"}]
+        digest = _digest(asked.path, body)
+        image = {"inlineData": {"mimeType": "image/png", "data": _drawn(digest)}}
+        answered: Json = image if wants_image else {"text": f"A {digest}"}
+        parts: list[Json] = [{"text": "plan", "thought": True}, answered]
         return Said(200, gemini_response(parts, images=1290 if wants_image else 0))
 
     with serving(answer) as url:
