@@ -206,15 +206,15 @@ class Findings:
     def limits(self) -> tuple[str, ...]:
         """What a reader of results must know, one sentence each."""
         failed = {
-            "probed: every seed gives the same image": self.seed_changes is False,
-            "probed: the same seed does not give the same image again": self.seed_repeats is False,
-            "probed: the newest image of a history does not change an image, and an older one does": (
+            "Probed: every seed gives the same image": self.seed_changes is False,
+            "Probed: the same seed does not give the same image again": self.seed_repeats is False,
+            "Probed: the newest image of a history does not change an image, and an older one does": (
                 self.newest_image is False and self.older_image is True
             ),
-            "probed: what the assistant wrote before does not change an image": self.assistant is False,
-            f"not probed in full: {self.reason}": bool(self.reason),
+            "Probed: what the assistant wrote before does not change an image": self.assistant is False,
+            f"Not probed in full: {self.reason}": bool(self.reason),
         }
-        return tuple(what for what, is_so in failed.items() if is_so)
+        return tuple(f"{what}." for what, is_so in failed.items() if is_so)
 
     def narrowed(self, declared: Capabilities) -> Capabilities:
         """The capabilities, as far as the findings do not speak against them."""

@@ -1,6 +1,6 @@
 """Servers on 127.0.0.1 that speak the protocols of OpenAI's Responses API and of Gemini's generate_content.
 
-Their answers are hashes of what they are asked; OpenAI's images differ at every call. What speaks of a guard
+Their answers are hashes of what they are asked; OpenAI's differ at every call. What speaks of a guard
 is refused. A script of replies comes before these: one for each call, a status with an error or a whole body.
 """
 
@@ -78,7 +78,7 @@ def openai_server(**settings: Any) -> Iterator[ClosedServer]:
             refusal = openai_message({"type": "refusal", "refusal": "It is not allowed."})
             return Said(200, openai_response([refusal]))
         number, draws = len(server.bodies), "tools" in body
-        text = {"type": "output_text", "text": f"A {_digest(body)}"}
+        text = {"type": "output_text", "text": f"A {_digest(number, body)}"}
         item = _image_call(_digest(number, body)) if draws else openai_message(text)
         return Said(200, openai_response([item], number=number, draws=draws))
 

@@ -45,7 +45,7 @@ def test_a_sound_server_keeps_what_its_family_declares(tmp_path: Path) -> None:
         "best_effort",
         True,
     )
-    assert not [limit for limit in in_place.limits if limit.startswith("probed")]
+    assert not [limit for limit in in_place.limits if limit.startswith("Probed")]
     assert in_place.context_images is None
 
 

@@ -22,7 +22,7 @@ __all__ = ["GeminiBackbone"]
 
 _VERSION: Final = "1"
 _MIME: Final = {"PNG": "image/png", "JPEG": "image/jpeg"}
-_LIMITS: Final = ("its provider may change the model under its name",)
+_LIMITS: Final = ("Its provider may change the model under its name.",)
 
 
 @component

@@ -24,8 +24,8 @@ _REFUSALS: Final = frozenset(["moderation_blocked", "content_policy_violation", 
 _LEAST_TOKENS: Final = 16
 """The API refuses a lower limit."""
 _LIMITS: Final = (
-    "earlier images of the assistant are shown to it as the user's",
-    "its provider may change the model under its name",
+    "Earlier images of the assistant are shown to it as the user's.",
+    "Its provider may change the model under its name.",
 )
 Quality = Literal["low", "medium", "high", "auto"]
 

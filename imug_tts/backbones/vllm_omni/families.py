@@ -46,11 +46,13 @@ class Family:
     """What a reader of results must know beside the images that count, which `images` tells."""
 
 
-_FLAT: Final = "image turns get the history flattened into one message of the user"
-_ALL_FLAT: Final = "all turns get the history flattened into one message of the user"
-_ONE_READ: Final = "a text depends on the newest image of the history and on no other"
-_UNSEEDED: Final = "texts are drawn without a seed, images with one"
-_UNLIKE: Final = "its engine is reported to read images unlike the official code (vllm-omni pulls 6702, 4345)"
+_FLAT: Final = "Image turns get the history flattened into one message of the user."
+_ALL_FLAT: Final = "All turns get the history flattened into one message of the user."
+_ONE_READ: Final = "A text depends on the newest image of the history and on no other."
+_UNSEEDED: Final = "Texts are drawn without a seed, images with one."
+_UNLIKE: Final = (
+    "Its engine is reported to read images unlike the official code (vllm-omni pulls 6702, 4345)."
+)
 
 FAMILIES: Final[Mapping[FamilyName, Family]] = {
     "bagel": Family(
