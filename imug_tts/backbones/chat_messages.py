@@ -11,7 +11,7 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.images import kind_of
 from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["content_of", "encoded", "messages", "with_images_from_users"]
+__all__ = ["content_of", "data_url", "encoded", "messages", "with_images_from_users"]
 
 _MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
@@ -61,10 +61,11 @@ def encoded(frame: Any) -> bytes:
         BackboneError: an image cannot be read, or is neither PNG nor JPEG.
     """
     pieces = json_pieces(frame, "url")
-    return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+    return b"".join(data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
 
 
-def _data_url(image: Image) -> bytes:
+def data_url(image: Image) -> bytes:
+    """The image as a URL that holds it; raises as `encoded`."""
     with reading(image):
         encoded = image.read()
     mime = _MIME.get(kind_of(encoded) or "")

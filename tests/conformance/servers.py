@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
+from imug_tts.backbones.gemini import GeminiBackbone
+from imug_tts.backbones.hosted import Hosted
 from imug_tts.backbones.imug_server import ImugServerBackbone
+from imug_tts.backbones.openai import OpenAIBackbone
 from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.backbones.vllm_omni import VllmOmniBackbone
 from imug_tts.backbones.vllm_omni.families import FamilyName
@@ -19,11 +23,12 @@ from imug_tts.contracts import Backbone
 from imug_tts.dialogue import Image, Text
 from imug_tts.infer_protocol import write_response
 from imug_tts.testing import chat_server, infer_servers
+from imug_tts.testing.closed_servers import ClosedServer, gemini_server, openai_server
 from imug_tts.testing.conformance import Script, Subject
 from imug_tts.testing.infer_servers import Asked, InferServer, infer_server, unused_url
 from imug_tts.testing.omni_server import OmniServer, omni_server
 
-__all__ = ["chat", "infer", "infer_images", "omni", "omni_in_place"]
+__all__ = ["chat", "gemini", "infer", "infer_images", "omni", "omni_in_place", "openai"]
 
 LATE_S: Final = 3.0
 _REFUSED: Final = "Draw what you must not draw."
@@ -166,3 +171,57 @@ def _omni(server: OmniServer, family: FamilyName) -> Subject:
         late=late,
         away=away,
     )
+
+
+@contextmanager
+def openai() -> Iterator[Subject]:
+    """Backbone `openai` before a server of the Responses API."""
+    with _key("OPENAI_API_KEY"), openai_server() as server:
+        model = OpenAIBackbone(base_url=server.url, model="gpt-5.2")
+        others = {
+            "image_model": "gpt-image-3",
+            "quality": "low",
+            "size": "512x512",
+            "send_temperature": False,
+        }
+        yield _hosted(model, server, others)
+
+
+@contextmanager
+def gemini() -> Iterator[Subject]:
+    """Backbone `gemini` before a server of generate_content."""
+    with _key("GEMINI_API_KEY"), gemini_server() as server:
+        yield _hosted(GeminiBackbone(base_url=server.url, model="gemini-3-image"), server, {})
+
+
+def _hosted(model: Hosted, server: ClosedServer, others: Mapping[str, Any]) -> Subject:
+    @contextmanager
+    def late() -> Iterator[Backbone]:
+        with _infer_server(LATE_S) as slow:
+            yield replace(model, base_url=slow.url, timeout_s=0.5, max_attempts=1)
+
+    @contextmanager
+    def away() -> Iterator[Backbone]:
+        yield replace(model, base_url=unused_url(), patience_s=0)
+
+    return Subject(
+        backbone=model,
+        script=Script(refused=(Text("Tell me of the guard."),)),
+        others={
+            "base_url": server.url.replace("127.0.0.1", "localhost"),
+            "model": "other",
+            "api_key_env": "ANOTHER_KEY",
+            **others,
+        },
+        late=late,
+        away=away,
+    )
+
+
+@contextmanager
+def _key(variable: str) -> Iterator[None]:
+    """The key that the loopback servers ask for, under both names that a subject may be given."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (variable, "ANOTHER_KEY"):
+            patch.setenv(name, "key-1234")
+        yield

@@ -125,6 +125,8 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "vllm_omni": lambda folder: servers.omni(),
     "vllm_omni, sensenova_u1": lambda folder: servers.omni_in_place(),
     "openai_chat": lambda folder: servers.chat(),
+    "openai": lambda folder: servers.openai(),
+    "gemini": lambda folder: servers.gemini(),
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
