@@ -137,6 +137,12 @@ FIGURES = {
     ),
     "journal_start_mb": Figure(measure=of("speed_scale", "journal_start_mb"), bound="at most", target=500),
     "resume_peak_mb": Figure(measure=of("speed_scale", "resume_peak_mb"), bound="at most", target=200),
+    "janus_best_of_8": Figure(measure=of("speed_native", "janus_best_of_8"), bound="at least", target=2),
+    "emu3_best_of_8": Figure(measure=of("speed_native", "emu3_best_of_8"), bound="at least", target=2),
+    "janus_second_turn": Figure(
+        measure=of("speed_native", "janus_second_turn"), bound="at least", target=0.6
+    ),
+    "emu3_second_turn": Figure(measure=of("speed_native", "emu3_second_turn"), bound="at least", target=0.6),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

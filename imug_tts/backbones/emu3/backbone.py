@@ -98,4 +98,9 @@ class Emu3Backbone(Autoregressive):
         from imug_tts.backbones.emu3.speaker import load
 
         self._configuration()
-        return load(self)
+        return load(
+            self,
+            context_images=self.context_images,
+            context_area=self.context_area,
+            negative_prompt=self.negative_prompt,
+        )

@@ -22,7 +22,7 @@ from imug_tts.contracts import Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.emu3.backbone import Emu3Backbone
+    from imug_tts.backbones.native.autoregressive import Autoregressive
 
 __all__ = ["Emu3Drawing", "Emu3Speaker", "load"]
 
@@ -43,31 +43,32 @@ class _Encoded:
     ids: tuple[int, ...]
 
 
-def load(backbone: Emu3Backbone) -> Emu3Speaker:
-    """Load model and processor.
+def load(
+    backbone: Autoregressive, *, context_images: int | None, context_area: int | None, negative_prompt: str
+) -> Emu3Speaker:
+    """Load model and processor; the arguments are the knobs of the backbone.
 
     Raises:
         ConfigurationError: the files are missing, damaged or not of this model.
     """
     model = load_model(Emu3ForConditionalGeneration, backbone)
     processor = load_processor(Emu3Processor, backbone.folder)
-    if backbone.context_area is not None:
-        processor.image_processor.min_pixels = processor.image_processor.max_pixels = backbone.context_area
-    return Emu3Speaker(model, processor, backbone)
+    if context_area is not None:
+        processor.image_processor.min_pixels = processor.image_processor.max_pixels = context_area
+    store = PrefixStore(backbone.prefix_cache_bytes)
+    return Emu3Speaker(model, processor, store, context_images, negative_prompt)
 
 
 class Emu3Speaker(Speaker):
     """A loaded Emu3. Texts and images are tokens of one vocabulary."""
 
-    def __init__(self, model: Any, processor: Any, backbone: Emu3Backbone) -> None:
-        super().__init__(
-            model.model.text_model,
-            processor.tokenizer,
-            PrefixStore(backbone.prefix_cache_bytes),
-            longest=model.config.text_config.max_position_embeddings,
-        )
+    def __init__(
+        self, model: Any, processor: Any, store: PrefixStore, context_images: int | None, negative_prompt: str
+    ) -> None:
+        longest = model.config.text_config.max_position_embeddings
+        super().__init__(model.model.text_model, processor.tokenizer, store, longest)
         self._model, self._processor = model, processor
-        self._context_images, self._negative = backbone.context_images, backbone.negative_prompt
+        self._context_images, self._negative = context_images, negative_prompt
         self._encoded: Callable[[Image], _Encoded] = lru_cache(maxsize=256)(self._encode)
 
     def prompt(self, request: Request, drawing: Drawing) -> Prompt:
@@ -124,6 +125,7 @@ class Emu3Speaker(Speaker):
         return height, width
 
     def _encode(self, image: Image) -> _Encoded:
+        """Encode an image alone: beside a larger one it would be padded, and its tokens would be others."""
         read = self._processor.image_processor(images=[to_pillow(image)], return_tensors="pt")
         [(height, width)] = read["image_sizes"].tolist()
         ids = self._model.model.get_image_tokens(
