@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from imug_tts.assemble import (
     build_trackers,
 )
 from imug_tts.composition import is_oracle, label
-from imug_tts.contracts import ConfigurationError, Strategy
+from imug_tts.contracts import Backbone, ConfigurationError, Strategy
 from imug_tts.judges import BackboneJudge, ExactJudge
 from imug_tts.knobs import knobs_of
 from imug_tts.registry import GROUPS, component_class, names
@@ -35,6 +36,8 @@ SHIPPED = [(kind, name) for kind, group in GROUPS.items() for name in names(grou
 
 
 def plain(value: object) -> object:
+    if value is MISSING:
+        return REQUIRED
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -42,9 +45,21 @@ def settings(config: dict[str, Any]) -> RunSettings:
     return build_settings(RunSettings, config, RUN_PARTS)
 
 
+def required(kind: type, name: str) -> list[str]:
+    """Overrides for the knobs of a backbone that have no default: a model of its own, or a folder's name."""
+    if kind is not Backbone:
+        return []
+    knobs = knobs_of(component_class(kind, name, "backbone")).values()
+    return [
+        f"backbone@backbone.{each.name}=pocket" if each.part else f"backbone.{each.name}=here"
+        for each in knobs
+        if each.default is MISSING and not each.is_list
+    ]
+
+
 @pytest.mark.parametrize(("kind", "name"), CHOICES)
 def test_every_choice_composes_and_builds(kind: type, name: str) -> None:
-    config = composed(f"{HYDRA_GROUPS[kind]}={name}")
+    config = composed(f"{HYDRA_GROUPS[kind]}={name}", *required(kind, name))
     build_arm(config)
     build_trackers(config["tracking"])
 
