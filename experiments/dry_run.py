@@ -16,10 +16,10 @@ from imug_tts.runs import (
     Plan,
     Rescoring,
     Run,
+    check_and_probe,
     count_journaled,
     plan_arm,
     plan_scoring,
-    prove_and_check,
 )
 
 __all__ = ["print_plans", "print_scoring_plan"]
@@ -30,6 +30,7 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
 
     With the folder of their journal, also what it has already, and what the images take.
     """
+    _probe(runs, journal)
     print("nothing is run; from the least to the most that the strategies may ask, before any journal")
     drawn: list[int] = []
     for run in runs:
@@ -44,18 +45,18 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
     if journal is not None:
         print(said_of_disk(journal, sum(drawn), max(drawn)))
     models = [model for run in runs for model in run.arm.all_models.values()]
-    status = max(_check_models(models), _probe(runs, journal))
+    status = _check_models(models)
     for line in facts(models):
         print(line)
     return status
 
 
-def _probe(runs: Sequence[Run], journal: Path | None) -> int:
-    """Probe the servers, which is the only thing that a dry run pays for; 1 where one draws nothing."""
-    probed = prove_and_check(runs, journal if journal is not None and journal.is_dir() else None)
-    for each in probed:
+def _probe(runs: Sequence[Run], journal: Path | None) -> None:
+    """Probe the servers that draw, which is all that a dry run pays for, and check the runs by it."""
+    for each in check_and_probe(runs, journal if journal is not None and journal.is_dir() else None):
         print(each)
-    return int(any(each.has_failed for each in probed))
+    for run in runs:
+        run.check()
 
 
 def print_scoring_plan(work: Rescoring, journal: Path) -> int:
@@ -112,7 +113,12 @@ def _check_models(models: Sequence[Backbone]) -> int:
     away = [each for model in remote for each in model.unreachable().items()]
     for server, reason in away:
         complain(f"{server} cannot be used: {reason}", 1)
-    return 1 if away else 0
+    return 1 if away or any(map(_draws_nothing, remote)) else 0
+
+
+def _draws_nothing(model: Remote) -> bool:
+    """Whether probes were made, and a server of the model gave them no image."""
+    return model.findings is not None and model.findings.seed_changes is None
 
 
 def _range(least: float, most: float, form: str = "") -> str:

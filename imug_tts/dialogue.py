@@ -318,6 +318,8 @@ class Response:
     finish: str = "stop"
     reason: str | None = None
     """What the model's provider says of a refusal."""
+    source: str | None = None
+    """What the provider calls the model that answered and its response."""
     plan: str | None = None
     thought: str | None = None
     verdict: Verdict | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts import BackboneError
@@ -11,7 +11,7 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.images import kind_of
 from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["content_of", "encoded", "messages", "with_images_from_users"]
+__all__ = ["content_of", "data_url", "encoded", "messages", "with_images_from_users"]
 
 _MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
@@ -37,21 +37,26 @@ def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
         yield Message(message.role, (Text("\n".join(texts)),))
 
 
-def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images."""
+def content_of(part: Part) -> dict[str, Any]:
+    """A part of a message; an image stands in it as itself, for `encoded`."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part}}
+
+
+def messages(
+    history: Sequence[Message], content_of: Callable[[Part], dict[str, Any]] = content_of
+) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images.
+
+    `content_of` makes the endpoint's form of one part of a user's message.
+    """
     for message in with_images_from_users(history):
         if message.role == "user":
             yield {"role": "user", "content": [content_of(part) for part in message.parts]}
         else:
             [text] = (part.text for part in message.parts if isinstance(part, Text))
             yield {"role": message.role, "content": text}
-
-
-def content_of(part: Part) -> dict[str, Any]:
-    """A part of a message; an image stands in it as itself, for `encoded`."""
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    return {"type": "image_url", "image_url": {"url": part}}
 
 
 def encoded(frame: Any) -> bytes:
@@ -61,10 +66,11 @@ def encoded(frame: Any) -> bytes:
         BackboneError: an image cannot be read, or is neither PNG nor JPEG.
     """
     pieces = json_pieces(frame, "url")
-    return b"".join(_data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
+    return b"".join(data_url(piece) if isinstance(piece, Image) else piece for piece in pieces)
 
 
-def _data_url(image: Image) -> bytes:
+def data_url(image: Image) -> bytes:
+    """The image as a URL that holds it; raises as `encoded`."""
     with reading(image):
         encoded = image.read()
     mime = _MIME.get(kind_of(encoded) or "")

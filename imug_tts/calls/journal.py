@@ -198,6 +198,7 @@ class Journal:
             reason=stored.get("reason"),
             p_yes=stored["p_yes"],
             reward=stored.get("reward"),
+            source=stored.get("source"),
             cost=Cost(**stored["cost"]),
         )
 
@@ -246,7 +247,7 @@ def _is_large(source: bytes | Path) -> bool:
 
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    rare = {"reason": candidate.reason, "reward": candidate.reward}
+    rare = {"reason": candidate.reason, "reward": candidate.reward, "source": candidate.source}
     return {
         "output": None if candidate.output is None else candidate.output.to_json(),
         "finish": candidate.finish,

@@ -136,6 +136,7 @@ class Candidate:
     `thought` is text that the model produced on the way and that is not part of the answer.
     `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None
     where the backbone has no logits. `reward` is the number of a reward call, on the model's own scale.
+    `source` is what a provider calls the model that answered and the response, because such models change.
     `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `is_new` is set
     by the engine: whether this invocation made the call, and no journal answered it.
     """
@@ -146,6 +147,7 @@ class Candidate:
     reason: str | None = None
     p_yes: float | None = None
     reward: float | None = None
+    source: str | None = None
     cost: Cost = field(default_factory=Cost)
     is_new: bool = field(default=True, compare=False)
 
@@ -204,23 +206,23 @@ class Findings:
     def limits(self) -> tuple[str, ...]:
         """What a reader of results must know, one sentence each."""
         failed = {
-            "every seed gives the same image": self.seed_changes is False,
-            "the same seed does not give the same image again": self.seed_repeats is False,
-            "what the assistant wrote before does not change an image": self.assistant is False,
+            "Probed: every seed gives the same image": self.seed_changes is False,
+            "Probed: the same seed does not give the same image again": self.seed_repeats is False,
+            "Probed: the newest image of a history does not change an image, and an older one does": (
+                self.newest_image is False and self.older_image is True
+            ),
+            "Probed: what the assistant wrote before does not change an image": self.assistant is False,
+            f"Not probed in full: {self.reason}": bool(self.reason),
         }
-        images = _IMAGES_SEEN.get((self.newest_image, self.older_image), "")
-        said = [what for what, is_so in failed.items() if is_so]
-        unknown = [f"Not probed in full: {self.reason}."] if self.reason else []
-        return (*(f"Probed: {what}." for what in (*said, images) if what), *unknown)
+        return tuple(f"{what}." for what, is_so in failed.items() if is_so)
 
     def narrowed(self, declared: Capabilities) -> Capabilities:
         """The capabilities, as far as the findings do not speak against them."""
-        images = declared.context_images
-        if self.newest_image is False:
+        images, unseen = declared.context_images, (self.newest_image, self.older_image) == (False, False)
+        if unseen:
             images = 0
-        elif self.older_image is False:
+        elif self.newest_image and self.older_image is False:
             images = 1 if images is None else min(images, 1)
-        unseen = self.newest_image is False and self.older_image is False
         return replace(
             declared,
             seeds="none" if self.seed_repeats is False else declared.seeds,
@@ -229,13 +231,6 @@ class Findings:
             draws_from_images=declared.draws_from_images and not unseen,
             limits=(*declared.limits, *(limit for limit in self.limits if limit not in declared.limits)),
         )
-
-
-_IMAGES_SEEN: Final[Mapping[tuple[bool | None, bool | None], str]] = {
-    (False, False): "no image of the history changes an image",
-    (True, False): "of the images of a history only the newest changes an image (image_context: newest only)",
-    (False, True): "the newest image of a history does not change an image, and an older one does",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from imug_tts.runs.arm import Arm, check, judge_identity
 from imug_tts.runs.claims import WorkerState, workers
 from imug_tts.runs.conversation import Conversation
 from imug_tts.runs.dry_run import Plan, plan_arm
-from imug_tts.runs.execute import execute, prove_and_check
+from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
 from imug_tts.runs.pairs import Compared, Pair, compare_pairs, read_pairs
@@ -36,13 +36,13 @@ __all__ = [
     "Work",
     "WorkerState",
     "check",
+    "check_and_probe",
     "compare_pairs",
     "count_journaled",
     "execute",
     "judge_identity",
     "plan_arm",
     "plan_scoring",
-    "prove_and_check",
     "read_pairs",
     "workers",
 ]

@@ -25,7 +25,7 @@ from imug_tts.runs.shares import Share
 from imug_tts.runs.trackers import Trackers
 from imug_tts.runs.work import Work
 
-__all__ = ["execute", "prove_and_check"]
+__all__ = ["check_and_probe", "execute"]
 
 _LEAST_IN_FLIGHT: Final = 32
 
@@ -59,9 +59,9 @@ def execute(
         KeyboardInterrupt: after a first SIGINT or SIGTERM, with everything flushed.
     """
     _refuse_equal_folders(runs)
+    probed = check_and_probe(runs, journal)
     for run in runs:
         run.check()
-    probed = prove_and_check(runs, journal)
     check_memory(runs)
     warn_of_limits(model for run in runs for model in run.models.values())
     with ExitStack() as held:
@@ -86,20 +86,18 @@ def execute(
     return summaries
 
 
-def prove_and_check(runs: Sequence[Work], journal: Path | None) -> list[Probed]:
-    """Probe the servers that draw for the runs, and check the runs again by what was found.
+def check_and_probe(runs: Sequence[Work], journal: Path | None) -> list[Probed]:
+    """Check the runs, then probe the servers that draw for them; check again by what was found.
 
     The folder of the journal keeps what was found; None keeps nothing.
 
     Raises:
-        ConfigurationError: a run asks for what its servers cannot do, e.g. candidates that are one image.
+        ConfigurationError: a run cannot work as it is configured.
         StorageError: what was found cannot be written into the folder of the journal.
     """
-    probed = prove([model for run in runs for model in run.to_probe()], journal)
-    if probed:
-        for run in runs:
-            run.check()
-    return probed
+    for run in runs:
+        run.check()
+    return prove([model for run in runs for model in run.to_probe()], journal)
 
 
 class _Session:

@@ -32,6 +32,8 @@ def response_to_json(response: Response, scores: Mapping[Part, Score]) -> dict[s
     node |= {key: value for key, value in optional.items() if value is not None}
     if response.reason:
         node["reason"] = response.reason
+    if response.source:
+        node["source"] = response.source
     if response.note:
         node["note"] = response.note
     if response.verdict is not None:

@@ -45,6 +45,7 @@ def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -
         output=winner.output,
         finish=winner.finish,
         reason=winner.reason,
+        source=winner.source,
         plan=winner.plan,
         thought=winner.thought,
         keep_plan=winner.keep_plan,

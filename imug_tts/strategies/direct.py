@@ -77,5 +77,6 @@ class Direct(Strategy):
             output=drawn.output,
             finish=drawn.finish,
             reason=drawn.reason,
+            source=drawn.source,
             thought=drawn.thought,
         )

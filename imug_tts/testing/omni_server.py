@@ -12,16 +12,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Literal
 
 from imug_tts.testing.infer_servers import drawn
+from imug_tts.testing.json_server import Asked, Said, serving
 
 __all__ = ["Faults", "OmniServer", "omni_server"]
 
@@ -136,53 +135,21 @@ def omni_server(**settings: Any) -> Iterator[OmniServer]:
     """A server in threads of this process."""
     server = OmniServer(**settings)
 
-    class Handler(_Handler):
-        omni = server
+    def answer(asked: Asked) -> Said:
+        if asked.path == "/health":
+            return Said(200, {})
+        sent = asked.headers.get("authorization", "")
+        if server.key and sent != f"Bearer {server.key}":
+            return Said(*_error(401, f"Unauthorized: {sent}"))
+        if asked.path == "/v1/models":
+            return Said(200, {"object": "list", "data": [{"id": server.model}]})
+        kind = asked.headers["content-type"]
+        body = json.loads(asked.content) if kind == "application/json" else _form(kind, asked.content)
+        return Said(*server.reply(asked.path, body))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        server.url = f"http://127.0.0.1:{listening.server_port}"
-        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            listening.shutdown()
-            thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    omni: OmniServer
-    protocol_version = "HTTP/1.0"
-
-    def do_GET(self) -> None:
-        known = {"/health": {}, "/v1/models": {"object": "list", "data": [{"id": self.omni.model}]}}
-        if self.path != "/health" and not self._has_key():
-            self._send(*_error(401, "Unauthorized"))
-        else:
-            self._send(200 if self.path in known else 404, known.get(self.path, {}))
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers["content-length"]))
-        if not self._has_key():
-            self._send(*_error(401, f"Unauthorized: {self.headers.get('authorization')}"))
-            return
-        kind = self.headers["content-type"]
-        body = json.loads(content) if kind == "application/json" else _form(kind, content)
-        self._send(*self.omni.reply(self.path, body))
-
-    def log_message(self, *args: Any) -> None:
-        """Say nothing."""
-
-    def _has_key(self) -> bool:
-        return not self.omni.key or self.headers.get("authorization") == f"Bearer {self.omni.key}"
-
-    def _send(self, status: int, body: Json) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    with serving(answer) as url:
+        server.url = url
+        yield server
 
 
 def _form(kind: str, content: bytes) -> Json:

@@ -10,8 +10,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
+from imug_tts.backbones.gemini import GeminiBackbone
+from imug_tts.backbones.hosted import Hosted
 from imug_tts.backbones.imug_server import ImugServerBackbone
+from imug_tts.backbones.openai import OpenAIBackbone
 from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.backbones.vllm_omni import VllmOmniBackbone
 from imug_tts.backbones.vllm_omni.families import FamilyName
@@ -19,13 +23,16 @@ from imug_tts.contracts import Backbone
 from imug_tts.dialogue import Image, Text
 from imug_tts.infer_protocol import write_response
 from imug_tts.testing import chat_server, infer_servers
+from imug_tts.testing.closed_servers import gemini_server, openai_server
 from imug_tts.testing.conformance import Script, Subject
 from imug_tts.testing.infer_servers import Asked, InferServer, infer_server, unused_url
 from imug_tts.testing.omni_server import OmniServer, omni_server
 
-__all__ = ["chat", "infer", "infer_images", "omni", "omni_in_place"]
+__all__ = ["chat", "gemini", "infer", "infer_images", "omni", "omni_in_place", "openai"]
 
 LATE_S: Final = 3.0
+_KEY: Final = "key-of-the-suite"
+_KEY_VARIABLE: Final = "CONFORMANCE_KEY"
 _REFUSED: Final = "Draw what you must not draw."
 
 
@@ -163,6 +170,53 @@ def _omni(server: OmniServer, family: FamilyName) -> Subject:
             "api_key_env": "ANOTHER_KEY",
         },
         unseen={"guidance": "the loopback server draws without guidance"},
+        late=late,
+        away=away,
+    )
+
+
+@contextmanager
+def openai() -> Iterator[Subject]:
+    """Backbone `openai` before a server of the Responses API."""
+    with openai_server(key=_KEY) as server, _key():
+        yield _hosted(OpenAIBackbone(model="gpt", base_url=server.url, api_key_env=_KEY_VARIABLE))
+
+
+@contextmanager
+def gemini() -> Iterator[Subject]:
+    """Backbone `gemini` before a server of generate_content."""
+    with gemini_server(key=_KEY) as server, _key():
+        yield _hosted(GeminiBackbone(model="gemini", base_url=server.url, api_key_env=_KEY_VARIABLE))
+
+
+@contextmanager
+def _key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(_KEY_VARIABLE, _KEY)
+        yield
+
+
+def _hosted(model: Hosted) -> Subject:
+    @contextmanager
+    def late() -> Iterator[Backbone]:
+        with _infer_server(LATE_S) as slow:
+            yield replace(model, base_url=slow.url, timeout_s=0.5, max_attempts=1)
+
+    @contextmanager
+    def away() -> Iterator[Backbone]:
+        yield replace(model, base_url=unused_url(), patience_s=0.0, max_attempts=1)
+
+    assert model.base_url is not None
+    return Subject(
+        backbone=model,
+        script=Script(refused=(Text("Tell me of the guard."),)),
+        others={
+            "model": "other",
+            "image_model": "other",
+            "size": "64x64",
+            "base_url": model.base_url.replace("127.0.0.1", "localhost"),
+        },
+        unseen=dict.fromkeys(("quality", "size"), "it declares seeds='none', so every answer differs"),
         late=late,
         away=away,
     )

@@ -43,13 +43,15 @@ class Family:
     skipped_steps: int = 0
     """Steps that are named and not made."""
     limits: tuple[str, ...] = ()
+    """What a reader of results must know beside the images that count, which `images` tells."""
 
 
-_NEWEST: Final = "An image turn sees the newest image of a history alone (image_context: newest only)."
-_FLAT: Final = "Histories are flattened into one message of the user for image turns."
-_UNSEEDED: Final = "Texts are drawn without a seed; images have one."
+_FLAT: Final = "Image turns get the history flattened into one message of the user."
+_ALL_FLAT: Final = "All turns get the history flattened into one message of the user."
+_ONE_READ: Final = "A text depends on the newest image of the history and on no other."
+_UNSEEDED: Final = "Texts are drawn without a seed, images with one."
 _UNLIKE: Final = (
-    "vLLM-Omni 0.30 is reported to read BAGEL's images unlike its official code (pulls 6702, 4345)."
+    "Its engine is reported to read images unlike the official code (vllm-omni pulls 6702, 4345)."
 )
 
 FAMILIES: Final[Mapping[FamilyName, Family]] = {
@@ -62,7 +64,7 @@ FAMILIES: Final[Mapping[FamilyName, Family]] = {
         extra_guidance=True,
         steps=50,
         skipped_steps=1,
-        limits=(_NEWEST, "A text turn sees the newest image of a history alone.", _FLAT, _UNLIKE),
+        limits=(_ONE_READ, _FLAT, _UNLIKE),
     ),
     "bagel_single": Family(
         images=1,
@@ -73,20 +75,14 @@ FAMILIES: Final[Mapping[FamilyName, Family]] = {
         extra_guidance=True,
         steps=50,
         skipped_steps=1,
-        limits=(
-            _NEWEST,
-            "A text turn sees the newest image of a history alone.",
-            "Histories are flattened into one message of the user.",
-            _UNSEEDED,
-            _UNLIKE,
-        ),
+        limits=(_ONE_READ, _ALL_FLAT, _UNSEEDED, _UNLIKE),
     ),
     "hunyuan_image3": Family(
         images=3,
         text_images=None,
         stages=True,
         images_api=True,
-        limits=("An image turn sees the three newest images of a history.", _FLAT),
+        limits=(_FLAT,),
     ),
     "sensenova_u1": Family(
         images=None,
@@ -101,16 +97,12 @@ FAMILIES: Final[Mapping[FamilyName, Family]] = {
     "lance": Family(
         images=1,
         text_images=1,
-        limits=(
-            _NEWEST,
-            "A text turn sees the newest image of a history alone.",
-            "Histories are flattened into one message of the user.",
-        ),
+        limits=(_ONE_READ, _ALL_FLAT),
     ),
     "edit": Family(
         images=4,
         text_images=0,
         outputs=frozenset({"image"}),
-        limits=("An image turn sees the four newest images of a history.", _FLAT),
+        limits=(_FLAT,),
     ),
 }

@@ -1,0 +1,5 @@
+"""Google's models through the package `google-genai`, which is imported with the first call."""
+
+from imug_tts.backbones.gemini.backbone import GeminiBackbone
+
+__all__ = ["GeminiBackbone"]

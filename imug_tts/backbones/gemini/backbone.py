@@ -1,0 +1,148 @@
+"""Google's Gemini models that write and draw, through generate_content.
+
+Images of the assistant stand in its own turns. Seeds are best effort by the provider's own words.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final
+
+from imug_tts.backbones.gemini.replies import read, response_id, usage
+from imug_tts.backbones.hosted import Hosted, transport_over
+from imug_tts.contracts import BackboneError, Candidate, Capabilities, ConfigurationError, Request
+from imug_tts.dialogue import Message, Part, Text
+from imug_tts.images import kind_of
+from imug_tts.json_images import reading
+from imug_tts.knobs import component, knob
+
+__all__ = ["GeminiBackbone"]
+
+_VERSION: Final = "1"
+_MIME: Final = {"PNG": "image/png", "JPEG": "image/jpeg"}
+_LIMITS: Final = ("Its provider may change the model under its name.",)
+
+
+@component
+class GeminiBackbone(Hosted):
+    """A Gemini model; whether it draws is its own matter, e.g. gemini-2.5-flash-image does."""
+
+    send_seed: bool = knob("False for models that refuse a seed.", default=True)
+    api_key_env: str = knob(
+        "The environment variable that holds the key.", default="GEMINI_API_KEY", runtime=True
+    )
+
+    @property
+    def identity(self) -> str:
+        return f"gemini:{_VERSION}:{self.model}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            outputs=frozenset({"text", "image"}),
+            reads_images=True,
+            draws_from_images=True,
+            seeds="best_effort" if self.send_seed else "none",
+            logits=False,
+            max_batch=1,
+            concurrent_batches=self.concurrency,
+            limits=_LIMITS,
+        )
+
+    @property
+    def _key_variable(self) -> str:
+        return self.api_key_env
+
+    @property
+    def _priced(self) -> Sequence[str]:
+        return (self.model,)
+
+    @cached_property
+    def _sdk(self) -> Any:
+        try:
+            import httpx
+            from google import genai
+        except (ModuleNotFoundError, ImportError) as error:
+            raise ConfigurationError("google-genai is missing; run: pip install 'imug_tts[apis]'") from error
+        options: Any = {
+            "base_url": self.base_url,
+            "timeout": int(1000 * self.timeout_s),
+            "client_args": {"transport": transport_over(self._client, httpx, self._keep)},
+        }
+        return genai.Client(api_key=self._key, http_options=options)
+
+    @cached_property
+    def _last(self) -> threading.local:
+        """The body of the last response in this thread; the package leaves out the id in it."""
+        return threading.local()
+
+    def _keep(self, body: bytes) -> None:
+        self._last.body = body
+
+    def _ask_for_model(self) -> None:
+        self._guarded(lambda: self._sdk.models.get(model=self.model))
+
+    def _call(self, request: Request) -> Candidate:
+        contents = [_content(message) for message in request.history if message.role != "system"]
+        response = self._guarded(
+            lambda: self._sdk.models.generate_content(
+                model=self.model, contents=contents, config=self._config(request)
+            )
+        )
+        answer = read(response, request.modality)
+        source = f"{response.model_version or self.model} {response_id(self._last.body)}".strip()
+        return self._candidate(
+            answer.output,
+            answer.finish,
+            answer.reason,
+            {self.model: usage(response, answer.output)},
+            thought=answer.thought,
+            source=source,
+        )
+
+    def _config(self, request: Request) -> dict[str, Any]:
+        [seed] = request.seeds
+        system = [
+            p.text for m in request.history if m.role == "system" for p in m.parts if isinstance(p, Text)
+        ]
+        config: dict[str, Any] = {
+            "temperature": request.sampling.temperature,
+            "response_modalities": ["TEXT", "IMAGE"] if request.modality == "image" else ["TEXT"],
+        }
+        if request.modality == "text":
+            config["max_output_tokens"] = request.sampling.max_tokens
+        if system:
+            config["system_instruction"] = "\n".join(system)
+        if self.send_seed:
+            config["seed"] = seed % 2**31  # the API keeps seeds in 32 bits, with a sign
+        return config
+
+    def _guarded(self, call: Any) -> Any:
+        """What the package returns; a status that it raises is one of our own errors."""
+        _ = self._sdk  # says when the package is missing
+        from google.genai import errors
+
+        try:
+            return call()
+        except errors.APIError as error:
+            headers = getattr(error.response, "headers", {})
+            self._raise_status(error.code, str(error.message or error.status), headers)
+
+
+def _content(message: Message) -> dict[str, Any]:
+    """A message in the provider's form; what others said and drew stands as the model's own."""
+    role = "model" if message.role == "assistant" else "user"
+    return {"role": role, "parts": [_part(part) for part in message.parts]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"text": part.text}
+    with reading(part):
+        data = part.read()
+    mime = _MIME.get(kind_of(data) or "")
+    if mime is None:
+        raise BackboneError(f"image {part.sha256[:12]} is neither PNG nor JPEG")
+    return {"inline_data": {"mime_type": mime, "data": data}}

@@ -1,0 +1,5 @@
+"""OpenAI's models through the package `openai`, which is imported with the first call."""
+
+from imug_tts.backbones.openai.backbone import OpenAIBackbone
+
+__all__ = ["OpenAIBackbone"]

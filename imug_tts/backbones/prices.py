@@ -1,0 +1,85 @@
+"""What providers charge, in a table that the user keeps, because prices change.
+
+# dollars for a million tokens; `image` is for each image
+gpt-5.2: {input: 1.75, cached_input: 0.175, output: 14}
+gpt-image-2: {input: 8, output: 30}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from imug_tts.contracts import ConfigurationError
+
+__all__ = ["Price", "Usage", "read_prices"]
+
+_MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens and images of one response, by the provider's count. `input` leaves out the cached ones."""
+
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+    image_output: int = 0
+    """Tokens of images that were drawn; `output` leaves them out."""
+    image: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """Dollars for a million tokens, and for an image. What is not named costs as much as its kind."""
+
+    input: float = 0.0
+    cached_input: float | None = None
+    """By default as other input."""
+    output: float = 0.0
+    image_output: float | None = None
+    """By default as other output."""
+    image: float = 0.0
+
+    def dollars(self, usage: Usage) -> float:
+        """What a response costs."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        drawn = self.output if self.image_output is None else self.image_output
+        tokens = usage.input * self.input + usage.cached_input * cached
+        tokens += usage.output * self.output + usage.image_output * drawn
+        return tokens / _MILLION + usage.image * self.image
+
+
+_NAMES: Final = tuple(each.name for each in fields(Price))
+
+
+def read_prices(path: Path) -> Mapping[str, Price]:
+    """The prices in a file of YAML or JSON, by model.
+
+    Raises:
+        ConfigurationError: the file is missing or no such table; names the file, the model and the key.
+    """
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a table of prices: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path} must hold a mapping: MODEL: {{input: DOLLARS, output: DOLLARS}}")
+    return {str(model): _price(path, str(model), given) for model, given in table.items()}
+
+
+def _price(path: Path, model: str, given: Any) -> Price:
+    if not isinstance(given, dict):
+        raise ConfigurationError(f"{path}: {model} is {given!r}; write {model}: {{input: DOLLARS}}")
+    for name, dollars in given.items():
+        if name not in _NAMES:
+            raise ConfigurationError(
+                f"{path}: {model} has no price {name!r}; choose from: {', '.join(_NAMES)}"
+            )
+        if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1e9:
+            raise ConfigurationError(f"{path}: {model}.{name} is {dollars!r}; it must be dollars, 0 or more")
+    return Price(**given)
