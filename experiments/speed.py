@@ -128,6 +128,9 @@ FIGURES = {
     "tracking_overhead": Figure(
         measure=of("speed_tracking", "tracking_overhead"), bound="at most", target=0.03
     ),
+    "tracking_cpu_overhead": Figure(
+        measure=of("speed_tracking", "tracking_cpu_overhead"), bound="at most", target=0.03
+    ),
     "rule_scoring_s": Figure(measure=of("speed_judging", "rule_scoring_s"), bound="at most", target=5),
     "journal_index_cpu_s": Figure(
         measure=of("speed_scale", "journal_index_cpu_s"), bound="at most", target=10
@@ -141,6 +144,16 @@ FIGURES = {
     "status_cpu_s": Figure(measure=of("speed_scale", "status_cpu_s"), bound="at most", target=30),
     "dry_run_cpu_s": Figure(measure=of("speed_scale", "dry_run_cpu_s"), bound="at most", target=60),
     "dry_run_mb": Figure(measure=of("speed_scale", "dry_run_mb"), bound="at most", target=500),
+    "janus_best_of_8": Figure(measure=of("speed_native", "janus_best_of_8"), bound="at least", target=2),
+    "emu3_best_of_8": Figure(measure=of("speed_native", "emu3_best_of_8"), bound="at least", target=2),
+    "janus_second_turn": Figure(
+        measure=of("speed_native", "janus_second_turn"), bound="at least", target=0.6
+    ),
+    "emu3_second_turn": Figure(measure=of("speed_native", "emu3_second_turn"), bound="at least", target=0.6),
+    "bagel_best_of_8": Figure(measure=of("speed_native", "bagel_best_of_8"), bound="at least", target=2),
+    "bagel_second_turn": Figure(
+        measure=of("speed_native", "bagel_second_turn"), bound="at least", target=0.6
+    ),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

@@ -1,22 +1,47 @@
 """What tracking costs the study that is tracked.
 
-`experiments/speed.py tracking_overhead` measures it beside its target.
+`experiments/speed.py tracking_overhead tracking_cpu_overhead` measures it beside its targets.
 """
 
 from __future__ import annotations
 
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from imug_tts.contracts import PlannedRun, Record, Summary, Tracker
 
-__all__ = ["tracking_overhead"]
+__all__ = ["tracking_cpu_overhead", "tracking_overhead"]
+
+
+class _Measured(NamedTuple):
+    """Seconds of a study and of its tracker: on the clock, and of processors."""
+
+    study: float
+    tracker: float
+    study_cpu: float
+    tracker_cpu: float
+    """With the processes that the tracker starts."""
 
 
 def tracking_overhead() -> float:
     """Share of a study's time that it spends on the wandb tracker, its end included: offline, two arms."""
+    measured = _measured()
+    return measured.tracker / measured.study
+
+
+def tracking_cpu_overhead() -> float:
+    """The same of processor time, with the processes that write for wandb, which run beside the study."""
+    measured = _measured()
+    return measured.tracker_cpu / measured.study_cpu
+
+
+@cache
+def _measured() -> _Measured:
     from imug_tts import BackboneJudge, BestOfN, Direct, PocketBackbone, PocketWorld
     from imug_tts.runs import Arm, Run, execute
     from imug_tts.tracking.wandb import WandbTracker
@@ -33,10 +58,21 @@ def tracking_overhead() -> float:
             )
             for name, strategy in strategies.items()
         ]
-        started = time.perf_counter()
+        started, own, others = time.perf_counter(), time.process_time(), _others_cpu()
         execute(runs, journal=Path(folder, "journal"), trackers=[timed])
-        whole = time.perf_counter() - started
-    return timed.seconds / (whole - timed.seconds)
+        whole, whole_cpu = time.perf_counter() - started, time.process_time() - own
+    return _Measured(
+        study=whole - timed.seconds,
+        tracker=timed.seconds,
+        study_cpu=whole_cpu - timed.cpu_seconds,
+        tracker_cpu=timed.cpu_seconds + _others_cpu() - others,
+    )
+
+
+def _others_cpu() -> float:
+    """Processor seconds of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class _Timed(Tracker):
@@ -45,6 +81,7 @@ class _Timed(Tracker):
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
         self._count(lambda: self._tracker.start(runs))
@@ -62,6 +99,7 @@ class _Timed(Tracker):
         self._count(self._tracker.close)
 
     def _count(self, tell: Callable[[], None]) -> None:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.thread_time()
         tell()
         self.seconds += time.perf_counter() - started
+        self.cpu_seconds += time.thread_time() - cpu_started

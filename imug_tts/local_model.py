@@ -33,3 +33,16 @@ class LocalModel:
         default=None,
         runtime=True,
     )
+    max_gpu_gib: float | None = knob(
+        "Most GiB of weights on each GPU if device_map spreads them; null for what is free.",
+        default=None,
+        gt=0,
+        runtime=True,
+    )
+    max_cpu_gib: float | None = knob(
+        "Most GiB of weights in memory if device_map spreads them; null for what is free. The rest goes to "
+        "offload_folder.",
+        default=None,
+        gt=0,
+        runtime=True,
+    )

@@ -7,7 +7,7 @@
 # Needs root, and on Debian: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 # No systemd, no cgroups, no accounts. Everything is below DIR (by default /tmp/imug_slurm), whose ports, key
 # and processes are its own: several clusters can run side by side.
-# SLURM_CPUS, SLURM_MAX_ARRAY, SLURM_GPUS: processors that the node claims (default: 4 or more), the largest array
+# SLURM_CPUS, SLURM_MAX_ARRAY, SLURM_FAKE_GPUS: processors that the node claims (default: 4 or more), the largest array
 # (1000), and GPUs that it pretends to have (0): jobs are told their numbers, and find no device.
 set -euo pipefail
 
@@ -28,7 +28,7 @@ write_conf() {
     read -r -a ports <<< "$(free_ports)"
     cpus=$(nproc)
     cpus=${SLURM_CPUS:-$((cpus > 4 ? cpus : 4))}
-    gpus=${SLURM_GPUS:-0}
+    gpus=${SLURM_FAKE_GPUS:-0}
     memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
     cat > "$SLURM_CONF.new" << END
 ClusterName=imug_local

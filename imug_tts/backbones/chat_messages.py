@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts import BackboneError
@@ -37,26 +37,21 @@ def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
         yield Message(message.role, (Text("\n".join(texts)),))
 
 
-def content_of(part: Part) -> dict[str, Any]:
-    """A part of a message; an image stands in it as itself, for `encoded`."""
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    return {"type": "image_url", "image_url": {"url": part}}
-
-
-def messages(
-    history: Sequence[Message], content_of: Callable[[Part], dict[str, Any]] = content_of
-) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images.
-
-    `content_of` makes the endpoint's form of one part of a user's message.
-    """
+def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The history in the form of the endpoint, where only users may show images."""
     for message in with_images_from_users(history):
         if message.role == "user":
             yield {"role": "user", "content": [content_of(part) for part in message.parts]}
         else:
             [text] = (part.text for part in message.parts if isinstance(part, Text))
             yield {"role": message.role, "content": text}
+
+
+def content_of(part: Part) -> dict[str, Any]:
+    """A part of a message; an image stands in it as itself, for `encoded`."""
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": part}}
 
 
 def encoded(frame: Any) -> bytes:

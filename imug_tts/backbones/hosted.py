@@ -189,14 +189,14 @@ class Hosted(Remote):
             raise failure
         raise Transient(failure, away=status >= 500, retry_after_s=retry_after_s(headers))
 
-    def _raise_broken(self, error: BaseException | None) -> NoReturn:
-        """Raise what a call without a whole response comes to; `error` is what our client raised."""
+    def _raise_broken(self, error: HttpFailure) -> NoReturn:
+        """Raise what a call without a whole response comes to."""
         if isinstance(error, Late):
             raise Transient(TimedOut(f"{self.model} took longer than {self.timeout_s:g} s"))
-        failure = self._failure(str(error) or type(error).__name__)
-        if isinstance(error, HttpFailure) and not isinstance(error, TooLarge):
-            raise Transient(failure, away=True, sent=not isinstance(error, Unreached))
-        raise failure
+        failure = self._failure(str(error))
+        if isinstance(error, TooLarge):  # another attempt would fetch as much again
+            raise failure
+        raise Transient(failure, away=True, sent=not isinstance(error, Unreached))
 
     def _failure(self, what: str) -> BackboneError:
         return BackboneError(f"{self.model}: {self._without_key(what)}")

@@ -72,14 +72,14 @@ def test_what_was_read_before_changes_nothing(bagel: BagelBackbone, modality: Mo
 def test_a_later_turn_goes_on_from_what_was_read(bagel: BagelBackbone) -> None:
     reader = BagelBackbone(folder=bagel.folder)
     first = candidates(reader, DIALOGUE[:1])[0].cost.prompt_tokens
-    computed, _ = reader.prefilled_tokens
+    before = reader.prefill_counts
     second = candidates(reader, DIALOGUE)[0].cost.prompt_tokens
-    later, served = reader.prefilled_tokens
-    assert computed <= first
-    assert later - computed <= second - first  # nothing of the first turn is computed again
-    assert served >= first
+    after = reader.prefill_counts
+    assert before.computed <= first
+    assert after.computed - before.computed <= second - first  # nothing of the first turn is computed again
+    assert after.reused >= first
     candidates(reader, DIALOGUE)
-    assert reader.prefilled_tokens[0] == later
+    assert reader.prefill_counts.computed == after.computed
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_yes_no_call_has_the_probability_of_yes_of_its_logits(bagel: BagelBack
 
 def test_weights_load_at_the_first_call_and_go_with_unload(bagel: BagelBackbone) -> None:
     fresh = BagelBackbone(folder=bagel.folder, dtype="float64")
-    assert (fresh.device, fresh.is_loaded, fresh.prefilled_tokens) == ("cpu", False, (0, 0))
+    assert (fresh.device, fresh.is_loaded, fresh.prefill_counts.computed) == ("cpu", False, 0)
     before = candidates(fresh)
     assert fresh.is_loaded
     fresh.unload()

@@ -80,8 +80,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
         BagelBackbone(folder=folder).generate([ASKED])
 
 
-def test_weights_without_the_fixed_positions_draw_the_same(folder: Path) -> None:
-    """The small grids are stated by the weights; a file without them is of the released size."""
+def test_weights_without_the_fixed_positions_are_of_the_released_size(folder: Path) -> None:
     from imug_tts.backbones.bagel.folder import shape_of
     from imug_tts.backbones.native.checkpoint import tensor_headers
 
@@ -89,6 +88,17 @@ def test_weights_without_the_fixed_positions_draw_the_same(folder: Path) -> None
     shapes = {name: header.shape for name, header in headers.items() if "pos_embed" not in name}
     shape = shape_of(folder, shapes)
     assert (shape.latent_side, shape.vit_side, shape.stores_grids) == (64, 70, False)
+
+
+def test_fixed_positions_that_are_computed_are_those_that_are_stored(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    from imug_tts.backbones.bagel.vision import GridPositions
+
+    stored = load_file(folder / "ema.safetensors")["latent_pos_embed.pos_embed"]
+    computed = GridPositions(side=8, width=stored.shape[1], is_stored=False)
+    computed.reset()
+    assert float((computed.pos_embed - stored).abs().max()) < 1e-6
 
 
 def test_spread_by_accelerate_it_draws_the_same(folder: Path) -> None:

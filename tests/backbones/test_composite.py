@@ -17,7 +17,8 @@ from safetensors.numpy import load_file, save_file
 from imug_tts.assemble import build_arm
 from imug_tts.backbones.composite import CompositeBackbone
 from imug_tts.backbones.composite.families import FAMILIES
-from imug_tts.calls.devices import local_models
+from imug_tts.backbones.janus import JanusBackbone
+from imug_tts.calls.devices import DEVICES, local_models
 from imug_tts.contracts import Backbone, BackboneError, Candidate, ConfigurationError, Request, Sampling
 from imug_tts.dialogue import Image, Message, Text
 from imug_tts.judges import BackboneJudge
@@ -314,3 +315,29 @@ def test_a_dialogue_is_answered_under_a_nested_strategy(tiny_composite: Path, tm
     assert summary.scored == summary.planned == 4
     images = [record for record in records(tmp_path / "run") if record["modality"] == "image"]
     assert all(record["cost"]["generator"]["denoise_steps"] > 0 for record in images)
+
+
+def test_two_models_of_which_one_fits_take_turns(
+    tiny_composite: Path, tiny_janus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = painter(tiny_composite, height=32, width=32, steps=1)
+    verifier = JanusBackbone(folder=tiny_janus, device_map="cpu", max_batch=1)
+    models = (generator, verifier)
+    together: set[bool] = set()
+
+    def free(device: str) -> int:
+        loaded = [model for model in models if model.is_loaded]
+        together.add(len(loaded) == 2)
+        return limit - sum(model.memory.weights for model in loaded)
+
+    limit = sum(model.memory.weights for model in models) - 1
+    monkeypatch.setattr(DEVICES, "free", free)
+    arm = Arm(
+        backbone=generator,
+        roles={"verifier": verifier},
+        strategy=BestOfN(n=2, inner=Direct(), judge=BackboneJudge(max_reasks=0)),
+        benchmark=ToyBenchmark(num_samples=1),
+    )
+    [summary] = execute([Run(arm=arm, folder=tmp_path / "run", config={})], journal=tmp_path / "journal")
+    assert summary.scored == summary.planned
+    assert together == {False}

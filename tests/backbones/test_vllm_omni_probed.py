@@ -88,6 +88,17 @@ def test_what_does_not_reach_the_image_is_declared(
     assert limit in "; ".join(declared.limits)
 
 
+def test_what_does_not_reach_the_image_stands_below_the_tables(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    with omni_server(faults=Faults(forgets_assistant=True)) as server:
+        execute([run_on(server, study)], journal=study / "journal")
+    command = [sys.executable, "-m", "analysis", str(study)]
+    done = subprocess.run(command, cwd=EXPERIMENTS.parent, capture_output=True, text=True, check=True)
+    said = " ".join(done.stdout.split())
+    assert "Probed: what the assistant wrote before does not change an image" in said
+    assert "depends on the newest image of the history and on no other" in said
+
+
 def dry_run(server: OmniServer, folder: Path, *knobs: str) -> subprocess.CompletedProcess[str]:
     backbone = ("backbone=vllm_omni", f"backbone.urls=[{server.url}]", "backbone.model=umm")
     fixed = ("benchmark=pocket_world", "benchmark.num_samples=2", "judge=backbone", "+dry_run=true")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -23,7 +23,7 @@ from imug_tts.contracts import Backbone
 from imug_tts.dialogue import Image, Text
 from imug_tts.infer_protocol import write_response
 from imug_tts.testing import chat_server, infer_servers
-from imug_tts.testing.closed_servers import gemini_server, openai_server
+from imug_tts.testing.closed_servers import ClosedServer, gemini_server, openai_server
 from imug_tts.testing.conformance import Script, Subject
 from imug_tts.testing.infer_servers import Asked, InferServer, infer_server, unused_url
 from imug_tts.testing.omni_server import OmniServer, omni_server
@@ -31,8 +31,6 @@ from imug_tts.testing.omni_server import OmniServer, omni_server
 __all__ = ["chat", "gemini", "infer", "infer_images", "omni", "omni_in_place", "openai"]
 
 LATE_S: Final = 3.0
-_KEY: Final = "key-of-the-suite"
-_KEY_VARIABLE: Final = "CONFORMANCE_KEY"
 _REFUSED: Final = "Draw what you must not draw."
 
 
@@ -178,25 +176,25 @@ def _omni(server: OmniServer, family: FamilyName) -> Subject:
 @contextmanager
 def openai() -> Iterator[Subject]:
     """Backbone `openai` before a server of the Responses API."""
-    with openai_server(key=_KEY) as server, _key():
-        yield _hosted(OpenAIBackbone(model="gpt", base_url=server.url, api_key_env=_KEY_VARIABLE))
+    with _key("OPENAI_API_KEY"), openai_server() as server:
+        model = OpenAIBackbone(base_url=server.url, model="gpt-5.2")
+        others = {
+            "image_model": "gpt-image-3",
+            "quality": "low",
+            "size": "512x512",
+            "send_temperature": False,
+        }
+        yield _hosted(model, server, others)
 
 
 @contextmanager
 def gemini() -> Iterator[Subject]:
     """Backbone `gemini` before a server of generate_content."""
-    with gemini_server(key=_KEY) as server, _key():
-        yield _hosted(GeminiBackbone(model="gemini", base_url=server.url, api_key_env=_KEY_VARIABLE))
+    with _key("GEMINI_API_KEY"), gemini_server() as server:
+        yield _hosted(GeminiBackbone(base_url=server.url, model="gemini-3-image"), server, {})
 
 
-@contextmanager
-def _key() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(_KEY_VARIABLE, _KEY)
-        yield
-
-
-def _hosted(model: Hosted) -> Subject:
+def _hosted(model: Hosted, server: ClosedServer, others: Mapping[str, Any]) -> Subject:
     @contextmanager
     def late() -> Iterator[Backbone]:
         with _infer_server(LATE_S) as slow:
@@ -204,19 +202,26 @@ def _hosted(model: Hosted) -> Subject:
 
     @contextmanager
     def away() -> Iterator[Backbone]:
-        yield replace(model, base_url=unused_url(), patience_s=0.0, max_attempts=1)
+        yield replace(model, base_url=unused_url(), patience_s=0)
 
-    assert model.base_url is not None
     return Subject(
         backbone=model,
         script=Script(refused=(Text("Tell me of the guard."),)),
         others={
+            "base_url": server.url.replace("127.0.0.1", "localhost"),
             "model": "other",
-            "image_model": "other",
-            "size": "64x64",
-            "base_url": model.base_url.replace("127.0.0.1", "localhost"),
+            "api_key_env": "ANOTHER_KEY",
+            **others,
         },
-        unseen=dict.fromkeys(("quality", "size"), "it declares seeds='none', so every answer differs"),
         late=late,
         away=away,
     )
+
+
+@contextmanager
+def _key(variable: str) -> Iterator[None]:
+    """The key that the loopback servers ask for, under both names that a subject may be given."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (variable, "ANOTHER_KEY"):
+            patch.setenv(name, "key-1234")
+        yield

@@ -124,9 +124,9 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "imug_server, images only": lambda folder: servers.infer_images(),
     "vllm_omni": lambda folder: servers.omni(),
     "vllm_omni, sensenova_u1": lambda folder: servers.omni_in_place(),
+    "openai_chat": lambda folder: servers.chat(),
     "openai": lambda folder: servers.openai(),
     "gemini": lambda folder: servers.gemini(),
-    "openai_chat": lambda folder: servers.chat(),
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""

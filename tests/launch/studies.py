@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from imug_tts.records import read_turns
-from tests.experiments.shell import Shell
+from tests.experiments.shell import ROOT, Shell
 from tests.plugins.one_module import install
 
-__all__ = ["gpus_used", "install_gpu_painter", "job_states", "records_of", "wait_until"]
+__all__ = ["gpus_used", "install_gpu_painter", "job_states", "records_of", "tables_of", "wait_until"]
 
 
 _GPU_PAINTER = '''
@@ -55,11 +57,32 @@ def job_states(study: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(study.glob(".submitit/*/*.state.json"))]
 
 
+def tables_of(study: Path) -> dict[str, list[list[str]]]:
+    """The tables that the analysis makes of a study of the painter, by name, without seconds.
+
+    Gains per unit of cost are left out: time is all that the painter costs.
+    """
+    command = [sys.executable, "-m", "analysis", str(study), "--resamples", "200"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return {
+        path.name: _timeless_table(path.read_text())
+        for path in sorted((study / "analysis" / "tables").glob("*.md"))
+        if not path.name.startswith("T8b")
+    }
+
+
 def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.2)
+
+
+def _timeless_table(text: str) -> list[list[str]]:
+    rows = [line.split(" | ") for line in text.splitlines()]
+    head = next((row for row in rows if len(row) > 1), [])
+    dropped = [number for number, name in enumerate(head) if "second" in name or "s per" in name]
+    return [[cell for n, cell in enumerate(row) if n not in dropped or len(row) == 1] for row in rows]
 
 
 def _timeless(value: Any) -> Any:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.experiments.shell import ROOT, Shell
-from tests.launch.studies import job_states, records_of, wait_until
+from tests.experiments.shell import Shell
+from tests.launch.studies import (
+    gpus_used,
+    install_gpu_painter,
+    job_states,
+    records_of,
+    tables_of,
+    wait_until,
+)
+from tests.slurm.disturbances import SCRIPT, ask, disturb, no_job_is_left
 
-SCRIPT = ROOT / "slurm" / "local_cluster.sh"
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch")
 SLURM = "hydra/launcher=submitit_slurm"
 MOST_JOBS = 8
@@ -36,6 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         patch.setenv("SLURM_MAX_ARRAY", str(MOST_JOBS))
+        patch.setenv("SLURM_FAKE_GPUS", "2")
         subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
         try:
             yield
@@ -48,14 +56,6 @@ def shell(cluster: None, tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
     shell.warnings = "default"
     return shell
-
-
-def ask(*command: str) -> str:
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
-
-
-def no_job_is_left() -> bool:
-    return not ask("squeue", "--noheader")
 
 
 def test_a_study_through_sbatch_has_the_records_of_one_process(shell: Shell) -> None:
@@ -84,30 +84,44 @@ def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
 
 
-def test_shards_of_arms_lose_nothing_when_jobs_and_the_node_die(shell: Shell) -> None:
-    arms = ("-m", "seed=0,1", "shards=2", "tracking=none")
-    slow = ("backbone.seconds=0.3", "in_flight=1", "output=jobs", SLURM, "hydra.launcher.wait=false")
-    assert shell.paint(*arms, *slow).returncode == 0
+def test_whatever_happens_to_jobs_the_records_and_tables_are_those_of_one_process(shell: Shell) -> None:
+    arms = ("-m", "strategy=direct,cot", "shards=2", "tracking=none")
+    slow = ("backbone.seconds=0.4", "in_flight=1", "output=jobs", SLURM)
     study = shell.home / "jobs"
-    wait_until(lambda: len(job_states(study)) == 4 and len(set(shell.calls_made())) == 4)
-    os.kill(job_states(study)[0]["pid"], signal.SIGKILL)
-    folder = Path(os.environ["SLURM_CONF"]).parent
-    os.kill(int((folder / "slurmd.pid").read_text()), signal.SIGKILL)
-    subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+    submitting = shell.start_painting(*arms, *slow)
+    wait_until(lambda: len(job_states(study)) >= 2)
+    submitting.kill()
+    submitting.communicate()
+    happened = disturb(study, random.Random(0), times=7)
+    assert len(happened) == 5, happened
     wait_until(no_job_is_left)
-    assert shell.paint(*arms, "output=jobs", SLURM).returncode == 0
-    assert shell.paint("-m", "seed=0,1", "tracking=none", "output=alone").returncode == 0
+    again = shell.paint(*arms, "output=jobs", SLURM)
+    assert again.returncode == 0, again.stderr
+    assert shell.paint(*arms, "output=alone").returncode == 0
     assert records_of(study) == records_of(shell.home / "alone")
+    assert tables_of(study) == tables_of(shell.home / "alone")
+
+
+def test_each_process_of_a_job_has_a_gpu_of_its_own(shell: Shell) -> None:
+    install_gpu_painter(shell)
+    arms = ("-m", "backbone=gpu_painter", "seed=0", "in_flight=1", "backbone.seconds=0.1", "tracking=none")
+    gpus = ("hydra.launcher.gpus_per_node=2", "hydra.launcher.tasks_per_node=2")
+    done = shell.paint(*arms, *gpus, SLURM, "output=jobs")
+    assert done.returncode == 0, done.stderr
+    assert gpus_used(shell) == {"0", "1"}
+    assert [state["end"] for state in job_states(shell.home / "jobs")] == ["done", "done"]
+    assert shell.paint(*arms, "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
 
 
 def test_a_time_limit_shorter_than_the_work_is_no_loss(shell: Shell) -> None:
     arms = ("-m", "seed=0", "tracking=none")
     limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=55")
-    slow = ("backbone.seconds=1", "in_flight=1", "output=jobs", SLURM)
+    slow = ("backbone.seconds=0.6", "in_flight=1", "output=jobs", SLURM)
     done = shell.paint(*arms, *slow, *limits)
     assert done.returncode == 0, done.stderr
     [state] = job_states(shell.home / "jobs")
-    assert state["starts"] > 1
+    assert state["starts"] > 2
     assert state["end"] == "done"
     assert shell.paint(*arms, "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
 
-from imug_tts.contracts import PlannedRun
+from imug_tts.contracts import BackboneError, Candidate, Cost, PlannedRun, Request
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import ToyBenchmark
@@ -50,14 +52,28 @@ def whole(study: Path) -> RunDirectory:
     return directory
 
 
-def test_a_run_begins_with_its_group_id_and_every_knob(whole: RunDirectory) -> None:
+def test_a_run_begins_with_its_group_id_and_every_knob(whole: RunDirectory, study: Path) -> None:
     run = whole.run
     assert (run["run_group"], run["project"], run["display_name"]) == ("study", "imug_tts", "best")
     assert run["run_id"].startswith("study-best-")
     assert run["tags"] == ["toys"]
-    assert whole.config["identity"]["strategy"]["name"] == "best_of_n"
+    manifest = json.loads((study / "best" / "manifest.json").read_bytes())
+    assert whole.config["identity"] == manifest["identity"]
     assert whole.config["configuration"] == {"seed": 0}
     assert (whole.config["run"], whole.config["planned_turns"]) == ("best", 24)
+
+
+@dataclass
+class Fragile(ToyBackbone):
+    """Refuses some images, and fails on the texts of the second dialogue."""
+
+    refusal_rate: float = 0.2
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+        for request in requests:
+            if request.modality == "text" and "of 1" in str(request.history[-1].parts):
+                raise BackboneError("no answer")
+        return super().generate(requests)
 
 
 def test_the_series_of_a_run_are_in_its_history(whole: RunDirectory) -> None:
@@ -71,6 +87,7 @@ def test_the_series_of_a_run_are_in_its_history(whole: RunDirectory) -> None:
     assert last["candidate_pools/all"] == 12
     assert 0 <= last["candidate_pools/identical_share"] <= 1
     assert last["calls/made"] >= last["cost/generator/calls"]
+    assert {f"cost/all/{kind}" for kind in Cost().to_json()} <= set(last)
 
 
 def test_scores_are_means_by_history_modality_class_and_turn(whole: RunDirectory, study: Path) -> None:
@@ -115,6 +132,28 @@ def test_the_records_are_an_artifact(whole: RunDirectory, study: Path) -> None:
     files = whole.artifacts["records"]
     assert set(files) == {"turns.jsonl", "manifest.json", "summary.json", "config.yaml"}
     assert files["turns.jsonl"] == (study / "best" / "turns.jsonl").read_bytes()
+
+
+def test_each_arm_is_a_run_of_its_own_whose_scores_stand_under_its_history(tmp_path: Path) -> None:
+    arms = {
+        history: Arm(backbone=Fragile(), strategy=Direct(), benchmark=ToyBenchmark(), history=history)
+        for history in ("own", "gold")
+    }
+    study = tmp_path / "study"
+    runs = [Run(arm=arm, folder=study / name, config={}) for name, arm in arms.items()]
+    execute(runs, journal=study / "journal", trackers=[tracker()])
+    parts = {part.run["display_name"]: part for part in directories(study)}
+    assert set(parts) == {"own", "gold"}
+    assert len({part.run["run_id"] for part in parts.values()}) == 2
+    assert {part.run["run_group"] for part in parts.values()} == {"study"}
+    for name, part in parts.items():
+        outcomes = [record["outcome"] for record in records_of(study / name)]
+        assert part.summary["turns/refused"] == outcomes.count("refused")
+        assert part.summary["turns/scored"] == outcomes.count("scored")
+        failed = len(outcomes) - outcomes.count("refused") - outcomes.count("scored")
+        assert part.summary["turns/failed"] == failed > 0
+        scores = {key.split("/")[1] for key in part.summary if key.startswith("score/")}
+        assert scores == {name}
 
 
 def test_a_restarted_run_is_one_run_whose_points_do_not_double(
@@ -163,7 +202,9 @@ def test_a_key_and_a_password_of_the_environment_are_nowhere(
     monkeypatch.setenv("JUDGE_PASSWORD", PASSWORD)
     (home / ".netrc").write_text(f"machine api.wandb.ai login user password {PASSWORD}\n")
     tracked(tmp_path / "study", mode="offline")
-    files = [path for path in (tmp_path / "study").rglob("*") if path.is_file()]
+    (home / ".netrc").unlink()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" for path in files)
     assert any(path.suffix == ".wandb" for path in files)
     held = b"".join(path.read_bytes() for path in files)
     assert KEY.encode() not in held

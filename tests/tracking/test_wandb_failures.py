@@ -16,6 +16,7 @@ from imug_tts.strategies import Direct
 from imug_tts.testing.runs import run
 from imug_tts.tracking.wandb import WandbTracker
 from imug_tts.tracking.wandb.account import Account
+from tests.tracking.wandb_reader import directories
 
 BROKEN = {
     "import": "raise ImportError('half of it is missing')",
@@ -30,6 +31,17 @@ class Run:
     def define_metric(self, *given, **more): pass
     def log(self, row, step): raise ValueError('the row is refused')
 """
+FULL = """
+import collections, shutil
+shutil.disk_usage = lambda path: collections.namedtuple('Usage', 'free')(0)
+def init(**given): return Run()
+class Settings:
+    def __init__(self, **given): pass
+class Run:
+    def define_metric(self, *given, **more): pass
+    def log(self, row, step): pass
+"""
+"""wandb on a disk without space."""
 HANGS = """
 import atexit, time
 atexit.register(time.sleep, 600)
@@ -69,6 +81,36 @@ def test_a_wandb_that_raises_is_named_once_and_stops_nothing(
         summary = run(tmp_path / "study" / "run", Direct(), tracker=WandbTracker(interval_s=0))
     assert summary.scored == 24
     assert len(warned) == 1
+
+
+@pytest.mark.parametrize("place", ["a file", "a folder of the kernel"])
+def test_a_folder_that_nobody_can_write_to_is_named_once_and_stops_nothing(
+    tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "study" / "wandb"
+    folder.parent.mkdir()
+    if place == "a file":
+        folder.touch()
+    else:
+        folder.symlink_to("/sys/kernel")  # closed to the superuser as well
+    with pytest.warns(UserWarning, match=f"the tracker WandbTracker failed .*{folder}") as warned:
+        summary = run(tmp_path / "study" / "run", Direct(), tracker=WandbTracker(interval_s=0))
+    assert summary.scored == 24
+    assert len(warned) == 1
+
+
+def test_a_full_disk_is_named_once_and_the_end_is_told_again_when_there_is_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = WandbTracker(interval_s=0, dialogues=1)
+    with monkeypatch.context() as patched:
+        replace_wandb(patched, tmp_path, FULL)
+        with pytest.warns(UserWarning, match="No space left on device; free some space and start") as warned:
+            summary = run(tmp_path / "study" / "run", Direct(), tracker=told)
+    assert (summary.scored, len(warned)) == (24, 1)
+    run(tmp_path / "study" / "run", Direct(), tracker=told)
+    [directory] = directories(tmp_path / "study")
+    assert directory.summary["final/scored"] == 24
 
 
 def test_a_wandb_that_hangs_is_left_after_the_patience_for_it(

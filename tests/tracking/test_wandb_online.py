@@ -73,6 +73,23 @@ def test_with_a_key_a_run_is_on_the_server_with_everything_that_is_promised(
     assert capfd.readouterr().err == ""
 
 
+def test_points_are_on_the_server_while_the_run_goes_on(
+    tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        until = time.monotonic() + 30
+        while not seen and time.monotonic() < until:
+            time.sleep(0.05)
+            seen.extend(turns for run in server.runs.values() for turns in run.points())
+
+    monkeypatch.setattr(Painter, "at_tenth", (look,))
+    tracked(tmp_path / "study", dialogues=0)
+    assert seen
+    assert len(seen) < 24
+
+
 def test_the_key_is_sent_to_the_server_and_stands_in_no_file(tmp_path: Path, server: WandbServer) -> None:
     tracked(tmp_path / "study")
     assert any(key.startswith("Basic ") for key in server.keys)

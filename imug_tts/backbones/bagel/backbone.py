@@ -16,6 +16,7 @@ from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
     from imug_tts.backbones.bagel.artist import Artist
+    from imug_tts.backbones.native.prefill import PrefillCounts
 
 __all__ = ["BagelBackbone"]
 
@@ -36,6 +37,14 @@ class BagelBackbone(BagelSettings, Native):
         "Most candidates that are computed side by side; fewer take less memory.",
         default=8,
         ge=1,
+        runtime=True,
+    )
+
+    prefix_cache_gib: float = knob(
+        "Memory for contexts of earlier calls, which later turns continue, in GiB; a turn with an image "
+        "takes 0.8.",
+        default=8.0,
+        ge=0,
         runtime=True,
     )
 
@@ -70,12 +79,14 @@ class BagelBackbone(BagelSettings, Native):
         return estimate(self.folder, self.dtype)
 
     @property
-    def prefilled_tokens(self) -> tuple[int, int]:
-        """Tokens of contexts so far: those that were computed, and those that the cache had."""
+    def prefill_counts(self) -> PrefillCounts:
+        """Tokens of contexts computed and reused since the weights were loaded."""
+        from imug_tts.backbones.native.prefill import PrefillCounts
+
         if not self.is_loaded:
-            return 0, 0
+            return PrefillCounts()
         cache = self._loaded.reader.cache
-        return cache.computed_tokens, cache.served_tokens
+        return PrefillCounts(cache.computed_tokens, cache.served_tokens)
 
     def _load(self) -> Artist:
         from imug_tts.backbones.bagel.artist import Artist

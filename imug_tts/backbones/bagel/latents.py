@@ -10,7 +10,14 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TimeEmbedding", "autoencoder_name", "autoencoder_shape", "decode", "encode"]
+__all__ = [
+    "TimeEmbedding",
+    "autoencoder_arguments",
+    "autoencoder_name",
+    "autoencoder_shape",
+    "decode",
+    "encode",
+]
 
 SCALE: Final = 0.3611
 SHIFT: Final = 0.1159
@@ -46,16 +53,22 @@ def autoencoder_shape(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     Raises:
         KeyError: a tensor is missing.
     """
-    levels = _count(r"encoder\.down\.(\d+)\.", shapes)
-    blocks = _count(r"encoder\.down\.0\.block\.(\d+)\.", shapes)
+    levels = range(_count(r"encoder\.down\.(\d+)\.", shapes))
+    return autoencoder_arguments(
+        tuple(shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in levels),
+        _count(r"encoder\.down\.0\.block\.(\d+)\.", shapes),
+        shapes["decoder.conv_in.weight"][1],
+    )
+
+
+def autoencoder_arguments(channels: tuple[int, ...], blocks: int, latents: int) -> dict[str, Any]:
+    """Arguments of AutoencoderKL for channels at each level, residual blocks in each, and latent channels."""
     return {
-        "block_out_channels": tuple(
-            shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)
-        ),
+        "block_out_channels": channels,
         "layers_per_block": blocks,
-        "latent_channels": shapes["decoder.conv_in.weight"][1],
-        "down_block_types": ("DownEncoderBlock2D",) * levels,
-        "up_block_types": ("UpDecoderBlock2D",) * levels,
+        "latent_channels": latents,
+        "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+        "up_block_types": ("UpDecoderBlock2D",) * len(channels),
         "norm_num_groups": _GROUPS,
         "use_quant_conv": False,
         "use_post_quant_conv": False,

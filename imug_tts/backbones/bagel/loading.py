@@ -18,7 +18,7 @@ from imug_tts.backbones.bagel.sizes import Limits, latent_limits, vit_limits
 from imug_tts.backbones.native.checkpoint import load_strictly, tensor_headers
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "empty", "load"]
 
 ADVICE: Final = (
     "fetch the files of BAGEL-7B-MoT again: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
@@ -44,6 +44,20 @@ class Loaded:
     specials: Specials
     latent_limits: Limits
     vit_limits: Limits
+
+    @classmethod
+    def of(cls, model: Bagel, autoencoder: Any, tokenizer: Any, specials: Specials) -> Loaded:
+        """With the limits that follow from the sizes of model and autoencoder."""
+        shape = model.shape
+        stride = 2 ** (len(autoencoder.config.block_out_channels) - 1) * LATENT_PATCH
+        return cls(
+            model=model.eval().requires_grad_(False),
+            autoencoder=autoencoder.eval().requires_grad_(False),
+            tokenizer=tokenizer,
+            specials=specials,
+            latent_limits=latent_limits(shape.latent_side, stride),
+            vit_limits=vit_limits(shape.vit_side, shape.patch_size, shape.latent_side * stride),
+        )
 
     @property
     def latent_stride(self) -> int:
@@ -77,16 +91,7 @@ def load(
         if spread is None
         else _on_several(folder, shape, dtype, device, spread, offload)
     )
-    stride = 2 ** (len(autoencoder.config.block_out_channels) - 1) * LATENT_PATCH
-    largest = shape.latent_side * stride
-    return Loaded(
-        model=model.eval().requires_grad_(False),
-        autoencoder=autoencoder,
-        tokenizer=tokenizer,
-        specials=specials,
-        latent_limits=latent_limits(shape.latent_side, stride),
-        vit_limits=vit_limits(shape.vit_side, shape.patch_size, largest),
-    )
+    return Loaded.of(model, autoencoder, tokenizer, specials)
 
 
 def _on_one_device(folder: Path, shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
@@ -135,7 +140,7 @@ def _autoencoder(folder: Path, dtype: torch.dtype, device: str) -> Any:
         raise ConfigurationError(f"{file} has no tensor {error.args[0]}; {ADVICE}") from error
     load_strictly(_AsReleased(autoencoder, shapes), [file], file, advice=ADVICE)
     nn.Module.to(autoencoder, device=device, dtype=dtype)  # diffusers' own `to` warns of every type
-    return autoencoder.eval().requires_grad_(False)
+    return autoencoder
 
 
 class _AsReleased(nn.Module):

@@ -103,7 +103,8 @@ class Bagel(nn.Module):
     def add_text(self, context: Context, ids: Sequence[int], key: str) -> Context:
         """The context with the tokens of a text more; each attends to all before it."""
         new = len(ids)
-        mask = torch.ones(new, context.tokens + new, dtype=torch.bool).tril(context.tokens)
+        shape = (new, context.tokens + new)
+        mask = torch.ones(shape, dtype=torch.bool, device=self.home).tril(context.tokens)
         positions = context.position + torch.arange(new)
         return self._grown(context, key, self._embed(ids), positions, mask, has_latents=False)
 
@@ -148,8 +149,8 @@ class Bagel(nn.Module):
         past = self._past(context)
         if rows.layers:
             past = [[*earlier, own] for earlier, own in zip(past, rows.layers, strict=True)]
-        own = torch.eye(count, dtype=torch.bool).repeat(1, rows.steps + 1)
-        mask = torch.cat([torch.ones(count, context.tokens, dtype=torch.bool), own], dim=1)
+        own = torch.eye(count, dtype=torch.bool, device=self.home).repeat(1, rows.steps + 1)
+        mask = torch.cat([own.new_ones(count, context.tokens), own], dim=1)
         positions = torch.full((count,), context.position + rows.steps)
         hidden, made = self.decoder(self._embed(tokens)[None], positions, past, mask, False)
         logits: Tensor = self.language_model.lm_head(hidden[0])

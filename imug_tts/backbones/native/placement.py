@@ -28,19 +28,6 @@ __all__ = ["Native", "input_device"]
 class Native(LocalModel, Local):
     """Base of the backbones whose weights are in this process: how they are placed, loaded and unloaded."""
 
-    max_gpu_gib: float | None = knob(
-        "Most GiB of weights on each GPU if device_map spreads them; null for what is free.",
-        default=None,
-        gt=0,
-        runtime=True,
-    )
-    max_cpu_gib: float | None = knob(
-        "Most GiB of weights in memory if device_map spreads them; null for what is free. The rest goes to "
-        "offload_folder.",
-        default=None,
-        gt=0,
-        runtime=True,
-    )
     prefix_cache_gib: float = knob(
         "Memory for keys and values of earlier prompts, which later turns continue, in GiB.",
         default=2.0,

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
-from imug_tts.backbones.chat_messages import data_url, messages
+from imug_tts.backbones.chat_messages import data_url, with_images_from_users
 from imug_tts.backbones.hosted import Hosted, transport_over
 from imug_tts.backbones.openai.replies import image_usage, read, usage
 from imug_tts.contracts import Candidate, Capabilities, ConfigurationError, Request
-from imug_tts.dialogue import Part, Text
+from imug_tts.dialogue import Message, Part, Text
 from imug_tts.knobs import component, knob
 
 __all__ = ["OpenAIBackbone", "OpenAISettings"]
@@ -115,7 +115,7 @@ class OpenAIBackbone(Hosted):
         """What the call is made with; the provider is told to keep nothing."""
         shared = {
             "model": self.model,
-            "input": list(messages(request.history, _content)),
+            "input": [_item(message) for message in with_images_from_users(request.history)],
             "store": False,
         }
         if request.modality == "image":
@@ -136,6 +136,13 @@ class OpenAIBackbone(Hosted):
             if error.code in _REFUSALS:
                 return self._candidate(None, "refused", error.message, {}, source=self.model)
             self._raise_status(error.status_code, error.message, error.response.headers)
+
+
+def _item(message: Message) -> dict[str, Any]:
+    if message.role == "user":
+        return {"role": "user", "content": [_content(part) for part in message.parts]}
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    return {"role": message.role, "content": "\n".join(texts)}
 
 
 def _content(part: Part) -> dict[str, Any]:

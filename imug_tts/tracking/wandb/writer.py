@@ -181,6 +181,8 @@ class _Writer:
         from PIL import Image
 
         with Image.open(path) as image:
+            if max(image.size) <= self._px:
+                return self._wandb.Image(path, caption=caption)  # copied, which is cheaper than encoding it
             image.thumbnail((self._px, self._px))
             return self._wandb.Image(image.copy(), caption=caption)
 
