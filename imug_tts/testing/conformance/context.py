@@ -32,7 +32,14 @@ def prompt_changes_the_output(subject: Subject) -> list[str]:
     for modality in subject.outputs:
         one, other = (subject.request(modality, parts=parts) for parts in messages[modality])
         demand(subject.changes(one, other), f"another prompt gives the same {modality}")
-    return []
+    return _chance(subject)
+
+
+def _chance(subject: Subject) -> list[str]:
+    """Why a change that was seen proves nothing; empty where it does."""
+    if subject.seeds != "none":
+        return []
+    return ["it declares seeds='none', so a change that was seen may be chance"]
 
 
 def _declared(subject: Subject) -> int:
@@ -59,7 +66,7 @@ def context_images_change_the_image(subject: Subject) -> list[str]:
     for position in range(_declared(subject)):
         seen = subject.changes(*_with_another_image(subject, position))
         demand(seen, f"image {position + 1} of the history, from the newest, does not change the drawing")
-    return []
+    return _chance(subject)
 
 
 def images_older_than_declared_change_nothing(subject: Subject) -> list[str]:
@@ -91,7 +98,7 @@ def users_images_change_the_image(subject: Subject) -> list[str]:
         return ["its users show no images (Script.user_images)"]
     one, other = (subject.request("image", parts=(picture(n), *subject.script.redraw)) for n in (1, 11))
     demand(subject.changes(one, other), "an image in the user's message does not change the drawing")
-    return []
+    return _chance(subject)
 
 
 def images_change_the_text(subject: Subject) -> list[str]:
@@ -104,7 +111,7 @@ def images_change_the_text(subject: Subject) -> list[str]:
     seen = _read(subject, picture(1), picture(11))
     words = "does not change its texts" if reads else "changes its texts"
     demand(seen == reads, f"reads_images is {reads}, and an image of the history {words}")
-    return []
+    return _chance(subject)
 
 
 def _read(subject: Subject, image: Image, other: Image) -> bool:
