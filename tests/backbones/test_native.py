@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,22 @@ class Held(Native):
         return []
 
 
+@component
+class Unequipped(Held):
+    """A model whose package is not installed."""
+
+    def _load(self) -> nn.Module:
+        import_module("a_package_that_nobody_has")
+        return nn.Linear(1, 1)
+
+
 class TestPlacement:
+    def test_a_missing_package_comes_with_its_install_line(self) -> None:
+        with pytest.raises(
+            ConfigurationError, match=r"needs a_package_that_nobody_has; install it with: pip"
+        ):
+            Unequipped(folder=Path()).generate([])
+
     @pytest.mark.parametrize("device_map", [None, "cpu", "auto", "balanced", "sequential"])
     def test_a_module_is_loaded_by_its_first_call_and_unloaded(self, device_map: str | None) -> None:
         held = Held(folder=Path(), device_map=device_map)

@@ -145,7 +145,12 @@ class Native(LocalModel, Local):
 
     @cached_property
     def _loaded(self) -> Any:
-        return self._load()
+        try:
+            return self._load()
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs {error.name}; install it with: pip install 'imug_tts[models]'"
+            ) from error
 
     @property
     def is_loaded(self) -> bool:
