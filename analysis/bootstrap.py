@@ -7,7 +7,7 @@ the sums, in chunks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,18 +46,15 @@ class Bootstrap:
 
     def totals(self, columns: Floats) -> Floats:
         """Sums of columns, shape (clusters, columns), over each resample; (resamples, columns)."""
-        return np.concatenate([chunk @ columns for chunk in self._chunks()])
+        return self.each(lambda weights: np.asarray(weights @ columns))
 
-    def quadratic(self, form: Floats) -> Floats:
-        """w' form w for the weights w of each resample; `form` has shape (clusters, clusters)."""
-        used = np.flatnonzero(form.any(axis=0) | form.any(axis=1))
-        small = form[np.ix_(used, used)]
-        pieces = (chunk[:, used] for chunk in self._chunks())
-        return np.concatenate([np.sum((piece @ small) * piece, axis=1) for piece in pieces])
+    def each(self, function: Callable[[Floats], Floats], rows: int = _CHUNK) -> Floats:
+        """`function` of the weights of resamples, shape (resamples, clusters), at most `rows` at a time."""
+        return np.concatenate([function(chunk) for chunk in self._chunks(rows)])
 
-    def _chunks(self) -> Iterator[Floats]:
-        for start in range(0, self.resamples, _CHUNK):
-            yield self.counts[start : start + _CHUNK].astype(np.float64)
+    def _chunks(self, rows: int = _CHUNK) -> Iterator[Floats]:
+        for start in range(0, self.resamples, rows):
+            yield self.counts[start : start + rows].astype(np.float64)
 
 
 def _draw(rng: np.random.Generator, rows: int, size: int) -> npt.NDArray[np.int64]:

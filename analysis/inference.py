@@ -157,6 +157,7 @@ class Inference:
             bootstrap_high=high,
             num_samples=int(np.count_nonzero(units)),
             num_units=int(units.sum()),
+            num_clusters=int(np.count_nonzero(self.by_cluster(units))),
         )
 
     def standard_error(self, statistic: Statistic) -> tuple[float, int]:

@@ -76,7 +76,8 @@ def _verifiers(result: Ablation) -> Table:
     stated = sorted({v.threshold for v in result.verifiers if v.kind == "probability"})
     thresholds = " or ".join(f"{threshold:g}" for threshold in stated or (DEFAULT_THRESHOLD,))
     notes = [
-        "The strategy's judge against the scorer, on every image that it judged. Perfect: the scorer gives "
+        "The strategy's judge against the scorer, on every image that it judged behind own history, those of "
+        "later rounds included: it decides on each of them. Perfect: the scorer gives "
         f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
         "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
         "their judge is the scorer.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from analysis.auc import Auc
 from analysis.bootstrap import Floats
 from analysis.inference import Estimate, Inference, undefined
 from analysis.judge_intervals import auc_interval, share_interval
@@ -154,9 +155,9 @@ class Verdicts:
         sizes = _per_sample(num_samples, self.cluster, [positive, ~positive])
         found = {name: undefined(LIMITS.get(self.kind, "")) for name in ("tpr", "tnr", "auc")}
         if self.kind != "rank":
-            wins = _wins(num_samples, self.cluster, self.verdict, positive)
+            auc = Auc(num_samples=num_samples, sample=self.cluster, verdict=self.verdict, positive=positive)
             rarer = int(np.count_nonzero(inference.by_cluster(sizes), axis=0).min())
-            found["auc"] = auc_interval(inference.resampled(_Auc(wins, sizes)), rarer)
+            found["auc"] = auc_interval(inference.resampled(auc), rarer)
         if self.kind == "probability":
             accepted = self.verdict >= self.threshold
             right = _per_sample(num_samples, self.cluster, [accepted & positive, ~accepted & ~positive])
@@ -206,50 +207,6 @@ def _calibration(verdict: Floats, grade: Floats) -> tuple[Bin, ...]:
         for m in members
         if m.any()
     )
-
-
-@dataclass(frozen=True)
-class _Auc:
-    """Wins of positives over negatives, a quadratic form of the samples' weights, over all pairs."""
-
-    wins: Floats
-    """Shape (samples, samples)."""
-    sizes: Floats
-    """Positives and negatives of each sample, shape (samples, 2)."""
-
-    @property
-    def value(self) -> float:
-        pairs = float(self.sizes.sum(axis=0).prod())
-        return float(self.wins.sum()) / pairs if pairs else float("nan")
-
-    @property
-    def influence(self) -> Floats:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            won = (self.wins.sum(axis=0) + self.wins.sum(axis=1)) / self.sizes.sum(axis=0).prod()
-            return np.asarray(won - self.value * (self.sizes / self.sizes.sum(axis=0)).sum(axis=1))
-
-    @property
-    def units(self) -> Floats:
-        return np.asarray(self.sizes.sum(axis=1))
-
-    def draws(self, inference: Inference) -> Floats:
-        form = inference.by_cluster(inference.by_cluster(self.wins).T).T
-        sizes = inference.bootstrap.totals(inference.by_cluster(self.sizes))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(inference.bootstrap.quadratic(form) / sizes.prod(axis=1))
-
-
-def _wins(
-    num_samples: int, cluster: npt.NDArray[np.int64], verdict: Floats, positive: npt.NDArray[np.bool_]
-) -> Floats:
-    """Entry (i, j): pairs in which a positive of sample i outdoes a negative of sample j; ties half."""
-    wins = np.zeros((num_samples, num_samples))
-    high, high_cluster = verdict[positive], cluster[positive]
-    for column in np.unique(cluster[~positive]):
-        low = np.sort(verdict[~positive & (cluster == column)])
-        outdone = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
-        wins[:, column] = np.bincount(high_cluster, outdone / 2, minlength=num_samples)
-    return wins
 
 
 def _selection(

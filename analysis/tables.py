@@ -84,7 +84,9 @@ def _main(result: Ablation) -> Table:
     if has_gold:
         notes.append(
             "EB, exposure bias: gold less own history, paired by turn, turns 2 and later. EB %: the "
-            "reduction's share of the baseline's EB, where that exceeds three standard errors, else n/a."
+            "reduction's share of the baseline's EB, where that exceeds three standard errors, else n/a. "
+            "Stars of a reduction are those of points: whether the gap is smaller on the logit scale too is "
+            "said in the findings, which claim a reduction where both agree."
         )
         notes.append(
             "EB is made of inherited damage, an earlier error counted again at later turns, and lost skill: "

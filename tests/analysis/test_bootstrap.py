@@ -118,17 +118,6 @@ def test_the_seed_decides_the_resamples() -> None:
     assert (draw[0] != draw[2]).any()
 
 
-def test_a_quadratic_form_equals_the_sum_over_pairs_of_drawn_samples() -> None:
-    bootstrap = Bootstrap(strata=CLASSES, resamples=600)
-    form = np.random.default_rng(0).random((16, 16))
-    form[4], form[:, 4] = 0, 0
-    slow = []
-    for counts in bootstrap.counts:
-        drawn = np.repeat(np.arange(16), counts)
-        slow.append(form[np.ix_(drawn, drawn)].sum())
-    np.testing.assert_allclose(bootstrap.quadratic(form), slow, rtol=1e-12)
-
-
 def test_one_cluster_has_no_interval_and_not_one_of_width_0() -> None:
     found = estimate(mean(np.full((1, 2), 0.5)), ("a",), resamples=100)
     assert found.value == 0.5
