@@ -151,6 +151,20 @@ def test_text_stops_at_its_limit_or_at_the_end_token(backbone: Autoregressive) -
     assert {candidate.finish for candidate in made} == {"stop", "length"}
 
 
+def test_a_text_is_as_long_beside_a_longer_prompt_as_alone(folder: Path, tmp_path: Path) -> None:
+    short, long = ask([user("a cat")], "text", 1, 2, 3, 4), ask([user("a cat on a mat " * 3)], "text")
+    [[known]] = backbone_of(folder).generate([long])
+    copied = shutil.copytree(folder, tmp_path / "copy")
+    config = json.loads((copied / "config.json").read_text(encoding="utf-8"))
+    config["text_config"]["max_position_embeddings"] = known.cost.prompt_tokens + 3
+    (copied / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model = backbone_of(copied)
+    together = [content(made) for made in model.generate([short, long])]
+    assert together == [content(model.generate([each])[0]) for each in (short, long)]
+    lengths = [candidate.cost.new_tokens for candidate in model.generate([short])[0]]
+    assert max(lengths) > 3, "the longer prompt leaves room for 3 tokens, and the short one for more"
+
+
 def test_a_dialogue_of_six_turns_draws_and_answers(backbone: Autoregressive) -> None:
     history: list[Message] = []
     modalities: list[Modality] = ["image", "text", "image", "text", "image", "text"]

@@ -185,7 +185,19 @@ class TestRewritten:
         images = [part for message in DIALOGUE for part in message.parts if isinstance(part, Image)]
         same = painter(tiny_composite)
         assert candidates[0].output == draw_with(same, "a red star beside a circle", images, seed=1).output
-        assert [candidate.cost.calls for candidate in candidates] == [2, 1], "the prompt is paid for once"
+
+    def test_candidates_in_calls_of_their_own_have_the_same_prompt_and_cost(
+        self, tiny_composite: Path
+    ) -> None:
+        text = ToyBackbone(reply=lambda history, seed: "a red star beside a circle")
+        model = painter(tiny_composite, text, drawing_prompt="rewritten")
+        [together] = model.generate([drawing(seeds=(1, 2))])
+        apart = [model.generate([drawing(seeds=(seed,))])[0][0] for seed in (1, 2)]
+        costs = [replace(each.cost, seconds=0.0) for each in (*together, *apart)]
+        assert costs == [costs[0]] * 4
+        assert costs[0].calls == 2
+        assert [each.output for each in together] == [each.output for each in apart]
+        assert len(text.asked) == 1, "one prompt is written for all candidates of a turn"
 
     def test_a_refusal_to_write_is_a_refusal(self, tiny_composite: Path) -> None:
         class Refusing(ToyBackbone):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
@@ -43,6 +43,8 @@ _DTYPES: Final = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16":
 _SIDE: Final = 1024
 _WORKSPACE: Final = 24
 """Values of the network's width that one token takes at the worst moment, roughly."""
+_PROMPTS_KEPT: Final = 256
+"""Drawing prompts of so many turns are kept for candidates that come in later calls."""
 _INSTRUCTION: Final = (
     "Do not answer and do not draw. Write one prompt for a text-to-image model that shows what the last "
     "message asks for. The model sees the newest images of this dialogue and none of its words, so say "
@@ -178,16 +180,25 @@ class CompositeBackbone(Native):
         return load(self, getattr(torch, self._dtype_name))
 
     def _draw(self, request: Request) -> list[Candidate]:
-        """The first candidate carries the cost of the prompt that was written for all of them."""
+        """Each candidate costs what it costs alone, its prompt included, however a batch was split."""
         prompt, spent = last_words(request.history), Cost()
         if self.drawing_prompt == "rewritten":
-            asked = rewriting(request.history, self.instruction, self.prompt_tokens)
-            [[written]] = ask(self.text, [asked])
+            written = self._written(request.history)
             if not isinstance(written.output, Text):
                 return [_refused(written)] * len(request.seeds)
             prompt, spent = written.output.text, written.cost
-        drawn = list(self._drawn(request, prompt))
-        return [_with(drawn[0], spent), *drawn[1:]]
+        return [_with(drawn, spent) for drawn in self._drawn(request, prompt)]
+
+    @cached_property
+    def _written(self) -> Callable[[tuple[Message, ...]], Candidate]:
+        """The drawing prompt of a history, asked for once: all candidates of a turn have the same one."""
+        return lru_cache(maxsize=_PROMPTS_KEPT)(self._rewritten)
+
+    def _rewritten(self, history: tuple[Message, ...]) -> Candidate:
+        began = time.perf_counter()
+        [[written]] = ask(self.text, [rewriting(history, self.instruction, self.prompt_tokens)])
+        seconds = written.cost.seconds or time.perf_counter() - began
+        return replace(written, cost=replace(written.cost, seconds=seconds))
 
     def _drawn(self, request: Request, prompt: str) -> Iterator[Candidate]:
         painter: Painter = self._loaded

@@ -179,10 +179,11 @@ class Speaker(ABC):
     def _write(
         self, requests: Sequence[Request], prompts: Sequence[Prompt], drawing: Drawing
     ) -> list[Candidate]:
-        most = min(requests[0].sampling.max_tokens, self._longest - max(len(p.ids) for p in prompts))
         self._check_length(prompts, 1)
         repeats = [len(request.seeds) for request in requests]
-        rows = self._rows(prompts, repeats, most)
+        left = [min(requests[0].sampling.max_tokens, self._longest - len(p.ids)) for p in prompts]
+        most = [tokens for tokens, count in zip(left, repeats, strict=True) for _ in range(count)]
+        rows = self._rows(prompts, repeats, max(most))
         is_check = requests[0].form == "yes_no"
         texts = self._texts(rows, self._last(prompts, repeats), _sampler(requests, "text"), most, is_check)
         return [
@@ -195,10 +196,13 @@ class Speaker(ABC):
             for ids, p_yes, finish in zip(texts.ids, texts.p_yes, texts.finish, strict=True)
         ]
 
-    def _texts(self, rows: Rows, embeds: Tensor, sampler: RowSampler, most: int, is_check: bool) -> _Texts:
+    def _texts(
+        self, rows: Rows, embeds: Tensor, sampler: RowSampler, most: Sequence[int], is_check: bool
+    ) -> _Texts:
+        """What each row writes, of at most `most` tokens, whatever room the other rows have."""
         written = _Texts(ids=[[] for _ in range(len(rows))], p_yes=[None] * len(rows))
         is_open = list(range(len(rows)))
-        for step in range(most):
+        for step in range(max(most)):
             logits = self.text_logits(rows.forward(embeds)).float()
             if is_check and step == 0:
                 logits, shares = only_yes_or_no(logits, self._tokenizer)
@@ -206,7 +210,7 @@ class Speaker(ABC):
             ids = sampler.pick(logits)
             for row, token in zip(is_open, ids.tolist(), strict=True):
                 written.ids[row].append(token)
-            going = [at for at, token in enumerate(ids.tolist()) if token not in self._stop_ids]
+            going = [at for at, row in enumerate(is_open) if self._is_open(written.ids[row], most[row])]
             if not going:
                 break
             if len(going) < len(is_open):
@@ -216,6 +220,10 @@ class Speaker(ABC):
             embeds = self._embed(ids[going])
         written.finish = ["stop" if ids[-1] in self._stop_ids else "length" for ids in written.ids]
         return written
+
+    def _is_open(self, ids: Sequence[int], most: int) -> bool:
+        """Whether a text goes on."""
+        return len(ids) < most and ids[-1] not in self._stop_ids
 
     def _check_length(self, prompts: Sequence[Prompt], answer: int) -> None:
         longest = max(len(prompt.ids) for prompt in prompts)
