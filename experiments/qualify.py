@@ -88,19 +88,17 @@ def _qualify(config: Config) -> int:
 def _say(judge: Judge, found: Qualification) -> None:
     left_out = f", {found.num_unread} unread, {found.num_tied} on which people are tied"
     print(f"{judge.name}: {found.num_pairs} pairs{left_out}")
-    print(f"  agrees with people: {_percent(found.agreement)} % (chance: 50)")
-    print(
-        f"  prefers the first place: {_percent(found.place, sign='+')} points (0: no preference for a place)"
-    )
-    print(f"  says another thing in the other order: {_percent(found.inconsistent)} % of the pairs")
+    print(f"  agrees with people: {_percent(found.agreement, ' %')} (chance: 50)")
+    place = _percent(found.place, " points", sign="+")
+    print(f"  prefers the first place: {place} (0: no preference for a place)")
+    print(f"  says another thing in the other order: {_percent(found.inconsistent, ' %')} of the pairs")
 
 
-def _percent(estimate: Estimate, sign: str = "") -> str:
+def _percent(estimate: Estimate, unit: str, sign: str = "") -> str:
     if not estimate.is_defined:
         return f"n/a ({estimate.reason or 'nothing could be read'})"
-    return (
-        f"{100 * estimate.value:{sign}.1f} [{100 * estimate.low:{sign}.1f}, {100 * estimate.high:{sign}.1f}]"
-    )
+    value, low, high = (100 * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]{unit}"
 
 
 def _keep(study: Path, judge: Judge, models: Mapping[ModelRole, Backbone], found: Qualification) -> None:

@@ -163,8 +163,8 @@ class Hosted(Remote):
         dollars = sum(self._prices[model].dollars(used) for model, used in usage.items() if self._prices)
         total = list(usage.values())
         cost = Cost(
-            prompt_tokens=sum(used.input for used in total),
-            cached_tokens=sum(used.cached_input for used in total),
+            prompt_tokens=sum(used.input + used.image_input for used in total),
+            cached_tokens=sum(used.cached_input + used.cached_image_input for used in total),
             new_tokens=sum(used.output + used.image_output for used in total),
             images=int(output is not None and output.modality == "image"),
             dollars=dollars,

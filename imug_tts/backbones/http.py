@@ -19,7 +19,15 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout, make_headers
+from urllib3 import (
+    HTTPConnectionPool,
+    HTTPHeaderDict,
+    HTTPSConnectionPool,
+    PoolManager,
+    ProxyManager,
+    Timeout,
+    make_headers,
+)
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
@@ -37,6 +45,10 @@ _KEPT_S: Final = 2.0
 _KEPT: Final = 256
 """Connections to one server, and servers."""
 _MAX_BYTES: Final = 256 << 20
+_KEYS_IN: Final = ("authorization", "x-goog-api-key")
+"""Headers that hold a key."""
+_SHORTEST_KEY: Final = 8
+"""Characters of a key that is looked for in responses; a shorter word may stand there by chance."""
 
 
 class HttpFailure(Exception):
@@ -231,7 +243,8 @@ class HttpClient:
     ) -> Response:
         """One call; `timeout_s` is the client's by default. An iterable body comes with its Content-Length.
 
-        A body that is compressed, and says so, is decompressed.
+        A body that is compressed, and says so, is decompressed. Where a server repeats the key that it was
+        sent, the response has "[key]" in its place, before anybody shortens, logs or keeps what it says.
 
         Raises:
             Unreached: there is no connection to be had.
@@ -261,7 +274,7 @@ class HttpClient:
             raise _failure(error, ends) from None
         if len(received) > _MAX_BYTES:
             raise TooLarge(f"the response has more than {_MAX_BYTES} bytes")
-        return Response(response.status, response.headers, received)
+        return _without_key(Response(response.status, response.headers, received), headers or {})
 
     def _manager(self, url: str) -> PoolManager:
         """What keeps the connections for a URL, direct ones or those to the proxy on its way."""
@@ -283,6 +296,18 @@ class HttpClient:
         pools = {"http": partial(_Pool, lines=self._lines), "https": partial(_TlsPool, lines=self._lines)}
         manager.pool_classes_by_scheme = pools  # type: ignore[assignment]
         return manager
+
+
+def _without_key(response: Response, sent: Mapping[str, str]) -> Response:
+    """The response without the key among the headers that were sent."""
+    by_name = {name.lower(): value for name, value in sent.items()}
+    values = (by_name.get(name, "").removeprefix("Bearer ") for name in _KEYS_IN)
+    for key in (value for value in values if len(value) >= _SHORTEST_KEY):
+        headers = HTTPHeaderDict(
+            (name, value.replace(key, "[key]")) for name, value in response.headers.items()
+        )
+        response = Response(response.status, headers, response.body.replace(key.encode(), b"[key]"))
+    return response
 
 
 def _proxied(proxy: str, options: Mapping[str, Any]) -> ProxyManager:

@@ -2,7 +2,7 @@
 
 # dollars for a million tokens; `image` is for each image
 gpt-5.2: {input: 1.75, cached_input: 0.175, output: 14}
-gpt-image-2: {input: 8, output: 30}
+gpt-image-2: {input: 5, image_input: 8, output: 10, image_output: 30}
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ _MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens and images of one response, by the provider's count. `input` leaves out the cached ones."""
+    """Tokens and images of one response, by the provider's count; each token is in one field."""
 
     input: int = 0
     cached_input: int = 0
+    image_input: int = 0
+    """Tokens of images that were shown, where the provider counts them apart."""
+    cached_image_input: int = 0
     output: int = 0
     image_output: int = 0
-    """Tokens of images that were drawn; `output` leaves them out."""
+    """Tokens of images that were drawn."""
     image: int = 0
 
 
@@ -40,6 +43,10 @@ class Price:
     input: float = 0.0
     cached_input: float | None = None
     """By default as other input."""
+    image_input: float | None = None
+    """By default as other input."""
+    cached_image_input: float | None = None
+    """By default as other cached input."""
     output: float = 0.0
     image_output: float | None = None
     """By default as other output."""
@@ -48,8 +55,11 @@ class Price:
     def dollars(self, usage: Usage) -> float:
         """What a response costs."""
         cached = self.input if self.cached_input is None else self.cached_input
+        shown = self.input if self.image_input is None else self.image_input
+        cached_shown = cached if self.cached_image_input is None else self.cached_image_input
         drawn = self.output if self.image_output is None else self.image_output
         tokens = usage.input * self.input + usage.cached_input * cached
+        tokens += usage.image_input * shown + usage.cached_image_input * cached_shown
         tokens += usage.output * self.output + usage.image_output * drawn
         return tokens / _MILLION + usage.image * self.image
 

@@ -18,9 +18,10 @@ __all__ = ["EnsembleJudge"]
 class EnsembleJudge(Ranker):
     """Ranks candidates by the mean of what its members say, so that no member's scale weighs more.
 
-    A candidate that a member could not rank is compared by the other members, and its detail says so. A
-    member that fails altogether fails the turn, which the next invocation tries again: an ensemble never
-    becomes a smaller one without a word.
+    A candidate that a member could not rank is compared by the other members, and its detail says so. An
+    ensemble never becomes a smaller one: a member that scores none of the candidates leaves all of them
+    unranked, which is counted as unread, and a member that fails altogether fails the turn, which the next
+    invocation tries again.
     """
 
     members: Several[Judge] = knob("The judges whose opinions are averaged.", min_length=2)
@@ -48,7 +49,8 @@ class EnsembleJudge(Ranker):
         """
         said = [await _verdicts(member, turn, responses, scope) for member in self.members]
         scale = _shares if self.combine == "mean_rank" else _standardised
-        scaled = [scale(_scores(verdicts)) for verdicts in said]
+        scores = [_scores(verdicts) for verdicts in said]
+        scaled = [scale(each) if all(scores) else {} for each in scores]
         return [self._verdict(index, said, scaled) for index in range(len(responses))]
 
     def _verdict(
@@ -107,6 +109,8 @@ def _standardised(scores: Mapping[int, float]) -> dict[int, float]:
 
 
 def _line(verdict: Verdict, value: float | None) -> str:
+    if value is None and verdict.score is not None:
+        return f"{verdict.judge}: said {verdict.score:g}, which ranks nothing where a member scored no other"
     if value is None:
         return f"{verdict.judge}: unranked ({verdict.detail or verdict.status})"
     return f"{verdict.judge}: {value:+.3f} (said {verdict.score:g})"

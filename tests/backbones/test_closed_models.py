@@ -157,6 +157,33 @@ def test_dollars_follow_the_users_table_to_the_cent(
     assert (text.cost.prompt_tokens, text.cost.cached_tokens, text.cost.new_tokens) == (600, 400, 70)
 
 
+def test_images_that_are_shown_drawn_and_cached_have_prices_of_their_own(
+    tmp_path: Path, at_openai: ClosedServer
+) -> None:
+    used = {
+        "input_tokens": 3000,
+        "input_tokens_details": {"image_tokens": 2000, "text_tokens": 1000},
+        "cached_tokens": 1900,
+        "cached_tokens_details": {"cached_image_tokens": 1500, "cached_text_tokens": 400},
+        "output_tokens": 5000,
+        "output_tokens_details": {"image_tokens": 4100, "text_tokens": 900},
+        "total_tokens": 8000,
+    }
+    path = tmp_path / "prices.yaml"
+    path.write_text(
+        "gpt-5.2: {}\n"
+        "gpt-image-2: {input: 5, cached_input: 1.25, image_input: 8, cached_image_input: 2, output: 10,"
+        " image_output: 32}\n"
+    )
+    drawn = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": "aGk="}
+    at_openai.script = [Said(200, openai_response([drawn], tool_usage={"image_gen": used}))]
+    [candidate] = ask(gpt(at_openai, prices=path))
+    text, images = 600 * 5 + 400 * 1.25 + 900 * 10, 500 * 8 + 1500 * 2 + 4100 * 32
+    assert candidate.cost.dollars == pytest.approx((text + images) / 1e6)
+    assert candidate.cost.prompt_tokens == 600 + 600 + 500
+    assert candidate.cost.cached_tokens == 400 + 400 + 1500
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

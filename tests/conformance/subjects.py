@@ -114,6 +114,16 @@ def _elsewhere(folder: Path) -> Mapping[str, Any]:
     return {"folder": folder / "other", "device_map": "cpu", "offload_folder": folder / "offload"}
 
 
+@contextmanager
+def _local_vlm(folder: Path) -> Iterator[Subject]:
+    from imug_tts.backbones.local_vlm import LocalVlm
+    from imug_tts.testing.checkpoints.vlm import write_tiny_vlm
+
+    write_tiny_vlm(folder / "vlm", seed=0)
+    write_tiny_vlm(folder / "other", seed=1)
+    yield Subject(backbone=LocalVlm(folder=folder / "vlm", dtype="float64"), others=_elsewhere(folder))
+
+
 SUBJECTS: Final[Mapping[str, Make]] = {
     "pocket": _pocket,
     "bagel": _bagel,
@@ -127,12 +137,15 @@ SUBJECTS: Final[Mapping[str, Make]] = {
     "openai_chat": lambda folder: servers.chat(),
     "openai": lambda folder: servers.openai(),
     "gemini": lambda folder: servers.gemini(),
+    "local_vlm": _local_vlm,
     "sketcher": _sketcher,
 }
 """How each backbone is made; a model of yours is one more entry, or `--backbone`."""
 
-MODELS: Final = tuple(name for name in names("backbones") if name in SUBJECTS)
-"""Those that configurations name."""
+OF_JUDGES: Final = ("clip_score", "http_reward", "local_vlm")
+"""Models that a judge asks. Those that write nothing, and give rewards alone, have tests of their own."""
+MODELS: Final = tuple(name for name in names("backbones") if name in SUBJECTS and name not in OF_JUDGES)
+"""Those that configurations name as the model under test."""
 NATIVE: Final = ("bagel", "janus", "emu3", "composite")
 """Those in this process that a dialogue of the benchmark can be played with."""
 

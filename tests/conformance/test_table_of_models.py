@@ -12,14 +12,11 @@ import pytest
 
 from imug_tts.contracts import Backbone, Remote
 from imug_tts.registry import names
-from tests.conformance.subjects import MODELS, Subjects
+from tests.conformance.subjects import MODELS, OF_JUDGES, Subjects
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 ROW: Final = re.compile(r"^\| `(\w+)` \|(.*)\|$", re.MULTILINE)
 LIMITS: Final = re.compile(r"^- `(\w+)`: (.*)$", re.MULTILINE)
-
-OF_JUDGES: Final = {"clip_score", "http_reward", "local_vlm"}
-"""Models that a judge asks; their tests are beside those of the judges."""
 
 
 def section() -> str:
@@ -64,4 +61,4 @@ def test_what_a_model_cannot_do_is_said_below_the_table(name: str, subjects: Sub
 
 
 def test_every_model_that_answers_has_an_entry_in_the_suite_and_a_row() -> None:
-    assert set(MODELS) == set(rows()) == set(names("backbones")) - OF_JUDGES
+    assert set(MODELS) == set(rows()) == set(names("backbones")) - set(OF_JUDGES)

@@ -172,6 +172,7 @@ def test_a_judge_that_cannot_read_images_or_is_down_says_so(tmp_path: Path) -> N
     told = do("qualify.py", *down, "judge.patience_s=0", f"pairs={file}", cwd=tmp_path)
     assert told.returncode == 1
     assert "2 pairs failed" in told.stderr
+    assert "agrees with people: n/a (no pair could be read) (chance: 50)" in told.stdout
     missing = do("qualify.py", *down, f"pairs={tmp_path / 'none.jsonl'}", cwd=tmp_path)
     assert missing.returncode == 2
     assert "cannot be read" in missing.stderr

@@ -115,6 +115,15 @@ def test_a_candidate_that_no_member_ranks_stays_unranked() -> None:
     assert (verdicts[1].status, verdicts[1].score) == ("unparsable", None)
 
 
+def test_a_member_that_scores_nothing_leaves_all_unranked_and_the_others_do_not_rank_alone() -> None:
+    silent = table(None, None, None, None, name="silent")
+    verdicts = ranked(EnsembleJudge(members=(table(0.1, 0.2, 0.3, 0.4), silent)))
+    assert {verdict.status for verdict in verdicts} == {"unparsable"}
+    assert scores_of(verdicts) == [None] * 4
+    assert all("silent: unranked" in verdict.detail for verdict in verdicts)
+    assert "table: said 0.4, which ranks nothing" in verdicts[3].detail
+
+
 def test_a_member_that_is_down_fails_the_turn_and_is_named() -> None:
     with pytest.raises(JudgeError, match=r"down, a member of the ensemble: .*no connection"):
         ranked(EnsembleJudge(members=(table(0.1, 0.2, 0.3, 0.4), Down())))

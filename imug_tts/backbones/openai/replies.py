@@ -51,12 +51,32 @@ def usage(response: Any) -> Usage:
 
 
 def image_usage(response: Any) -> Usage:
-    """Tokens of the model that draws, and its images."""
+    """Tokens of the model that draws, and its images.
+
+    Tokens whose kind or cache the response leaves out count as text that was not cached, and as drawn.
+    """
     images = sum(bool(call.result) for call in _drawings(response))
     used = getattr(response.tool_usage, "image_gen", None)
     if used is None:
         return Usage(image=images)
-    return Usage(input=used.input_tokens, image_output=used.output_tokens, image=images)
+    shown = _count(used, "input_tokens_details", "image_tokens")
+    cached = _count(used, "cached_tokens_details", "cached_text_tokens")
+    cached_shown = _count(used, "cached_tokens_details", "cached_image_tokens")
+    written = _count(used, "output_tokens_details", "text_tokens")
+    return Usage(
+        input=used.input_tokens - shown - cached,
+        cached_input=cached,
+        image_input=shown - cached_shown,
+        cached_image_input=cached_shown,
+        output=written,
+        image_output=used.output_tokens - written,
+        image=images,
+    )
+
+
+def _count(used: Any, details: str, name: str) -> int:
+    """A count among details that a response may leave out."""
+    return getattr(getattr(used, details, None), name, None) or 0
 
 
 def _refusal(response: Any) -> str:

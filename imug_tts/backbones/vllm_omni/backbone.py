@@ -172,7 +172,8 @@ class VllmOmniBackbone(Fleet):
             raise Transient(BackboneError(f"{url}: {self._without_secrets(str(error))}")) from error
         cost = replace(cost, new_tokens=reply.usage.new)
         if reply.finish == "refused":
-            return Candidate(output=None, finish="refused", reason=reply.reason, cost=cost)
+            reason = self._without_secrets(reply.reason)
+            return Candidate(output=None, finish="refused", reason=reason, cost=cost)
         p_yes = p_yes_of(body) if request.form == "yes_no" and self._family.stages else None
         return Candidate(output=Text(reply.text), finish=reply.finish, p_yes=p_yes, cost=cost)
 

@@ -91,10 +91,11 @@ def _demand_p_yes(candidate: Candidate) -> None:
 
 
 def rewards_are_given(subject: Subject) -> list[str]:
-    """A reward call gives a number where rewards are declared."""
+    """A reward call gives a number where rewards are declared; its history ends with the answer to score."""
     if not subject.backbone.capabilities.rewards:
         return ["it declares no rewards, so it is never asked for one"]
-    request = subject.request("text", before=subject.drawn(picture(1)), form="reward")
+    asked = subject.request("text", form="reward")
+    request = replace(asked, history=subject.drawn(picture(1)))
     _check_all(request, subject.ask(request), refusals=False)
     return []
 
