@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from experiments.run import Batch
     from imug_tts.runs import Run, Share
 
-__all__ = ["launch"]
+__all__ = ["launch", "plan_jobs"]
 
 _Named = tuple[str, Mapping[str, Any]]
 """The name of a run's folder, and its configuration."""
@@ -45,10 +45,8 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
         ConfigurationError: nothing can be submitted; says why.
         KeyboardInterrupt: while it waited; the jobs of SLURM go on.
     """
-    check_launch(batches, queue)
-    grouped = [(batch, list(_jobs_of(_unstarted(batch), queue, batch.share))) for batch in batches]
-    check_queue(queue, max(len(groups) for _, groups in grouped))
-    launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in grouped if groups]
+    planned = zip(batches, plan_jobs(batches, queue), strict=True)
+    launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in planned if groups]
     for each in launches:
         each.start()
     if not queue.wait:
@@ -66,6 +64,32 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
     return max(_report(batch) for batch in batches)
 
 
+def plan_jobs(batches: Sequence[Batch], queue: Queue) -> list[list[list[_Named]]]:
+    """The runs of each job that has something to do, for each batch. Nothing is submitted.
+
+    Warns of a study's folder that other nodes cannot see.
+
+    Raises:
+        ConfigurationError: they could not be submitted; says why.
+    """
+    check_launch(batches, queue)
+    planned = [list(_jobs_of(_unstarted(batch), queue, batch.share)) for batch in batches]
+    check_queue(queue, max(map(len, planned)))
+    if isinstance(queue, SlurmQueue):
+        for study in dict.fromkeys(batch.journal.parent for batch in batches):
+            _check_disk(study)
+    return planned
+
+
+def _check_disk(study: Path) -> None:
+    if kind := disk_of(study):
+        warnings.warn(
+            f"{study} is on a disk of this machine ({kind}); jobs on other nodes cannot see it: choose a "
+            "shared disk with output=DIR unless this machine is the only node",
+            stacklevel=2,
+        )
+
+
 class _Launch:
     """The jobs of one study."""
 
@@ -73,13 +97,6 @@ class _Launch:
         self._study = study
         self._queue = queue
         self._said = ""
-        kind = disk_of(study) if isinstance(queue, SlurmQueue) else ""
-        if kind:
-            warnings.warn(
-                f"{study} is on a disk of this machine ({kind}); jobs on other nodes cannot see it: choose a "
-                "shared disk with output=DIR unless this machine is the only node",
-                stacklevel=2,
-            )
         name: Literal["slurm", "local"] = "slurm" if isinstance(queue, SlurmQueue) else "local"
         self.jobs = Jobs.planned(study, name, arms, queue.tasks_per_node)
         self._handles: list[object] = []  # submitit ends jobs whose handles are gone

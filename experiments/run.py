@@ -77,6 +77,11 @@ def _main() -> int:
     if any(dry_runs):
         from experiments.dry_run import print_plans
 
+        if queue is not None:
+            from experiments.launching import plan_jobs
+
+            jobs = sum(map(len, plan_jobs(batches, queue)))
+            print(f"{jobs} jobs would be submitted")
         return max(print_plans(batch.runs, batch.journal) for batch in batches)
     if queue is not None:
         from experiments.launching import launch

@@ -27,10 +27,10 @@ from painter import Painter
 
 @component
 class GpuPainter(Painter, Local):
-    """Paints on a GPU."""
+    """Paints without a GPU, and may be given one."""
 
     device_map: str | None = knob("Where.", default=None, runtime=True)
-    device = "cuda:0"
+    device = "cpu"  # it only looks at the numbers of its GPUs
     is_loaded = True
     memory = MemoryNeed(weights=1)
 
@@ -92,7 +92,7 @@ def _timeless(value: Any) -> Any:
 
 
 def install_gpu_painter(shell: Shell) -> None:
-    """A painter that says it computes on a GPU, and writes down which one it was given: `gpus_used`."""
+    """A painter that may be given GPUs, and writes down which one it was given: `gpus_used`."""
     install(shell.home / "packages", "gpu_painter", _GPU_PAINTER, {"backbones.gpu_painter": "GpuPainter"})
 
 

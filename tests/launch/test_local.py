@@ -187,6 +187,52 @@ def test_what_cannot_be_launched_is_one_clear_message(
     assert not (shell.home / "jobs").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["hydra.launcher.gpus_per_node=1"], "no model of direct"),
+        (["hydra.launcher.wait=false"], "starts all 3 jobs at once"),
+        (["hydra.launcher.timeout_min=1"], "signal_delay_s is 120"),
+    ],
+)
+def test_a_dry_run_refuses_what_cannot_be_launched(shell: Shell, arguments: list[str], words: str) -> None:
+    done = shell.paint("-m", "seed=0,1,2", LOCAL, "output=jobs", "+dry_run=true", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert not (shell.home / "jobs").exists()
+
+
+def test_a_dry_run_says_how_many_jobs_there_would_be_and_starts_none(shell: Shell) -> None:
+    arms = ("-m", "seed=0,1,2", "shards=2", "hydra.launcher.arms_per_job=2")
+    done = shell.paint(*arms, LOCAL, "output=jobs", "+dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "4 jobs would be submitted" in done.stdout
+    assert not (shell.home / "jobs").exists()
+
+
+def _have_slurm(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine have commands of SLURM: a dry run looks for them, and does not submit."""
+    for name in ("sbatch", "srun"):
+        tool = shell.home / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text("#!/bin/sh\nexit 1\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shell.home / 'bin'}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(("launcher", "is_warned"), [("submitit_slurm", True), ("submitit_local", False)])
+def test_jobs_of_slurm_are_warned_of_a_study_on_a_disk_that_other_nodes_do_not_see(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, launcher: str, is_warned: bool
+) -> None:
+    _have_slurm(shell, monkeypatch)
+    study = f"/dev/shm/{shell.home.name}/study"  # memory of this machine
+    done = shell.paint("-m", "seed=0,1", f"hydra/launcher={launcher}", f"output={study}", "+dry_run=true")
+    assert done.returncode == 0, done.stderr
+    warning = f"{study} is on a disk of this machine (tmpfs); jobs on other nodes cannot see it"
+    assert (warning in done.stderr) == is_warned
+    assert ("output=DIR" in done.stderr) == is_warned
+
+
 def test_one_run_is_not_launched(shell: Shell) -> None:
     done = shell.paint(LOCAL)
     assert done.returncode == 2

@@ -20,8 +20,24 @@ __all__ = ["SCRIPT", "ask", "disturb", "no_job_is_left"]
 SCRIPT = ROOT / "slurm" / "local_cluster.sh"
 
 
+ASK_AT_MOST_S = 20
+
+
 def ask(*command: str) -> str:
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+    """What a command of SLURM prints.
+
+    Raises:
+        TimeoutExpired: the command has not ended after 20 s, and is killed.
+    """
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=ASK_AT_MOST_S
+    ).stdout.strip()
+
+
+def _tell(*command: str) -> None:
+    """Tell SLURM something that may come too late: scancel repeats its try while a job is just ending."""
+    with suppress(subprocess.TimeoutExpired):
+        ask(*command)
 
 
 def no_job_is_left() -> bool:
@@ -61,9 +77,9 @@ def _kill(job: Job) -> None:
 
 
 _WAYS: Mapping[str, Callable[[Job], object]] = {
-    "queued again": lambda job: ask("scontrol", "requeue", job.id),
-    "warned": lambda job: ask("scancel", "--signal=USR2", job.id),
-    "told to end": lambda job: ask("scancel", "--signal=TERM", job.id),
+    "queued again": lambda job: _tell("scontrol", "requeue", job.id),
+    "warned": lambda job: _tell("scancel", "--signal=USR2", job.id),
+    "told to end": lambda job: _tell("scancel", "--signal=TERM", job.id),
     "killed": _kill,
     "without a node": lambda job: _restart_the_node(),
 }
