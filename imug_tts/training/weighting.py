@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypedDict
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["LossWeights", "WeightingSettings"]
+__all__ = ["LossWeights", "WeightingSettings", "WeightsState"]
 
 _LEAST, _MOST, _LEAST_FIRST_LOSS = 1e-6, 1e6, 1e-12
 _BETAS: Final = (0.9, 0.99)
@@ -42,6 +42,14 @@ class WeightingSettings:
             if not math.isfinite(value) or (value <= 0 if lowest is None else value < lowest):
                 allowed = "greater than 0" if lowest is None else f"{lowest} or more"
                 raise ValueError(f"{name} is {value}; it must be {allowed}")
+
+
+class WeightsState(TypedDict):
+    """Weights before their softplus, the first value of each loss, and the state of the optimizer."""
+
+    raw: dict[str, float]
+    first: dict[str, float]
+    optimizer: dict[str, Any]
 
 
 @dataclass
@@ -103,20 +111,25 @@ class LossWeights:
         self._optimizer.step()
         self._rescale(names)
 
-    def state(self) -> dict[str, object]:
-        """What `restore` needs to continue with the same next step: numbers and tensors in dictionaries."""
+    def state(self) -> WeightsState:
+        """What `restore` needs to continue with the same next step."""
         raw = {name: value.item() for name, value in self._before_softplus.items()}
         return {"raw": raw, "first": dict(self._first), "optimizer": self._optimizer.state_dict()}
 
-    def restore(self, state: Mapping[str, object]) -> None:
-        """Continue where `state` was taken, of weights with the same losses."""
-        raw, first, optimizer = state["raw"], state["first"], state["optimizer"]
-        assert isinstance(raw, dict)
-        assert isinstance(first, dict)
-        assert isinstance(optimizer, dict)
-        self._first = dict(first)
-        self._optimizer.load_state_dict(optimizer)
-        self._set({name: torch.tensor(value) for name, value in raw.items()})
+    def restore(self, state: WeightsState) -> None:
+        """Continue where `state` was taken.
+
+        Raises:
+            ValueError: the state is of other losses.
+        """
+        if state["raw"].keys() != self.start.keys():
+            raise ValueError(
+                f"the state has weights of {', '.join(state['raw'])}, but the losses are "
+                f"{', '.join(self.start)}; resume with the method that the checkpoint was trained with"
+            )
+        self._first = dict(state["first"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._set({name: torch.tensor(value) for name, value in state["raw"].items()})
 
     def _weights(self) -> dict[str, Tensor]:
         found = {name: _clamped(functional.softplus(raw)) for name, raw in self._before_softplus.items()}

@@ -80,6 +80,12 @@ def test_restored_weights_take_the_same_next_steps() -> None:
     assert after.now() == whole.now()
 
 
+def test_a_state_of_other_losses_is_refused() -> None:
+    other = LossWeights({"labels": 1.0, "reasoning": 1.0}, "labels")
+    with pytest.raises(ValueError, match="has weights of labels, reasoning, but the losses are labels, p"):
+        weights().restore(other.state())
+
+
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="learning_rate is 0; it must be greater than 0"):
         WeightingSettings(learning_rate=0)
