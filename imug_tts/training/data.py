@@ -1,0 +1,130 @@
+"""Chat records with images and the capability that each one trains.
+
+A file holds one JSON object a line, here broken for reading:
+
+    {"messages": [{"role": "user", "content": "<image>What moves?"},
+                  {"role": "assistant", "content": "A car."}],
+     "images": ["front.jpg"], "question_type": "perception"}
+
+`<image>` in a user's content stands for the next image. Paths are relative to the folder of the file.
+The keys are those of the records that Drive-KD (arXiv 2601.21288) released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object
+from imug_tts.benchmarks.imug.records import what_is_wrong
+from imug_tts.contracts import ConfigurationError
+from imug_tts.images import BrokenImage, check_image
+
+__all__ = ["IMAGE", "Capability", "Message", "Record", "read_records"]
+
+Capability = Literal["perception", "reasoning", "planning"]
+IMAGE: Final = "<image>"
+_MOST_SAID: Final = 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Message(_Strict):
+    """What one side says."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(min_length=1)
+
+
+class Record(_Strict):
+    """One question with its images and the answer to learn."""
+
+    messages: list[Message]
+    images: list[str]
+    question_type: Capability
+
+    @model_validator(mode="after")
+    def _is_a_question_and_an_answer(self) -> Record:
+        roles = [message.role for message in self.messages]
+        asked = roles[1:] if roles[:1] == ["system"] else roles
+        if not asked or asked != ["user", "assistant"] * (len(asked) // 2):
+            raise ValueError(
+                f"messages: roles are {', '.join(roles) or 'none'}; they must be user and assistant in turn, "
+                "the assistant last, after at most one system message"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_place_for_each_image(self) -> Record:
+        places = sum(message.content.count(IMAGE) for message in self.messages if message.role == "user")
+        if places != len(self.images):
+            raise ValueError(
+                f"images: there are {len(self.images)}, but the user's messages have {IMAGE} {places} times; "
+                f"write {IMAGE} once for each image"
+            )
+        if any(IMAGE in message.content for message in self.messages if message.role != "user"):
+            raise ValueError(f"messages: {IMAGE} may stand in the user's messages only")
+        return self
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read and check a file; the paths of images are made absolute, and each image is decoded once.
+
+    Raises:
+        ConfigurationError: the file cannot be read, has no record, or records are wrong; names file, line and
+            key of each, the first twenty.
+    """
+    problems: list[str] = []
+    records = list(_records(path, problems))
+    if problems:
+        shown = "\n".join(problems[:_MOST_SAID])
+        more = f"\nand {len(problems) - _MOST_SAID} more" if len(problems) > _MOST_SAID else ""
+        raise ConfigurationError(f"{shown}{more}")
+    if not records:
+        raise ConfigurationError(f"{path} has no record; it needs one JSON object a line")
+    return records
+
+
+def _records(path: Path, problems: list[str]) -> Iterator[Record]:
+    """The records that are in order, and what is wrong with the others and with images."""
+    known: dict[Path, str] = {}
+    for number, line in numbered_lines(path):
+        try:
+            record = Record.model_validate(parse_object(line))
+        except ValidationError as error:
+            problems.extend(_said(path, number, key, complaint) for key, complaint in what_is_wrong(error))
+        except ValueError as error:
+            problems.append(_said(path, number, "", f"{error}; a line must be one record"))
+        else:
+            images = [path.parent.absolute() / image for image in record.images]
+            for index, image in enumerate(images):
+                if complaint := _once(known, image, _why_unreadable):
+                    problems.append(_said(path, number, f"images[{index}]", f"{image} {complaint}"))
+            yield record.model_copy(update={"images": [str(image) for image in images]})
+
+
+def _said(path: Path, line: int, key: str, complaint: str) -> str:
+    return f"{path}, line {line}{f', {key}' if key else ''}: {complaint}"
+
+
+def _once(known: dict[Path, str], image: Path, check: Callable[[Path], str]) -> str:
+    """Check an image that several records show only once."""
+    if image not in known:
+        known[image] = check(image)
+    return known[image]
+
+
+def _why_unreadable(image: Path) -> str:
+    """Why an image cannot be used, beginning with a verb; empty where it can."""
+    try:
+        check_image(image.read_bytes())
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    except BrokenImage as error:
+        return str(error)
+    return ""

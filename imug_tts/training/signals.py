@@ -1,0 +1,180 @@
+"""What a student imitates of a teacher: attention maps, and the rivals KL and hidden states.
+
+All functions are pure and differentiable in the student's tensor; the teacher's tensor is never trained.
+An attention tensor has shape (batch, heads, queries, keys) and holds weights after the softmax, so the model
+has to run with an attention that returns them ("eager" in transformers). Heads are averaged on both sides;
+student and teacher may therefore have different numbers of heads. Both must have read the same tokens.
+
+Source: Drive-KD (arXiv 2601.21288), losses of its section on distillation signals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "cosine_distance",
+    "grouped_attention",
+    "hidden_distance",
+    "layer_groups",
+    "mean_over_heads",
+    "squared_error",
+    "text_to_vision",
+    "token_kl",
+]
+
+
+def mean_over_heads(attention: Tensor) -> Tensor:
+    """One map for all heads: (batch, heads, queries, keys) -> (batch, queries, keys).
+
+    Raises:
+        ValueError: the tensor does not have four dimensions.
+    """
+    if attention.dim() != 4:
+        shape = tuple(attention.shape)
+        raise ValueError(f"attention has shape {shape}; it must have (batch, heads, queries, keys)")
+    return attention.mean(dim=1)
+
+
+def text_to_vision(is_image: Tensor) -> Tensor:
+    """Select the block of a map in which a text token attends to an image token.
+
+    Args:
+        is_image: (batch, tokens), true where a token belongs to an image.
+
+    Returns:
+        (batch, tokens, tokens), true where the query is no image token and the key is one. Entries that the
+        causal mask sets to 0 are selected too, as in the source.
+    """
+    image = is_image.bool()
+    return ~image.unsqueeze(2) & image.unsqueeze(1)
+
+
+def squared_error(student: Tensor, teacher: Tensor, selected: Tensor | None = None) -> Tensor:
+    """The mean squared difference of two maps, then the mean over the batch.
+
+    Args:
+        student: (batch, queries, keys).
+        teacher: the same shape.
+        selected: boolean, the same shape; None for all entries. A sample with no selected entry counts as 0.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _check_shapes(student, teacher)
+    squares = (student - teacher.detach()).square()
+    if selected is None:
+        return squares.mean()
+    _check_shapes(student, selected)
+    count = selected.sum(dim=(-2, -1)).clamp_min(1)
+    return (squares.masked_fill(~selected, 0).sum(dim=(-2, -1)) / count).mean()
+
+
+def cosine_distance(student: Tensor, teacher: Tensor, selected: Tensor | None = None) -> Tensor:
+    """One minus the cosine of two maps read as vectors, then the mean over the batch.
+
+    The source reports a cosine variant without its formula; this one is ours. Shapes and errors are those of
+    `squared_error`. A sample with no selected entry counts as 0.
+    """
+    _check_shapes(student, teacher)
+    teacher = teacher.detach()
+    if selected is None:
+        return (1 - functional.cosine_similarity(student.flatten(1), teacher.flatten(1))).mean()
+    _check_shapes(student, selected)
+    student, teacher = (one.masked_fill(~selected, 0).flatten(1) for one in (student, teacher))
+    distance = 1 - functional.cosine_similarity(student, teacher)
+    return distance.masked_fill(~selected.flatten(1).any(dim=1), 0).mean()
+
+
+def layer_groups(students: Sequence[int], teachers: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Give each student layer a window of consecutive teacher layers.
+
+    With k student and m teacher layers a window holds m - k + 1 layers and moves by one from each student
+    layer to the next, so that together the windows cover all teacher layers.
+
+    Raises:
+        ValueError: there is no layer on one side, or the teacher has fewer layers than the student.
+    """
+    if not 0 < len(students) <= len(teachers):
+        raise ValueError(
+            f"{len(teachers)} teacher layers cannot be grouped for {len(students)} student layers; "
+            "the student needs at least one layer and the teacher at least as many"
+        )
+    width = len(teachers) - len(students) + 1
+    return [(layer, list(teachers[start : start + width])) for start, layer in enumerate(students)]
+
+
+def grouped_attention(students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
+    """Match each student map with the mean map of its group of teacher layers, over all entries.
+
+    Args:
+        students: head-averaged maps of the chosen student layers, each (batch, queries, keys).
+        teachers: those of the chosen teacher layers, at least as many, each of the same shape.
+
+    Returns:
+        The mean over student layers of the mean squared difference.
+
+    Raises:
+        ValueError: the layers cannot be grouped, or shapes differ.
+    """
+    groups = layer_groups(range(len(students)), range(len(teachers)))
+    losses = [
+        squared_error(students[layer], torch.stack([teachers[other] for other in group]).mean(dim=0))
+        for layer, group in groups
+    ]
+    return torch.stack(losses).mean()
+
+
+def token_kl(student: Tensor, teacher: Tensor, labelled: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(teacher || student) of the next-token distributions, in nats, the mean over labelled tokens.
+
+    Multiplied by the squared temperature, so that gradients keep their size (Hinton et al., arXiv
+    1503.02531).
+
+    Args:
+        student: logits, (batch, tokens, vocabulary).
+        teacher: the same shape.
+        labelled: boolean, (batch, tokens), true where the next token has a label. None selected counts as 0.
+        temperature: greater than 0.
+
+    Raises:
+        ValueError: the shapes differ, or the temperature is not greater than 0.
+    """
+    _check_shapes(student, teacher)
+    if temperature <= 0:
+        raise ValueError(f"temperature is {temperature}; it must be greater than 0")
+    log_student = functional.log_softmax(student[labelled] / temperature, dim=-1)
+    log_teacher = functional.log_softmax(teacher.detach()[labelled] / temperature, dim=-1)
+    total = functional.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return total * temperature**2 / labelled.sum().clamp_min(1)
+
+
+def hidden_distance(student: Tensor, teacher: Tensor, projection: Tensor) -> Tensor:
+    """The mean squared difference of hidden states, the student's first projected to the teacher's width.
+
+    Args:
+        student: (batch, tokens, student width).
+        teacher: (batch, tokens, teacher width).
+        projection: (student width, teacher width), trained together with the student.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    expected = (student.shape[-1], teacher.shape[-1])
+    if tuple(projection.shape) != expected:
+        raise ValueError(f"projection has shape {tuple(projection.shape)}; these states need {expected}")
+    projected = student @ projection
+    _check_shapes(projected, teacher)
+    return (projected - teacher.detach()).square().mean()
+
+
+def _check_shapes(student: Tensor, other: Tensor) -> None:
+    if student.shape != other.shape:
+        raise ValueError(
+            f"shapes {tuple(student.shape)} and {tuple(other.shape)} differ; student and teacher must read "
+            "the same tokens, so take both from one family and give both the same images"
+        )
