@@ -24,9 +24,9 @@ from imug_tts.assemble import (
     build_trackers,
 )
 from imug_tts.composition import is_oracle, label
-from imug_tts.contracts import Backbone, ConfigurationError, Strategy
+from imug_tts.contracts import Backbone, ConfigurationError, Judge, Strategy
 from imug_tts.judges import BackboneJudge, ExactJudge
-from imug_tts.knobs import knobs_of
+from imug_tts.knobs import Knob, knobs_of
 from imug_tts.registry import GROUPS, component_class, names
 from imug_tts.strategies import BestOfN
 from tests.composing import composed, options
@@ -46,15 +46,19 @@ def settings(config: dict[str, Any]) -> RunSettings:
 
 
 def required(kind: type, name: str) -> list[str]:
-    """Overrides for the knobs of a backbone that have no default: a model of its own, or a folder's name."""
-    if kind is not Backbone:
+    """Overrides for the knobs of a backbone or judge that have no default: an address, a name, or parts."""
+    if kind not in (Backbone, Judge):
         return []
-    knobs = knobs_of(component_class(kind, name, "backbone")).values()
-    return [
-        f"backbone@backbone.{each.name}=pocket" if each.part else f"backbone.{each.name}=here"
-        for each in knobs
-        if each.default is MISSING and not each.is_list
-    ]
+    group = HYDRA_GROUPS[kind]
+    knobs = knobs_of(component_class(kind, name, group)).values()
+    return [_given(group, each) for each in knobs if each.default is MISSING]
+
+
+def _given(group: str, knob: Knob) -> str:
+    if knob.part is not None:
+        parts = "[{name: backbone}, {name: backbone}]"
+        return f"{group}.{knob.name}={parts}" if knob.is_list else f"backbone@{group}.{knob.name}=pocket"
+    return f"{group}.{knob.name}={'http://127.0.0.1:1/' if knob.name == 'url' else 'here'}"
 
 
 @pytest.mark.parametrize(("kind", "name"), CHOICES)
@@ -88,7 +92,8 @@ def test_a_choice_has_every_knob_with_the_default_of_its_class(kind: type, name:
     }
     assert node.pop("name") == name
     assert {key: value for key, value in node.items() if key in expected} == expected
-    assert all(value is None or isinstance(value, dict) for key, value in node.items() if key not in expected)
+    parts = [value for key, value in node.items() if key not in expected]
+    assert all(value in (None, REQUIRED) or isinstance(value, dict) for value in parts)
 
 
 @pytest.mark.parametrize(
