@@ -10,6 +10,11 @@ from experiments.tiny_checkpoint import writer_of
 
 
 @pytest.fixture(scope="session")
+def tiny_bagel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _written("bagel", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def tiny_janus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _written("janus", tmp_path_factory)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imug_tts.backbones.bagel import BagelBackbone
 from imug_tts.backbones.composite import CompositeBackbone
 from imug_tts.backbones.emu3 import Emu3Backbone
 from imug_tts.backbones.janus import JanusBackbone
@@ -26,6 +27,8 @@ LITTLE_GIB = 1e-4
 def backbone(name: str, folder: Path, **knobs: Any) -> Local:
     if name == "janus":
         return JanusBackbone(folder=folder, **knobs)
+    if name == "bagel":
+        return BagelBackbone(folder=folder, steps=3, **knobs)
     if name == "emu3":
         return Emu3Backbone(folder=folder, **knobs)
     return CompositeBackbone(folder=folder, text=ToyBackbone(), steps=1, **knobs)
@@ -43,7 +46,7 @@ def answers(model: Local) -> list[list[Candidate]]:
     ]
 
 
-@pytest.fixture(params=["janus", "emu3", "composite"])
+@pytest.fixture(params=["bagel", "janus", "emu3", "composite"])
 def named(request: pytest.FixtureRequest) -> tuple[str, Path]:
     name: str = request.param
     return name, request.getfixturevalue(f"tiny_{name}")
@@ -55,7 +58,7 @@ def test_every_way_to_spread_gives_the_same(named: tuple[str, Path], device_map:
 
 
 @pytest.mark.parametrize(
-    "named", ["janus", "composite"], indirect=True
+    "named", ["bagel", "janus", "composite"], indirect=True
 )  # emu3's quantizer cannot leave memory
 def test_weights_on_disk_give_the_same_before_and_after_unloading(
     named: tuple[str, Path], tmp_path: Path
@@ -68,7 +71,8 @@ def test_weights_on_disk_give_the_same_before_and_after_unloading(
     assert answers(spread) == expected
 
 
-def test_weights_that_fit_nowhere_are_refused_with_what_to_do(tiny_composite: Path) -> None:
-    model = backbone("composite", tiny_composite, device_map="auto", max_cpu_gib=LITTLE_GIB)
+@pytest.mark.parametrize("named", ["bagel", "composite"], indirect=True)
+def test_weights_that_fit_nowhere_are_refused_with_what_to_do(named: tuple[str, Path]) -> None:
+    model = backbone(*named, device_map="auto", max_cpu_gib=LITTLE_GIB)
     with pytest.raises(ConfigurationError, match="set offload_folder"):
         answers(model)

@@ -96,7 +96,8 @@ class BagelBackbone(BagelSettings, Native):
 
         self.check_device()
         spread = self.device_map if self.is_spread else None
-        loaded = load(self.folder, self.torch_dtype(), self.device, spread, self.offload_folder)
+        room = self._most_memory() if self.is_spread else None
+        loaded = load(self.folder, self.torch_dtype(), self.device, spread, self.offload_folder, room)
         return Artist(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:

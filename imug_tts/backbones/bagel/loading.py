@@ -23,6 +23,8 @@ __all__ = ["Loaded", "empty", "load"]
 ADVICE: Final = (
     "fetch the files of BAGEL-7B-MoT again: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
 )
+Room = Mapping[int | str, int]
+_LAYERS: Final = "language_model.model.layers"
 _TOGETHER: Final = ("Layer", "SiglipEncoderLayer")
 """Classes of modules whose parts stay on one device."""
 _AT_HOME: Final = (
@@ -66,7 +68,12 @@ class Loaded:
 
 
 def load(
-    folder: Path, dtype: torch.dtype | None, device: str, spread: str | None, offload: Path | None
+    folder: Path,
+    dtype: torch.dtype | None,
+    device: str,
+    spread: str | None,
+    offload: Path | None,
+    room: Room | None = None,
 ) -> Loaded:
     """Load a released folder.
 
@@ -76,9 +83,11 @@ def load(
         device: the device, or the first one.
         spread: how accelerate distributes layers over devices, e.g. "auto"; None for one device.
         offload: where accelerate puts layers that fit nowhere.
+        room: bytes that it may use of each device; None for what is free.
 
     Raises:
-        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model.
+        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model; or
+            layers fit nowhere, and `offload` is None.
     """
     headers = tensor_headers([folder / WEIGHTS])
     shape = shape_of(folder, {name: header.shape for name, header in headers.items()})
@@ -89,7 +98,7 @@ def load(
     model = (
         _on_one_device(folder, shape, dtype, device)
         if spread is None
-        else _on_several(folder, shape, dtype, device, spread, offload)
+        else _on_several(folder, shape, dtype, device, spread, offload, room)
     )
     return Loaded.of(model, autoencoder, tokenizer, specials)
 
@@ -111,7 +120,13 @@ def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
 
 
 def _on_several(
-    folder: Path, shape: Shape, dtype: torch.dtype, device: str, spread: str, offload: Path | None
+    folder: Path,
+    shape: Shape,
+    dtype: torch.dtype,
+    device: str,
+    spread: str,
+    offload: Path | None,
+    room: Room | None,
 ) -> Bagel:
     """Layers on the devices where accelerate has room for them; loaded in main memory first."""
     from accelerate import dispatch_model, infer_auto_device_map  # type: ignore[import-untyped]
@@ -119,10 +134,17 @@ def _on_several(
 
     model = _on_one_device(folder, shape, dtype, "cpu")
     whole = {"no_split_module_classes": list(_TOGETHER), "dtype": dtype}
-    memory = None
-    if spread != "sequential":
+    memory = room
+    if room is None and spread != "sequential":
         memory = get_balanced_memory(model, low_zero=spread == "balanced_low_0", **whole)
     places = infer_auto_device_map(model, max_memory=memory, **whole)
+    if "disk" in places.values() and offload is None:
+        raise ConfigurationError(
+            f"the weights in {folder} fit neither the GPUs nor memory; set offload_folder to a folder for "
+            "the rest, load a smaller type (dtype), or allow more (max_gpu_gib, max_cpu_gib)"
+        )
+    if places.get("") == "disk":
+        places = {f"{_LAYERS}.{number}": "disk" for number in range(shape.llm.num_hidden_layers)}
     if places.keys() != {""}:
         places = {place: where for place, where in places.items() if not place.startswith(_AT_HOME)}
         places |= dict.fromkeys(_AT_HOME, device)
