@@ -24,7 +24,7 @@ from imug_tts.assemble import (
     build_trackers,
 )
 from imug_tts.composition import is_oracle, label
-from imug_tts.contracts import Backbone, ConfigurationError, Judge, Strategy
+from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy
 from imug_tts.judges import BackboneJudge, ExactJudge
 from imug_tts.knobs import Knob, knobs_of
 from imug_tts.registry import GROUPS, component_class, names
@@ -47,11 +47,11 @@ def settings(config: dict[str, Any]) -> RunSettings:
 
 def required(kind: type, name: str) -> list[str]:
     """Overrides for the knobs of a backbone or judge that have no default: an address, a name, or parts."""
-    if kind not in (Backbone, Judge):
+    if kind not in (Backbone, Judge) or name == NONE:
         return []
     group = HYDRA_GROUPS[kind]
     knobs = knobs_of(component_class(kind, name, group)).values()
-    return [_given(group, each) for each in knobs if each.default is MISSING]
+    return [_given(group, k) for k in knobs if k.default is MISSING and k.part is not Benchmark]
 
 
 def _given(group: str, knob: Knob) -> str:
