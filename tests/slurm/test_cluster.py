@@ -116,8 +116,9 @@ def test_each_process_of_a_job_has_a_gpu_of_its_own(shell: Shell) -> None:
 
 def test_a_time_limit_shorter_than_the_work_is_no_loss(shell: Shell) -> None:
     arms = ("-m", "seed=0", "tracking=none")
-    limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=55")
-    slow = ("backbone.seconds=1.5", "in_flight=1", "output=jobs", SLURM)
+    # SLURM looks every 30 s and warns up to 30 s early: here 10 to 40 s after the job began.
+    limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=80")
+    slow = ("backbone.seconds=1.7", "in_flight=1", "output=jobs", SLURM)
     done = shell.paint(*arms, *slow, *limits)
     assert done.returncode == 0, done.stderr
     [state] = job_states(shell.home / "jobs")
