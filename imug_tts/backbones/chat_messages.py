@@ -11,9 +11,9 @@ from imug_tts.dialogue import Image, Message, Part, Text
 from imug_tts.images import kind_of
 from imug_tts.json_images import json_pieces, reading
 
-__all__ = ["content_of", "data_url", "encoded", "messages", "with_images_from_users"]
+__all__ = ["content_of", "data_url", "encoded", "messages", "typed", "with_images_from_users"]
 
-_MIME: Final = {"PNG": b"image/png", "JPEG": b"image/jpeg"}
+_MIME: Final = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _SHOWN_BELOW: Final = "(an image; it is shown in the next message)"
 _ASSISTANTS: Final = "The assistant's image in the message before:"
 
@@ -66,9 +66,15 @@ def encoded(frame: Any) -> bytes:
 
 def data_url(image: Image) -> bytes:
     """The image as a URL that holds it; raises as `encoded`."""
+    mime, content = typed(image)
+    return b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(content))
+
+
+def typed(image: Image) -> tuple[str, bytes]:
+    """The media type of an image and its bytes; raises as `encoded`."""
     with reading(image):
-        encoded = image.read()
-    mime = _MIME.get(kind_of(encoded) or "")
+        content = image.read()
+    mime = _MIME.get(kind_of(content) or "")
     if mime is None:
         raise BackboneError(f"image {image.sha256[:12]} is neither PNG nor JPEG")
-    return b"data:%s;base64,%s" % (mime, base64.b64encode(encoded))
+    return mime, content

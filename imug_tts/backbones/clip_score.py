@@ -61,7 +61,7 @@ class ClipScore(Pretrained):
 
     @property
     def memory(self) -> MemoryNeed:
-        size = int(self.configuration().get("vision_config", {}).get("image_size", 224))
+        size = int(self.configuration.get("vision_config", {}).get("image_size", 224))
         return MemoryNeed(
             weights=weight_bytes(self.weight_files(), self.dtype), per_candidate=64 * 3 * size * size
         )
@@ -111,7 +111,7 @@ class ClipScore(Pretrained):
     @property
     def _most_tokens(self) -> int:
         """How much text the checkpoint was trained to read."""
-        config = self.configuration()
+        config = self.configuration
         usual = 77 if config["model_type"] == "clip" else 64
         return int(config.get("text_config", {}).get("max_position_embeddings", usual))
 

@@ -5,34 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from imug_tts.backbones.chat_replies import error_of
 from imug_tts.backbones.http import HttpClient, HttpFailure, Late, Response, TooLarge, Unreached
 from imug_tts.backbones.retry import Retried, Retries, Transient, is_retryable_status, retry_after_s
 from imug_tts.contracts import BackboneError, TimedOut
+from imug_tts.endpoint import PaidCalls
 from imug_tts.infer_protocol import shortened
 
 __all__ = ["Answered", "EndpointCalls"]
 
 T = TypeVar("T")
-
-
-class _Knobs(Protocol):
-    """What is read of a component that has an address."""
-
-    @property
-    def concurrency(self) -> int: ...
-    @property
-    def timeout_s(self) -> float: ...
-    @property
-    def max_attempts(self) -> int: ...
-    @property
-    def patience_s(self) -> float: ...
-    @property
-    def api_key(self) -> str: ...
-    @property
-    def api_key_env(self) -> str: ...
 
 
 class Answered(NamedTuple):
@@ -45,16 +29,17 @@ class Answered(NamedTuple):
 class EndpointCalls:
     """The calls of one component to one address; safe to share between threads."""
 
-    def __init__(self, knobs: _Knobs, address: str) -> None:
+    def __init__(self, knobs: PaidCalls, address: str) -> None:
+        """`address` is what messages call it."""
         self._knobs = knobs
         self._address = address
-        self._client = HttpClient(timeout_s=knobs.timeout_s, proxies=True)
+        self.client = HttpClient(timeout_s=knobs.timeout_s, proxies=True)
         # As many threads as calls may be in flight: a free one sends the next prepared call.
         self._slots = ThreadPoolExecutor(knobs.concurrency)
         self._retries = Retries(
             max_attempts=knobs.max_attempts,
             patience_s=knobs.patience_s,
-            interrupted=self._client.interrupted,
+            interrupted=self.client.interrupted,
         )
 
     def retried(self, attempt: Callable[[], T]) -> Retried[T]:
@@ -70,34 +55,41 @@ class EndpointCalls:
         """
         try:
             return self._slots.submit(self._send, url, body).result()
-        except Late:
-            limit = f"{self._knobs.timeout_s:g} s"
-            raise Transient(TimedOut(f"{self._address} took longer than {limit}")) from None
-        except TooLarge as error:  # another attempt would fetch as much again
-            raise self.failure(str(error)) from None
         except HttpFailure as error:
-            sent = not isinstance(error, Unreached)
-            raise Transient(self.failure(str(error)), away=True, sent=sent) from None
+            raise self.broken(error) from None
 
     def get(self, url: str, timeout_s: float) -> Response:
         """One call, not repeated. Raises HttpFailure."""
-        return self._client.send("GET", url, headers=self._headers, timeout_s=timeout_s)
+        return self.client.send("GET", url, headers=self._headers, timeout_s=timeout_s)
 
     def interrupt(self) -> None:
-        self._client.interrupt()
+        self.client.interrupt()
 
-    def status_failure(self, response: Response, advice: str = "") -> BackboneError | Transient:
+    def broken(self, error: HttpFailure) -> BackboneError | Transient:
+        """What a call without a whole response comes to."""
+        if isinstance(error, Late):
+            return Transient(TimedOut(f"{self._address} took longer than {self._knobs.timeout_s:g} s"))
+        failure = self.failure(str(error))
+        if isinstance(error, TooLarge):  # another attempt would fetch as much again
+            return failure
+        return Transient(failure, away=True, sent=not isinstance(error, Unreached))
+
+    def response_failure(self, response: Response, advice: str = "") -> BackboneError | Transient:
         """What a response of another status than 200 means; `advice` is added for status 404."""
         message = error_of(response).get("message")
         said = f"HTTP status {response.status}: {message}" if message else response.problem
-        if response.status in (401, 403):
+        return self.status_failure(
+            response.status, said + (advice if response.status == 404 else ""), response.headers
+        )
+
+    def status_failure(self, status: int, said: str, headers: Mapping[str, str]) -> BackboneError | Transient:
+        """What another status than 200 means, whose words are `said`."""
+        if status in (401, 403):
             said += f" (the key is read from ${self._knobs.api_key_env})"
-        if response.status == 404:
-            said += advice
         failure = self.failure(said)
-        if not is_retryable_status(response.status):
+        if not is_retryable_status(status):
             return failure
-        return Transient(failure, away=response.status >= 500, retry_after_s=retry_after_s(response.headers))
+        return Transient(failure, away=status >= 500, retry_after_s=retry_after_s(headers))
 
     def failure(self, what: str) -> BackboneError:
         """A failure without the key, whatever the address echoes."""
@@ -109,7 +101,7 @@ class EndpointCalls:
 
     def _send(self, url: str, body: bytes) -> Answered:
         started = time.perf_counter()
-        response = self._client.send("POST", url, body=body, headers=self._headers)
+        response = self.client.send("POST", url, body=body, headers=self._headers)
         return Answered(response, time.perf_counter() - started)
 
     @property

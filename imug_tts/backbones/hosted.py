@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, NoReturn
+from typing import Any
 
-from imug_tts.backbones.http import HttpClient, HttpFailure, Late, TooLarge, Unreached
+from imug_tts.backbones.endpoint_calls import EndpointCalls
+from imug_tts.backbones.http import HttpClient, HttpFailure
 from imug_tts.backbones.prices import Price, Usage, read_prices
-from imug_tts.backbones.retry import Retries, Transient, is_retryable_status, retry_after_s
+from imug_tts.backbones.retry import Transient
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
@@ -25,39 +26,24 @@ from imug_tts.contracts import (
     Finish,
     Remote,
     Request,
-    TimedOut,
 )
 from imug_tts.dialogue import Part
-from imug_tts.infer_protocol import shortened
+from imug_tts.endpoint import PaidCalls
 from imug_tts.knobs import Folder, component, knob
-from imug_tts.secrecy import key_from
 from imug_tts.urls import check_url
 
 __all__ = ["Hosted", "transport_over"]
 
 
 @component
-class Hosted(Remote):
+class Hosted(PaidCalls, Remote):
     """A provider's model. The key is read from the environment and written nowhere."""
 
     model: str = knob("The provider's name of the model.", min_length=1, named=True)
     base_url: str | None = knob(
         "Another address than the provider's, e.g. a proxy's.", default=None, runtime=True
     )
-    concurrency: int = knob("Calls in flight.", default=8, ge=1, runtime=True)
     timeout_s: float = knob("Seconds that one attempt may take.", default=300.0, gt=0, runtime=True)
-    max_attempts: int = knob(
-        "Attempts of one call; those that find the provider away are not counted.",
-        default=5,
-        ge=1,
-        runtime=True,
-    )
-    patience_s: float = knob(
-        "Seconds that the provider may be away (no connection, a broken one, status 5xx) before calls fail.",
-        default=60.0,
-        ge=0,
-        runtime=True,
-    )
     prices: Folder | None = knob(
         "A file of prices by model (see docs/guides/closed_models.md); null: dollars_per_call.",
         default=None,
@@ -73,12 +59,7 @@ class Hosted(Remote):
     def __post_init__(self) -> None:
         if self.base_url is not None:
             check_url(self.base_url, "base_url")
-        _ = self._client, self._retries, self._prices  # made before any thread asks
-
-    @property
-    @abstractmethod
-    def _key_variable(self) -> str:
-        """The environment variable that holds the key."""
+        _ = self._calls, self._prices  # made before any thread asks
 
     @property
     @abstractmethod
@@ -87,21 +68,15 @@ class Hosted(Remote):
 
     @abstractmethod
     def _call(self, request: Request) -> Candidate:
-        """One attempt, with the package of the provider; raises as `_raise_status` does, or HttpFailure."""
+        """One attempt, with the provider's package; raises what `_status_failure` gives, or HttpFailure."""
 
     @abstractmethod
     def _ask_for_model(self) -> None:
         """Ask the provider for the model; raises as `_call`."""
 
     @cached_property
-    def _client(self) -> HttpClient:
-        return HttpClient(timeout_s=self.timeout_s, proxies=True)
-
-    @cached_property
-    def _retries(self) -> Retries:
-        return Retries(
-            max_attempts=self.max_attempts, patience_s=self.patience_s, interrupted=self._client.interrupted
-        )
+    def _calls(self) -> EndpointCalls:
+        return EndpointCalls(self, self.model)
 
     @cached_property
     def _prices(self) -> Mapping[str, Price]:
@@ -120,7 +95,7 @@ class Hosted(Remote):
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: it failed, with what the provider said.
         """
-        candidate, calls = self._retries(partial(self._timed, request))
+        candidate, calls = self._calls.retried(partial(self._timed, request))
         cost = replace(candidate.cost, calls=calls)
         yield replace(candidate, cost=cost if self._prices else replace(cost, dollars=self.dollars_per_call))
 
@@ -133,7 +108,7 @@ class Hosted(Remote):
         return {}
 
     def interrupt(self) -> None:
-        self._client.interrupt()
+        self._calls.interrupt()
 
     def _timed(self, request: Request) -> Candidate:
         started = time.perf_counter()
@@ -142,10 +117,10 @@ class Hosted(Remote):
         except (BackboneError, ConfigurationError, Transient):
             raise
         except HttpFailure as error:
-            self._raise_broken(error)
+            raise self._calls.broken(error) from None
         except Exception as error:  # what a package makes of a body that it does not expect
             said = f"the response cannot be read: {type(error).__name__}: {error}"
-            raise Transient(self._failure(said)) from error
+            raise Transient(self._calls.failure(said)) from error
         seconds = time.perf_counter() - started
         return replace(candidate, cost=replace(candidate.cost, seconds=seconds))
 
@@ -173,46 +148,24 @@ class Hosted(Remote):
         return Candidate(
             output=output,
             finish="refused" if refused else finish,
-            reason=self._without_key(reason) if refused else None,
+            reason=self._calls.without_key(reason) if refused else None,
             thought=thought or None,
             source=source,
             cost=cost,
         )
 
-    def _raise_status(self, status: int, message: str, headers: Mapping[str, str]) -> NoReturn:
-        """Raise what an HTTP status that is not 200 comes to."""
-        said = f"HTTP status {status}: {message}"
-        if status in (401, 403):
-            said += f" (the key is read from ${self._key_variable})"
-        failure = self._failure(said)
-        if not is_retryable_status(status):
-            raise failure
-        raise Transient(failure, away=status >= 500, retry_after_s=retry_after_s(headers))
-
-    def _raise_broken(self, error: HttpFailure) -> NoReturn:
-        """Raise what a call without a whole response comes to."""
-        if isinstance(error, Late):
-            raise Transient(TimedOut(f"{self.model} took longer than {self.timeout_s:g} s"))
-        failure = self._failure(str(error))
-        if isinstance(error, TooLarge):  # another attempt would fetch as much again
-            raise failure
-        raise Transient(failure, away=True, sent=not isinstance(error, Unreached))
-
-    def _failure(self, what: str) -> BackboneError:
-        return BackboneError(f"{self.model}: {self._without_key(what)}")
-
-    def _without_key(self, said: str) -> str:
-        key = key_from(self._key_variable)
-        return shortened(said.replace(key, "[key]") if key else said)
+    def _status_failure(
+        self, status: int, message: str, headers: Mapping[str, str]
+    ) -> BackboneError | Transient:
+        """What an HTTP status that is not 200 comes to."""
+        return self._calls.status_failure(status, f"HTTP status {status}: {message}", headers)
 
     @property
     def _key(self) -> str:
         """Raises BackboneError where there is none."""
-        key = key_from(self._key_variable)
+        key = self.api_key
         if not key:
-            raise BackboneError(
-                f"${self._key_variable} is not set; export the provider's key under this name"
-            )
+            raise BackboneError(f"${self.api_key_env} is not set; export the provider's key under this name")
         return key
 
 

@@ -118,7 +118,7 @@ class HttpReward(RewardService, Remote):
         if response.status in (400, 413, 422):
             raise _Unscored(response.problem)
         if response.status != 200:
-            raise self._calls.status_failure(response)
+            raise self._calls.response_failure(response)
         try:
             reply = json.loads(response.body)
             rewards, errors = reply["rewards"], reply.get("errors") or {}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import islice
 from typing import Any, ClassVar, Final, NamedTuple
 
 from imug_tts.backbones.chat_messages import with_images_from_users
 from imug_tts.backbones.native.checkpoint import weight_bytes
-from imug_tts.backbones.native.pretrained import Pretrained
+from imug_tts.backbones.native.pretrained import Pretrained, alike_requests
 from imug_tts.contracts import (
     BackboneError,
     Candidate,
     Capabilities,
     ConfigurationError,
     Cost,
-    Form,
     MemoryNeed,
     Request,
     Sampling,
@@ -32,14 +32,6 @@ _TOKENS_PER_TURN: Final = 1500
 class _Loaded(NamedTuple):
     model: Any
     processor: Any
-
-
-class _Row(NamedTuple):
-    """One candidate that is wanted: which request, and its seed."""
-
-    request: int
-    history: tuple[Message, ...]
-    seed: int
 
 
 @component
@@ -80,25 +72,25 @@ class LocalVlm(Pretrained):
             BackboneError: an image is asked for, or an image of the history cannot be read.
             ConfigurationError: the checkpoint does not fit the model.
         """
-        groups: dict[tuple[Form, Sampling], list[_Row]] = defaultdict(list)
-        for number, request in enumerate(requests):
-            if request.modality != "text":
-                raise BackboneError("a vision-language model writes text only, and draws no image")
-            wanted = (_Row(number, request.history, seed) for seed in request.seeds)
-            groups[request.form, request.sampling].extend(wanted)
-        made: list[list[Candidate]] = [[] for _ in requests]
-        for (form, sampling), rows in groups.items():
-            for row, candidate in zip(rows, self._answer(form, sampling, rows), strict=True):
-                made[row.request].append(candidate)
-        return made
+        answers: dict[int, list[Candidate]] = {}
+        for alike in alike_requests(requests):
+            chosen = [requests[number] for number in alike]
+            made = iter(self._answer(chosen))
+            answers.update((number, list(islice(made, len(requests[number].seeds)))) for number in alike)
+        return [answers[number] for number in range(len(requests))]
 
-    def _answer(self, form: Form, sampling: Sampling, rows: Sequence[_Row]) -> list[Candidate]:
-        if form == "reward":
+    def _answer(self, requests: Sequence[Request]) -> list[Candidate]:
+        """One candidate for each seed of requests that are alike, in order."""
+        first = requests[0]
+        if first.modality != "text":
+            raise BackboneError("a vision-language model writes text only, and draws no image")
+        if first.form == "reward":
             raise BackboneError("this model writes text, and gives no rewards")
-        inputs = self._inputs([row.history for row in rows])
-        if form == "yes_no":
+        rows = [(request.history, seed) for request in requests for seed in request.seeds]
+        inputs = self._inputs([history for history, _ in rows])
+        if first.form == "yes_no":
             return self._checked(inputs)
-        return self._written(inputs, sampling, [row.seed for row in rows])
+        return self._written(inputs, first.sampling, [seed for _, seed in rows])
 
     def _inputs(self, histories: Sequence[tuple[Message, ...]]) -> Any:
         """Tensors of all prompts, shorter ones padded on the left."""
@@ -167,8 +159,9 @@ class LocalVlm(Pretrained):
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
         return _Loaded(model, processor)
 
+    @cached_property
     def configuration(self) -> dict[str, Any]:
-        config = super().configuration()
+        config = super().configuration
         if "vision_config" not in config:
             raise ConfigurationError(
                 f"{self.folder / 'config.json'} has no vision_config: this model reads no images; give the "

@@ -149,7 +149,7 @@ class OpenAIChat(Endpoint, Remote):
             if str(error.get("code")) in _REFUSALS:
                 reason = self._calls.without_key(str(error.get("message") or error))
                 return Candidate(output=None, finish="refused", reason=reason, cost=Cost(seconds=seconds))
-            raise self._calls.status_failure(response, self._address_advice)
+            raise self._calls.response_failure(response, self._address_advice)
         try:
             reply = read_completion(response.body)
         except BadReply as error:

@@ -42,6 +42,17 @@ class Judge(ABC):
             OutOfBudget: the turn's budget allows no further text call.
         """
 
+    async def prefers(self, turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
+        """1 if `first` is preferred when it is shown first, 0 if `second` is, 0.5 for a tie.
+
+        None when the judge could not be read. A judge that asks a model in both orders overrides this with
+        the one order, so that its preference for a place can be measured.
+
+        Raises:
+            JudgeError: the judge could not be reached or failed.
+        """
+        return _preferred([await self.judge(turn, response, scope) for response in (first, second)])
+
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
         """Check that the judge can judge answers of these modalities for the layer of that name.
 
@@ -67,13 +78,10 @@ class Ranker(Judge):
         """
 
     async def prefers(self, turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
-        """1 if `first` is preferred when it is shown first, 0 if `second` is, 0.5 for a tie.
+        return _preferred(await self.rank(turn, (first, second), scope))
 
-        None when the judge could not be read. A judge that asks a model in both orders overrides this with
-        the one order, so that its preference for a place can be measured.
 
-        Raises:
-            JudgeError: the judge could not be reached or failed.
-        """
-        one, other = (verdict.score for verdict in await self.rank(turn, (first, second), scope))
-        return None if one is None or other is None else (one > other) + (one == other) / 2
+def _preferred(verdicts: Sequence[Verdict]) -> float | None:
+    """How far the first of two verdicts is the higher one; None where one has no score."""
+    one, other = (verdict.score for verdict in verdicts)
+    return None if one is None or other is None else (one > other) + (one == other) / 2

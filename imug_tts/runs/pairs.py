@@ -19,8 +19,6 @@ from imug_tts.contracts import (
     Judge,
     JudgeError,
     ModelRole,
-    Ranker,
-    Scope,
 )
 from imug_tts.dialogue import Image, Message, Response, Text, Turn
 from imug_tts.images import BrokenImage, check_image
@@ -118,24 +116,12 @@ async def _compared(
     turn = Turn(sample=f"pair {number}", number=1, modality="image", history=history)
     scope = TurnScope.root(models=models, brokers=brokers, run_seed=0, turn=turn, budget=Budget())
     one, other = (Response(strategy="pair", output=image) for image in (pair.image_a, pair.image_b))
-    ask = judge.prefers if isinstance(judge, Ranker) else _by_score(judge)
     try:
-        a_first = await ask(turn, one, other, scope)
-        b_first = await ask(turn, other, one, scope)
+        a_first = await judge.prefers(turn, one, other, scope)
+        b_first = await judge.prefers(turn, other, one, scope)
     except (BackboneError, JudgeError) as error:
         return Compared(pair=pair, a_first=None, b_first=None, failure=str(error))
     return Compared(pair=pair, a_first=a_first, b_first=None if b_first is None else 1 - b_first)
-
-
-def _by_score(judge: Judge) -> Any:
-    """How a judge that looks at one image at a time prefers one of two."""
-
-    async def prefers(turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
-        verdicts = [await judge.judge(turn, response, scope) for response in (first, second)]
-        one, other = (verdict.score for verdict in verdicts)
-        return None if one is None or other is None else (one > other) + (one == other) / 2
-
-    return prefers
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

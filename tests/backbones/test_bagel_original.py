@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,7 @@ def test_the_same_noise_gives_the_same_latents_and_pixels(
     from imug_tts.backbones.bagel.vision import pixels_of
 
     case, settings = CASES[name], drawing(BagelSettings(), CASES[name]["settings"].items())
-    loaded = load(bagel.folder, None, "cpu", None, None)
+    loaded = load(replace(bagel, device_map="cpu"))
     reader = Reader(loaded, ContextCache(1 << 20))
     branches = reader.for_image(pieces(history(case, arrays), settings.history), settings.think).branches
     if case["thought"] is not None:

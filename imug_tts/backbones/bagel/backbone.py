@@ -94,10 +94,7 @@ class BagelBackbone(BagelSettings, Native):
         from imug_tts.backbones.bagel.loading import load
         from imug_tts.backbones.bagel.reading import Reader
 
-        self.check_device()
-        spread = self.device_map if self.is_spread else None
-        room = self._most_memory() if self.is_spread else None
-        loaded = load(self.folder, self.torch_dtype(), self.device, spread, self.offload_folder, room)
+        loaded = load(self)
         return Artist(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:

@@ -16,6 +16,7 @@ from imug_tts.backbones.bagel.latents import autoencoder_name, autoencoder_shape
 from imug_tts.backbones.bagel.model import LATENT_PATCH, Bagel, Shape, Specials
 from imug_tts.backbones.bagel.sizes import Limits, latent_limits, vit_limits
 from imug_tts.backbones.native.checkpoint import load_strictly, tensor_headers
+from imug_tts.backbones.native.placement import Native
 from imug_tts.contracts import ConfigurationError
 
 __all__ = ["Loaded", "empty", "load"]
@@ -23,7 +24,6 @@ __all__ = ["Loaded", "empty", "load"]
 ADVICE: Final = (
     "fetch the files of BAGEL-7B-MoT again: hf download ByteDance-Seed/BAGEL-7B-MoT --local-dir FOLDER"
 )
-Room = Mapping[int | str, int]
 _LAYERS: Final = "language_model.model.layers"
 _TOGETHER: Final = ("Layer", "SiglipEncoderLayer")
 """Classes of modules whose parts stay on one device."""
@@ -67,43 +67,33 @@ class Loaded:
         return self.latent_limits.stride
 
 
-def load(
-    folder: Path,
-    dtype: torch.dtype | None,
-    device: str,
-    spread: str | None,
-    offload: Path | None,
-    room: Room | None = None,
-) -> Loaded:
-    """Load a released folder.
+def load(backbone: Native) -> Loaded:
+    """Load a released folder, in the type and on the devices of the backbone's knobs.
 
-    Args:
-        folder: with the files that `folder` names.
-        dtype: the type of the weights; None for that of the file. The autoencoder is float32 or wider.
-        device: the device, or the first one.
-        spread: how accelerate distributes layers over devices, e.g. "auto"; None for one device.
-        offload: where accelerate puts layers that fit nowhere.
-        room: bytes that it may use of each device; None for what is free.
+    The autoencoder is float32 or wider.
 
     Raises:
-        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model; or
-            layers fit nowhere, and `offload` is None.
+        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model; the
+            device does not exist; or layers fit nowhere, and there is no `offload_folder`.
     """
+    backbone.check_device()
+    folder, device = backbone.folder, backbone.device
     headers = tensor_headers([folder / WEIGHTS])
     shape = shape_of(folder, {name: header.shape for name, header in headers.items()})
-    dtype = dtype or (torch.bfloat16 if headers["vae2llm.weight"].dtype == "BF16" else torch.float32)
+    stored = torch.bfloat16 if headers["vae2llm.weight"].dtype == "BF16" else torch.float32
+    dtype = backbone.torch_dtype() or stored
     tokenizer = tokenizer_of(folder)
     specials = specials_of(folder, tokenizer)
     autoencoder = _autoencoder(folder, torch.promote_types(dtype, torch.float32), device)
-    model = (
-        _on_one_device(folder, shape, dtype, device)
-        if spread is None
-        else _on_several(folder, shape, dtype, device, spread, offload, room)
-    )
-    return Loaded.of(model, autoencoder, tokenizer, specials)
+    place = _on_several if backbone.is_spread else _on_one_device
+    return Loaded.of(place(backbone, shape, dtype), autoencoder, tokenizer, specials)
 
 
-def _on_one_device(folder: Path, shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
+def _on_one_device(backbone: Native, shape: Shape, dtype: torch.dtype) -> Bagel:
+    return _filled(backbone.folder, shape, dtype, backbone.device)
+
+
+def _filled(folder: Path, shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
     model = empty(shape, dtype, device)
     load_strictly(model, [folder / WEIGHTS], folder / WEIGHTS, advice=ADVICE)
     return model
@@ -119,36 +109,18 @@ def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
     return model
 
 
-def _on_several(
-    folder: Path,
-    shape: Shape,
-    dtype: torch.dtype,
-    device: str,
-    spread: str,
-    offload: Path | None,
-    room: Room | None,
-) -> Bagel:
+def _on_several(backbone: Native, shape: Shape, dtype: torch.dtype) -> Bagel:
     """Layers on the devices where accelerate has room for them; loaded in main memory first."""
-    from accelerate import dispatch_model, infer_auto_device_map  # type: ignore[import-untyped]
-    from accelerate.utils import get_balanced_memory  # type: ignore[import-untyped]
+    from accelerate import dispatch_model  # type: ignore[import-untyped]
 
-    model = _on_one_device(folder, shape, dtype, "cpu")
-    whole = {"no_split_module_classes": list(_TOGETHER), "dtype": dtype}
-    memory = room
-    if room is None and spread != "sequential":
-        memory = get_balanced_memory(model, low_zero=spread == "balanced_low_0", **whole)
-    places = infer_auto_device_map(model, max_memory=memory, **whole)
-    if "disk" in places.values() and offload is None:
-        raise ConfigurationError(
-            f"the weights in {folder} fit neither the GPUs nor memory; set offload_folder to a folder for "
-            "the rest, load a smaller type (dtype), or allow more (max_gpu_gib, max_cpu_gib)"
-        )
+    model, device = _filled(backbone.folder, shape, dtype, "cpu"), backbone.device
+    places = backbone.spread(model, _TOGETHER, dtype)
     if places.get("") == "disk":
         places = {f"{_LAYERS}.{number}": "disk" for number in range(shape.llm.num_hidden_layers)}
     if places.keys() != {""}:
         places = {place: where for place, where in places.items() if not place.startswith(_AT_HOME)}
         places |= dict.fromkeys(_AT_HOME, device)
-    dispatch_model(model, places, offload_dir=None if offload is None else str(offload))
+    dispatch_model(model, places, offload_dir=backbone.offload_folder)
     model.home = torch.device(device)
     return model
 

@@ -39,55 +39,37 @@ class Drawing:
         return self.text_guidance > 1 and self.guidance_from < time <= self.guidance_to
 
 
+_IMUG: Final = Drawing(
+    timesteps=50,
+    text_guidance=3.0,
+    image_guidance=1.5,
+    guidance_from=0.4,
+    guidance_to=1.0,
+    renorm="global",
+    renorm_min=0.0,
+    timestep_shift=3.0,
+    history="chatml",
+    think=False,
+    think_temperature=0.7,
+    think_tokens=512,
+    size=None,
+)
+"""scripts/model_servers/BAGEL_demo.py of IMUG-Bench: the settings of the paper's measurements."""
+_TEXT_TO_IMAGE: Final = replace(
+    _IMUG,
+    text_guidance=4.0,
+    image_guidance=1.0,
+    history="plain",
+    think_temperature=0.0,
+    think_tokens=1000,
+)
+""""Image Generation" of inference.ipynb of BAGEL."""
+_EDIT: Final = replace(_TEXT_TO_IMAGE, image_guidance=2.0, guidance_from=0.0, renorm="text_channel")
+""""Editing" of the same notebook."""
 PRESETS: Final[Mapping[Preset, Drawing]] = {
-    # scripts/model_servers/BAGEL_demo.py of IMUG-Bench: the settings of the paper's measurements.
-    "imug": Drawing(
-        timesteps=50,
-        text_guidance=3.0,
-        image_guidance=1.5,
-        guidance_from=0.4,
-        guidance_to=1.0,
-        renorm="global",
-        renorm_min=0.0,
-        timestep_shift=3.0,
-        history="chatml",
-        think=False,
-        think_temperature=0.7,
-        think_tokens=512,
-        size=None,
-    ),
-    # "Image Generation" of inference.ipynb of BAGEL.
-    "text_to_image": Drawing(
-        timesteps=50,
-        text_guidance=4.0,
-        image_guidance=1.0,
-        guidance_from=0.4,
-        guidance_to=1.0,
-        renorm="global",
-        renorm_min=0.0,
-        timestep_shift=3.0,
-        history="plain",
-        think=False,
-        think_temperature=0.0,
-        think_tokens=1000,
-        size=None,
-    ),
-    # "Editing" of inference.ipynb of BAGEL.
-    "edit": Drawing(
-        timesteps=50,
-        text_guidance=4.0,
-        image_guidance=2.0,
-        guidance_from=0.0,
-        guidance_to=1.0,
-        renorm="text_channel",
-        renorm_min=0.0,
-        timestep_shift=3.0,
-        history="plain",
-        think=False,
-        think_temperature=0.0,
-        think_tokens=1000,
-        size=None,
-    ),
+    "imug": _IMUG,
+    "text_to_image": _TEXT_TO_IMAGE,
+    "edit": _EDIT,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from imug_tts.backbones.native.autoregressive import Autoregressive
@@ -74,7 +75,7 @@ class Emu3Backbone(Autoregressive):
         context, drawn = (self.context_area or least) // 64, (self.image_area or least) // 64
         return self._memory(context + 250, drawn, branches=1 if self.guidance == 1 else 2)
 
-    @property
+    @cached_property
     def _least_pixels(self) -> int:
         """The least pixels to which the checkpoint resizes an image."""
         for name in ("processor_config.json", "preprocessor_config.json"):
@@ -97,7 +98,7 @@ class Emu3Backbone(Autoregressive):
     def _load(self) -> Emu3Speaker:
         from imug_tts.backbones.emu3.speaker import load
 
-        self.configuration()
+        _ = self.configuration  # of this model, or refused
         return load(
             self,
             context_images=self.context_images,

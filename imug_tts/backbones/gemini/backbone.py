@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
+from imug_tts.backbones.chat_messages import typed
 from imug_tts.backbones.gemini.replies import read, response_id, usage
 from imug_tts.backbones.hosted import Hosted, transport_over
-from imug_tts.contracts import BackboneError, Candidate, Capabilities, ConfigurationError, Request
+from imug_tts.contracts import Candidate, Capabilities, ConfigurationError, Request
 from imug_tts.dialogue import Message, Part, Text
-from imug_tts.images import kind_of
-from imug_tts.json_images import reading
 from imug_tts.knobs import component, knob
 
 __all__ = ["GeminiBackbone"]
 
 _VERSION: Final = "1"
-_MIME: Final = {"PNG": "image/png", "JPEG": "image/jpeg"}
 _LIMITS: Final = ("Its provider may change the model under its name.",)
 
 
@@ -52,10 +50,6 @@ class GeminiBackbone(Hosted):
         )
 
     @property
-    def _key_variable(self) -> str:
-        return self.api_key_env
-
-    @property
     def _priced(self) -> Sequence[str]:
         return (self.model,)
 
@@ -69,7 +63,7 @@ class GeminiBackbone(Hosted):
         options: Any = {
             "base_url": self.base_url,
             "timeout": int(1000 * self.timeout_s),
-            "client_args": {"transport": transport_over(self._client, httpx, self._keep)},
+            "client_args": {"transport": transport_over(self._calls.client, httpx, self._keep)},
         }
         return genai.Client(api_key=self._key, http_options=options)
 
@@ -128,7 +122,7 @@ class GeminiBackbone(Hosted):
             return call()
         except errors.APIError as error:
             headers = getattr(error.response, "headers", {})
-            self._raise_status(error.code, str(error.message or error.status), headers)
+            raise self._status_failure(error.code, str(error.message or error.status), headers) from error
 
 
 def _content(message: Message) -> dict[str, Any]:
@@ -140,9 +134,5 @@ def _content(message: Message) -> dict[str, Any]:
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"text": part.text}
-    with reading(part):
-        data = part.read()
-    mime = _MIME.get(kind_of(data) or "")
-    if mime is None:
-        raise BackboneError(f"image {part.sha256[:12]} is neither PNG nor JPEG")
+    mime, data = typed(part)
     return {"inline_data": {"mime_type": mime, "data": data}}

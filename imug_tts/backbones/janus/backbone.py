@@ -52,7 +52,7 @@ class JanusBackbone(Autoregressive):
     @property
     def memory(self) -> MemoryNeed:
         """See `Local`. A turn counts as one image and 100 words of text."""
-        image = self.configuration()["vision_config"].get("num_image_tokens", 576)
+        image = self.configuration["vision_config"].get("num_image_tokens", 576)
         return self._memory(image + 150, image, branches=1 if self.guidance == 1 else 2)
 
     def _drawing(self, request: Request) -> Drawing:
@@ -65,5 +65,5 @@ class JanusBackbone(Autoregressive):
     def _load(self) -> JanusSpeaker:
         from imug_tts.backbones.janus.speaker import load
 
-        self.configuration()
+        _ = self.configuration  # of this model, or refused
         return load(self)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imug_tts.backbones.native.checkpoint import weight_bytes
-from imug_tts.backbones.native.pretrained import Pretrained
+from imug_tts.backbones.native.pretrained import Pretrained, alike_requests
 from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
@@ -65,16 +65,8 @@ class Autoregressive(Pretrained):
             ConfigurationError: the checkpoint's files are missing, damaged or not of this model.
         """
         answers: dict[int, list[Candidate]] = {}
-        for alike in _groups(requests):
+        for alike in alike_requests(requests):
             chosen = [requests[number] for number in alike]
             made = self._speaker.answer(chosen, self._drawing(chosen[0]))
             answers.update(zip(alike, made, strict=True))
         return [answers[number] for number in range(len(requests))]
-
-
-def _groups(requests: Sequence[Request]) -> Iterator[list[int]]:
-    """The numbers of requests that have modality, sampling and form in common."""
-    groups: dict[object, list[int]] = {}
-    for number, request in enumerate(requests):
-        groups.setdefault((request.modality, request.sampling, request.form), []).append(number)
-    yield from groups.values()

@@ -115,29 +115,38 @@ class Native(LocalModel, Local):
             return module.to(self.device)
         from accelerate import dispatch_model  # type: ignore[import-untyped]
 
-        spread = self._device_map(module, list(whole))
-        if "disk" in spread.values() and self.offload_folder is None:
-            raise ConfigurationError(
-                f"the weights in {self.folder} fit neither the GPUs nor memory; set offload_folder to a "
-                "folder for the rest, load a smaller type (dtype), or allow more (max_gpu_gib, max_cpu_gib)"
-            )
+        spread = self.spread(module, whole)
         folder = None if self.offload_folder is None else self.offload_folder / part
         dispatched: nn.Module = dispatch_model(module, spread, offload_dir=folder)
         return dispatched
 
-    def _device_map(self, module: nn.Module, whole: list[str]) -> dict[str, int | str]:
-        """The device of each layer."""
+    def spread(
+        self, module: nn.Module, whole: Sequence[str], dtype: torch.dtype | None = None
+    ) -> dict[str, int | str]:
+        """The device of each layer, as `device_map` says.
+
+        Args:
+            module: its layers.
+            whole: classes of modules that must not be split over devices.
+            dtype: the type that the layers will have; None for the one that they have.
+
+        Raises:
+            ConfigurationError: layers fit nowhere, and there is no `offload_folder`.
+        """
         from accelerate import infer_auto_device_map
         from accelerate.utils import get_balanced_memory
 
+        layers: dict[str, Any] = {"no_split_module_classes": list(whole), "dtype": dtype}
         room = self._most_memory()
         if room is None and self.device_map != "sequential":
-            low_zero = self.device_map == "balanced_low_0"
-            room = get_balanced_memory(module, no_split_module_classes=whole, low_zero=low_zero)
-        spread: dict[str, int | str] = infer_auto_device_map(
-            module, max_memory=room, no_split_module_classes=whole
-        )
-        return spread
+            room = get_balanced_memory(module, low_zero=self.device_map == "balanced_low_0", **layers)
+        places: dict[str, int | str] = infer_auto_device_map(module, max_memory=room, **layers)
+        if "disk" in places.values() and self.offload_folder is None:
+            raise ConfigurationError(
+                f"the weights in {self.folder} fit neither the GPUs nor memory; set offload_folder to a "
+                "folder for the rest, load a smaller type (dtype), or allow more (max_gpu_gib, max_cpu_gib)"
+            )
+        return places
 
     @abstractmethod
     def _load(self) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from imug_tts.backbones.native.checkpoint import ITEM_BYTES, folder_identity, read_json
 from imug_tts.backbones.native.placement import Native
-from imug_tts.contracts import ConfigurationError
+from imug_tts.contracts import ConfigurationError, Request
 from imug_tts.knobs import component
 
-__all__ = ["Pretrained"]
+__all__ = ["Pretrained", "alike_requests"]
 
 
 @component
@@ -32,7 +33,7 @@ class Pretrained(Native):
         Raises:
             ConfigurationError: a file is missing or not of this model.
         """
-        kind = str(self.configuration().get("model_type"))
+        kind = str(self.configuration.get("model_type"))
         name = f"{self.adapter}:{self.version}:{kind}" if self.adapter else f"{kind}:{self.version}"
         return f"{name}:{folder_identity(self.folder, self.weight_files())[:16]}"
 
@@ -49,6 +50,7 @@ class Pretrained(Native):
             )
         return files
 
+    @cached_property
     def configuration(self) -> dict[str, Any]:
         """What config.json says.
 
@@ -75,3 +77,11 @@ class Pretrained(Native):
         stated = str(config.dtype or "bfloat16").removeprefix("torch.")
         item = ITEM_BYTES.get(stated if self.dtype == "auto" else self.dtype, 2)
         return int(2 * text.num_hidden_layers * (text.num_key_value_heads or heads) * width * item)
+
+
+def alike_requests(requests: Sequence[Request]) -> Iterator[list[int]]:
+    """The numbers of requests that have modality, sampling and form in common."""
+    groups: dict[object, list[int]] = {}
+    for number, request in enumerate(requests):
+        groups.setdefault((request.modality, request.sampling, request.form), []).append(number)
+    yield from groups.values()

@@ -48,9 +48,6 @@ class OpenAIBackbone(Hosted):
     send_temperature: bool = knob(
         "Whether texts are asked for at their temperature; false for models that refuse one.", default=True
     )
-    api_key_env: str = knob(
-        "The environment variable that holds the key.", default="OPENAI_API_KEY", runtime=True
-    )
 
     settings: ClassVar[type] = OpenAISettings
 
@@ -72,10 +69,6 @@ class OpenAIBackbone(Hosted):
         )
 
     @property
-    def _key_variable(self) -> str:
-        return self.api_key_env
-
-    @property
     def _priced(self) -> Sequence[str]:
         return (self.model, self.image_model)
 
@@ -92,7 +85,7 @@ class OpenAIBackbone(Hosted):
             base_url=self.base_url,
             max_retries=0,
             timeout=self.timeout_s,
-            http_client=httpx2.Client(transport=transport_over(self._client, httpx2)),
+            http_client=httpx2.Client(transport=transport_over(self._calls.client, httpx2)),
         )
 
     def _ask_for_model(self) -> None:
@@ -105,7 +98,7 @@ class OpenAIBackbone(Hosted):
         try:
             answer = read(response, request.modality == "image")
         except ValueError as error:
-            self._raise_status(500, str(error), {})
+            raise self._status_failure(500, str(error), {}) from error
         used = {self.model: usage(response)}
         if request.modality == "image":
             used[self.image_model] = image_usage(response)
@@ -135,7 +128,7 @@ class OpenAIBackbone(Hosted):
         except openai.APIStatusError as error:
             if error.code in _REFUSALS:
                 return self._candidate(None, "refused", error.message, {}, source=self.model)
-            self._raise_status(error.status_code, error.message, error.response.headers)
+            raise self._status_failure(error.status_code, error.message, error.response.headers) from error
 
 
 def _item(message: Message) -> dict[str, Any]:
