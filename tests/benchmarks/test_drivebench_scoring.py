@@ -162,7 +162,7 @@ def test_one_letter_at_most_is_chosen_and_it_is_an_option(letter: str, text: str
 def test_a_judge_is_asked_at_temperature_0_in_one_message(drive: DriveBench) -> None:
     score, server = graded(drive, "planning_vqa", "Slow down.", ["Total Score: 72"])
     assert score.value == 0.72
-    assert {**score.detail} == {
+    assert {key: value for key, value in score.detail.items() if key != "question_sha256"} == {
         "kind": "planning_vqa",
         "capability": "planning",
         "points": 72,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -136,7 +137,11 @@ class DriveBench(Benchmark):
         if not isinstance(output, Text):
             raise ValueError(f"{sample.name} asks for text")
         kind: Kind = key["kind"]
-        detail: dict[str, Any] = {"kind": kind, "capability": CAPABILITIES.get(kind)}
+        detail: dict[str, Any] = {
+            "kind": kind,
+            "capability": CAPABILITIES.get(kind),
+            "question_sha256": _sha256_of(key["question"], key["answer"]),
+        }
         if kind in MULTIPLE_CHOICE:
             detail |= accuracy(key["answer"], output.text, key["options"])
         sheet = Sheet(key["question"], key["answer"], output.text, key["description"])
@@ -184,6 +189,11 @@ class DriveBench(Benchmark):
             )
         n = min(len(chosen), self.num_samples or len(chosen))
         return tuple(chosen[index * len(chosen) // n] for index in range(n))
+
+
+def _sha256_of(question: str, answer: str) -> str:
+    """Tells whether two runs were asked the same, 16 hexadecimal digits."""
+    return hashlib.sha256(f"{question}\x1e{answer}".encode()).hexdigest()[:16]
 
 
 def _as_read(replies: Sequence[str]) -> dict[str, Any]:
