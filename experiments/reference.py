@@ -122,7 +122,7 @@ def _commands() -> Iterator[str]:
     from experiments.check_data import CheckSettings
     from experiments.choose_temperatures import ChoiceSettings
     from experiments.drivebench import DriveBenchSettings
-from experiments.export import ExportSettings
+    from experiments.export import ExportSettings
 
     settings: dict[str, type] = {
         "run.py": RunSettings,
