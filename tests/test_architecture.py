@@ -26,6 +26,7 @@ UTILITIES = {
     "images",
     "infer_protocol",
     "json_images",
+    "option_letters",
     "secrecy",
     "urls",
     "wandb_home",

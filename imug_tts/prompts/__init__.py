@@ -16,7 +16,7 @@ check_all      puts all of them at once, as the numbered `{questions}`
 compare        asks which of two answers is better, the first or the second
 score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
 resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
-unreadable     asks the scorer again, with the `{problem}` of its reply
+unreadable     asks the scorer again, with the `{problem}` of its reply and the `{form}` that is wanted
 
 A set may leave out the last five, and has the words of the default set for them.
 A prompt is a part of every call's identity: changing its text makes new calls, never stale answers.

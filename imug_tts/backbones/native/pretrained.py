@@ -67,9 +67,14 @@ class Pretrained(Native):
         return config
 
     def bytes_per_token(self) -> int:
-        """Bytes of the keys and values of one token."""
+        """Bytes of the keys and values of one token.
+
+        Raises:
+            ConfigurationError: as `configuration`.
+        """
         from transformers import AutoConfig
 
+        _ = self.configuration  # says in our words what is wrong with the folder
         config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
         text = config.get_text_config()
         heads = text.num_attention_heads
