@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from imug_tts.launch import Job, latest_jobs, slurm_jobs
+from imug_tts.launch import Job, known_jobs, slurm_jobs
 from tests.experiments.shell import ROOT
 
-__all__ = ["SCRIPT", "ask", "disturb", "no_job_is_left"]
+__all__ = ["SCRIPT", "ask", "disturb", "no_job_is_left", "restarts_of"]
 
 SCRIPT = ROOT / "slurm" / "local_cluster.sh"
 
@@ -44,6 +44,11 @@ def no_job_is_left() -> bool:
     return not ask("squeue", "--noheader")
 
 
+def restarts_of(job: str) -> int:
+    """How often SLURM has queued a job again."""
+    return int(ask("scontrol", "show", "job", job).partition("Restarts=")[2].split()[0])
+
+
 def _restart_the_node() -> None:
     """Kill the daemon of the node, whose jobs go on, and start it again."""
     folder = Path(os.environ["SLURM_CONF"]).parent
@@ -67,7 +72,7 @@ def disturb(study: Path, moment: random.Random, times: int) -> Counter[str]:
 def _at_work(study: Path) -> list[Job]:
     """The jobs that run and have begun with their arms, each once."""
     running = {number for number, job in (slurm_jobs() or {}).items() if job.state == "RUNNING"}
-    known = {job.id: job for own in latest_jobs(study).values() for job in own if job.id in running}
+    known = {job.id: job for own in known_jobs(study)[0].values() for job in own if job.id in running}
     return [job for job in known.values() if (state := job.state()) and state["end"] is None]
 
 

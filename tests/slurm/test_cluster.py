@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imug_tts.launch import known_jobs
 from tests.experiments.shell import Shell
 from tests.launch.studies import (
     gpus_used,
@@ -20,7 +22,7 @@ from tests.launch.studies import (
     tables_of,
     wait_until,
 )
-from tests.slurm.disturbances import SCRIPT, ask, disturb, no_job_is_left
+from tests.slurm.disturbances import SCRIPT, ask, disturb, no_job_is_left, restarts_of
 
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch")
 SLURM = "hydra/launcher=submitit_slurm"
@@ -82,6 +84,63 @@ def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -
     assert [state["starts"] for state in states] == [2, 2, 2, 1]
     assert shell.paint("-m", "seed=0,1,2,3", "tracking=none", "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+LATE_START = """
+import os, pathlib, signal, time
+
+if "SLURM_STEP_ID" in os.environ and "submitit" in pathlib.Path("/proc/self/cmdline").read_text():
+    place, is_first = os.environ.get("SLURM_ARRAY_TASK_ID"), "SLURM_RESTART_COUNT" not in os.environ
+    if place == "0" and is_first:
+        pathlib.Path("begins").touch()
+        time.sleep(60)
+    if place == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_job_whose_process_was_killed_is_queued_again_unless_it_dies_at_once(shell: Shell) -> None:
+    """The first is warned before Python listens, the second always dies at its start, the third is killed."""
+    (shell.home / "packages" / "sitecustomize.py").write_text(LATE_START)
+    slow = ("in_flight=1", "tracking=none", "backbone.seconds=0.3", "output=jobs", SLURM)
+    launched = shell.start_painting("-m", "seed=0,1,2", *slow)
+    wait_until((shell.home / "begins").exists)
+    wait_until(lambda: len(shell.calls_made()) >= 2)
+    jobs = {job.number: job for [job] in known_jobs(shell.home / "jobs")[0].values()}
+    ask("scancel", "--signal=USR2", jobs[0].id)
+    os.kill(jobs[2].state()["pid"], signal.SIGKILL)
+    _, said = launched.communicate()
+    assert launched.returncode == 1
+    assert f"job {jobs[1].id} never began" in said
+    assert "killed again before any turn was added" in Path(jobs[1].logs).read_text()
+    assert [restarts_of(job.id) for _, job in sorted(jobs.items())] == [1, 1, 1]
+    assert [jobs[number].state()["starts"] for number in (0, 2)] == [1, 2]
+    (shell.home / "packages" / "sitecustomize.py").unlink()
+    again = shell.paint("-m", "seed=0,1,2", "output=jobs", "tracking=none", SLURM)
+    assert again.returncode == 0, again.stderr
+    assert shell.paint("-m", "seed=0,1,2", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_jobs_are_known_if_the_command_dies_before_it_writes_their_numbers(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real sbatch submits, and the command that called it is killed before it reads the answer."""
+    sbatch = shell.home / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" > /dev/null && kill -KILL $PPID\n')
+    sbatch.chmod(0o755)
+    waiting = ("-m", "seed=0,1", "output=jobs", SLURM, "hydra.launcher.additional_parameters={hold:true}")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+        assert shell.paint(*waiting).returncode == -signal.SIGKILL
+    [array] = {line.split("_")[0] for line in ask("squeue", "-h", "-r", "-o", "%i").splitlines()}
+    for place, seed in enumerate(known_jobs(shell.home / "jobs")[0].values()):
+        assert [job.id for job in seed] == [f"{array}_{place}"]
+    again = shell.paint(*waiting, "hydra.launcher.wait=false")
+    assert again.stdout.count(f"is in job {array}_") == 2
+    ask("scancel", array)
+    wait_until(no_job_is_left)
 
 
 def test_whatever_happens_to_jobs_the_records_and_tables_are_those_of_one_process(shell: Shell) -> None:
