@@ -56,7 +56,9 @@ class Queue:
         "Shell commands before the job, e.g. [module load cuda].", default=(), runtime=True
     )
     submitit_folder: str | None = knob(
-        "Where submitit keeps logs and scripts; null for STUDY/.submitit.", default=None, runtime=True
+        "Where logs and scripts are kept, in a folder for each launch; null for STUDY/.submitit.",
+        default=None,
+        runtime=True,
     )
 
 
