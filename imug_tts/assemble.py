@@ -235,7 +235,7 @@ def build_service(config: Node) -> Service:
 
 def choices(kind: type) -> list[str]:
     """The names that a configuration can use for a kind of component."""
-    more = {Judge: [NONE], Tracker: [NONE], Strategy: COMPOSITIONS}.get(kind, ())
+    more = COMPOSITIONS if kind is Strategy else [NONE] if kind in (Judge, Tracker) else []
     return sorted({*names(GROUPS[kind]), *more})
 
 
