@@ -146,8 +146,8 @@ class _Run:
     records: Sequence[Record]
 
 
-def load_study(folder: Path) -> Study:
-    """Read every run at or below `folder`.
+def load_study(folder: Path, runs: Iterable[Path] | None = None) -> Study:
+    """Read every run at or below `folder`, or those of the folders `runs` alone.
 
     Raises:
         StudyError: there is no run, a file is damaged or missing, two runs hold the same turn, or
@@ -155,7 +155,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    manifests = [_manifest(run) for run in sorted(run_folders(folder))]
+    manifests = [_manifest(run) for run in sorted(run_folders(folder) if runs is None else runs)]
     if not manifests:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -163,21 +163,21 @@ def load_study(folder: Path) -> Study:
         )
     _check_one_study(manifests)
     warnings: list[str] = []
-    runs = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
-    records = tuple(record for run in runs for record in run.records)
+    counted = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
+    records = tuple(record for run in counted for record in run.records)
     check_no_duplicates(records)
     return Study(
         folder=folder,
         benchmark=manifests[0].benchmark,
         backbone=manifests[0].backbone,
         records=records,
-        planned={key: modality for run in runs for key, modality in run.planned.items()},
+        planned={key: modality for run in counted for key, modality in run.planned.items()},
         num_candidates={},
-        oracles=frozenset(run.arm.strategy for run in runs if run.manifest.oracle),
-        num_runs=len(runs),
-        arms={run.manifest.folder: run.arm for run in runs},
-        judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in runs},
-        caveats=merged(run.manifest.caveats for run in runs),
+        oracles=frozenset(run.arm.strategy for run in counted if run.manifest.oracle),
+        num_runs=len(counted),
+        arms={run.manifest.folder: run.arm for run in counted},
+        judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in counted},
+        caveats=merged(run.manifest.caveats for run in counted),
         warnings=tuple(warnings),
     )
 
