@@ -1,4 +1,4 @@
-"""Checking URLs of servers, which are stored with the results."""
+"""Checks URLs of servers, which are stored with the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_url"]
 
 
 def check_url(url: str, knob: str) -> None:
-    """Refuse what is not the URL of a server; a password in it is not repeated.
+    """Check that a text is the URL of a server, without a password. Messages never repeat a password.
 
     Raises:
         ConfigurationError: names the knob and says what to write.

@@ -1,6 +1,6 @@
-"""What implementations promise, and what passes between them.
+"""The interfaces that components implement, and the data types that are passed between them.
 
-Implementations import this package and `dialogue`, never each other.
+Components import this package and `dialogue`, never each other.
 """
 
 from imug_tts.contracts.benchmark import Benchmark, Score
