@@ -210,7 +210,7 @@ def build_scorer(
     if model is None:
         choice = "judge" if where == "judge" else f"judge@{where}"
         raise ConfigurationError(
-            f"{choice}={judge.name} has no model of its own that could grade; choose one that has, e.g. "
+            f"{choice}={judge.name} has no model of its own to use as the scorer; choose one that has, e.g. "
             f"{choice}=openai {where}.base_url=URL {where}.model=NAME, or {choice}=none"
         )
     return model

@@ -143,7 +143,7 @@ def check_composition(
         if modality not in known:
             outputs = " and ".join(sorted(known))
             raise ConfigurationError(
-                f"the benchmark poses {modality} turns, and the generator outputs {outputs} only; choose a "
+                f"the benchmark has {modality} turns, and the generator outputs {outputs} only; choose a "
                 f"backbone that outputs {modality}"
             )
     _check(strategy, setting)
@@ -202,12 +202,12 @@ def _check_variety(layer: Strategy, modality: Modality, setting: _Setting) -> No
     draws = layer.draws(modality)
     if draws > 1 and modality == "image" and not setting.capabilities("generator").seeds_change_images:
         raise ConfigurationError(
-            f"{layer.name} would draw {draws} candidates of an image, and every seed gives the same image on "
+            f"{layer.name} would sample {draws} candidate images, and every seed gives the same image on "
             "a server of the generator; serve a model that reads seeds, or choose a strategy of one candidate"
         )
     if draws > 1 and not any(_varies(part, modality) for part in _inner(layer)):
         raise ConfigurationError(
-            f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it "
+            f"{layer.name} would sample {draws} identical answers on {modality} turns, because what it "
             f"wraps is greedy there; set {modality}_temperature of the innermost layer above 0"
         )
 

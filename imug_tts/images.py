@@ -62,7 +62,7 @@ def check_image(
             opened.load()
     except BrokenImage:
         raise
-    except Exception as error:  # Pillow promises no closed set for bytes from outside
+    except Exception as error:  # Pillow may raise anything for untrusted bytes
         raise BrokenImage(f"is not a whole {what}: {error}") from error
 
 

@@ -82,7 +82,7 @@ class RequestBody:
 
     @cached_property
     def _pieces(self) -> Sequence[bytes | Image]:
-        """The images, and the bytes of JSON between them."""
+        """The pieces of the request: images, and the bytes of JSON between them."""
         frame: dict[str, Any] = {
             "output_mode": OUTPUT_MODES[self.modality],
             "temperature": self.temperature,

@@ -87,7 +87,7 @@ def component_class(kind: type, name: str, where: str) -> type:
     found = entry(GROUPS[kind], name, where)
     try:
         _check_class(kind, found)
-    except Exception as error:  # hints are evaluated, and a plugin's may fail in any way
+    except Exception as error:  # type hints of a plugin are evaluated, and may fail in any way
         said = _said(_entry_points(GROUPS[kind])[name])
         raise ConfigurationError(f"{where}: {said} cannot be used: {in_a_line(error)}") from error
     return cast(type, found)
@@ -208,7 +208,7 @@ def _loads(point: EntryPoint, cls: type) -> bool:
         return False
     try:
         return point.load() is cls
-    except (Exception, SystemExit):  # a broken module beside the one that the class is from
+    except (Exception, SystemExit):  # another module of the package may be broken
         return False
 
 

@@ -25,4 +25,4 @@ def check_url(url: str, knob: str) -> None:
     if not usable or parts.query or parts.fragment:
         raise ConfigurationError(f"{knob} is {url.rpartition('@')[2]!r}; write http://HOST:PORT")
     if parts.auth:
-        raise ConfigurationError(f"{knob} holds a password, and URLs are stored; leave it out")
+        raise ConfigurationError(f"{knob} contains a password, and URLs are stored; leave it out")

@@ -19,7 +19,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "disable_git": True,
     "disable_code": True,
     "disable_job_creation": True,
-    "x_disable_meta": True,  # it would hold the command line
+    "x_disable_meta": True,  # metadata would contain the command line
     "x_disable_stats": True,
     "x_disable_machine_info": True,
     "x_save_requirements": False,

@@ -81,20 +81,20 @@ def check_candidate(request: Request, candidate: Candidate) -> None:
     output = candidate.output
     if output is None:
         if candidate.finish != "refused":
-            raise BackboneError("the model gave no output, and no refusal")
+            raise BackboneError("the model returned neither an output nor a refusal")
         return
     if output.modality != request.modality:
-        raise BackboneError(f"the model was asked for {request.modality} and gave {output.modality}")
+        raise BackboneError(f"the model was asked for {request.modality} and returned {output.modality}")
     if isinstance(output, Image):
         _check_image(output)
     if request.form == "reward" and candidate.reward is None:
-        raise BackboneError("the model was asked for a reward and gave none")
+        raise BackboneError("the model was asked for a reward and returned none")
 
 
 def _check_counts(requests: Sequence[Request], made: Sequence[Sequence[Candidate]]) -> None:
     counts, wanted = [len(candidates) for candidates in made], [len(request.seeds) for request in requests]
     if counts != wanted:
-        raise BackboneError(f"generate() gave {counts} candidates for requests of {wanted} seeds")
+        raise BackboneError(f"generate() returned {counts} candidates for requests of {wanted} seeds")
 
 
 def _halves(requests: Sequence[Request]) -> Iterator[Sequence[Request]] | None:
@@ -124,7 +124,7 @@ def _check_image(image: Image) -> None:
     try:
         check_image(image.read())
     except (BrokenImage, OSError) as error:
-        raise BackboneError(f"the model gave an image that {error}") from error
+        raise BackboneError(f"the model returned an image that {error}") from error
 
 
 def _as_backbone_error(error: Exception, claim: DeviceClaim) -> BackboneError:

@@ -149,7 +149,7 @@ class Journal:
             if written == len(data):
                 self._know_own(lines)
         if written < len(data):
-            self.close()  # a torn line may only be the last of its segment
+            self.close()  # begins a new segment: only the last line of a segment may be incomplete
             raise StorageError(f"the disk of {folder} is full; free some space and run the command again")
 
     def _begin_segment(self, calls: Path) -> None:

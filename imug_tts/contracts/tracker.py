@@ -23,7 +23,7 @@ class PlannedRun:
     title: str
     """A title that tells the run from the other runs of the study."""
     folder: Path
-    """The run's folder; images of its records are `folder/images/<sha256>.png`."""
+    """The run's folder; images are in `folder/images/<sha256>.png`."""
     study: str
     """The name of the study's folder."""
     planned: int

@@ -119,7 +119,7 @@ def _clean(raw: str) -> Line:
     if row := _ROW.match(raw):
         return _table_row([cell.strip() for cell in row["cells"].split("|")])
     rest, number, listed = _ESCAPE.sub(r"\1", raw.strip().lstrip("#> \t")), None, False
-    # Bullets, boxes and numbers may follow one another, with emphasis around them: "- [ ] **1.** Is it red?"
+    # Bullets, boxes, numbers and emphasis can be combined: "- [ ] **1.** Is it red?"
     while marker := _marker(rest, wants_number=number is None):
         listed = True
         number = int(marker["number"]) if "number" in marker.re.groupindex else number

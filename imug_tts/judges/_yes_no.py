@@ -60,7 +60,7 @@ _OTHER: Final = {
 
 
 class YesNo(NamedTuple):
-    """A clear answer."""
+    """A clear yes or no, with its explanation."""
 
     answer: bool
     explanation: str = ""

@@ -28,7 +28,7 @@ class _TurnResult(NamedTuple):
 
 
 class Player(DialoguePlayer):
-    """Plays one sample turn by turn. Stops when a turn has no answer and the next turn needs it."""
+    """Plays the dialogue of one sample turn by turn; stops if a turn has no answer and the next needs it."""
 
     def __init__(
         self,

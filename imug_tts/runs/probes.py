@@ -186,7 +186,7 @@ def _probe_servers(servers: Mapping[str, Remote], known: dict[str, Findings]) ->
         for url, server in servers.items()
     ]
     for each in probed:
-        if not each.has_failed:  # one that failed is probed again
+        if not each.has_failed:  # the next invocation probes a failed server again
             known[_key(each.server, servers[each.server])] = each.findings
     return probed
 

@@ -36,10 +36,10 @@ class Trackers:
         for tracker in list(self._trackers):
             try:
                 event(tracker)
-            except Exception as error:  # whatever a tracker does, the run goes on
+            except Exception as error:  # an exception of a tracker must not stop the run
                 self._trackers.remove(tracker)
                 if event is not _close:
-                    with suppress(Exception):  # it may hold a file or the terminal
+                    with suppress(Exception):  # releases files or the terminal
                         tracker.close()
                 warnings.warn(
                     f"the tracker {type(tracker).__name__} failed and gets no further events; "

@@ -55,7 +55,9 @@ class MajorityVote(Strategy):
     def check(self, setting: Setting) -> None:
         """Check that the benchmark has text turns; raises ConfigurationError if it has none."""
         if not any(map(self.acts_on, setting.posed)):
-            raise ConfigurationError(f"{self.name} votes on text turns, and none are posed; leave it out")
+            raise ConfigurationError(
+                f"{self.name} votes on text turns, and the benchmark has none; leave it out"
+            )
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
         """Return the most frequent answer, with all samples as candidates. Image turns pass to `inner`.

@@ -85,7 +85,7 @@ class SelfVerification(Strategy):
         if not setting.prompts("generator")["feedback"]:
             raise ConfigurationError(
                 f"{self.name} has refine={self.refine}, and the prompt set {generator.prompts!r} of the "
-                "generator has no words for feedback; set refine=fresh"
+                "generator has no text for feedback; set refine=fresh"
             )
         draws_images = "image" in setting.posed and self.acts_on("image")
         if self.refine == "edit" and draws_images and not generator.draws_from_images:

@@ -15,7 +15,7 @@ from imug_tts.tracking.progress import Progress, RunProgress
 __all__ = ["Bars"]
 
 _REDRAWS_PER_S: Final = 2
-"""A redraw of 25 bars takes about 3 ms of the interpreter: at this rate, less than 1 % of the time."""
+"""A redraw of 25 bars takes about 3 ms of CPU time: at this rate, less than 1 % of it."""
 _LINES_BESIDE_RUNS: Final = 7
 """Lines of the terminal that are not for runs in progress: the total, its details and an empty line."""
 _GAP: Final = "  "
@@ -50,7 +50,7 @@ class Bars:
         self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
-        """Remove the bars."""
+        """Remove the bars from the terminal."""
         self._live.stop()
 
     def _draw(self) -> RenderableType:

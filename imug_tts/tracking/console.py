@@ -1,4 +1,4 @@
-"""Progress on standard error: runs, turns done of planned, calls, problems, speed, time left."""
+"""The console tracker: progress on standard error with turns, calls, problems, speed and time left."""
 
 from __future__ import annotations
 

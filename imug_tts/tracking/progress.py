@@ -142,7 +142,7 @@ class Progress:
             return
         if self._clock is None:
             self._clock = time.monotonic()
-            return  # the work for this turn was done before the clock started
+            return  # the calls of this turn were made before the clock started
         self._work += progress.weight
         self._turns += 1
 

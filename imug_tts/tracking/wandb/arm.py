@@ -38,7 +38,7 @@ class ArmRun:
     """Whether this invocation answered a turn."""
 
     def take(self, record: Record, replayed: bool) -> None:
-        """Count a turn."""
+        """Add the record of a turn to the totals and to the sample of dialogues."""
         self._has_new |= not replayed
         self.series.take(record)
         self.sampled.take(record)

@@ -41,7 +41,7 @@ class WriterProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Queue a message.
+        """Queue a message to the process.
 
         Raises:
             RuntimeError: the process has failed; says why.

@@ -46,7 +46,7 @@ class SampledDialogues:
         for record in self._records():
             images = [_captioned(run, record, node) for node in _nodes(record) if node.image is not None]
             if images:
-                sample = record["sample_id"].replace("/", "_")  # a slash makes folders
+                sample = record["sample_id"].replace("/", "_")  # wandb would turn slashes into folders
                 panels.setdefault(f"dialogues/{record['class']}/{sample}", []).extend(images)
         return panels
 

@@ -30,7 +30,7 @@ class Series:
         self._pools = _Share()
 
     def take(self, record: Record) -> None:
-        """Count a turn."""
+        """Add the record of a turn to the totals."""
         self.turns += 1
         self._outcomes[record["outcome"]] += 1
         for payer, cost in record["cost"].items():

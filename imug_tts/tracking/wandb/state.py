@@ -73,7 +73,7 @@ class PointsState:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if time.time() - lock.stat().st_mtime > _STALE_S:
-                lock.unlink()  # of a process that was killed
+                lock.unlink()  # left by a killed process
         try:
             lock.touch(exist_ok=False)
         except FileExistsError:

@@ -55,7 +55,7 @@ class _Output:
 
     def __init__(self) -> None:
         self.said = os.dup(1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # wandb prints there too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # wandb also prints to it
 
     def say(self, kind: str, text: str) -> None:
         """Write a "note", or the "failure" that ends this process."""
@@ -77,7 +77,7 @@ class _Writer:
             "init_timeout": max(1, min(_BEGIN_S, patience_s // _SHARE)),
             "finish_timeout": patience_s,
             "finish_timeout_raises": True,
-            # processes that work on one run may begin in the same second, which is all that wandb tells apart
+            # wandb names folders by the second, and several processes may begin a run in one second
             "x_sync_dir_suffix": f"{os.uname().nodename}-{os.getpid()}",
         }
         self._runs: dict[str, Any] = {}
@@ -122,7 +122,7 @@ class _Writer:
             try:
                 self._runs[name] = self._begin(message)
                 return
-            except Exception as error:  # wandb's errors have no common kind
+            except Exception as error:  # wandb's exceptions have no common base class
                 if init["mode"] == "offline":
                     raise
                 self._output.say(
