@@ -65,7 +65,7 @@ class Answer(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """The properties that all calls of one batch share."""
+    """The modality, sampling and form that all calls of one batch share."""
 
     modality: Modality
     sampling: Sampling

@@ -1,4 +1,4 @@
-"""The seeds of branches."""
+"""Derives the seed of each branch of a turn."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ __all__ = [
     "Record",
     "count_pools",
     "count_verdicts",
+    "stored_responses",
 ]
 
 Record = dict[str, Any]
@@ -37,22 +38,24 @@ HISTORIES: Final[tuple[History, ...]] = get_args(History)
 
 def count_verdicts(record: Record) -> tuple[int, int]:
     """Return how many verdicts the judges inside the strategy gave, and how many could not be parsed."""
-    verdicts = [node["verdict"] for node in _responses(record["response"]) if node.get("verdict")]
+    verdicts = [node["verdict"] for node in stored_responses(record["response"]) if node.get("verdict")]
     return len(verdicts), sum(verdict["status"] != "ok" for verdict in verdicts)
 
 
 def count_pools(record: Record) -> tuple[int, int]:
     """Return how many layers had two or more candidate images, and how many of these had equal bytes."""
-    pools = [pool for node in _responses(record["response"]) if len(pool := _candidate_images(node)) > 1]
+    pools = [
+        pool for node in stored_responses(record["response"]) if len(pool := _candidate_images(node)) > 1
+    ]
     return len(pools), sum(len(set(pool)) == 1 for pool in pools)
 
 
-def _responses(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+def stored_responses(response: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     """Yield a stored response and all candidates nested in it, parents first."""
     if response is not None:
         yield response
         for candidate in response.get("candidates", ()):
-            yield from _responses(candidate)
+            yield from stored_responses(candidate)
 
 
 def _candidate_images(response: Mapping[str, Any]) -> list[str]:

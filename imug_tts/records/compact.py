@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts.model import Cost
-from imug_tts.contracts.record import Record
+from imug_tts.contracts.record import Record, stored_responses
 
 __all__ = ["compact", "whole"]
 
@@ -136,18 +136,11 @@ def _resolved(value: Any, shared: Sequence[Any]) -> Any:
 def _by_rules(record: Record, *, cost: Rule, verdict: Rule, detail: Rule) -> Record:
     """Apply a rule to each cost, verdict and score detail of a record in place, and return the record."""
     record["cost"] = {payer: cost(paid) for payer, paid in record["cost"].items()}
-    for node in (record, *_responses(record["response"])):
+    for node in (record, *stored_responses(record["response"])):
         for key, rule in (("score_detail", detail), ("verdict", verdict)):
             if node.get(key):
                 node[key] = rule(node[key])
     return record
-
-
-def _responses(response: Json | None) -> Iterator[Json]:
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from _responses(candidate)
 
 
 def _renamed(value: Json, key: str, new: str, to: Any) -> Json:

@@ -63,6 +63,11 @@ class PlannedDialogue(NamedTuple):
     modalities: tuple[str, ...]
     """The modality of each turn, in order."""
 
+    @property
+    def name(self) -> str:
+        """The dialogue's unique name within its benchmark, as `Sample.name`."""
+        return f"{self.domain}/{self.task}/{self.sample_id}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:

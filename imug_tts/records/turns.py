@@ -203,7 +203,7 @@ def _planned(folder: Path) -> dict[str, int]:
         dialogues = read_manifest(folder).planned
     except RecordError:
         return {}
-    return {f"{each.domain}/{each.task}/{each.sample_id}": index for index, each in enumerate(dialogues)}
+    return {dialogue.name: index for index, dialogue in enumerate(dialogues)}
 
 
 def _dialogues(path: Path, file: IO[bytes], on_problem: _OnProblem) -> Iterator[Dialogue]:

@@ -68,7 +68,7 @@ class Worker:
     """This process as a worker on one run. Nothing is written before `register`."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        """`about` is published in the worker's file; it must hold no secrets."""
+        """Create a worker; `about` is published in the worker's file, and must hold no secrets."""
         self.name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         self._folder = folder / SEGMENTS
         self._file = self._folder / f"{self.name}{_WORKER}"

@@ -28,7 +28,7 @@ class Conversation:
         budget: Budget | None = None,
         system_prompt: str | None = None,
     ) -> None:
-        """Raises ConfigurationError if the strategy cannot work with the backbone."""
+        """Begin a dialogue; raises ConfigurationError if the strategy cannot work with the backbone."""
         self._models = models_by_role(backbone)
         check_composition(strategy, self._models)
         self._strategy = strategy

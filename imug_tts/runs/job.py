@@ -83,7 +83,7 @@ class Job:
     """The execution of one run by this process."""
 
     def __init__(self, work: Work, trackers: Trackers, share: Share) -> None:
-        """Raises ConfigurationError if the folder belongs to a run of another configuration."""
+        """Open the run's folder; raises ConfigurationError if it belongs to another configuration."""
         self.work = work
         self._trackers = trackers
         self.samples = work.samples

@@ -37,7 +37,7 @@ class Player(DialoguePlayer):
         brokers: Brokers,
         on_call: OnCall = lambda role, model, modality: None,
     ) -> None:
-        """`on_call` is called after every call that was made, not answered by the journal."""
+        """Create a player; `on_call` is called after every call that the journal did not answer."""
         super().__init__(sample, arm.benchmark)
         self._arm = arm
         self._brokers = brokers

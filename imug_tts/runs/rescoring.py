@@ -17,13 +17,14 @@ from imug_tts.contracts import (
     Record,
     Scope,
     Score,
+    stored_responses,
 )
 from imug_tts.dialogue import Image, Part, Question, Sample, Turn
 from imug_tts.records import arm_key
 from imug_tts.registry import describe, model_identity, selection
 from imug_tts.runs.limits import all_caveats
 from imug_tts.runs.source import Source
-from imug_tts.runs.turn_records import rescored_record, stored_nodes
+from imug_tts.runs.turn_records import rescored_record
 from imug_tts.runs.work import DialoguePlayer, Work
 
 __all__ = ["Rescoring"]
@@ -185,7 +186,7 @@ class Rescorer(DialoguePlayer):
 
     def _outputs(self, record: Record) -> list[Part]:
         """Return all outputs in a record's tree of responses, the answer included."""
-        nodes = stored_nodes(record["response"])
+        nodes = stored_responses(record["response"])
         return [self._rescoring.source.part(node["output"]) for node in nodes if node["output"] is not None]
 
     def _shown(self, number: int) -> Part | None:

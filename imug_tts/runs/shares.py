@@ -29,7 +29,7 @@ class Share:
     """Approximate number of processes."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError if there is no such shard."""
+        """Check the numbers; raises ConfigurationError if there is no such shard."""
         if self.shards < 1:
             raise ConfigurationError(f"shards is {self.shards}; it must be 1 or more")
         if self.shard is not None and not 0 <= self.shard < self.shards:

@@ -22,7 +22,7 @@ from imug_tts.records import (
 )
 from imug_tts.registry import selection
 from imug_tts.runs.store import HEADING
-from imug_tts.runs.transcript import Transcript
+from imug_tts.runs.transcript import Transcript, no_run
 from imug_tts.runs.turn_records import turn_record
 
 __all__ = ["Source"]
@@ -62,10 +62,7 @@ class Source:
                 own = {key: value for key, value in record.items() if key not in HEADING}
                 lines.setdefault(sample_name(record), []).append(line_of(own))
         except RecordError as error:
-            raise ConfigurationError(
-                f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py "
-                "made, e.g. runs/STUDY/RUN"
-            ) from error
+            raise no_run(folder, error) from error
         return cls(
             manifest=manifest,
             lines=lines,
@@ -113,7 +110,7 @@ class Source:
     @cached_property
     def planned(self) -> frozenset[str]:
         """The names of the planned dialogues."""
-        return frozenset(f"{each.domain}/{each.task}/{each.sample_id}" for each in self.manifest.planned)
+        return frozenset(dialogue.name for dialogue in self.manifest.planned)
 
 
 def _shown(manifest: Manifest, history_from: Path | None) -> Transcript:

@@ -14,7 +14,7 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Text
 from imug_tts.records import RecordError, image_path, read_manifest, read_turns, sample_name
 
-__all__ = ["Transcript", "stored_part"]
+__all__ = ["Transcript", "no_run", "stored_part"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +37,7 @@ class Transcript:
             manifest = read_manifest(folder)
             return cls(run=manifest.run, benchmark=manifest.benchmark, answers=dict(_answers(folder)))
         except RecordError as error:
-            raise ConfigurationError(
-                f"{folder} cannot be read as the folder of a run ({error}); name one "
-                "that experiments/run.py made, e.g. runs/STUDY/RUN"
-            ) from error
+            raise no_run(folder, error) from error
 
     @cached_property
     def identity(self) -> str:
@@ -49,6 +46,14 @@ class Transcript:
         for key, part in sorted(self.answers.items()):
             digest.update(json.dumps([key, part.to_json()]).encode())
         return f"{self.run}:{digest.hexdigest()[:16]}"
+
+
+def no_run(folder: Path, error: RecordError) -> ConfigurationError:
+    """Return the error for a folder that cannot be read as the folder of a run."""
+    return ConfigurationError(
+        f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py made, "
+        "e.g. runs/STUDY/RUN"
+    )
 
 
 def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:

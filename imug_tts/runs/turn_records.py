@@ -8,7 +8,7 @@ from typing import Any
 from imug_tts.contracts import Cost, Outcome, Record, Score
 from imug_tts.dialogue import Image, Part, Question, Response, Sample
 
-__all__ = ["images_of", "rescored_record", "response_to_json", "stored_nodes", "turn_record"]
+__all__ = ["images_of", "rescored_record", "response_to_json", "turn_record"]
 
 Node = Mapping[str, Any]
 """A response as a record stores it."""
@@ -88,14 +88,6 @@ def turn_record(
         "reference": None if reference is None else reference.to_json(),
         "response": None if response is None else response_to_json(response, scores),
     }
-
-
-def stored_nodes(response: Node | None) -> Iterator[Node]:
-    """Yield a stored response and all candidates nested in it, parents first."""
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from stored_nodes(candidate)
 
 
 def rescored_record(

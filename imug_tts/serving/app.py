@@ -57,7 +57,7 @@ class _Admission:
                 self._empty.set()
 
     async def close(self) -> None:
-        """Refuse new requests from now on; returns when no request is in flight."""
+        """Refuse new requests from now on, and wait until no request is in flight."""
         self.closed = True
         while self.in_flight:
             self._empty.clear()

@@ -55,7 +55,7 @@ class RequestHandler:
     """
 
     def __init__(self, served: Served, journal: Journal) -> None:
-        """Raises ConfigurationError if the strategy cannot work with the models."""
+        """Create a handler; raises ConfigurationError if the strategy cannot work with the models."""
         served.check()
         self._served = served
         self._brokers = Brokers(journal)

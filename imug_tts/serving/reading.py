@@ -70,7 +70,7 @@ class _Request(BaseModel):
 
 
 def read_request(body: bytes, limits: Limits) -> InferRequest:
-    """Parse and check the body of a request; decodes its images to verify that they are complete.
+    """Parse and check the body of a request; return the request, with all images decoded and verified.
 
     Raises:
         ProtocolError: the request is wrong; the message says where and how.

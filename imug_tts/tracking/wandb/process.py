@@ -30,7 +30,7 @@ class WriterProcess:
     """
 
     def __init__(self, folder: Path, patience_s: int, tell: Callable[[str], None]) -> None:
-        """Create `folder` later for wandb's caches and data; `tell` receives messages for the user."""
+        """Create a writer; `folder` will hold wandb's caches and data, `tell` gets messages for the user."""
         self.has_failed = False
         """Whether some sent messages may be lost."""
         self._folder = folder

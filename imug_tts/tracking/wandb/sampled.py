@@ -37,7 +37,7 @@ class SampledDialogues:
             del self._kept[max(self._kept)]
 
     def rows(self, run: PlannedRun) -> list[list[Any]]:
-        """Return a row for each answer and each candidate; an image is {"image": its path}."""
+        """Return a table row for each answer and each candidate; images are given as {"image": path}."""
         return [_row(run, record, node) for record in self._records() for node in _nodes(record)]
 
     def panels(self, run: PlannedRun) -> dict[str, list[dict[str, str]]]:
