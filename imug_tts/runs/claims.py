@@ -5,7 +5,7 @@ run's folder; each file appears whole or not at all:
 
     <worker>.worker               a working process; its modification time is renewed every few seconds
     <worker>.left                 the same process while it only merges records
-    <what>.<generation>.claim     contains the name of the worker that owns a part of the run
+    <what>.<generation>.claim     names the worker that owns a part of the run
     <worker>.jsonl                the records that this worker wrote (see `imug_tts.records`)
 
 The newest generation of a claim counts. The claim of a dead worker is taken over with the next generation, a
@@ -72,7 +72,7 @@ class Worker:
         self.name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         self._folder = folder / SEGMENTS
         self._file = self._folder / f"{self.name}{_WORKER}"
-        self._about = {**_this_process(), "since": round(time.time(), 3), **about}
+        self._about = {**_this_process(), "name": self.name, "since": round(time.time(), 3), **about}
         self._owners: dict[str, str] = {}
         """Owners of claims whose file was read; the owner of a claim file never changes."""
         self._gone = threading.Event()
@@ -96,7 +96,7 @@ class Worker:
         generation = generations[-1] + 1 if generations else 0
         claim = self._claim(what, generation)
         with storage_errors(self._folder):
-            if not _create(claim, self.name):
+            if not self._create(claim):
                 return False
         if self._generations().get(what, [])[-1:] != [generation]:  # others created a newer one since
             claim.unlink(missing_ok=True)
@@ -179,19 +179,41 @@ class Worker:
     def _claim(self, what: str, generation: int) -> Path:
         return self._folder / f"{what}.{generation}{_CLAIM}"
 
+    def _create(self, claim: Path) -> bool:
+        """Create a claim that names this worker; False if the claim is there already.
+
+        A hard link to the worker's own file appears with its content or not at all. On a disk without hard
+        links, a process killed between creating and writing the claim leaves an empty one.
+        """
+        try:
+            os.link(self._file, claim)
+        except FileExistsError:
+            return False
+        except OSError:
+            try:
+                with claim.open("xb") as file:
+                    file.write(json.dumps(self._about).encode())
+            except FileExistsError:
+                return False
+        return True
+
     def _is_held(self, claim: Path, living: set[str]) -> bool:
         owner = self._owner(claim)
-        if owner == "":
-            return self._is_young(claim)
+        if owner == "":  # a living worker may be about to write its name, unless there is no other one
+            return bool(living - {self.name}) and self._is_young(claim)
         return owner in living
 
     def _owner(self, claim: Path) -> str | None:
         """Return the owner of a claim: empty while the file is being written, None if it is gone."""
         if claim.name not in self._owners:
             try:
-                owner = claim.read_text(encoding="utf-8")
+                content = claim.read_bytes()
             except FileNotFoundError:
                 return None
+            try:
+                owner = str(json.loads(content)["name"])
+            except ValueError:
+                owner = ""
             if not owner or claim.name.startswith(MERGE):  # a claim on merging can change its owner
                 return owner
             self._owners[claim.name] = owner
@@ -228,27 +250,11 @@ def _state(path: Path, now: float) -> WorkerState | None:
         name=path.stem,
         host=about["host"],
         pid=about["pid"],
-        about={key: value for key, value in about.items() if key not in here},
+        about={key: value for key, value in about.items() if key not in {"name", *here}},
         seen=seen,
         is_alive=_started(about["pid"]) == about["started"] if is_here else now - seen < STALE_S,
         segment=segment_path(path.parents[1], path.stem),
     )
-
-
-def _create(path: Path, content: str) -> bool:
-    """Create a file with this content; False if it already exists."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        return False
-    try:
-        os.write(descriptor, content.encode())
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def _this_process() -> dict[str, Any]:

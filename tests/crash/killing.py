@@ -13,7 +13,8 @@ __all__ = ["journal_size", "journaled_calls", "kill_at_a_random_moment", "run_to
 
 
 def run_to_the_end(command: Sequence[str], cwd: Path) -> None:
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
 
 def kill_at_a_random_moment(

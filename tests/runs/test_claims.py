@@ -28,7 +28,7 @@ def worker_elsewhere(folder: Path, name: str, *, seconds_ago: float) -> None:
     sign.parent.mkdir(exist_ok=True)
     sign.write_text(json.dumps(about))
     os.utime(sign, (time.time() - seconds_ago,) * 2)
-    (folder / "turns" / "00000.0.claim").write_text(name)
+    (folder / "turns" / "00000.0.claim").write_text(json.dumps({**about, "name": name}))
 
 
 def test_what_a_living_worker_has_is_nobody_elses(tmp_path: Path) -> None:
@@ -108,13 +108,34 @@ def test_a_worker_that_was_thought_dead_has_lost_what_it_had(tmp_path: Path) -> 
 
 
 def test_a_claim_cut_off_while_it_was_written_is_free_after_a_while(tmp_path: Path) -> None:
-    here = worker(tmp_path)
+    here, other = worker(tmp_path), worker(tmp_path)
     claim = tmp_path / "turns" / "00000.0.claim"
     claim.touch()
     assert not here.take("00000")
     os.utime(claim, (time.time() - 2 * STALE_S,) * 2)
     assert here.take("00000")
+    for each in (here, other):
+        each.leave()
+
+
+def test_a_claim_cut_off_while_it_was_written_is_free_at_once_if_nobody_else_works(tmp_path: Path) -> None:
+    here = worker(tmp_path)
+    (tmp_path / "turns" / "00000.0.claim").touch()
+    assert here.take("00000")
     here.leave()
+
+
+def test_disks_without_hard_links_hold_claims_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first, second = worker(tmp_path), worker(tmp_path)
+    assert first.take("00000")
+    assert not second.take("00000")
+    assert first.has("00000")
+    for each in (first, second):
+        each.leave()
 
 
 def test_who_has_stepped_back_may_only_put_records_together(tmp_path: Path) -> None:

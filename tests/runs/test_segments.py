@@ -80,9 +80,10 @@ def test_segments_that_hold_everything_are_merged_by_the_next_start(tmp_path: Pa
 def test_dialogues_of_a_living_worker_are_left_to_it(tmp_path: Path) -> None:
     run(tmp_path, Direct())
     cut_up(tmp_path, [0, 1, 2, 3])
-    about = {"host": "elsewhere", "pid": 1, "namespace": 0, "started": "1", "since": 0}
-    (tmp_path / "turns" / "elsewhere-1-9.worker").write_text(json.dumps(about))
-    (tmp_path / "turns" / "00004.0.claim").write_text("elsewhere-1-9")
+    process = {"host": "elsewhere", "pid": 1, "namespace": 0, "started": "1", "since": 0}
+    about = json.dumps({**process, "name": "elsewhere-1-9"})
+    (tmp_path / "turns" / "elsewhere-1-9.worker").write_text(about)
+    (tmp_path / "turns" / "00004.0.claim").write_text(about)
     summary = run(tmp_path, Direct())
     assert (summary.scored, summary.elsewhere, summary.missing) == (20, 4, 0)
     assert len(list(read_turns(tmp_path))) == 20
