@@ -1,4 +1,4 @@
-"""What nestings are called, and which are refused before any compute."""
+"""Labels of nestings, and the nestings that are refused before any compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One result for each seed in order, whatever fails: a bad request fails alone."""
+"""One result per seed in order, also if calls fail: a bad request fails alone."""
 
 from __future__ import annotations
 

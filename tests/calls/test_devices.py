@@ -1,4 +1,4 @@
-"""Models that share a device: what is loaded, what makes room, and what is said when nothing fits."""
+"""Models that share a device: loading, unloading for each other, and the message if nothing fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal while every call waits or fails: gone in three seconds, with one line, and no reply is lost."""
+"""A signal while every call waits or fails: the process exits within three seconds, and loses no reply."""
 
 from __future__ import annotations
 

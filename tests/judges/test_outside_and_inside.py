@@ -1,4 +1,4 @@
-"""A reward model that selects outside, over the model under test that verifies itself inside."""
+"""Nested judges: a reward model selects among answers that the model under test has verified itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run says what a run asks for: never less than the least, never more than the most."""
+"""Dry runs: the real number of calls is between the least and the most that is estimated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run does when models, trackers and answers are not as they should be."""
+"""Failures of models and trackers, and wrong answers, during a run."""
 
 from __future__ import annotations
 

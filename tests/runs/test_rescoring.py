@@ -1,4 +1,4 @@
-"""Scoring afterwards: the records of a run that was scored at once, for the same calls of the scorer."""
+"""Rescoring gives the records of a run that was scored at once, with the same calls of the scorer."""
 
 from __future__ import annotations
 

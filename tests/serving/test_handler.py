@@ -1,4 +1,4 @@
-"""Requests of many clients meet in one broker; the same one gets the same answer; failures have words."""
+"""The request handler: requests share a broker, equal requests get equal answers, failures give a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""experiments/serve.py as a process: driven by a client in the official form, refused, overloaded, ended."""
+"""experiments/serve.py as a process: the official client, refusals, overload and shutdown."""
 
 from __future__ import annotations
 

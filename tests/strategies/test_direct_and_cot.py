@@ -1,4 +1,4 @@
-"""Direct asks once; Chain-of-Thought plans first and answers after its plan."""
+"""Direct makes one call; Chain-of-Thought plans first and answers given the plan."""
 
 from __future__ import annotations
 

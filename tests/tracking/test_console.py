@@ -1,4 +1,4 @@
-"""What the console says while runs go on, where it is no terminal."""
+"""The console tracker's output where standard error is no terminal."""
 
 from __future__ import annotations
 

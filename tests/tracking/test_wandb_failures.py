@@ -1,4 +1,4 @@
-"""Whatever wandb does, the study goes on, and is told once what happened."""
+"""Failures of wandb do not stop a study, and are reported once."""
 
 from __future__ import annotations
 

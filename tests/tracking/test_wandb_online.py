@@ -1,4 +1,4 @@
-"""Runs that go to a server while they run, whatever the server does."""
+"""Runs that are sent to a wandb server during the study, also if the server fails."""
 
 from __future__ import annotations
 
