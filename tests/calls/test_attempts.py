@@ -149,7 +149,7 @@ def test_too_few_or_too_many_candidates_are_no_answers(cut: Cut) -> None:
             Candidate(output=Image.from_bytes(picture("x").read()[:-20])),
             "returned an image that",
         ),
-        (request("a", [0]), Candidate(output=None), "no output, and no refusal"),
+        (request("a", [0]), Candidate(output=None), "neither an output nor a refusal"),
         (
             request("a", [0], form="reward"),
             Candidate(output=Text("good")),
