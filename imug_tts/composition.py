@@ -101,10 +101,10 @@ def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
 def at_temperature(strategy: Strategy, temperature: float) -> Strategy:
     """Return the nesting with text answers sampled at `temperature`, in every layer that samples them."""
 
-    def changed(held: Any) -> Any:
-        if isinstance(held, Strategy):
-            return at_temperature(held, temperature)
-        return tuple(map(changed, held)) if isinstance(held, tuple) else held
+    def changed(value: Any) -> Any:
+        if isinstance(value, Strategy):
+            return at_temperature(value, temperature)
+        return tuple(map(changed, value)) if isinstance(value, tuple) else value
 
     own: Any = strategy.at_temperature(temperature)
     fields = [knob.name for knob in knobs_of(type(own)).values() if knob.part is Strategy]

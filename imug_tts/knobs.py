@@ -230,11 +230,11 @@ def places(component: object) -> Iterator[tuple[str, object]]:
         yield from _places(name, getattr(component, name))
 
 
-def _places(place: str, held: object) -> Iterator[tuple[str, object]]:
-    if isinstance(held, PART_KINDS):
-        yield place, held
-    elif isinstance(held, (Mapping, tuple, list, frozenset, set)):
-        items = held.items() if isinstance(held, Mapping) else enumerate(held)
+def _places(place: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, PART_KINDS):
+        yield place, value
+    elif isinstance(value, (Mapping, tuple, list, frozenset, set)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, item in items:
             yield from _places(f"{place}[{key}]", item)
 

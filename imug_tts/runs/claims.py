@@ -112,8 +112,8 @@ class Worker:
 
     def taken(self) -> set[str]:
         """Return the parts that living workers own, this one included."""
-        held, living = self._generations(), self._living(_WORKER)
-        return {what for what, gens in held.items() if self._is_held(self._claim(what, gens[-1]), living)}
+        claims, living = self._generations(), self._living(_WORKER)
+        return {what for what, gens in claims.items() if self._is_held(self._claim(what, gens[-1]), living)}
 
     def others(self) -> set[str]:
         """Return the names of the other processes that work on the run."""

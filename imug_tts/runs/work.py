@@ -132,8 +132,8 @@ class DialoguePlayer(ABC):
     def _failed(self, number: int, failure: BackboneError | JudgeError) -> Failed:
         """Return the outcome of a failed turn, and append its traceback to the log."""
         if not isinstance(failure, NoScorer):
-            told = "".join(traceback.format_exception(failure))
-            self.log.append(f"turn {number} of {self._sample.name}: {told}")
+            trace = "".join(traceback.format_exception(failure))
+            self.log.append(f"turn {number} of {self._sample.name}: {trace}")
         detail = failure.detail if isinstance(failure, JudgeError) else {}
         return Failed(_outcome_of(failure), f"{type(failure).__name__}: {failure}", detail)
 

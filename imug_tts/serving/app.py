@@ -112,10 +112,10 @@ def serve(service: Service, ready: Callable[[str], None]) -> None:
         StorageError: the journal's folder cannot be written.
     """
     settings = service.settings
-    with ExitStack() as held:
-        folder = settings.journal or Path(held.enter_context(TemporaryDirectory(prefix="imug_tts-serve-")))
+    with ExitStack() as stack:
+        folder = settings.journal or Path(stack.enter_context(TemporaryDirectory(prefix="imug_tts-serve-")))
         app = create_app(service.served, Journal(folder), settings.limits)
-        listener = held.enter_context(_listen(settings.host, settings.port))
+        listener = stack.enter_context(_listen(settings.host, settings.port))
         ready(f"http://{settings.host}:{listener.getsockname()[1]}")
         # Longer than clients keep idle connections, so that no request is sent on one that is being closed.
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=75)
