@@ -8,15 +8,15 @@ follow_plan    tells the generator to follow the plan `{plan}`
 reason         asks for the reasoning of a text turn
 follow_reason  tells the generator to follow the reasoning `{plan}`
 checklist      asks for one checklist of yes/no questions, one per line
-check          asks one of them, `{question}`, about the answer before it
+check          asks one question of it, `{question}`, about the last answer of the history
 feedback       asks for another attempt, with the failed points `{failed}`; an empty text means that the
                model cannot use feedback
 
-check_all      asks all of them at once, as the numbered `{questions}` compare        asks which of two
-answers is better, the first or the second score_image    asks the scorer to grade an image for
-`{instruction}` on the evaluation `{points}` resolve        asks the scorer for the right letters of a dynamic
-question, of this `{kind}` unreadable     asks the scorer again after an unreadable reply, with its
-`{problem}`
+check_all      asks all questions of a checklist in one call, as the numbered `{questions}`
+compare        asks which of two answers is better, the first or the second
+score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
+resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
+unreadable     asks the scorer again after an unreadable reply, with its `{problem}`
 
 A set may leave out the last five; the texts of the default set are then used. A prompt is part of a call's
 identity: changing its text makes new calls, so the cache never returns answers to an old text.

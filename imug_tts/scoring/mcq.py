@@ -7,10 +7,10 @@ agree where no letters are joined.
 
 `corrected` reads a word of two or more letters A-G as joined letters:
 
-* in a reference, always, because references are letters; * in a response of nothing but letters and
-separators ("BA", "A, CB"), always, even if it spells a word; * in a response with other words, only if the
-run is strictly ascending, as sets of options are written: "The answer is AC" is {A, C}, while "BAD", "DAD"
-and "CAFE" are words. Some words ascend too ("ACE").
+* in a reference, always, because references are letters;
+* in a response of nothing but letters and separators ("BA", "A, CB"), always, even if it spells a word;
+* in a response with other words, only if the run is strictly ascending, as sets of options are written:
+  "The answer is AC" is {A, C}, while "BAD", "DAD" and "CAFE" are words. Some words ascend too ("ACE").
 
 Both read a single capital letter in prose as an option ("A circle" is read as A): no rule can distinguish the
 article from the option, and guessing would change scores for other reasons than the defect.
