@@ -1,7 +1,7 @@
 """Hydra's choices and knobs, made from what the components declare: no file repeats a default.
 
 Every component of the registry, ours or a plugin's, becomes a choice of its group: `strategy=best_of_n`. The
-files in conf/ hold compositions and studies.
+files in conf/ hold studies and what they compose.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from imug_tts.assemble import NONE, REQUIRED, choices
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 from imug_tts.knobs import Knob, knobs_of
+from imug_tts.nodes import COMPOSITIONS, FIRST_STRATEGY
 from imug_tts.registry import GROUPS, component_class, names
 
 __all__ = ["HIDDEN", "HYDRA_GROUPS", "declare_settings", "knob_values", "register_components"]
@@ -30,7 +31,7 @@ HYDRA_GROUPS: Final[Mapping[type, str]] = {
     Benchmark: "benchmark",
     Tracker: "tracking",
 }
-_FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: "direct", Judge: None, Backbone: None}
+_FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: FIRST_STRATEGY, Judge: None, Backbone: None}
 """What a part is before anything else is chosen; None: what the run has, or nothing."""
 
 
@@ -54,6 +55,8 @@ def knob_values(cls: type) -> dict[str, Any]:
 
 
 def _node(kind: type, name: str) -> Any:
+    if kind is Strategy and name in COMPOSITIONS:
+        return _composition(COMPOSITIONS[name])
     if name == NONE and name not in names(GROUPS[kind]):
         return OmegaConf.create({"name": name})
     try:
@@ -72,6 +75,15 @@ def _node(kind: type, name: str) -> Any:
             chosen.append({f"/{HYDRA_GROUPS[knob.part]}@{knob.name}": first})
             node |= {knob.name: None} if first is None else {}
     return OmegaConf.create({"defaults": ["_self_", *chosen], **node})
+
+
+def _composition(node: Mapping[str, Any]) -> Any:
+    """The choice of a strategy, with other choices for its parts and other values of its knobs."""
+    known = knobs_of(component_class(Strategy, node["name"], "strategy"))
+    kinds = {key: known[key].part for key in node if key != "name"}
+    parts = [{f"override /{HYDRA_GROUPS[kind]}@{key}": node[key]} for key, kind in kinds.items() if kind]
+    values = {key: node[key] for key, kind in kinds.items() if kind is None}
+    return OmegaConf.create({"defaults": [node["name"], *parts, "_self_"], **values})
 
 
 def _first_choice(owner: str, knob: Knob) -> str | None:

@@ -55,7 +55,7 @@ def _settings(config: Mapping[str, Any]) -> str:
 
 
 def _options(kind: type) -> list[str]:
-    """Components, and the compositions of conf/."""
+    """Components and compositions, ours and those of files in conf/."""
     files = (_CONF / HYDRA_GROUPS[kind]).glob("*.yaml")
     return sorted({*choices(kind), *(file.stem for file in files)})
 

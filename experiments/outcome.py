@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from experiments.command import complain
 from imug_tts.contracts import Summary
 
-__all__ = ["report", "report_scores", "said_of"]
+__all__ = ["report", "report_scores"]
 
-_MOST_REASONS = 8
 _TRY_AGAIN = "mend what the reasons name, then run the same command again: it tries these turns again"
 _ANSWER_FIRST = (
     "turns that have no answer are tried again by the command that answered them; then score again"
@@ -19,7 +17,9 @@ _ANSWER_FIRST = (
 
 def report(summaries: Sequence[Summary]) -> int:
     """Say what is missing and why; the exit status is 1 if another invocation would try any turn again."""
-    lines = list(said_of(summaries))
+    from imug_tts.runs import said_of
+
+    lines = list(said_of(summaries, _TRY_AGAIN))
     missing = sum(summary.missing for summary in summaries)
     if lines:
         complain("\n".join(lines), 1)
@@ -28,11 +28,17 @@ def report(summaries: Sequence[Summary]) -> int:
 
 def report_scores(summary: Summary) -> int:
     """Say what has no score and why; the exit status is 1 if another invocation could score any of it."""
+    from imug_tts.runs.outcome import said_of_elsewhere, said_of_missing, said_of_refused
+
     failed = summary.outcomes.get("judge_error", 0)
     advice = [_TRY_AGAIN] if failed else []
     if summary.missing > failed:
         advice.append(_ANSWER_FIRST)
-    lines = [*_missing([summary], "\n".join(advice)), *_elsewhere([summary]), *_refused([summary])]
+    lines = [
+        *said_of_missing([summary], "\n".join(advice)),
+        *said_of_elsewhere([summary]),
+        *said_of_refused([summary]),
+    ]
     if summary.unscored:
         lines.append(
             f"{summary.unscored} turns wait for a judge; choose one, and another folder for the scores: "
@@ -41,59 +47,3 @@ def report_scores(summary: Summary) -> int:
     if lines:
         complain("\n".join(lines), 1)
     return 1 if summary.missing or summary.unscored else 0
-
-
-def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Sentences about turns elsewhere or without a score, unread verdicts, equal candidates; or none."""
-    yield from _missing(summaries, _TRY_AGAIN)
-    yield from _elsewhere(summaries)
-    yield from _refused(summaries)
-    yield from _judging(summaries)
-
-
-def _elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
-    elsewhere = sum(summary.elsewhere for summary in summaries)
-    if elsewhere:
-        yield f"{elsewhere} turns are in the hands of other processes, which write them"
-
-
-def _refused(summaries: Sequence[Summary]) -> Iterator[str]:
-    refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
-    if refused:
-        after = f", and {unasked} turns after them cannot be asked" if unasked else ""
-        yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
-
-
-def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
-    verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
-    if unread:
-        yield (
-            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
-            "look at `detail` of the verdicts in turns.jsonl"
-        )
-    pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
-    if identical == pools > 0:
-        yield (
-            f"in all {pools} pools the candidate images are identical, so nothing was selected: the model "
-            "ignores the seed, or its temperature is too low for these turns"
-        )
-
-
-def _missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
-    missing = sum(summary.missing for summary in summaries)
-    if not missing:
-        return
-    reasons: Counter[str] = Counter()
-    for summary in summaries:
-        reasons.update(
-            {reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")}
-        )
-    failed = reasons.total()
-    after = f", {missing - failed} of them not reached" if missing > failed else ""
-    yield f"{missing} turns are missing{after}{'; the reasons:' if reasons else ''}"
-    for reason, count in reasons.most_common(_MOST_REASONS):
-        yield f"  {count} x {reason}"
-    if len(reasons) > _MOST_REASONS:
-        more = len(reasons) - _MOST_REASONS
-        yield f"  and {more} other reasons; see log.txt in the run's folder"
-    yield advice

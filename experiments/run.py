@@ -16,10 +16,9 @@ written, 2 when it cannot work as configured, 130 when interrupted.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,7 +120,7 @@ def _compose() -> tuple[list[Config], list[Config], bool]:
 
 def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
     """Build and check all runs. Equal backbones and benchmarks are built once, and equal runs are one."""
-    from imug_tts.runs import check
+    from imug_tts.runs import check, titles
 
     shared = assemble.Shared()
     arms = [assemble.build_arm(config, shared) for config in configs]
@@ -130,7 +129,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
     batches: dict[tuple[Path, int | None, Share], Batch] = {}
     folders: set[Path] = set()
     twice: list[str] = []
-    for config, arm, title in zip(configs, arms, _titles(arms), strict=True):
+    for config, arm, title in zip(configs, arms, titles(arms), strict=True):
         settings = assemble.build_settings(assemble.RunSettings, config, assemble.RUN_PARTS)
         run, journal = _place(config, arm, title, settings, is_study)
         if run.folder in folders:
@@ -149,14 +148,11 @@ def _place(
     config: Config, arm: Arm, title: str, settings: assemble.RunSettings, is_study: bool
 ) -> tuple[Run, Path]:
     """The run in its folder, and the folder of its journal."""
-    from imug_tts.composition import label
-    from imug_tts.records import digest
-    from imug_tts.runs import Run
+    from imug_tts.runs import Run, folder_name
 
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "_", label(arm.strategy))[:120]
     study = settings.output if is_study and settings.output else Path("runs", settings.study)
     alone = settings.output if not is_study else None
-    folder = alone or study / f"{name}-{digest(arm.identity)[:8]}"
+    folder = alone or study / folder_name(arm)
     return Run(arm=arm, folder=folder, config=config, title=title), (alone or study) / "journal"
 
 
@@ -181,38 +177,6 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
     total, folder = len(summaries), summaries[0].folder
     print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
     return report(summaries)
-
-
-def _titles(arms: Sequence[Arm]) -> list[str]:
-    """What each run is among the others: its strategy, and the knobs in which they differ."""
-    from imug_tts.composition import label
-
-    knobs = [dict(_leaves(_beside_the_strategy(arm))) for arm in arms]
-    names = dict.fromkeys(key for each in knobs for key in each)
-    differing = [key for key in names if any(each.get(key) != knobs[0].get(key) for each in knobs)]
-    return [
-        "  ".join([label(arm.strategy), *(f"{k}={_short(own[k])}" for k in differing if k in own)])
-        for arm, own in zip(arms, knobs, strict=True)
-    ]
-
-
-def _beside_the_strategy(arm: Arm) -> dict[str, Any]:
-    """The arm's identity as a configuration has it."""
-    known = arm.identity
-    benchmark = known["benchmark"] | known["selection"]
-    return {**{k: v for k, v in known.items() if k not in ("strategy", "selection")}, "benchmark": benchmark}
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _short(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """The composition root: builds the components of a run from plain dicts and lists; knows nothing of Hydra.
 
-A component's node is `{name: NAME, knob: value, ...}`. NAME is looked up in the registry, and knobs are
-checked as the component's class declares them.
+A component's node is `{name: NAME, knob: value, ...}`, only NAME, or an object. NAME is looked up in the
+registry, and knobs are checked as the component's class declares them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -24,6 +23,7 @@ from imug_tts.contracts import (
     Tracker,
 )
 from imug_tts.knobs import Folder, Knob, component, knob, knobs_of, nearest
+from imug_tts.nodes import COMPOSITIONS, Shared, first_choice, node_of
 from imug_tts.registry import GROUPS, component_class, describe, in_a_line, names
 from imug_tts.runs import Arm, Share, Transcript
 from imug_tts.scoring import Scoring
@@ -113,20 +113,6 @@ class RunSettings:
     def share(self) -> Share:
         """The shard of this process. Raises ConfigurationError if there is no such shard."""
         return Share(shard=self.shard, shards=self.shards)
-
-
-class Shared:
-    """A cache of models, benchmarks and transcripts, which the arms of a sweep share."""
-
-    def __init__(self) -> None:
-        self._built: dict[str, Any] = {}
-
-    def once(self, kind: str, node: object, build: Any) -> Any:
-        """Return the cached result of `build()` for an equal node of this kind; call it the first time."""
-        known_as = f"{kind} {json.dumps(node, sort_keys=True, default=str)}"
-        if known_as not in self._built:
-            self._built[known_as] = build()
-        return self._built[known_as]
 
 
 def build_arm(config: Node, shared: Shared | None = None) -> Arm:
@@ -248,8 +234,8 @@ def build_service(config: Node) -> Service:
 
 def choices(kind: type) -> list[str]:
     """Return the names that a configuration can use for a kind of component."""
-    known = names(GROUPS[kind])
-    return sorted([*known, NONE]) if kind in (Judge, Tracker) and NONE not in known else known
+    more = {Judge: [NONE], Tracker: [NONE], Strategy: COMPOSITIONS}.get(kind, ())
+    return sorted({*names(GROUPS[kind]), *more})
 
 
 class _Builder:
@@ -263,17 +249,22 @@ class _Builder:
         self._scoring = scoring
 
     def judge_or_none(self, node: object, where: str) -> Judge | None:
+        node = node_of(Judge, node)
         if isinstance(node, Mapping) and node.get("name") == NONE:
             _refuse_unknown([key for key in node if key != "name"], (), f"{where} {NONE}", "knob")
             return None
         return cast(Judge, self.part(Judge, node, where))
 
     def shared_part(self, kind: type, node: object, where: str) -> Any:
+        node = node_of(kind, node)
         key = [node, describe(self._scoring)] if kind is Benchmark else node
         return self.shared.once(kind.__name__, key, lambda: self.part(kind, node, where))
 
     def part(self, kind: type, node: object, where: str) -> Any:
-        """Return the component that a node describes."""
+        """Return the component that a node describes; a node that is a component is returned as it is."""
+        if isinstance(node, kind):
+            return node
+        node = node_of(kind, node)
         if not isinstance(node, Mapping) or not isinstance(node.get("name"), str):
             raise ConfigurationError(
                 f"{where} is {node!r}; it must name a component and its knobs: {{name: NAME, ...}}, "
@@ -341,7 +332,8 @@ class _Builder:
             return self.benchmark
         if knob.part is Judge:
             return self._run_judge(owner)
-        return MISSING
+        first = first_choice(knob)
+        return MISSING if first is None else self._one_part(knob.part, first, where)
 
     def _one_part(self, kind: type, node: object, where: str) -> Any:
         # Layers with equal model nodes share one model, with its weights and its limit of calls in flight.

@@ -24,7 +24,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 
 def options(kind: type) -> list[str]:
-    """What can be chosen for a kind of component: components, and compositions in conf/."""
+    """What can be chosen for a kind of component: components and compositions, and files in conf/."""
     files = (CONF / HYDRA_GROUPS[kind]).glob("*.yaml")
     return sorted({*choices(kind), *(file.stem for file in files)})
 

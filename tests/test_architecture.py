@@ -37,7 +37,7 @@ ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
 EVERYTHING = (
     ENGINE
     | COMPONENTS
-    | {"assemble", "calls", "launch", "runs", "serving", "testing", "training", *UTILITIES}
+    | {"assemble", "calls", "launch", "nodes", "runs", "serving", "testing", "training", *UTILITIES}
 )
 
 # Each part of the package, and what it may import; a part may always import itself. Parts are named below
@@ -51,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "local_model": LANGUAGE | {"knobs"},
     "reward_service": LANGUAGE | {"endpoint", "knobs", "urls"},
     "registry": LANGUAGE | {"knobs"},
+    "nodes": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,
     "composition": COMPONENT | {"prompts", "registry"},

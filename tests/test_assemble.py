@@ -22,13 +22,15 @@ from imug_tts.assemble import (
     build_backbone,
     build_settings,
     build_trackers,
+    choices,
 )
+from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.composition import is_oracle, label
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy
 from imug_tts.judges import BackboneJudge, ExactJudge
 from imug_tts.knobs import Knob, knobs_of
-from imug_tts.registry import GROUPS, component_class, names
-from imug_tts.strategies import BestOfN
+from imug_tts.registry import GROUPS, component_class, describe, names
+from imug_tts.strategies import BestOfN, Direct
 from tests.composing import composed, options
 
 CHOICES = [(kind, name) for kind in HYDRA_GROUPS for name in options(kind)]
@@ -138,8 +140,8 @@ def test_a_vote_is_over_sampled_answers_unless_something_else_is_chosen() -> Non
             {"strategy": {"name": "cot", "plan_token": 8, "inner": {"name": "direct"}}},
             ["strategy cot has no knob 'plan_token'", "did you mean plan_tokens?"],
         ),
-        ({"strategy": {"name": "cot"}}, ["strategy cot: inner must be set"]),
-        ({"strategy": {"name": "cot", "inner": "direct"}}, ["strategy.inner is 'direct'", "{name: NAME"]),
+        ({"strategy": {"name": "cot", "inner": "dirct"}}, ["strategy.inner: there is no 'dirct'"]),
+        ({"strategy": {"name": "cot", "inner": 3}}, ["strategy.inner is 3", "{name: NAME"]),
         (
             {"strategy": {"name": "cot", "inner": {"name": "dirct"}}},
             ["strategy.inner: there is no 'dirct'", "did you mean direct?"],
@@ -254,3 +256,25 @@ def test_importing_the_package_imports_nothing_else() -> None:
     program = "import sys; before = set(sys.modules); import imug_tts; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"torch", "numpy", "transformers", "hydra", "PIL", "asyncio"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", [*choices(Strategy)])
+def test_a_name_alone_is_the_strategy_that_the_command_line_composes(name: str) -> None:
+    config = composed(f"strategy={name}")
+    assert describe(build_arm({**config, "strategy": name}).strategy) == describe(build_arm(config).strategy)
+
+
+def test_knobs_beside_the_name_of_a_composition_replace_its_own() -> None:
+    config = composed("strategy=best_of_n_self_verify_cot", "strategy.n=2", "strategy.inner.max_rounds=1")
+    inner = {"name": "self_verify_cot", "max_rounds": 1}
+    said = {"name": "best_of_n_self_verify_cot", "n": 2, "inner": inner}
+    assert describe(build_arm({**config, "strategy": said}).strategy) == describe(build_arm(config).strategy)
+
+
+def test_an_object_stands_for_itself_wherever_a_component_is_named() -> None:
+    inner, model = Direct(image_temperature=0.5), PocketBackbone()
+    config = {**composed(), "strategy": {"name": "best_of_n", "inner": inner}, "backbone": model}
+    arm = build_arm(config, Shared())
+    assert isinstance(arm.strategy, BestOfN)
+    assert arm.strategy.inner is inner
+    assert arm.backbone is model

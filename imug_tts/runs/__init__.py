@@ -8,6 +8,8 @@ from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
+from imug_tts.runs.naming import folder_name, titles
+from imug_tts.runs.outcome import said_of
 from imug_tts.runs.pairs import Compared, Pair, compare_pairs, read_pairs
 from imug_tts.runs.probes import Probed
 from imug_tts.runs.rescoring import Rescoring
@@ -40,9 +42,12 @@ __all__ = [
     "compare_pairs",
     "count_journaled",
     "execute",
+    "folder_name",
     "judge_identity",
     "plan_arm",
     "plan_scoring",
     "read_pairs",
+    "said_of",
+    "titles",
     "workers",
 ]

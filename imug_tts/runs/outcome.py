@@ -1,0 +1,76 @@
+"""How runs ended, in words: turns without a score and why, unread verdicts, equal candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from imug_tts.contracts import Summary
+
+__all__ = ["said_of", "said_of_elsewhere", "said_of_missing", "said_of_refused"]
+
+_MOST_REASONS: Final = 8
+
+
+def said_of(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
+    """Sentences about what a reader should know of runs that have ended; none if all is well.
+
+    Args:
+        advice: what to do about turns that have no score yet.
+    """
+    yield from said_of_missing(summaries, advice)
+    yield from said_of_elsewhere(summaries)
+    yield from said_of_refused(summaries)
+    yield from _judging(summaries)
+
+
+def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
+    """How many turns other processes have in hand."""
+    elsewhere = sum(summary.elsewhere for summary in summaries)
+    if elsewhere:
+        yield f"{elsewhere} turns are in the hands of other processes, which write them"
+
+
+def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
+    """How many turns the model refused."""
+    refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
+    if refused:
+        after = f", and {unasked} turns after them cannot be asked" if unasked else ""
+        yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
+
+
+def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
+    verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
+    if unread:
+        yield (
+            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
+            "look at `detail` of the verdicts in turns.jsonl"
+        )
+    pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
+    if identical == pools > 0:
+        yield (
+            f"in all {pools} pools the candidate images are identical, so nothing was selected: the model "
+            "ignores the seed, or its temperature is too low for these turns"
+        )
+
+
+def said_of_missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
+    """How many turns have no final outcome, the reasons with their counts, and the advice."""
+    missing = sum(summary.missing for summary in summaries)
+    if not missing:
+        return
+    reasons: Counter[str] = Counter()
+    for summary in summaries:
+        reasons.update(
+            {reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")}
+        )
+    failed = reasons.total()
+    after = f", {missing - failed} of them not reached" if missing > failed else ""
+    yield f"{missing} turns are missing{after}{'; the reasons:' if reasons else ''}"
+    for reason, count in reasons.most_common(_MOST_REASONS):
+        yield f"  {count} x {reason}"
+    if len(reasons) > _MOST_REASONS:
+        more = len(reasons) - _MOST_REASONS
+        yield f"  and {more} other reasons; see log.txt in the run's folder"
+    yield advice
