@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -12,9 +11,9 @@ from typing import Any
 from experiments.command import Config, complain, guarded, leave
 from experiments.standing import standing_of
 from imug_tts.contracts import ConfigurationError, ModelDown
-from imug_tts.launch import Job, Warned, go_on_later, is_at_work, see_own_gpus, task_number
+from imug_tts.launch import Job, Warned, go_on_later, is_at_work, own_number, see_own_gpus, task_number
 
-__all__ = ["Launched"]
+__all__ = ["Launched", "turns_done"]
 
 _INTERRUPTED = 130
 _LOOK_EVERY_S = 0.5
@@ -31,15 +30,15 @@ class Launched:
         """Execute the arms, or go on with them; a warned job that may go on later is queued again."""
         job, warned = self._job.processes()[task_number()], Warned()
         see_own_gpus(job.task, job.tasks)
-        done = sum(standing_of(Path(self._study, run)).done for run in job.runs)
-        job.begin(done)
+        id = own_number() or job.id
+        job.begin(id, turns_done(job, Path(self._study)))
         status = guarded(lambda: _execute(list(_own(job))))
         if status != _INTERRUPTED:
             status = max(status, guarded(lambda: _await_the_others(job)))
         if status == _INTERRUPTED:
             job.end("queued again")
             try:
-                if not go_on_later(warned, job.queue, _id_in_the_queue(job)):
+                if not go_on_later(warned, job.queue, id):
                     job.end("stopped")
             except Exception as error:
                 job.end("stopped")
@@ -54,6 +53,11 @@ class Launched:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def turns_done(job: Job, study: Path) -> int:
+    """The turns of the job's arms that have their final outcome."""
+    return sum(standing_of(study / run).done for run in job.runs)
 
 
 def _own(job: Job) -> Iterator[Config]:
@@ -91,9 +95,3 @@ def _together(configs: Sequence[Config]) -> int:
     from experiments.run import carry_out, prepare
 
     return carry_out(prepare(configs, is_study=True), configs[0])
-
-
-def _id_in_the_queue(job: Job) -> str:
-    """The number of this job; the environment has it before the submitting process has written it down."""
-    array, task = (os.environ.get(f"SLURM_ARRAY_{part}") for part in ("JOB_ID", "TASK_ID"))
-    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", job.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import time
 import warnings
 from collections import Counter
@@ -14,6 +16,7 @@ from experiments.launch_checks import check_launch
 from experiments.launched import Launched
 from experiments.outcome import report
 from experiments.standing import Standing, standing_of
+from imug_tts.contracts import ConfigurationError
 from imug_tts.launch import (
     Job,
     Jobs,
@@ -22,7 +25,7 @@ from imug_tts.launch import (
     SlurmQueue,
     check_queue,
     disk_of,
-    latest_jobs,
+    known_jobs,
     slurm_jobs,
     submit,
 )
@@ -98,12 +101,27 @@ class _Launch:
         self._queue = queue
         self._said = ""
         name: Literal["slurm", "local"] = "slurm" if isinstance(queue, SlurmQueue) else "local"
-        self.jobs = Jobs.planned(study, name, arms, queue.tasks_per_node)
+        self.jobs = Jobs.planned(
+            study,
+            name,
+            arms,
+            tasks=queue.tasks_per_node,
+            submitit_folder=queue.submitit_folder,
+            log="log.out" if queue.stderr_to_stdout else "log.err",
+        )
         self._handles: list[object] = []  # submitit ends jobs whose handles are gone
 
     def start(self) -> None:
-        """Submit all jobs, or as many as may run on this machine."""
-        self._submit_some()
+        """Submit all jobs, or as many as may run on this machine.
+
+        Raises:
+            ConfigurationError: they are refused; says why. Nothing is left of the launch.
+        """
+        try:
+            self._submit_some()
+        except ConfigurationError:
+            shutil.rmtree(self.jobs.folder)
+            raise
         ids = sorted({job.id.split("_")[0] for job in self.jobs.jobs if job.id})
         planned, submitted = len(self.jobs.jobs), len(self.jobs.jobs) - len(self._waiting)
         print(f"{planned} jobs for {self._study}, of which {submitted} are submitted: {', '.join(ids)}")
@@ -136,22 +154,18 @@ class _Launch:
 
     def _submit_some(self, going: int = 0) -> None:
         chosen = self._waiting[: self._at_once - going]
-        folder = Path(self._queue.submitit_folder or self.jobs.folder)
-        handles = submit(self._queue, folder, [Launched(job, str(self._study)) for job in chosen])
+        work = [Launched(job, str(self._study)) for job in chosen]
+        after = f"-m experiments.killed {shlex.quote(str(self.jobs.folder))} $status"
+        handles = submit(self._queue, self.jobs.scripts, work, after)
         for job, handle in zip(chosen, handles, strict=True):
-            log = str(handle.paths.stdout if self._queue.stderr_to_stdout else handle.paths.stderr)
-            logs = log if job.tasks == 1 else log.replace("_0_log.", "_*_log.")
-            self.jobs = self.jobs.submitted(job, handle.job_id, logs)
+            self.jobs = self.jobs.submitted(job, handle.job_id)
         self._handles += handles
         self.jobs.keep()
 
 
 def _unstarted(batch: Batch) -> list[Run]:
     """The runs that are neither complete nor in a job that waits or runs."""
-    study = batch.journal.parent
-    known = latest_jobs(study)
-    is_in_slurm = any(job.queue == "slurm" for jobs in known.values() for job in jobs)
-    in_slurm = slurm_jobs() if is_in_slurm else {}
+    known, in_slurm = known_jobs(batch.journal.parent)
     chosen = []
     for run in batch.runs:
         alive = [job.id for job in known.get(run.folder.name, ()) if job.is_alive(in_slurm)]
@@ -197,7 +211,7 @@ def _report(batch: Batch) -> int:
     status = report(execute(complete, journal=batch.journal)) if complete else 0
     missing = [run for run in batch.runs if run not in complete]
     if missing:
-        known = latest_jobs(batch.journal.parent)
+        known, _ = known_jobs(batch.journal.parent)
         complain("\n".join(_missing(missing, stand, known)), 1)
         return 1
     return status

@@ -22,7 +22,7 @@ from typing import Final
 from experiments.command import guarded, wants_help
 from experiments.standing import Standing, standing_of
 from imug_tts.contracts import ConfigurationError
-from imug_tts.launch import Job, SlurmJob, latest_jobs, slurm_jobs
+from imug_tts.launch import Job, SlurmJob, known_jobs
 from imug_tts.records import RecordError, run_folders
 
 __all__ = ["main"]
@@ -66,7 +66,7 @@ def _look(study: Path) -> bool:
     Raises:
         ConfigurationError: the folder has neither runs nor jobs, or records cannot be read.
     """
-    jobs = latest_jobs(study)
+    jobs, in_slurm = known_jobs(study)
     names = sorted({folder.name for folder in run_folders(study) if folder.parent == study} | set(jobs))
     if not names:
         raise ConfigurationError(f"there is no study in {study}: no run and no job; name the folder of one")
@@ -74,8 +74,6 @@ def _look(study: Path) -> bool:
         arms = [_Arm(study / name, standing_of(study / name), jobs.get(name, ())) for name in names]
     except RecordError as error:
         raise ConfigurationError(str(error)) from error
-    is_in_slurm = any(job.queue == "slurm" for own in jobs.values() for job in own)
-    in_slurm = slurm_jobs() if is_in_slurm else {}
     print("\n".join(_table(_rows(arms, in_slurm))), flush=True)
     return any(job.is_alive(in_slurm) for arm in arms for job in arm.jobs)
 
@@ -134,7 +132,7 @@ def _where(job: Job, in_slurm: Mapping[str, SlurmJob] | None) -> str:
 
 def _ended(job: Job) -> str:
     if not job.id:
-        return "not submitted yet"
+        return "not submitted"
     how = job.outcome()
     return how if how == "done" else f"{how}; log: {job.logs}"
 

@@ -58,6 +58,8 @@ SlurmdLogFile=$DIR/slurmd.log
 MaxArraySize=$((${SLURM_MAX_ARRAY:-1000} + 1))
 JobRequeue=1
 KillWait=10
+# Without accounting, scontrol is all that tells of jobs that have ended.
+MinJobAge=86400
 SlurmdTimeout=60
 ReturnToService=2
 SlurmdParameters=config_overrides

@@ -1,8 +1,8 @@
 """Jobs of a sweep as other processes, on this machine or on a cluster of SLURM; submitit starts them."""
 
-from imug_tts.launch.jobs import Ended, Job, Jobs, latest_jobs
+from imug_tts.launch.jobs import Ended, Job, Jobs, known_jobs, read_jobs
 from imug_tts.launch.queues import LocalQueue, Queue, SlurmQueue
-from imug_tts.launch.slurm import SlurmJob, slurm_jobs
+from imug_tts.launch.slurm import SlurmJob, is_left_to_the_job, own_number, requeue, slurm_jobs
 from imug_tts.launch.submit import check_queue, disk_of, submit
 from imug_tts.launch.tasks import is_at_work, see_own_gpus, task_number
 from imug_tts.launch.warning import Warned, go_on_later
@@ -20,7 +20,11 @@ __all__ = [
     "disk_of",
     "go_on_later",
     "is_at_work",
-    "latest_jobs",
+    "is_left_to_the_job",
+    "known_jobs",
+    "own_number",
+    "read_jobs",
+    "requeue",
     "see_own_gpus",
     "slurm_jobs",
     "submit",

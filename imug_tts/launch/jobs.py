@@ -1,12 +1,14 @@
 """The files of a launch: which job has which runs, and how each job stands.
 
-    STUDY/.submitit/<time>-<pid>/jobs.json         all jobs of the launch, and their numbers in the queue
+    STUDY/.submitit/<time>-<pid>/jobs.json         all jobs of the launch; after submission, their numbers too
     STUDY/.submitit/<time>-<pid>/0.arms.json       the configurations of the arms of job 0
     STUDY/.submitit/<time>-<pid>/0.state.json      written by job 0 itself: where it runs, how it ended
     STUDY/.submitit/<time>-<pid>/0.1.state.json    the same of its second process
+    STUDY/.submitit/<time>-<pid>/0.killed.json     written by the job's script when a process was killed
     STUDY/.submitit/<time>-<pid>/<id>_0_log.err    its log; submitit's files stand beside
 
-No file is locked, and each has one writer.
+No file is locked, and each has one writer. If the submitting process dies before it writes the numbers, a job
+is found in SLURM by its script, which stands in the launch's folder, or by what it says of itself.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from imug_tts.files import write_atomically
+from imug_tts.launch.slurm import SlurmJob, slurm_jobs
 
-__all__ = ["FOLDER", "Ended", "Job", "Jobs", "latest_jobs"]
+__all__ = ["FOLDER", "Ended", "Job", "Jobs", "known_jobs", "read_jobs"]
 
 FOLDER: Final = ".submitit"
 Ended = Literal["done", "failed", "stopped", "queued again"]
@@ -38,9 +41,9 @@ class Job:
     """The folders of its runs, by name."""
     queue: Literal["local", "slurm"]
     id: str = ""
-    """Its number in the queue; empty until it is submitted."""
-    logs: str = ""
-    """The file of its errors and progress; with several processes, a pattern of the shell."""
+    """Its number in the queue; empty until it is known."""
+    log_pattern: str = ""
+    """Of the files of its errors and progress; %j stands for its number."""
     tasks: int = 1
     """Its processes."""
     task: int = 0
@@ -50,6 +53,11 @@ class Job:
     def arms_file(self) -> Path:
         return self.folder / f"{self.number}.arms.json"
 
+    @property
+    def logs(self) -> str:
+        """The file of its errors and progress; with several processes, a pattern of the shell."""
+        return self.log_pattern.replace("%j", self.id)
+
     def configurations(self) -> list[dict[str, Any]]:
         read: list[dict[str, Any]] = json.loads(self.arms_file.read_bytes())
         return read
@@ -57,8 +65,8 @@ class Job:
     def state(self) -> Mapping[str, Any]:
         """What the process last said of itself; empty before its start.
 
-        `host`, `pid`, `starts`, `started` (seconds since 1970), `done_before` (turns), `end` (see Ended; None
-        while it runs), `ended`.
+        `id`, `host`, `pid`, `starts`, `started` (seconds since 1970), `done_before` (turns), `end` (see
+        Ended; None while it runs), `ended`.
         """
         try:
             read: Mapping[str, Any] = json.loads(self._state_file.read_bytes())
@@ -76,7 +84,7 @@ class Job:
         ends = [str(state["end"] or "died") if state else "never began" for state in states]
         return next((end for end in ends if end != "done"), "done")
 
-    def is_alive(self, slurm: Mapping[str, object] | None) -> bool:
+    def is_alive(self, slurm: Mapping[str, SlurmJob] | None) -> bool:
         """Whether the job waits or runs.
 
         Args:
@@ -85,13 +93,14 @@ class Job:
         if self.queue == "slurm":
             return slurm is None or self.id in slurm
         host = self.state().get("host")
-        return host in (None, os.uname().nodename) and _is_controller(self.id)
+        return bool(self.id) and host in (None, os.uname().nodename) and _is_controller(self.id)
 
-    def begin(self, done: int) -> None:
-        """Say that the job runs here, and how many turns of its runs were done before."""
+    def begin(self, id: str, done: int) -> None:
+        """Say that the job of this number runs here, and how many turns of its runs were done before."""
         before = self.state()
         self._say(
             {
+                "id": id,
                 "host": os.uname().nodename,
                 "pid": os.getpid(),
                 "starts": before.get("starts", 0) + 1,
@@ -104,9 +113,36 @@ class Job:
     def end(self, how: Ended) -> None:
         self._say({**self.state(), "ended": time.time(), "end": how})
 
+    def turns_when_killed(self) -> int:
+        """The turns of its runs that were done when a process was last killed; -1 if none ever was."""
+        try:
+            return int(json.loads(self._killed_file.read_bytes())["done"])
+        except FileNotFoundError:
+            return -1
+
+    def keep_kill(self, done: int) -> None:
+        """Keep that a process was killed, and how many turns of the runs were done then."""
+        write_atomically(self._killed_file, json.dumps({"done": done, "at": time.time()}).encode())
+
+    def found(self, slurm: Mapping[str, SlurmJob] | None) -> Job:
+        """The job with its number, if SLURM or the job itself says it."""
+        if self.id or self.queue != "slurm":
+            return self
+        folder = Path(self.log_pattern).parent
+        waiting = (
+            number
+            for number, job in (slurm or {}).items()
+            if Path(job.script).parent == folder and _place(number) == self.number
+        )
+        return replace(self, id=self.state().get("id") or next(waiting, ""))
+
     @property
     def _state_file(self) -> Path:
         return self.folder / f"{self.number}{f'.{self.task}' if self.task else ''}.state.json"
+
+    @property
+    def _killed_file(self) -> Path:
+        return self.folder / f"{self.number}.killed.json"
 
     def _say(self, state: Mapping[str, Any]) -> None:
         write_atomically(self._state_file, json.dumps(state).encode())
@@ -125,57 +161,88 @@ class Jobs:
         study: Path,
         queue: Literal["local", "slurm"],
         arms: Sequence[Sequence[tuple[str, Mapping[str, Any]]]],
+        *,
         tasks: int = 1,
+        submitit_folder: str | None = None,
+        log: str = "log.err",
     ) -> Jobs:
         """Write the files of jobs that are not submitted yet.
 
         Args:
             arms: for each job, its runs: name of the folder, and whole configuration.
             tasks: processes of each job.
+            submitit_folder: where submitit keeps scripts and logs of all launches; None: beside these files.
+            log: the end of the name of a log with errors.
 
         Raises:
             StorageError: the folder cannot be written.
         """
         folder = (study / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}").absolute()
+        scripts = Path(submitit_folder).absolute() / folder.name if submitit_folder else folder
         jobs = [
-            Job(folder=folder, number=number, runs=tuple(name for name, _ in own), queue=queue, tasks=tasks)
+            Job(
+                folder=folder,
+                number=number,
+                runs=tuple(name for name, _ in own),
+                queue=queue,
+                log_pattern=f"{scripts}/%j_{'*' if tasks > 1 else 0}_{log}",
+                tasks=tasks,
+            )
             for number, own in enumerate(arms)
         ]
         for job, own in zip(jobs, arms, strict=True):
             configurations = [configuration for _, configuration in own]
             write_atomically(job.arms_file, json.dumps(configurations).encode())
-        return cls(folder=folder, jobs=tuple(jobs))
+        planned = cls(folder=folder, jobs=tuple(jobs))
+        planned.keep()
+        return planned
 
-    def submitted(self, job: Job, id: str, logs: str) -> Jobs:
-        """Keep the number and the log of a job that was submitted."""
-        known = replace(job, id=id, logs=logs)
+    @property
+    def scripts(self) -> Path:
+        """Where submitit keeps scripts and logs of these jobs."""
+        return Path(self.jobs[0].log_pattern).parent
+
+    def submitted(self, job: Job, id: str) -> Jobs:
+        """Keep the number of a job that was submitted."""
+        known = replace(job, id=id)
         jobs = tuple(known if each.number == job.number else each for each in self.jobs)
         return Jobs(folder=self.folder, jobs=jobs)
 
     def keep(self) -> None:
-        kept = ("runs", "queue", "id", "logs", "tasks")
+        kept = ("runs", "queue", "id", "log_pattern", "tasks")
         entries = [{key: getattr(job, key) for key in kept} for job in self.jobs]
         write_atomically(self.folder / "jobs.json", json.dumps(entries, indent=1).encode())
 
 
-def latest_jobs(study: Path) -> dict[str, list[Job]]:
-    """For each run of a study that was launched as jobs, those of its last launch: one for each shard."""
+def known_jobs(study: Path) -> tuple[dict[str, list[Job]], Mapping[str, SlurmJob] | None]:
+    """The jobs of each run's last launch, one for each shard; and what SLURM says of the user's jobs.
+
+    SLURM is asked if a job was submitted to it; None if it does not answer.
+    """
     latest: dict[str, list[Job]] = {}
     for folder in sorted((study / FOLDER).glob("*")):
-        launched = list(_jobs_in(folder))
-        for run in {run for job in launched for run in job.runs}:
+        launched = read_jobs(folder)
+        for run in dict.fromkeys(run for job in launched for run in job.runs):
             latest[run] = [job for job in launched if run in job.runs]
-    return latest
+    is_in_slurm = any(job.queue == "slurm" for jobs in latest.values() for job in jobs)
+    slurm = slurm_jobs() if is_in_slurm else {}
+    return {run: [job.found(slurm) for job in jobs] for run, jobs in latest.items()}, slurm
 
 
-def _jobs_in(folder: Path) -> Iterator[Job]:
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs of the launch that has this folder; none if it was killed before it planned them all."""
     try:
         entries = json.loads((folder / "jobs.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError):  # being submitted, or never was
-        return
-    for number, entry in enumerate(entries):
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for entry in entries:
         entry["runs"] = tuple(entry["runs"])
-        yield Job(folder=folder, number=number, **entry)
+    return [Job(folder=folder, number=number, **entry) for number, entry in enumerate(entries)]
+
+
+def _place(number: str) -> int:
+    """The place of a job of SLURM in its array; 0 for one that is in none."""
+    return int(number.partition("_")[2] or 0)
 
 
 def _is_controller(pid: str) -> bool:

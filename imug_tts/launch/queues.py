@@ -58,7 +58,9 @@ class Queue:
         "Shell commands to run before the job, e.g. [module load cuda].", default=(), runtime=True
     )
     submitit_folder: str | None = knob(
-        "Folder of submitit's logs and scripts; null for STUDY/.submitit.", default=None, runtime=True
+        "Folder of logs and scripts, with a subfolder for each launch; null for STUDY/.submitit.",
+        default=None,
+        runtime=True,
     )
 
 

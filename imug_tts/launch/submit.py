@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -58,19 +60,21 @@ def check_queue(queue: Queue, jobs: int) -> None:
         )
 
 
-def submit(queue: Queue, folder: Path, work: Sequence[Callable[[], Any]]) -> list[Any]:
+def submit(queue: Queue, folder: Path, work: Sequence[Callable[[], Any]], if_killed: str) -> list[Any]:
     """Submit jobs, each of which calls one of the functions; returns submitit's jobs.
 
     Args:
         folder: where submitit keeps scripts and logs.
         work: functions that can be pickled, with a method `checkpoint` if they may be queued again.
+        if_killed: what the script of a job of SLURM gives Python to do when a signal ended a process of the
+            job; `$status` in it is the exit status of srun, 128 and the number of the signal.
 
     Raises:
         ConfigurationError: SLURM refuses them; says why.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    executor = _executor(queue, folder)
+    executor = _executor(queue, folder, if_killed)
     try:
         with executor.batch():
             return [executor.submit(each) for each in work]
@@ -103,7 +107,7 @@ def _check_slurm(queue: SlurmQueue, jobs: int) -> None:
         )
 
 
-def _executor(queue: Queue, folder: Path) -> Any:
+def _executor(queue: Queue, folder: Path, if_killed: str) -> Any:
     import submitit
 
     given = {each.name: getattr(queue, each.name) for each in fields(queue) if each.name not in _OURS}
@@ -112,6 +116,11 @@ def _executor(queue: Queue, folder: Path) -> Any:
         knobs["setup"] = list(knobs["setup"])
     if isinstance(queue, SlurmQueue):
         knobs["additional_parameters"] = {"requeue": True, **queue.additional_parameters}
+        knobs["teardown"] = [
+            "status=$?",
+            f"[ $status -le 128 ] || {shlex.quote(sys.executable)} {if_killed}",
+            "exit $status",
+        ]
         if queue.tasks_per_node > 1:  # a process that ended ends no other, whatever the cluster's default
             knobs["srun_args"] = ["--kill-on-bad-exit=0", "--wait=0"]
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=queue.max_num_timeout)

@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any, Final
 
-from imug_tts.launch.slurm import state_of
+from imug_tts.launch.slurm import is_left_to_the_job
 
 __all__ = ["Warned", "go_on_later"]
 
@@ -39,14 +39,12 @@ class Warned:
 def go_on_later(warned: Warned, queue: str, job: str) -> bool:
     """Queue this job, which was interrupted, again if that is for the job to do; False if it is not.
 
-    A job that SLURM itself ends (scancel, preemption with requeue, scontrol requeue) is COMPLETING by now and
-    not RUNNING: SLURM knows whether it begins again. On this machine whoever sends another signal than a
-    warning wants the job to end.
+    On this machine whoever sends another signal than a warning wants the job to end.
 
     Raises:
         Exception: submitit does not queue it again, because it has timed out too many times.
     """
-    is_asked = state_of(job) == "RUNNING" if queue == "slurm" else warned.came
+    is_asked = is_left_to_the_job(job) if queue == "slurm" else warned.came
     if not is_asked or warned.requeue is None:
         return False
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends it to what is queued again

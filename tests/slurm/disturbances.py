@@ -8,19 +8,34 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from imug_tts.launch import Job, latest_jobs, slurm_jobs
+from imug_tts.launch import Job, known_jobs, slurm_jobs
 from tests.experiments.shell import ROOT
 
-__all__ = ["SCRIPT", "ask", "disturb", "no_job_is_left"]
+__all__ = ["SCRIPT", "WAYS", "ask", "cluster_in", "disturb", "no_job_is_left", "restarts_of"]
 
 SCRIPT = ROOT / "slurm" / "local_cluster.sh"
-
-
 ASK_AT_MOST_S = 20
+
+
+@contextmanager
+def cluster_in(folder: Path) -> Iterator[None]:
+    """A SLURM of one node, which the environment names while it is up."""
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    try:
+        subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+        yield
+    finally:
+        subprocess.run([SCRIPT, "down", folder], check=True, capture_output=True)
+        os.environ.pop("SLURM_CONF")
+        if before is not None:
+            os.environ["SLURM_CONF"] = before
 
 
 def ask(*command: str) -> str:
@@ -34,41 +49,34 @@ def ask(*command: str) -> str:
     ).stdout.strip()
 
 
-def _tell(*command: str) -> None:
-    """Tell SLURM something that may come too late: scancel repeats its try while a job is just ending."""
-    with suppress(subprocess.TimeoutExpired):
-        ask(*command)
-
-
 def no_job_is_left() -> bool:
     return not ask("squeue", "--noheader")
 
 
-def _restart_the_node() -> None:
-    """Kill the daemon of the node, whose jobs go on, and start it again."""
-    folder = Path(os.environ["SLURM_CONF"]).parent
-    os.kill(int((folder / "slurmd.pid").read_text()), signal.SIGKILL)
-    subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+def restarts_of(job: str) -> int:
+    """How often SLURM has queued a job again."""
+    return int(ask("scontrol", "show", "job", job).partition("Restarts=")[2].split()[0])
 
 
 def disturb(study: Path, moment: random.Random, times: int) -> Counter[str]:
-    """Disturb random jobs at work, each way in turn, so many times or until none is left; says how often."""
-    happened: Counter[str] = Counter()
-    while happened.total() < times and not no_job_is_left():
-        jobs = _at_work(study)
-        if jobs:
-            way = list(_WAYS)[happened.total() % len(_WAYS)]
-            _WAYS[way](moment.choice(jobs))
-            happened[way] += 1
+    """Disturb random jobs, each way in turn, until so many disturbances have hit or no job is left.
+
+    A disturbance that is to queue a job again has hit when SLURM has done so: one that comes when its job is
+    just ending does not count. Returns the hits of each way.
+    """
+    storm = _Storm(study)
+    while storm.hits.total() < times and not no_job_is_left():
+        storm.look()
+        storm.disturb(moment)
         time.sleep(moment.uniform(0.1, 0.6))
-    return happened
+    storm.look()
+    return storm.hits
 
 
-def _at_work(study: Path) -> list[Job]:
-    """The jobs that run and have begun with their arms, each once."""
-    running = {number for number, job in (slurm_jobs() or {}).items() if job.state == "RUNNING"}
-    known = {job.id: job for own in latest_jobs(study).values() for job in own if job.id in running}
-    return [job for job in known.values() if (state := job.state()) and state["end"] is None]
+def _tell(*command: str) -> None:
+    """Tell SLURM something that may come too late: scancel repeats its try while a job is just ending."""
+    with suppress(subprocess.TimeoutExpired):
+        ask(*command)
 
 
 def _kill(job: Job) -> None:
@@ -76,10 +84,73 @@ def _kill(job: Job) -> None:
         os.kill(job.state()["pid"], signal.SIGKILL)
 
 
-_WAYS: Mapping[str, Callable[[Job], object]] = {
-    "queued again": lambda job: _tell("scontrol", "requeue", job.id),
-    "warned": lambda job: _tell("scancel", "--signal=USR2", job.id),
-    "told to end": lambda job: _tell("scancel", "--signal=TERM", job.id),
-    "killed": _kill,
-    "without a node": lambda job: _restart_the_node(),
+def _restart_the_node(job: Job) -> None:
+    """Kill the daemon of the node, whose jobs go on, and start it again."""
+    del job
+    folder = Path(os.environ["SLURM_CONF"]).parent
+    os.kill(int((folder / "slurmd.pid").read_text()), signal.SIGKILL)
+    subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
+
+
+class _Way(NamedTuple):
+    do: Callable[[Job], None]
+    at_work: bool = True
+    """Whether it is for jobs at their arms, or for those of which Python does not listen yet."""
+    queues_again: bool = True
+
+
+WAYS: Mapping[str, _Way] = {
+    "queued again": _Way(lambda job: _tell("scontrol", "requeue", job.id)),
+    "warned": _Way(lambda job: _tell("scancel", "--signal=USR2", job.id)),
+    "told to end": _Way(lambda job: _tell("scancel", "--signal=TERM", job.id)),
+    "killed": _Way(_kill),
+    "without a node": _Way(_restart_the_node, queues_again=False),
+    "warned too early": _Way(lambda job: _tell("scancel", "--signal=USR2", job.id), at_work=False),
 }
+
+
+@dataclass
+class _Storm:
+    study: Path
+    hits: Counter[str] = field(default_factory=Counter)
+    tried: int = 0
+    pending: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Jobs that were disturbed and not queued again yet: the way, and SLURM's count before."""
+
+    def disturb(self, moment: random.Random) -> None:
+        """Disturb one job that has no disturbance pending, if there is one for the next way."""
+        name = list(WAYS)[self.tried % len(WAYS)]
+        way = WAYS[name]
+        self.tried += 1
+        jobs = [job for job in _running(self.study, way.at_work) if job.id not in self.pending]
+        if not jobs:
+            return
+        job = moment.choice(jobs)
+        if way.queues_again:
+            self.pending[job.id] = (name, restarts_of(job.id))
+        else:
+            self.hits[name] += 1
+        way.do(job)
+
+    def look(self) -> None:
+        """Count the disturbances that have hit; forget those of jobs that ended instead."""
+        known = slurm_jobs() or {}
+        for id, (name, before) in list(self.pending.items()):
+            if restarts_of(id) > before:
+                self.hits[name] += 1
+            elif id in known:
+                continue
+            del self.pending[id]
+
+
+def _running(study: Path, at_work: bool) -> list[Job]:
+    """The jobs that run, and have or have not begun with their arms; each once."""
+    jobs, known = known_jobs(study)
+    own = {job.id: job for each in jobs.values() for job in each}
+    running = [own[id] for id, job in (known or {}).items() if id in own and job.state == "RUNNING"]
+    return [job for job in running if _is_at_work(job) == at_work]
+
+
+def _is_at_work(job: Job) -> bool:
+    state = job.state()
+    return bool(state) and state["end"] is None and Path("/proc", str(state["pid"])).exists()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.experiments.shell import Shell
+from imug_tts.launch import known_jobs
+from tests.experiments.imug_cli import do
+from tests.experiments.shell import ROOT, Shell
 from tests.launch.studies import (
     gpus_used,
     install_gpu_painter,
@@ -20,7 +23,7 @@ from tests.launch.studies import (
     tables_of,
     wait_until,
 )
-from tests.slurm.disturbances import SCRIPT, ask, disturb, no_job_is_left
+from tests.slurm.disturbances import SCRIPT, ask, cluster_in, disturb, no_job_is_left, restarts_of
 
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch")
 SLURM = "hydra/launcher=submitit_slurm"
@@ -39,16 +42,11 @@ def _missing() -> str:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if reason := _missing():
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("slurm")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         patch.setenv("SLURM_MAX_ARRAY", str(MOST_JOBS))
         patch.setenv("SLURM_FAKE_GPUS", "2")
-        subprocess.run([SCRIPT, "up", folder], check=True, capture_output=True)
-        try:
+        with cluster_in(tmp_path_factory.mktemp("slurm")):
             yield
-        finally:
-            subprocess.run([SCRIPT, "down", folder], check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -82,6 +80,66 @@ def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -
     assert [state["starts"] for state in states] == [2, 2, 2, 1]
     assert shell.paint("-m", "seed=0,1,2,3", "tracking=none", "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+LATE_START = """
+import os, pathlib, signal, time
+
+place, is_first = os.environ.get("SLURM_ARRAY_TASK_ID"), "SLURM_RESTART_COUNT" not in os.environ
+if "SLURM_STEP_ID" in os.environ and place == "0" and is_first:
+    pathlib.Path(__file__).with_name("begins").touch()
+    time.sleep(60)
+"""
+"""The first job of an array hangs at its first start, before Python listens for signals."""
+EARLY_DEATH = """
+if "SLURM_STEP_ID" in os.environ and place == "1":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""The second job dies at every start."""
+
+
+def test_a_job_whose_process_was_killed_is_queued_again_unless_it_dies_at_once(shell: Shell) -> None:
+    """The first is warned before Python listens, the second always dies at its start, the third is killed."""
+    (shell.home / "packages" / "sitecustomize.py").write_text(LATE_START + EARLY_DEATH)
+    slow = ("in_flight=1", "tracking=none", "backbone.seconds=0.3", "output=jobs", SLURM)
+    launched = shell.start_painting("-m", "seed=0,1,2", *slow)
+    wait_until((shell.home / "packages" / "begins").exists)
+    wait_until(lambda: len(shell.calls_made()) >= 2)
+    jobs = {job.number: job for [job] in known_jobs(shell.home / "jobs")[0].values()}
+    ask("scancel", "--signal=USR2", jobs[0].id)
+    os.kill(jobs[2].state()["pid"], signal.SIGKILL)
+    _, said = launched.communicate()
+    assert launched.returncode == 1
+    assert f"job {jobs[1].id} never began" in said
+    assert "killed again before any turn was added" in Path(jobs[1].logs).read_text()
+    assert [restarts_of(job.id) for _, job in sorted(jobs.items())] == [1, 1, 1]
+    assert [jobs[number].state()["starts"] for number in (0, 2)] == [1, 2]
+    (shell.home / "packages" / "sitecustomize.py").unlink()
+    again = shell.paint("-m", "seed=0,1,2", "output=jobs", "tracking=none", SLURM)
+    assert again.returncode == 0, again.stderr
+    assert shell.paint("-m", "seed=0,1,2", "tracking=none", "output=alone").returncode == 0
+    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_jobs_are_known_if_the_command_dies_before_it_writes_their_numbers(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real sbatch submits, and the command that called it is killed before it reads the answer."""
+    sbatch = shell.home / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@" > /dev/null && kill -KILL $PPID\n')
+    sbatch.chmod(0o755)
+    waiting = ("-m", "seed=0,1", "output=jobs", SLURM, "hydra.launcher.additional_parameters={hold:true}")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+        assert shell.paint(*waiting).returncode == -signal.SIGKILL
+    [array] = {line.split("_")[0] for line in ask("squeue", "-h", "-r", "-o", "%i").splitlines()}
+    for place, seed in enumerate(known_jobs(shell.home / "jobs")[0].values()):
+        assert [job.id for job in seed] == [f"{array}_{place}"]
+    again = shell.paint(*waiting, "hydra.launcher.wait=false")
+    assert again.stdout.count(f"is in job {array}_") == 2
+    ask("scancel", array)
+    wait_until(no_job_is_left)
 
 
 def test_whatever_happens_to_jobs_the_records_and_tables_are_those_of_one_process(shell: Shell) -> None:
@@ -126,6 +184,27 @@ def test_a_time_limit_shorter_than_the_work_is_no_loss(shell: Shell) -> None:
     assert state["end"] == "done"
     assert shell.paint(*arms, "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+
+
+def test_jobs_share_the_scoring_of_a_run(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first job is warned before Python listens, and SLURM begins it again."""
+    packages = shell.home / "packages"
+    assert shell.paint("tracking=none", "output=answers").returncode == 0
+    given = ("benchmark=pocket_world", "benchmark.num_samples=6", "judge=none", "tracking=none")
+    outputs = (f"outputs={shell.home / 'answers'}", *given)
+    (packages / "sitecustomize.py").write_text(LATE_START)
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    options = ("--parsable", "--array=0-1", f"--chdir={ROOT}", f"--output={shell.home}/%a.log")
+    together = f"output={shell.home / 'together' / 'scores'}"
+    array = ask("sbatch", *options, str(ROOT / "slurm" / "score.sh"), *outputs, together)
+    wait_until((packages / "begins").exists)
+    ask("scancel", "--signal=TERM", f"{array}_0")
+    wait_until(no_job_is_left)
+    assert [restarts_of(f"{array}_{place}") for place in (0, 1)] == [1, 0]
+    alone = f"output={shell.home / 'alone' / 'scores'}"
+    assert do("score.py", *outputs, alone, cwd=shell.home).returncode == 0
+    assert records_of(shell.home / "together") == records_of(shell.home / "alone") != {}
 
 
 def test_a_job_that_the_user_cancels_does_not_come_back(shell: Shell) -> None:
