@@ -234,8 +234,8 @@ def build_service(config: Node) -> Service:
 
 def choices(kind: type) -> list[str]:
     """Return the names that a configuration can use for a kind of component."""
-    more = {Judge: [NONE], Tracker: [NONE], Strategy: COMPOSITIONS}.get(kind, ())
-    return sorted({*names(GROUPS[kind]), *more})
+    more: dict[type, Iterable[str]] = {Judge: [NONE], Tracker: [NONE], Strategy: COMPOSITIONS}
+    return sorted({*names(GROUPS[kind]), *more.get(kind, ())})
 
 
 class _Builder:
