@@ -28,7 +28,7 @@ def facts(models: Iterable[Backbone]) -> Iterator[str]:
 
 def _memory(model: Local) -> str:
     try:
-        room = DEVICES.room(model.device)
+        room = DEVICES.capacity(model.device)
     except ConfigurationError as error:
         return f"{model.device}, which cannot be used here: {error}"
     need = model.memory

@@ -61,10 +61,10 @@ _HOMES: Final = {
 
 
 def load_backbone(name: str, **knobs: Any) -> Backbone:
-    """A backbone by the name that configurations use. Its weights are loaded when it is first asked.
+    """Return a backbone by its name in configurations. Its weights are loaded by the first call.
 
     Raises:
-        ConfigurationError: no such backbone or knob, or a value that is not allowed.
+        ConfigurationError: an unknown backbone or knob, or a value that is not allowed.
     """
     from imug_tts.assemble import build_backbone
 

@@ -1,7 +1,7 @@
-"""The composition root: from plain configurations to objects.
+"""The composition root: builds the components of a run from plain dicts and lists; knows nothing of Hydra.
 
-A component's node is `{name: NAME, knob: value, ...}`; NAME is looked up in the registry, and knobs are
-checked as their class declares them. A name alone will do, and so will an object. Knows nothing of Hydra.
+A component's node is `{name: NAME, knob: value, ...}`, only NAME, or an object. NAME is looked up in the
+registry, and knobs are checked as the component's class declares them.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ Node = Mapping[str, Any]
 C = TypeVar("C")
 
 NONE: Final = "none"
-"""The name that stands for no judge and no tracker."""
+"""The name for no judge and for no tracker."""
 REQUIRED: Final = "???"
-"""What stands in a configuration for a knob that must be set."""
+"""The placeholder value of a knob that must be set."""
 RUN_PARTS: Final = ("backbone", "roles", "strategy", "judge", "benchmark", "scorer", "tracking")
 SERVED_PARTS: Final = ("backbone", "roles", "strategy", "judge")
 _ROLES: Final[tuple[ModelRole, ...]] = ("planner", "verifier")
@@ -65,46 +65,45 @@ _ROLES: Final[tuple[ModelRole, ...]] = ("planner", "verifier")
 
 @component
 class RunSettings:
-    """The knobs of one run that belong to no component."""
+    """The knobs of a run that belong to no component."""
 
     seed: int = knob(
         "Seed of the run; candidate i of a turn has the same random numbers in every arm.", default=0
     )
     history: History = knob(
-        "What earlier turns show. own: the model's own outputs; gold: the reference outputs; swap: another "
-        "run's outputs.",
+        "Whose outputs of previous turns the history shows. own: the model's; gold: the reference outputs; "
+        "swap: another run's.",
         default="own",
     )
-    history_from: Folder | None = knob("For history=swap, the folder of that run.", default=None)
+    history_from: Folder | None = knob("For history=swap, the folder of the other run.", default=None)
     score_candidates: bool = knob(
-        "Whether every output that a strategy considered is scored, and not the answer alone.", default=True
+        "Whether every output that a strategy considered is scored, and not only the answer.", default=True
     )
-    scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
-    budget: Budget = knob("Caps per turn.", default_factory=Budget)
+    scoring: Scoring = knob("The scoring rules that need no model.", default_factory=Scoring)
+    budget: Budget = knob("Limits on calls per turn.", default_factory=Budget)
     study: str = knob(
-        "Name of the study; runs/STUDY holds its runs and their journal.",
+        "Name of the study; runs/STUDY contains its runs and their journal.",
         default="default",
         runtime=True,
         pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
     )
     output: Folder | None = knob(
-        "Instead: the folder of the run, or with -m the folder of the study.", default=None, runtime=True
+        "Folder of the run, or with -m of the study; null for one in runs/.", default=None, runtime=True
     )
     in_flight: int | None = knob(
-        "Dialogues at a time; null for twice what the models take at once, and 32 or more.",
+        "Dialogues at a time; null for twice the calls that the models take at once, and at least 32.",
         default=None,
         ge=1,
         runtime=True,
     )
     shards: int = knob(
-        "Processes that are to work on the same runs: each takes dialogues that no other has, and about this "
-        "part of them at a time.",
+        "Processes that share the runs; each plays unclaimed dialogues, at most 1/shards of all at a time.",
         default=1,
         ge=1,
         runtime=True,
     )
     shard: int | None = knob(
-        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
+        "Index of this process, from 0; it plays the dialogues of its shard first, or null for any.",
         default=None,
         ge=0,
         runtime=True,
@@ -112,16 +111,16 @@ class RunSettings:
 
     @property
     def share(self) -> Share:
-        """Which dialogues this process begins with. Raises ConfigurationError when there is no such shard."""
+        """The shard of this process. Raises ConfigurationError if there is no such shard."""
         return Share(shard=self.shard, shards=self.shards)
 
 
 def build_arm(config: Node, shared: Shared | None = None) -> Arm:
-    """Build the arm that a whole configuration describes.
+    """Return the arm that a whole configuration describes.
 
     Args:
-        config: in the form of `conf/config.yaml`, as plain dicts and lists.
-        shared: what the arms of a sweep have in common.
+        config: plain dicts and lists in the form of `conf/config.yaml`.
+        shared: cache of the components that the arms of a sweep share.
 
     Raises:
         ConfigurationError: an unknown name or knob, or a value that is not allowed.
@@ -144,13 +143,13 @@ def build_arm(config: Node, shared: Shared | None = None) -> Arm:
 
 
 def build_settings(cls: type[C], config: Node, parts: Sequence[str] = ()) -> C:
-    """The knobs of a configuration that belong to no component.
+    """Return the settings of class `cls`: the knobs of a configuration that belong to no component.
 
     Args:
         parts: keys of the configuration that are components.
 
     Raises:
-        ConfigurationError: an unknown key, a value that is not allowed, or what looks like a secret.
+        ConfigurationError: an unknown key, a value that is not allowed, or a value that looks like a secret.
     """
     _refuse_unknown(config, (*knobs_of(cls), *parts), "the configuration", "knob")
     refuse_secrets(config)
@@ -159,17 +158,17 @@ def build_settings(cls: type[C], config: Node, parts: Sequence[str] = ()) -> C:
 
 
 def build_backbone(node: Node) -> Backbone:
-    """Build a backbone; loads no weights. Raises ConfigurationError."""
+    """Return the backbone of a node; loads no weights. Raises ConfigurationError."""
     return cast(Backbone, _Builder(Shared(), Scoring()).part(Backbone, node, "backbone"))
 
 
 def build_judge(node: Node) -> Judge:
-    """Build a judge, which cannot be none. Raises ConfigurationError."""
+    """Return the judge of a node, which must not be "none". Raises ConfigurationError."""
     return cast(Judge, _Builder(Shared(), Scoring()).part(Judge, node, "judge"))
 
 
 def build_benchmark(node: Node, scoring: Scoring | None = None) -> Benchmark:
-    """Build a benchmark, scored by the rules of `scoring`. Raises ConfigurationError."""
+    """Return the benchmark of a node, scored by the rules of `scoring`. Raises ConfigurationError."""
     return cast(Benchmark, _Builder(Shared(), scoring or Scoring()).part(Benchmark, node, "benchmark"))
 
 
@@ -180,10 +179,10 @@ def build_scorer(
     benchmark: Benchmark | None = None,
     where: Literal["scorer", "judge"] = "scorer",
 ) -> Backbone | None:
-    """The model of a judge, to grade for the report; None for "none".
+    """Return the model of a judge, to be used as the scoring model; None for the judge "none".
 
     Args:
-        where: the key of the configuration under which the judge stands.
+        where: the configuration key of the judge, for messages.
 
     Raises:
         ConfigurationError: the judge cannot be built, or has no model of its own; says what to choose.
@@ -197,14 +196,14 @@ def build_scorer(
     if model is None:
         choice = "judge" if where == "judge" else f"judge@{where}"
         raise ConfigurationError(
-            f"{choice}={judge.name} has no model of its own that could grade; choose one that has, e.g. "
+            f"{choice}={judge.name} has no model of its own to use as the scorer; choose one that has, e.g. "
             f"{choice}=openai {where}.base_url=URL {where}.model=NAME, or {choice}=none"
         )
     return model
 
 
 def build_trackers(node: object) -> list[Tracker]:
-    """Build trackers from one node, or from a mapping of several. Raises ConfigurationError."""
+    """Return the trackers of one node, or of a mapping of nodes. Raises ConfigurationError."""
     if not isinstance(node, Mapping):
         raise ConfigurationError(f"tracking is {node!r}; name trackers: tracking=[console]")
     nodes = {"tracking": node} if "name" in node else {f"tracking.{key}": each for key, each in node.items()}
@@ -217,7 +216,7 @@ def build_trackers(node: object) -> list[Tracker]:
 
 
 def build_service(config: Node) -> Service:
-    """Build what a whole configuration in the form of `conf/serve.yaml` serves. Raises ConfigurationError."""
+    """Return the service of a configuration in the form of `conf/serve.yaml`. Raises ConfigurationError."""
     from imug_tts.serving import Served, Service, ServiceSettings
 
     settings = build_settings(ServiceSettings, config, SERVED_PARTS)
@@ -234,7 +233,7 @@ def build_service(config: Node) -> Service:
 
 
 def choices(kind: type) -> list[str]:
-    """The names that a configuration can use for a kind of component."""
+    """Return the names that a configuration can use for a kind of component."""
     more = COMPOSITIONS if kind is Strategy else [NONE] if kind in (Judge, Tracker) else []
     return sorted({*names(GROUPS[kind]), *more})
 
@@ -262,7 +261,7 @@ class _Builder:
         return self.shared.once(kind.__name__, key, lambda: self.part(kind, node, where))
 
     def part(self, kind: type, node: object, where: str) -> Any:
-        """The component that a node describes, or that stands in its place."""
+        """Return the component that a node describes; a node that is a component is returned as it is."""
         if isinstance(node, kind):
             return node
         node = node_of(kind, node)
@@ -280,7 +279,7 @@ class _Builder:
         return self.construct(cls, {k: v for k, v in node.items() if k != "name"}, where, name)
 
     def construct(self, cls: type, values: Node, where: str, name: str = "") -> Any:
-        """An object of a class with knobs; `name` is what messages call it beside its place."""
+        """Return an object of a class with knobs; messages call it by its place `where` and its `name`."""
         known = knobs_of(cls)
         called = f"{where} {name}".strip() or "the configuration"
         _refuse_unknown(values, known, called, "knob")
@@ -319,7 +318,7 @@ class _Builder:
             raise ConfigurationError(f"{where} {error}") from None
 
     def _part_value(self, knob: Knob, value: object, where: str, owner: str) -> Any:
-        """The component, or the components, of a field; the run's own where the node names none."""
+        """Return the component or components of a field; the run's own one if the node names none."""
         assert knob.part is not None
         if isinstance(value, (list, tuple)):
             return tuple(self._one_part(knob.part, each, f"{where}[{i}]") for i, each in enumerate(value))
@@ -337,7 +336,7 @@ class _Builder:
         return MISSING if first is None else self._one_part(knob.part, first, where)
 
     def _one_part(self, kind: type, node: object, where: str) -> Any:
-        # Layers that name equal models share one, with its weights and its limit of calls in flight.
+        # Layers with equal model nodes share one model, with its weights and its limit of calls in flight.
         return self.shared_part(kind, node, where) if kind is Backbone else self.part(kind, node, where)
 
     def _run_judge(self, owner: str) -> Judge:
@@ -360,7 +359,7 @@ def _is_settings(hint: Any) -> bool:
 
 
 def _roles(builder: _Builder, config: Node) -> dict[ModelRole, Backbone]:
-    """The models other than the backbone: those of `roles`, and the scorer."""
+    """Return the models other than the backbone: those of `roles`, and the scorer."""
     roles = _given(config, "roles") or {}
     _refuse_unknown(roles, _ROLES, "roles", "role")
     models = {

@@ -1,4 +1,4 @@
-"""Nestings of strategies as a whole: their label, and whether they can work in a run."""
+"""Nested strategies as a whole: their labels, their models, and the check that they can work in a run."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ __all__ = [
 ]
 
 ORACLE: Final = "oracle_"
-"""Begins the name of a layer that judges by the scorer itself."""
+"""Prefix of the name of a layer whose judge is the benchmark's scorer."""
 
 MAX_LAYERS: Final = 8
-"""Every layer multiplies the calls of a turn; more layers than this are a mistake."""
+"""Most layers of a nesting: each layer multiplies the calls of a turn, so a deeper one is a mistake."""
 
 
 class JudgePlace(NamedTuple):
-    """A judge of a nesting, and where it stands."""
+    """A judge of a nesting, and its position."""
 
     path: str
-    """Where a configuration names it, e.g. "strategy.inner.judge"."""
+    """The path in a configuration, e.g. "strategy.inner.judge"."""
     layer: Strategy
     judge: Judge
 
@@ -60,12 +60,12 @@ class JudgePlace(NamedTuple):
 
 
 def layers(strategy: Strategy) -> Iterator[Strategy]:
-    """The layers of a nesting, each before its parts, in the order of its fields."""
+    """Return the layers of a nesting, each before its parts, in the order of its fields."""
     return (layer for _, layer in _layers(strategy, "strategy"))
 
 
 def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
-    """The judges of all layers, and the judges that these hold."""
+    """Yield the judges of all layers, and the judges that are members of these."""
     for place, part in places(strategy):
         here = f"{path}.{place}"
         if isinstance(part, Judge):
@@ -75,11 +75,11 @@ def judges(strategy: Strategy, path: str = "strategy") -> Iterator[JudgePlace]:
 
 
 def label(strategy: Strategy) -> str:
-    """What tables and records call a nesting: "best_of_4+self_verify[max_rounds=5]+cot".
+    """Return the label of a nesting in tables and records: "best_of_4+self_verify[max_rounds=5]+cot".
 
-    Layers outer to inner, each with the knobs that differ from their defaults. "direct" is left out below
-    other layers unless it has such knobs. Judges are named as soon as one of them is not the backbone itself.
-    A layer with several strategies as parts lists them: "debate[draft=cot,critic=self_verify]".
+    Layers are listed outer to inner, each with its knobs that are not at their defaults. An inner "direct" is
+    left out unless it has such knobs. Judges are named if one of them is not the backbone judge. Several
+    inner strategies of one layer are listed in brackets: "debate[draft=cot,critic=self_verify]".
     """
     named = any(
         _judge_name(place.judge) != "backbone" for place in judges(strategy) if not place.judge.oracle
@@ -88,23 +88,23 @@ def label(strategy: Strategy) -> str:
 
 
 def is_oracle(strategy: Strategy) -> bool:
-    """Whether any layer judges by the scorer itself."""
+    """Return whether the judge of any layer is the benchmark's scorer."""
     return any(place.judge.oracle for place in judges(strategy))
 
 
 def roles_asked(strategy: Strategy) -> frozenset[ModelRole]:
-    """The roles in which the run's own models are asked."""
+    """Return the roles in which the run's own models are called."""
     asked = [*(layer.models for layer in layers(strategy)), *(p.judge.models for p in judges(strategy))]
     return frozenset(role for models in asked for role, model in models.items() if model is None)
 
 
 def at_temperature(strategy: Strategy, temperature: float) -> Strategy:
-    """The nesting whose text answers are drawn at `temperature`, by whichever layer draws them."""
+    """Return the nesting with text answers sampled at `temperature`, in every layer that samples them."""
 
-    def changed(held: Any) -> Any:
-        if isinstance(held, Strategy):
-            return at_temperature(held, temperature)
-        return tuple(map(changed, held)) if isinstance(held, tuple) else held
+    def changed(value: Any) -> Any:
+        if isinstance(value, Strategy):
+            return at_temperature(value, temperature)
+        return tuple(map(changed, value)) if isinstance(value, tuple) else value
 
     own: Any = strategy.at_temperature(temperature)
     fields = [knob.name for knob in knobs_of(type(own)).values() if knob.part is Strategy]
@@ -115,7 +115,7 @@ def at_temperature(strategy: Strategy, temperature: float) -> Strategy:
 
 
 def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
-    """The models that layers and judges bring, each with its place, e.g. "strategy.judge"."""
+    """Yield the models that layers and judges own, each with its path, e.g. "strategy.judge"."""
     for path, layer in _layers(strategy, "strategy"):
         yield from _own_models(path, layer.models)
     for place in judges(strategy):
@@ -127,12 +127,12 @@ def check_composition(
     models: Mapping[ModelRole, Backbone],
     modalities: Collection[Modality] = ("text", "image"),
 ) -> None:
-    """Refuse a nesting that cannot work on these models and turns, before any compute.
+    """Check that a nesting can work with these models and turns, before any compute.
 
-    `models` has every role; `modalities` are those of the turns that will be posed.
+    `models` has every role; `modalities` are those of the benchmark's turns.
 
     Raises:
-        ConfigurationError: with the reason and what to change.
+        ConfigurationError: the nesting cannot; the message gives the reason and what to change.
     """
     setting = _Setting(models, tuple(sorted(modalities)))
     depth = _depth(strategy)
@@ -143,17 +143,17 @@ def check_composition(
         if modality not in known:
             outputs = " and ".join(sorted(known))
             raise ConfigurationError(
-                f"the benchmark poses {modality} turns, and the generator outputs {outputs} only; choose a "
+                f"the benchmark has {modality} turns, and the generator outputs {outputs} only; choose a "
                 f"backbone that outputs {modality}"
             )
     _check(strategy, setting)
 
 
 def check_judge(judge: Judge, models: Mapping[ModelRole, Backbone], modalities: Sequence[Modality]) -> None:
-    """Refuse a judge that cannot judge answers of these modalities on these models.
+    """Check that a judge can judge answers of these modalities with these models.
 
     Raises:
-        ConfigurationError: with the reason and what to change.
+        ConfigurationError: the judge cannot; the message gives the reason and what to change.
     """
     for path, each in with_members(judge):
         each.check(_Setting(models, modalities), modalities, path)
@@ -161,7 +161,7 @@ def check_judge(judge: Judge, models: Mapping[ModelRole, Backbone], modalities: 
 
 @dataclass(frozen=True)
 class _Setting:
-    """See contracts: the run for which a composition is checked."""
+    """The run against which a composition is checked. Implements `imug_tts.contracts.Setting`."""
 
     models: Mapping[ModelRole, Backbone]
     posed: Sequence[Modality]
@@ -198,22 +198,22 @@ def _check(layer: Strategy, setting: _Setting) -> None:
 
 
 def _check_variety(layer: Strategy, modality: Modality, setting: _Setting) -> None:
-    """Refuse to draw the same thing several times."""
+    """Raise ConfigurationError for a layer that would sample identical answers several times."""
     draws = layer.draws(modality)
     if draws > 1 and modality == "image" and not setting.capabilities("generator").seeds_change_images:
         raise ConfigurationError(
-            f"{layer.name} would draw {draws} candidates of an image, and every seed gives the same image on "
+            f"{layer.name} would sample {draws} candidate images, and every seed gives the same image on "
             "a server of the generator; serve a model that reads seeds, or choose a strategy of one candidate"
         )
     if draws > 1 and not any(_varies(part, modality) for part in _inner(layer)):
         raise ConfigurationError(
-            f"{layer.name} would draw {draws} identical answers on {modality} turns, because what it "
+            f"{layer.name} would sample {draws} identical answers on {modality} turns, because what it "
             f"wraps is greedy there; set {modality}_temperature of the innermost layer above 0"
         )
 
 
 def _varies(layer: Strategy, modality: Modality) -> bool:
-    """Whether answers differ between seeds; a strategy without parts that does not say is trusted to."""
+    """Return whether answers differ between seeds; True for an innermost layer that does not declare it."""
     own = layer.varies(modality) if layer.acts_on(modality) else None
     if own is not None:
         return own
@@ -237,13 +237,13 @@ def _layers(strategy: Strategy, path: str) -> Iterator[tuple[str, Strategy]]:
 
 
 def _own_models(path: str, models: Models) -> Iterator[tuple[str, Backbone]]:
-    """The models of its own that a component asks; with its roles where it has several."""
+    """Yield a component's own models with its path, and with their roles if it owns several."""
     own = {role: model for role, model in models.items() if model is not None}
     yield from ((path if len(own) == 1 else f"{path}.{role}", model) for role, model in own.items())
 
 
 def with_members(judge: Judge, path: str = "judge") -> Iterator[tuple[str, Judge]]:
-    """A judge and the judges that it holds, each with its place."""
+    """Yield a judge and, recursively, its member judges, each with its path."""
     yield path, judge
     for place, part in places(judge):
         if isinstance(part, Judge):
@@ -276,7 +276,7 @@ def _judge_name(judge: Judge) -> str:
 
 
 def _changed_knobs(owner: Strategy | Judge) -> list[str]:
-    """Knobs that change what comes out, are not at a default, and that no name states already."""
+    """Return the knobs that change results, are not at their defaults, and are not part of the name."""
     shown = []
     for knob in knobs_of(type(owner)).values():
         value = getattr(owner, knob.name)
@@ -288,7 +288,7 @@ def _changed_knobs(owner: Strategy | Judge) -> list[str]:
 
 
 def _tells(name: str, text: str) -> bool:
-    """Whether a name holds the text as a word: "best_of_8" tells 8; "openai" does not tell a model "a"."""
+    """Return whether a name contains the text as a word: "best_of_8" contains 8, "openai" not "a"."""
     return re.search(rf"(?<![A-Za-z0-9]){re.escape(text)}(?![A-Za-z0-9])", name) is not None
 
 

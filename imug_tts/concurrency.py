@@ -1,4 +1,4 @@
-"""Waiting for several things at once, so that the result does not depend on which ends first."""
+"""Waits for several coroutines, with results that do not depend on which of them ends first."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ T = TypeVar("T")
 
 
 async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget]:
-    """Run all to their end; result i is the `OutOfBudget` that awaitable i raised, if it did.
+    """Run all awaitables to their end; return the value, or the `OutOfBudget` exception, of each.
 
-    Unlike `asyncio.gather`, nothing is left running after an error, where it would go on to spend
-    the turn's budget.
+    Unlike `asyncio.gather`, no awaitable is still running after an error, where it could spend the turn's
+    budget.
 
     Raises:
-        Exception: what the first awaitable (by index) raised, other than `OutOfBudget`.
+        Exception: the first exception, by index, other than `OutOfBudget`.
     """
     waited_for = list(awaitables)
-    if len(waited_for) == 1:  # a task of its own would cost more than a small score
+    if len(waited_for) == 1:  # creating a task would take longer than computing a small score
         try:
             return [await waited_for[0]]
         except OutOfBudget as error:
@@ -39,9 +39,9 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; in another thread where an event loop runs already, as in notebooks.
+    """Run a coroutine and return its result; in another thread if an event loop runs, as in notebooks.
 
-    There an interrupt, such as that of a notebook's stop button, cancels the coroutine and waits for its end.
+    In another thread, an interrupt (a notebook's stop button) cancels the coroutine and waits for its end.
 
     Raises:
         KeyboardInterrupt: interrupted, and the coroutine did not end with a result of its own.

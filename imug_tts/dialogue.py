@@ -1,6 +1,6 @@
-"""The vocabulary of a multi-turn interleaved image-text dialogue.
+"""The data types of a multi-turn interleaved image-text dialogue.
 
-Everything here is immutable and knows nothing of models, strategies or files.
+All types are immutable and independent of models, strategies and files.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ __all__ = [
 
 Modality = Literal["text", "image"]
 VerdictKind = Literal["probability", "reward", "rank"]
-"""What a verdict's score is: the probability that the answer is right, in [0, 1]; a reward on a scale of its
-own, of which only the order counts; a share of wins among the candidates shown, which says nothing of one."""
+"""The kind of a verdict's score: the probability in [0, 1] that the answer is right; a reward, of which
+only the order counts; or a rank, the share of wins among the candidates that were shown."""
 Role = Literal["system", "user", "assistant"]
 
 MAX_PIXELS: Final = 89_000_000
-"""The largest image that is decoded: a small file can claim a size that fills the memory."""
+"""Most pixels of an image that is decoded: a small file can declare a size that exhausts the memory."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,8 @@ class Text:
 class Image:
     """An encoded image (PNG or JPEG), identified by the SHA-256 of its bytes.
 
-    The bytes live in memory or in a file that is read on demand, so that a history of large
-    images costs no memory while it waits. `Image(sha256, source)` where the SHA-256 is known;
-    `Image(None, file)` reads the file for it when somebody first asks.
+    The bytes are in memory, or in a file that is read on demand, so that long histories need little memory.
+    Use `Image(sha256, source)` if the SHA-256 is known; `Image(None, file)` computes it on first use.
     """
 
     known_sha256: InitVar[str | None]
@@ -84,7 +83,7 @@ class Image:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether the bytes are known to be a whole image; False while nobody has looked."""
+        """Whether the bytes are known to be a complete image; False if they have not been decoded."""
         return False
 
     def __eq__(self, other: object) -> bool:
@@ -98,14 +97,14 @@ class Image:
 
     @classmethod
     def from_bytes(cls, encoded: bytes, *, is_whole: bool = False) -> Image:
-        """An image of encoded bytes; `is_whole` where these were decoded and found in order."""
+        """Return an image of encoded bytes; set `is_whole` if they were decoded successfully."""
         image = cls(hashlib.sha256(encoded).hexdigest(), encoded)
         image.__dict__["is_whole"] = is_whole
         return image
 
     @classmethod
     def from_pixels(cls, pixels: npt.NDArray[np.uint8]) -> Image:
-        """Encode pixels of shape (height, width, 3), values 0 to 255, as PNG."""
+        """Return the PNG of pixels of shape (height, width, 3), values 0 to 255."""
         from PIL import Image as Pillow
 
         buffer = io.BytesIO()
@@ -117,13 +116,12 @@ class Image:
         return self.source if isinstance(self.source, bytes) else _content_of(self.source)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Decode to RGB pixels of shape (height, width, 3), values 0 to 255, as a viewer shows them.
+        """Return RGB pixels of shape (height, width, 3), values 0 to 255, as an image viewer shows them.
 
-        What is transparent shows a white page, 16 bits are scaled to 8, and a photograph is turned by its
-        EXIF tag.
+        Transparent pixels are shown on white, 16 bits are scaled to 8, and the EXIF orientation is applied.
 
         Raises:
-            OSError: the bytes are no image, or not all of one; or the file cannot be read.
+            OSError: the bytes are no complete image, or the file cannot be read.
             ValueError: the image has more than `MAX_PIXELS` pixels.
         """
         import numpy as np
@@ -138,7 +136,7 @@ class Image:
                 return np.asarray(_as_shown(opened))
         except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
-        except SyntaxError as error:  # what Pillow makes of a broken chunk of a PNG
+        except SyntaxError as error:  # raised by Pillow for a broken chunk of a PNG
             raise OSError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:
@@ -146,12 +144,12 @@ class Image:
 
 
 def _as_shown(image: Pillow.Image) -> Pillow.Image:
-    """The image in RGB, as a viewer shows it."""
+    """Return the image in RGB, as an image viewer shows it."""
     import numpy as np
     from PIL import ExifTags, ImageOps
     from PIL import Image as Pillow
 
-    with suppress(ValueError, TypeError, KeyError, struct.error):  # a damaged tag turns nothing
+    with suppress(ValueError, TypeError, KeyError, struct.error):  # a damaged tag is ignored
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits of grey; `convert` would cut values off at 255
@@ -170,7 +168,7 @@ Part = Text | Image
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a history: who speaks, and ordered text and image parts."""
+    """One message of a history: its role, and ordered text and image parts."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -180,15 +178,15 @@ class Message:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over role and parts; images count by their content."""
+        """SHA-256 of role and parts; of an image, its SHA-256 counts."""
         text = "\x1e".join([self.role, *(f"{p.modality}\x1f{_content(p)}" for p in self.parts)])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _content_of(file: Path) -> bytes:
-    """The bytes of a file, with a third of the system calls of `Path.read_bytes`.
+    """Return the bytes of a file, with a third of the system calls of `Path.read_bytes`.
 
-    At each of them another thread takes the interpreter's lock, and images are read by many threads.
+    Other threads can take the interpreter's lock at each of them, and many threads read images.
     """
     descriptor = os.open(file, os.O_RDONLY)
     try:
@@ -205,10 +203,10 @@ def _content(part: Part) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """One turn as a benchmark poses it: what the user says and which modality must answer.
+    """One turn of a benchmark: the user's message, and the modality of the answer.
 
-    `key` is the benchmark's own answer key (reference letters, evaluation points, operations);
-    strategies never see it.
+    `key` is the benchmark's answer key (reference letters, evaluation points, operations); strategies never
+    see it.
     """
 
     number: int
@@ -231,16 +229,16 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """The sample's name within its benchmark; ids repeat across tasks."""
+        """The sample's unique name within its benchmark; `sample_id` alone may occur in several tasks."""
         return f"{self.domain}/{self.task}/{self.sample_id}"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a strategy is asked: answer the last user message of `history` in `modality`.
+    """A turn to answer: the last user message of `history`, in `modality`.
 
-    `notes` are instructions that a strategy adds for this turn alone (a plan, feedback). They
-    stand behind the user's words when the model is asked, and never enter the dialogue's history.
+    `notes` are instructions that a strategy adds for this turn only (a plan, feedback). They are appended to
+    the user's message when a model is called, and never enter the dialogue's history.
     """
 
     sample: str
@@ -253,7 +251,7 @@ class Turn:
         return replace(self, notes=(*self.notes, text))
 
     def prompt(self, *more: str) -> tuple[Message, ...]:
-        """The history as the model is asked: notes and `more` appended to the last user message."""
+        """Return the history for a model call: notes and `more` are appended to the last user message."""
         extra = tuple(Text(note) for note in (*self.notes, *more))
         last = self.history[-1]
         return (*self.history[:-1], Message(last.role, last.parts + extra)) if extra else self.history
@@ -261,25 +259,25 @@ class Turn:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a checklist, as a judge answered it. `probability` that the point is met, in [0, 1]."""
+    """One point of a checklist with the judge's answer. `probability` in [0, 1] that the point is met."""
 
     text: str
     probability: float
     explanation: str = ""
-    """What the judge found wrong."""
+    """The judge's explanation of what is wrong."""
 
     @property
     def feedback(self) -> str:
-        """What the next attempt is told if the point failed."""
+        """The feedback for the next attempt if the point failed."""
         return f"{self.text} {self.explanation}".strip()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of one candidate.
+    """A judge's verdict on one candidate.
 
-    `status` is "ok" or "unparsable": an unparsable verdict leaves the candidate unranked, and is
-    never a score of 0 nor a refusal. `score` is of `kind`, and is None unless the status is ok.
+    `status` is "ok" or "unparsable": an unparsable verdict leaves the candidate unranked, and never counts as
+    a score of 0 or a refusal. `score` is of kind `kind`, and None unless the status is ok.
     """
 
     status: Literal["ok", "unparsable"]
@@ -287,11 +285,11 @@ class Verdict:
     score: float | None = None
     kind: VerdictKind = "probability"
     points: tuple[Point, ...] = ()
-    """The points that were read, where the judge has a checklist."""
+    """The points that could be parsed, if the judge has a checklist."""
     detail: str = ""
 
     def failed(self, threshold: float = 0.5) -> tuple[Point, ...]:
-        """The points that are met with a probability below `threshold`."""
+        """Return the points that are met with a probability below `threshold`."""
         return tuple(point for point in self.points if point.probability < threshold)
 
     def to_json(self) -> dict[str, Any]:
@@ -307,19 +305,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Response:
-    """What a strategy answers, with the tree of everything that it considered.
+    """The answer of a strategy, with the tree of all candidates that it considered.
 
-    `output` is None when the model refused. `candidates` are in order of their index, never of
-    their completion, and `chosen` is an index into them.
+    `output` is None if the model refused. `candidates` are ordered by index, never by completion, and
+    `chosen` is an index into them.
     """
 
     strategy: str
     output: Part | None
     finish: str = "stop"
     reason: str | None = None
-    """What the model's provider says of a refusal."""
+    """The reason that the model's provider gives for a refusal."""
     source: str | None = None
-    """What the provider calls the model that answered and its response."""
+    """The provider's identifier of the model version and the response."""
     plan: str | None = None
     thought: str | None = None
     verdict: Verdict | None = None
@@ -329,13 +327,13 @@ class Response:
     keep_plan: bool = False
 
     def walk(self) -> Iterator[Response]:
-        """The response and everything that it considered, parents first."""
+        """Yield the response and all candidates nested in it, parents first."""
         yield self
         for candidate in self.candidates:
             yield from candidate.walk()
 
     @property
-    def left_behind(self) -> tuple[Part, ...]:
-        """The parts that enter the dialogue's history."""
+    def history_parts(self) -> tuple[Part, ...]:
+        """The parts of the response that enter the dialogue's history."""
         output = () if self.output is None else (self.output,)
         return (Text(self.plan), *output) if self.keep_plan and self.plan else output

@@ -1,4 +1,4 @@
-"""The knobs of an OpenAI-compatible endpoint, for the model that it serves and judges that bring it."""
+"""The knobs of an OpenAI-compatible endpoint, shared by its backbone and by judges that own one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["Endpoint", "PaidCalls"]
 
 @component
 class PaidCalls:
-    """How the calls to one address are made, and what they cost.
+    """Limits, key and price of the calls to one address.
 
-    The key is read from the environment variable `api_key_env` and kept nowhere; a local server needs none.
+    The key is read from the environment variable `api_key_env` and never stored; a local server needs none.
     """
 
-    concurrency: int = knob("Calls in flight.", default=8, ge=1, runtime=True)
-    timeout_s: float = knob("Seconds that one attempt may take.", default=120.0, gt=0, runtime=True)
+    concurrency: int = knob("Most calls in flight.", default=8, ge=1, runtime=True)
+    timeout_s: float = knob("Time limit of one attempt in seconds.", default=120.0, gt=0, runtime=True)
     max_attempts: int = knob(
-        "Attempts of one call; those that find it away are not counted.",
+        "Most attempts of one call; attempts while the server is unreachable do not count.",
         default=5,
         ge=1,
         runtime=True,
     )
     patience_s: float = knob(
-        "Seconds that it may be away (no connection, a broken one, status 5xx) before calls fail.",
+        "Seconds that the server may be unreachable (no or broken connection, status 5xx) before calls fail.",
         default=60.0,
         ge=0,
         runtime=True,
@@ -36,25 +36,28 @@ class PaidCalls:
         "The environment variable that holds the key.", default="OPENAI_API_KEY", runtime=True
     )
     dollars_per_call: float = knob(
-        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
+        "Average price of an answered call in dollars, for dry runs and summaries.",
+        default=0.0,
+        ge=0,
+        runtime=True,
     )
 
     @property
     def api_key(self) -> str:
-        """The key; empty for servers that need none."""
+        """The API key; empty for servers that need none."""
         return key_from(self.api_key_env)
 
 
 @component
 class Endpoint(PaidCalls):
-    """Where a model is served, and how it is called.
+    """The address and model of an OpenAI-compatible endpoint, and the parameters that it accepts.
 
-    `base_url` is not a part of a call's identity, `model` is: two endpoints that serve
-    different weights must serve them under different names.
+    `model` is part of a call's identity, `base_url` is not: two endpoints with different weights must use
+    different model names.
     """
 
     base_url: str = knob(
-        "Where the endpoint is, e.g. http://127.0.0.1:8000/v1 for vLLM or https://api.openai.com/v1.",
+        "URL of the endpoint, e.g. http://127.0.0.1:8000/v1 for vLLM or https://api.openai.com/v1.",
         default="http://127.0.0.1:8000/v1",
         runtime=True,
     )
@@ -64,10 +67,14 @@ class Endpoint(PaidCalls):
         min_length=1,
         named=True,
     )
-    send_seed: bool = knob("False for endpoints that refuse a seed.", default=True, named=True)
-    send_temperature: bool = knob("False for endpoints that refuse a temperature.", default=True, named=True)
+    send_seed: bool = knob(
+        "Whether requests have a seed; false if the endpoint rejects it.", default=True, named=True
+    )
+    send_temperature: bool = knob(
+        "Whether requests have a temperature; false if the endpoint rejects it.", default=True, named=True
+    )
     max_tokens_key: Literal["max_completion_tokens", "max_tokens", "none"] = knob(
-        'How the endpoint calls the limit of tokens; "none" where it refuses one.',
+        'Name of the token limit in requests; "none" if the endpoint rejects it.',
         default="max_completion_tokens",
         named=True,
     )

@@ -1,4 +1,4 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Writes files atomically, so that a kill or a full disk never leaves an incomplete file."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _NO_LINKS: Final = frozenset(
 
 @contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn an OSError into a StorageError that names the folder and says what to do."""
+    """Convert an OSError into a StorageError that names the folder and says what to do."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "free some space and start the same command again; finished calls are kept"
+            advice = "free some space and run the same command again; completed calls are kept"
         else:
             advice = "choose a folder that can be written with output=DIR"
         raise StorageError(f"cannot write to {folder}: {error.strerror or error}; {advice}") from error
 
 
 def plain_name(name: str) -> str:
-    """The name, if it can be that of one file or folder and of nothing outside.
+    """Return the name if it is a valid name of one file or folder, without a path.
 
     Raises:
-        ConfigurationError: it cannot.
+        ConfigurationError: it is not.
     """
     if name in ("", ".", "..") or any(character in name for character in "/\\\0"):
         raise ConfigurationError(f"{name!r} cannot name a file or folder: it is empty or leads elsewhere")
@@ -54,7 +54,7 @@ def plain_name(name: str) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under another name and rename it; makes its folder.
+    """Write a file under a temporary name and rename it; creates its folder.
 
     Raises:
         StorageError: the file could not be written.
@@ -68,12 +68,12 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file like `write_atomically`, piece by piece.
+    """Write a file as `write_atomically` does, in pieces.
 
     Raises:
         StorageError: the file could not be written.
     """
-    # No other thread, on this machine or on another that shares the disk, has this name.
+    # The temporary name is unique to this thread, also among machines that share the disk.
     writer = f"{os.uname().nodename}-{threading.get_native_id()}"
     temporary = path.with_name(f".{path.name}.{writer}.tmp")
     with storage_errors(path.parent):
@@ -91,18 +91,17 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             raise
 
 
-def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
-    """Make `path` a hard link to the file `held`, or a file of its content where links are impossible.
+def link_or_write(source: Path, path: Path, content: Callable[[], bytes]) -> None:
+    """Make `path` a hard link to the file `source`; write `content()` to it if links are impossible.
 
-    That links are impossible is said once. A file that is there already is left as it is; the folder of
-    `path` must be there.
+    Warns once if links are impossible. Leaves an existing `path` as it is. The folder of `path` must exist.
 
     Raises:
         StorageError: the file could not be written.
     """
     try:
-        # The system call would link to a symbolic link itself, which may be relative.
-        os.link(held.resolve() if held.is_symlink() else held, path)
+        # Linking a symbolic link would copy its target path, which may be relative.
+        os.link(source.resolve() if source.is_symlink() else source, path)
     except FileExistsError:
         return
     except OSError as error:
@@ -113,7 +112,7 @@ def link_or_write(held: Path, path: Path, content: Callable[[], bytes]) -> None:
 
 @cache
 def _warn_of_copies(reason: str) -> None:
-    """Say it once, and not of thousands of images."""
+    """Warn once per reason, and not for each of thousands of images."""
     warnings.warn(
         f"images are copied, because hard links are impossible here ({reason}), so each takes its space "
         "twice; keep the study and its data on one disk that has hard links",
@@ -122,7 +121,7 @@ def _warn_of_copies(reason: str) -> None:
 
 
 def size(count: float) -> str:
-    """Bytes as a person reads them."""
+    """Return a number of bytes as text with a unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""The part of a model's reply that is meant to be read: without its reasoning and its control tokens."""
+"""Removes reasoning and control tokens from a model's reply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMS: Final = (
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
 )
-"""How reasoning begins and ends. Tags as vLLM's reasoning parsers know them."""
+"""Start and end of a block of reasoning, with the tags of vLLM's reasoning parsers."""
 _BLOCKS: Final = [re.compile(f"{start}.*?{end}", re.DOTALL | re.IGNORECASE) for start, end in _FORMS]
 _START: Final = re.compile("|".join(start for start, _ in _FORMS), re.IGNORECASE)
 _END: Final = re.compile("|".join(end for _, end in _FORMS), re.IGNORECASE)
@@ -24,7 +24,7 @@ _CHANNEL: Final = re.compile(r"<\|channel\|>")
 _FINAL_CHANNEL: Final = re.compile(r"<\|channel\|>\s*final\b(?:(?!<\|message\|>).)*<\|message\|>", re.DOTALL)
 _CHANNEL_END: Final = re.compile(r"<\|(?:end|return|start|channel|call)\|>")
 _BARE_CHANNELS: Final = re.compile(r"\s*analysis(?=[A-Z])")
-"""Channels of a server that drops the control tokens: "analysisThe user ...assistantfinalYes"."""
+"""Channels of a server that removes the control tokens: "analysisThe user ...assistantfinalYes"."""
 _ANSWER: Final = re.compile(
     r"<answer>(.*?)(?:</answer>|\Z)|<\|begin_of_(?:box|solution)\|>(.*?)(?:<\|end_of_(?:box|solution)\|>|\Z)",
     re.DOTALL | re.IGNORECASE,
@@ -34,11 +34,11 @@ _BOXED: Final = re.compile(r"\$?\\boxed\{(?:\\text\{)?([^{}]*)\}{1,2}\$?")
 
 
 def final_text(reply: str) -> str:
-    """The text after the reasoning of a reply; all of it where there is none.
+    """Return the text of a reply after its reasoning; the whole reply if it has no reasoning.
 
-    Empty when a block of reasoning never ends, because then the reply was cut off before its answer.
-    An end tag without a start ends reasoning that began with the reply. Where the reply marks its answer
-    (`<answer>`, a box), only what is marked counts.
+    Returns an empty text if a block of reasoning never ends, because the reply was cut off before its answer.
+    An end tag without a start tag ends reasoning that began with the reply. If the reply marks its answer
+    (`<answer>`, a box), only the marked text is returned.
     """
     text = _without_blocks(_last_channel(reply))
     answers = [first or second for first, second in _ANSWER.findall(text)]
@@ -48,7 +48,7 @@ def final_text(reply: str) -> str:
 
 
 def _last_channel(text: str) -> str:
-    """What a reply with channels says in its last final one."""
+    """Return the text of the last final channel; the whole reply if it has no channels."""
     if _CHANNEL.search(text):
         finals = list(_FINAL_CHANNEL.finditer(text))
         return _CHANNEL_END.split(text[finals[-1].end() :])[0] if finals else ""

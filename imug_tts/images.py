@@ -1,4 +1,4 @@
-"""Whether bytes from outside are a whole image."""
+"""Checks that bytes are a complete image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from imug_tts.dialogue import MAX_PIXELS
 __all__ = ["HEAD_BYTES", "BrokenImage", "check_image", "kind_of", "why_not_sent"]
 
 _PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
-"""A whole chunk; Pillow does not miss it."""
+"""The last chunk of a PNG; Pillow does not notice if it is missing."""
 
 HEAD_BYTES: Final = 16
-"""So many first bytes tell what a file is."""
+"""Number of first bytes that identify the type of a file."""
 _BEGINNINGS: Final = {
     rb"\x89PNG\r\n\x1a\n": "PNG",
     rb"\xff\xd8\xff": "JPEG",
@@ -33,16 +33,16 @@ _SENT: Final = ("PNG", "JPEG")
 
 
 class BrokenImage(ValueError):
-    """Bytes that are no whole image. The message begins with a verb: "is not ...", "has ..."."""
+    """The bytes are no complete image. The message begins with a verb: "is not ...", "has ..."."""
 
 
 def check_image(
     encoded: bytes, *, formats: tuple[str, ...] = ("PNG", "JPEG"), max_pixels: int = MAX_PIXELS
 ) -> None:
-    """Decode in full, with the checksums of a PNG.
+    """Decode an image completely, and verify the checksums of a PNG.
 
     Raises:
-        BrokenImage: it is of none of these formats, too large, damaged or cut off.
+        BrokenImage: the bytes are no image of these formats, too large, damaged or cut off.
     """
     from PIL import Image as Pillow
 
@@ -62,20 +62,20 @@ def check_image(
             opened.load()
     except BrokenImage:
         raise
-    except Exception as error:  # Pillow promises no closed set for bytes from outside
+    except Exception as error:  # Pillow may raise anything for untrusted bytes
         raise BrokenImage(f"is not a whole {what}: {error}") from error
 
 
 def kind_of(encoded: bytes) -> str | None:
-    """What bytes are by their beginning, e.g. "PNG" or "gzip data"; None where that does not tell."""
+    """Return the type of a file by its first bytes, e.g. "PNG" or "gzip data"; None if unknown."""
     head = encoded[:HEAD_BYTES]
     return next((kind for start, kind in _BEGINNINGS.items() if re.match(start, head, re.DOTALL)), None)
 
 
 def why_not_sent(head: bytes) -> str:
-    """Why an image with these first `HEAD_BYTES` cannot be shown to models; empty for PNG and JPEG.
+    """Return why an image with these first `HEAD_BYTES` cannot be sent to models; empty for PNG and JPEG.
 
-    Servers and judges take these two formats, whatever the file is called. Nothing is decoded here.
+    Servers and judges accept these two formats, whatever the file's name. Nothing is decoded here.
     """
     kind = kind_of(head)
     if kind in _SENT:

@@ -1,17 +1,17 @@
-"""The official /infer protocol of IMUG-Bench, as both of its sides write and read it.
+"""The official /infer protocol of IMUG-Bench, for client and server.
 
     POST /infer {"history": [{"role", "content": [{"type": "text", "text"} | {"type": "image", "image"}]}],
                  "output_mode": "text_only" | "image_only", "temperature": float}
     -> {"response": {"text": str} | {"image": base64 of a PNG} | {"error": str}}
 
-The history ends with the user's message. There is no number of candidates and no usage: N candidates are
-N calls. Some servers read a whole number `seed` beside these keys, and the others pass over it. Images may
-carry a `data:` prefix, as the official client and servers allow.
+The history ends with a user message. The protocol has no number of candidates and no usage: N candidates are
+N calls. Some servers accept an integer `seed` in the request; the others ignore it. Images may have a `data:`
+prefix, as in the official client and servers.
 
-A server may go beyond the protocol, and announces at GET /health what it does:
+A server may extend the protocol, and declares its extensions at GET /health:
 
-    "seeds": true    the request's `seed` decides what is drawn: another seed is another candidate, and the
-                     same seed gives the same one again
+    "seeds": true    the request's `seed` determines the image: another seed gives another candidate, and the
+                     same seed gives the same candidate again
     "p_yes": true    a text request with `"form": "yes_no"` asks a question, and `response` has `p_yes` beside
                      `text`: P(yes) in [0, 1]
 """
@@ -50,39 +50,39 @@ _MAX_REASON: Final = 500
 
 
 class ProtocolError(ValueError):
-    """Bytes that are not what the protocol says. The message says what is wrong with them."""
+    """A message violates the protocol; says how."""
 
 
 class ResponseError(RuntimeError):
-    """The server answered with `response.error`: its model failed."""
+    """The server responded with `response.error`: its model failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestBody:
-    """The JSON of a request, made piece by piece: no more than one image of it is in memory at once.
+    """The JSON of a request, generated in pieces, so that only one of its images is in memory at once.
 
-    Its length and its pieces raise BackboneError where the file of an image cannot be read.
+    Iteration and length raise BackboneError if the file of an image cannot be read.
     """
 
     history: Sequence[Message]
     modality: Modality
     temperature: float
     seed: int | None = None
-    """Not sent when None."""
+    """Left out of the request if None."""
     yes_no: bool = False
-    """Whether P(yes) is wanted; only for servers that announce it."""
+    """Whether to request P(yes); only for servers that declare it."""
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._pieces:
             yield piece if isinstance(piece, bytes) else _base64(piece)
 
     def __len__(self) -> int:
-        """The number of bytes; reads no image."""
+        """Return the number of bytes; reads no image."""
         return sum(len(p) if isinstance(p, bytes) else _base64_length(p) for p in self._pieces)
 
     @cached_property
     def _pieces(self) -> Sequence[bytes | Image]:
-        """The images, and the bytes of JSON between them."""
+        """The pieces of the request: images, and the bytes of JSON between them."""
         frame: dict[str, Any] = {
             "output_mode": OUTPUT_MODES[self.modality],
             "temperature": self.temperature,
@@ -97,11 +97,11 @@ class RequestBody:
 
 
 def read_response(body: bytes, modality: Modality) -> Part:
-    """The answer in a response.
+    """Return the answer in a response.
 
     Raises:
-        ResponseError: the server says that its model failed, and why.
-        ProtocolError: it is no such answer: not JSON, another modality, empty, or a broken PNG.
+        ResponseError: the server reports that its model failed, and why.
+        ProtocolError: the body has no valid answer: not JSON, another modality, empty, or a broken PNG.
     """
     try:
         answer = json.loads(body)
@@ -119,10 +119,10 @@ def read_response(body: bytes, modality: Modality) -> Part:
 
 
 def read_p_yes(body: bytes) -> float | None:
-    """P(yes) in a response that `read_response` could read; None where the answer is neither yes nor no.
+    """Return P(yes) of a valid response; None if the answer is neither yes nor no.
 
     Raises:
-        ProtocolError: it is no number from 0 to 1.
+        ProtocolError: the value is not a number from 0 to 1.
     """
     p_yes = json.loads(body)["response"].get("p_yes")
     if p_yes is None:
@@ -133,7 +133,7 @@ def read_p_yes(body: bytes) -> float | None:
 
 
 def write_response(part: Part, p_yes: float | None = None) -> dict[str, Any]:
-    """The response that carries an answer, as plain JSON values; with P(yes) where it is known."""
+    """Return the response with an answer, as plain JSON values; with P(yes) if it is given."""
     if isinstance(part, Text):
         known = {} if p_yes is None else {"p_yes": p_yes}
         return {"response": {"text": part.text, **known}}
@@ -143,13 +143,14 @@ def write_response(part: Part, p_yes: float | None = None) -> dict[str, Any]:
 def read_image(
     value: str, *, formats: tuple[str, ...] = ("PNG", "JPEG"), max_pixels: int = MAX_PIXELS
 ) -> Image:
-    """The image in a base64 text, decoded in full to see that it is one.
+    """Return the image in a base64 text, after decoding it completely.
 
     Raises:
-        ProtocolError: it is not base64, not of these formats, too large, damaged or cut off.
+        ProtocolError: the text is not base64, or the image not of these formats, too large, damaged or cut
+            off.
     """
     try:
-        characters = "".join((value.partition(",")[2] or value).split())  # some write it in lines
+        characters = "".join((value.partition(",")[2] or value).split())  # base64 may have line breaks
         encoded = base64.b64decode(characters, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ProtocolError(f"an image is not base64: {error}") from error
@@ -161,12 +162,12 @@ def read_image(
 
 
 def shortened(text: str, longest: int = _MAX_REASON) -> str:
-    """The text, or its beginning and how long it was."""
+    """Return the text, or its beginning and its length."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 def described(body: bytes) -> str:
-    """What a body says, or what it is, for a message: its text, "gzip data of 80 bytes", "nothing"."""
+    """Return a description of a body for messages: its text, "gzip data of 80 bytes", or "nothing"."""
     if not body:
         return "nothing"
     try:

@@ -1,6 +1,6 @@
-"""Images in requests: JSON that holds them as long texts, and what happens when a file of one is gone.
+"""Images in requests: JSON with base64 images in pieces, and errors for missing image files.
 
-The JSON is written around its images, because an encoder would look at every character of them.
+The JSON is encoded without its images, because an encoder would check every character of them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ _MARK: Final = "\0"
 
 
 def json_pieces(frame: Any, key: str) -> Iterator[bytes | Image]:
-    """The JSON of `frame`, in which images are values of `key`: the bytes between them, and the images.
+    """Yield the JSON of `frame`, in which values of `key` may be images, as bytes and images in turn.
 
     Raises:
-        TypeError: it holds something that JSON has not.
+        TypeError: `frame` contains a value that JSON does not have.
     """
     images: list[Image] = []
 
     def mark(part: object) -> str:
         if not isinstance(part, Image):
-            raise TypeError(f"{type(part).__name__} is nothing that JSON has")
+            raise TypeError(f"{type(part).__name__} is not a JSON type")
         images.append(part)
         return _MARK
 
     text = json.dumps(frame, separators=(",", ":"), default=mark).encode()
-    # No text looks like a mark behind its key, because quotation marks in texts are escaped.
+    # A text cannot contain the key followed by a mark, because quotation marks in texts are escaped.
     start = b'"%s":"' % key.encode()
     between = text.replace(start + rb'\u0000"', start + b'\0"').split(b"\0")
     for piece, image in zip_longest(between, images):
@@ -45,7 +45,7 @@ def json_pieces(frame: Any, key: str) -> Iterator[bytes | Image]:
 
 @contextmanager
 def reading(image: Image) -> Iterator[None]:
-    """Makes an image that cannot be read a failure of the call that shows it.
+    """Convert an error in reading an image into a failure of the call that sends it.
 
     Raises:
         BackboneError: an `OSError` was raised inside; names the file.

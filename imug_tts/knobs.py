@@ -1,13 +1,13 @@
-"""Knobs: what can be configured of a component, declared once, on the fields of its class.
+"""Knobs: the configurable values of a component, declared once, as fields of its class.
 
     @component
     class Direct(Strategy):
         image_temperature: float = knob("Temperature of images; 0 is greedy.", default=1.0, ge=0)
 
-From this declaration follow validation, the identity of a run, the label in tables, the Hydra option and its
-help. pydantic validates: 1 is taken for 1.0 where a number is due, and nothing else is converted. A field
-whose type is Strategy, Judge, Backbone, Benchmark or Tracker (or several, or None) is a *part*: another
-component. A plain dataclass of a plugin works too; its fields are knobs without a description or a range.
+Validation, the identity of a run, the label in tables, the Hydra option and its help are derived from this
+declaration. pydantic validates: it converts 1 to 1.0 for a float, and nothing else. A field whose type is
+Strategy, Judge, Backbone, Benchmark or Tracker (or several, or None) is a *part*: another component. A plain
+dataclass of a plugin works too; its fields are knobs without description or range.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     Several: TypeAlias = Sequence[T]
 else:
     Several = Annotated[tuple[T, ...], Strict(False)]
-    """A tuple that may be given as any sequence."""
+    """A tuple that accepts any sequence."""
 Folder = Annotated[Path, Strict(False)]
-"""A path that may be given as text."""
+"""A path that accepts text."""
 
 PART_KINDS: Final = (Strategy, Judge, Backbone, Benchmark, Tracker)
 _CONFIG: Final = ConfigDict(strict=True, arbitrary_types_allowed=True, extra="forbid")
@@ -72,9 +72,9 @@ _LIMIT_NAMES: Final = (
     *("min_length", "max_length", "pattern"),
 )
 _TAKEN: Final = ("name", "defaults")
-"""Words of a component's node that are no knobs: its own name, and Hydra's list of choices."""
+"""Keys of a component's node that cannot be knobs: its name, and Hydra's defaults list."""
 _EFFECT: Final = "imug_tts"
-"""The key under which a field keeps what pydantic does not know of a knob."""
+"""The key of a field's metadata for the properties of a knob that pydantic does not know."""
 
 
 def knob(
@@ -88,20 +88,20 @@ def knob(
     preset: Mapping[str, Any] | None = None,
     **limits: Any,
 ) -> Any:
-    """Declare a knob or a part; the value of a class attribute.
+    """Declare a knob or a part; use as the value of a class attribute.
 
     Args:
         meaning: one sentence for help and reference page.
         default: the default; without one the knob must be set.
-        runtime: the knob changes how a run is done, and never what comes out.
-        selects: the knob picks dialogues and changes none of them.
-        named: the component's `name` or `identity` states the value already, so that a label (of a strategy
-            or judge) or the identity of calls (of a backbone) need not.
-        preset: of a part, the knobs that its first choice in a configuration has, instead of its defaults.
+        runtime: the knob changes how a run is executed, and never its results.
+        selects: the knob selects dialogues and changes none of them.
+        named: the component's `name` or `identity` already contains the value, so that a label (of a strategy
+            or judge) or the identity of calls (of a backbone) does not repeat it.
+        preset: of a part, the knobs of its default choice that differ from that component's defaults.
         limits: pydantic's constraints, e.g. ge=1, gt=0, le=1, pattern="...", min_length=1.
 
     Raises:
-        ConfigurationError: there is no such limit.
+        ConfigurationError: an unknown constraint.
     """
     for limit in limits:
         if limit not in _LIMIT_NAMES:
@@ -113,9 +113,9 @@ def knob(
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(knob, dataclasses.field))
 def component(cls: type[C]) -> type[C]:
-    """Make a frozen, keyword-only dataclass of `cls` whose constructor checks its knobs.
+    """Make `cls` a frozen, keyword-only dataclass whose constructor validates its knobs.
 
-    Its constructor raises ConfigurationError with the knob, the value and what is allowed.
+    The constructor raises ConfigurationError with the knob, the value and what is allowed.
     """
     made = pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)(cls)
     construct = made.__init__
@@ -133,12 +133,12 @@ def component(cls: type[C]) -> type[C]:
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
-    """A field of a component as its class declares it."""
+    """A knob or part as the class of a component declares it."""
 
     name: str
     hint: Any
     default: Any
-    """MISSING when it must be set."""
+    """MISSING if the knob must be set."""
     meaning: str = ""
     runtime: bool = False
     selects: bool = False
@@ -157,35 +157,35 @@ class Knob:
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds several values, e.g. several parts."""
+        """Whether the field holds several values, e.g. several parts."""
         return _holds_several(self.hint)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of a knob that has a fixed set of them."""
+        """The allowed values of a knob with a fixed set; empty for other knobs."""
         return tuple(str(choice) for hint in _members(self.hint) for choice in _choices(hint))
 
     @property
     def range(self) -> str:
-        """The limits of its values in words, e.g. "1 or more"; empty where there are none."""
+        """The limits of the value in words, e.g. "1 or more"; empty without limits."""
         return "; ".join(text for limit in self.limits if (text := _range(limit)))
 
     @property
     def allowed(self) -> str:
-        """What values are allowed and what they change, in brackets, for help."""
+        """The allowed values, and whether the knob changes results, in brackets for help."""
         values = " | ".join(self.choices) or self.range
         effect = "changes no result" if self.runtime else ""
         said = "; ".join(filter(None, [values, effect]))
         return f"({said})" if said else ""
 
     def check(self, value: object) -> Any:
-        """The value as the field has it; lists become tuples and texts paths where these are due.
+        """Return the value converted to the field's type; only lists to tuples and texts to paths.
 
         Raises:
-            ConfigurationError: the value is not allowed; says what is.
+            ConfigurationError: the value is not allowed; says which values are.
         """
         try:
-            # Read as strict JSON, a list may be a tuple and a text a path, and nothing else converts.
+            # Strict validation of JSON converts lists to tuples and texts to paths, and nothing else.
             return self._adapter.validate_json(to_json(value), strict=True)
         except ValidationError as error:
             raise ConfigurationError(_complaint(self, value, error)) from None
@@ -197,7 +197,7 @@ class Knob:
 
 
 def knobs_of(cls: type) -> Mapping[str, Knob]:
-    """The knobs and parts of a component's class, by name; none for a class that is no dataclass."""
+    """Return the knobs and parts of a component's class, by name; empty for a class that is no dataclass."""
     return _knobs_of(cls)
 
 
@@ -217,33 +217,33 @@ def _knobs_of(cls: Any) -> Mapping[str, Knob]:
 
 
 def parts(component: object) -> Iterator[tuple[str, object]]:
-    """The parts of a component, each with the name of its field: the components that its fields hold."""
+    """Yield the components that the fields of a component hold, each with the name of its field."""
     return ((place.partition("[")[0], part) for place, part in places(component))
 
 
 def places(component: object) -> Iterator[tuple[str, object]]:
-    """The parts of a component, each with its place: "judge", or "members[1]" where a field holds several.
+    """Yield the parts of a component, each with its place: "judge", or "members[1]" in a field with several.
 
-    What counts is what a field holds and not its type, so that no judge hides in a field of type Any.
+    The values of fields count, not their types, so that a judge in a field of type Any is found too.
     """
     for name in knobs_of(type(component)):
         yield from _places(name, getattr(component, name))
 
 
-def _places(place: str, held: object) -> Iterator[tuple[str, object]]:
-    if isinstance(held, PART_KINDS):
-        yield place, held
-    elif isinstance(held, (Mapping, tuple, list, frozenset, set)):
-        items = held.items() if isinstance(held, Mapping) else enumerate(held)
+def _places(place: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, PART_KINDS):
+        yield place, value
+    elif isinstance(value, (Mapping, tuple, list, frozenset, set)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
         for key, item in items:
             yield from _places(f"{place}[{key}]", item)
 
 
 def check_declaration(cls: type) -> None:
-    """Check that the knobs of a component's class are declared in a way that works.
+    """Check that the knobs of a component's class are declared correctly.
 
     Raises:
-        ConfigurationError: what is wrong with the first that is not, and what to do.
+        ConfigurationError: describes the first wrong declaration, and what to do.
     """
     _check_declaration(cls)
 
@@ -265,7 +265,7 @@ def _check_declaration(cls: Any) -> None:
 
 
 def nearest(word: object, choices: Iterable[str]) -> str:
-    """Advice on a wrong name: "did you mean x? Choose from: x, y"."""
+    """Return advice on a wrong name: "did you mean x? Choose from: x, y"."""
     listed = list(choices)
     allowed = ", ".join(listed)
     close = difflib.get_close_matches(str(word), listed, n=1, cutoff=0.5)
@@ -306,7 +306,7 @@ _COLLECTIONS: Final = (tuple, list, set, frozenset, Sequence, Mapping)
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """The types that a hint is made of: of `tuple[Judge, ...] | None`, Judge and NoneType."""
+    """Return the types in a hint: of `tuple[Judge, ...] | None`, Judge and NoneType."""
     if get_origin(hint) in (Annotated, Union, types.UnionType, *_COLLECTIONS):
         return tuple(member for inner in get_args(hint) for member in _members(inner))
     return (hint,)
@@ -325,7 +325,7 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 
 def _range(limit: Any) -> str:
-    """ "1 or more"; empty for a limit that has no words."""
+    """Return a limit in words, e.g. "1 or more"; empty for a limit without words."""
     return next(
         (form.format(getattr(limit, key)) for key, form in _RANGES.items() if hasattr(limit, key)), ""
     )
@@ -344,7 +344,7 @@ _RANGES: Final = {
 
 
 def _words(cls: type, error: ValidationError) -> str:
-    """What is wrong with the arguments of a component's constructor."""
+    """Return what is wrong with the arguments of a component's constructor."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "value_error":  # raised by the component's own check
         return str(first["ctx"]["error"])
@@ -358,7 +358,7 @@ def _words(cls: type, error: ValidationError) -> str:
 
 
 def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
-    """ "is -1; it must be 0 or more"."""
+    """Return what is wrong with a value, e.g. "is -1; it must be 0 or more"."""
     first = error.errors(include_url=False)[0]
     place = first["loc"][-1] if first["loc"] else ""
     shown = first["input"] if isinstance(place, int) else value
@@ -393,4 +393,4 @@ _LIMITS: Final = {
     "string_too_short": "text of {min_length} characters or more",
     "string_pattern_mismatch": "text of the form {pattern}",
 }
-"""What is allowed, by pydantic's type of error."""
+"""Allowed values in words, by pydantic's type of error."""

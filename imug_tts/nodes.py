@@ -1,7 +1,7 @@
-"""What a configuration may say in place of a component's node: its name alone, or a composition.
+"""Short forms of a component's node: its name alone, or the name of a composition of strategies.
 
-A node is `{name: NAME, knob: value, ...}`. "cot" stands for `{name: cot}`, "greedy" for
-`{name: direct, image_temperature: 0.0}`, on the command line as in Python.
+A node is `{name: NAME, knob: value, ...}`. "cot" stands for `{name: cot}`, and "greedy" for `{name: direct,
+image_temperature: 0.0}`, on the command line and in Python.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from imug_tts.knobs import Knob
 __all__ = ["COMPOSITIONS", "FIRST_STRATEGY", "Shared", "first_choice", "node_of"]
 
 FIRST_STRATEGY: Final = "direct"
-"""What a strategy wraps where nothing else is chosen."""
+"""The default inner strategy."""
 
 COMPOSITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     # One greedy draw costs no more than direct, and shows how much of a gain is sharpening alone.
@@ -30,13 +30,13 @@ COMPOSITIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Best-of-N whose selector is the scorer itself: what perfect selection would reach.
     "oracle_best_of_n": {"name": "best_of_n", "judge": "exact"},
 }
-"""Strategies under a name of their own: what each is made of."""
+"""Nodes of named compositions of strategies."""
 
 
 def node_of(kind: type, said: object) -> object:
-    """The node of a component's own name that `said` stands for; what is neither name nor node, as it is.
+    """Return the full node that `said`, a name or a node, stands for; other objects are returned as they are.
 
-    Knobs of a composition's node replace those of the composition.
+    Knobs in a composition's node override those of the composition.
     """
     node: object = {"name": said} if isinstance(said, str) else said
     if kind is Strategy and isinstance(node, Mapping) and node.get("name") in COMPOSITIONS:
@@ -45,22 +45,22 @@ def node_of(kind: type, said: object) -> object:
 
 
 def first_choice(part: Knob) -> Mapping[str, Any] | None:
-    """The node that a part has before anything is chosen for it; None where there is none."""
+    """Return the default node of a part; None if the part has no default."""
     if part.part is not Strategy or part.is_optional or part.is_list:
         return None
     return {"name": FIRST_STRATEGY, **part.preset}
 
 
 class Shared:
-    """Models, benchmarks and transcripts that were built before, so that the arms of a study share them."""
+    """A cache of models, benchmarks and transcripts, which the arms of a study share."""
 
     def __init__(self) -> None:
         self._built: dict[str, Any] = {}
         self._seen: list[object] = []
-        """Objects that stood in nodes: while they are kept, no other object has their number."""
+        """Component objects in nodes; kept alive, so that no other object gets the same `id`."""
 
     def once(self, kind: str, node: object, build: Any) -> Any:
-        """What `build()` gave when it was first asked for an equal node."""
+        """Return the cached result of `build()` for an equal node of this kind; call it the first time."""
         known_as = f"{kind} {json.dumps(node, sort_keys=True, default=self._said)}"
         if known_as not in self._built:
             self._built[known_as] = build()

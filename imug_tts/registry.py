@@ -1,8 +1,8 @@
-"""Components by name: ours and those of installed plugins, all declared as entry points.
+"""The registry of components: entry points of this package and of installed plugins, by name.
 
 A package that declares an entry point in one of the groups `imug_tts.backbones`, `.strategies`, `.judges`,
-`.benchmarks`, `.tracking` adds a component that configurations name like ours; `.prompts` adds a prompt set.
-A configuration can construct nothing else.
+`.benchmarks` or `.tracking` adds a component, which configurations name as they name ours; an entry point in
+`.prompts` adds a prompt set. A configuration cannot construct anything else.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ GROUPS: Final[Mapping[type, str]] = {
 
 _OWN_CLASS: Final = re.compile(r"[\w.]+:[\w.<>]+#[0-9a-f]{8}")
 _MEMBERS: Final = frozenset(["identity", "capabilities"])
-"""Members of a backbone that a plain dataclass may have as fields; the first is stated, neither is a knob."""
+"""Members of a backbone that a plain dataclass may have as fields, but that are no knobs."""
 _NOT_INSTALLED: Final = "imug_tts is not installed; run: pip install -e . -c constraints.txt"
 
 
 def names(group: str) -> list[str]:
-    """The names of a group, sorted."""
+    """Return the names in a group, sorted."""
     return sorted(_entry_points(group))
 
 
 def entry(group: str, name: str, where: str) -> Any:
-    """The object behind a name, imported.
+    """Return the object of a name, imported.
 
     Args:
-        where: the place in the configuration, for the message.
+        where: the place in the configuration, for messages.
 
     Raises:
-        ConfigurationError: there is no such name, or it cannot be imported; names the package.
+        ConfigurationError: the name is unknown, or cannot be imported; names the package.
     """
     known = _entry_points(group)
     if not known:
@@ -84,28 +84,28 @@ def entry(group: str, name: str, where: str) -> Any:
 
 
 def component_class(kind: type, name: str, where: str) -> type:
-    """The class of a component.
+    """Return the class of a component.
 
     Raises:
-        ConfigurationError: as `entry`; or the name does not stand for a whole class of this kind.
+        ConfigurationError: as `entry`; or the name is not a concrete class of this kind.
     """
     found = entry(GROUPS[kind], name, where)
     try:
         _check_class(kind, found)
-    except Exception as error:  # hints are evaluated, and a plugin's may fail in any way
+    except Exception as error:  # type hints of a plugin are evaluated, and may fail in any way
         said = _said(_entry_points(GROUPS[kind])[name])
         raise ConfigurationError(f"{where}: {said} cannot be used: {in_a_line(error)}") from error
     return cast(type, found)
 
 
 def in_a_line(error: BaseException) -> str:
-    """What an exception of somebody else's code says, in one line."""
+    """Return the message of an exception of third-party code in one line."""
     said = " ".join(str(error).partition("For further information")[0].split())
     return said if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {said}"
 
 
 def broken(packages: Collection[str] | None = None) -> Iterator[str]:
-    """Why components that are declared, by these packages or by any, cannot be used, one sentence each."""
+    """Yield why declared components, of `packages` or of all, cannot be used, one sentence each."""
     for kind, group in GROUPS.items():
         for name in names(group):
             if packages is not None and source_of(group, name) not in packages:
@@ -120,7 +120,7 @@ def broken(packages: Collection[str] | None = None) -> Iterator[str]:
 
 
 def name_of(cls: type) -> str:
-    """The name under which a component's class is declared; MODULE:CLASS for one that is not declared."""
+    """Return the name under which a component's class is declared; MODULE:CLASS if it is not declared."""
     return _declared_name(cls) or f"{cls.__module__}:{cls.__qualname__}"
 
 
@@ -155,19 +155,17 @@ def without_code(identity: Any) -> Any:
 
 
 def source_of(group: str, name: str) -> str:
-    """The package that declares a component."""
+    """Return the package that declares a component."""
     distribution = _entry_points(group)[name].dist
     return distribution.name if distribution is not None else "unknown"
 
 
 def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
-    """What a component is, as plain values: its name, and the knobs and parts that change what comes out.
+    """Return a component as plain values: its name, and the knobs and parts that change results.
 
-    A class of settings, which is no component, has no name.
-
-    Knobs at their default are left out, so that a new knob of a later version changes no identity. The
-    benchmark that a part is handed by its run is left out too. Knobs that pick dialogues are left out
-    without `selects`.
+    A settings class, which is no component, has no name. Knobs at their defaults are left out, so that a new
+    knob in a later version changes no identity. A part that is the run's benchmark is left out too; and
+    without `selects`, so are knobs that select dialogues.
     """
     changed = {k.name: _plain(value) for k, value in _changed(component) if selects or not k.selects}
     named = {"name": identity_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
@@ -175,12 +173,12 @@ def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
 
 
 def model_identity(backbone: Backbone) -> str:
-    """The identity of a model, as calls, records and manifests state it.
+    """Return the identity of a model for calls, records and manifests.
 
     It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
-    default and is not declared `named=True`. So a knob that the author of a backbone forgets in `identity`
-    never lets two different models share the calls of a journal. A class of a notebook or script is named
-    with the hash of its code, so that no call of an earlier version is taken for one of this version.
+    default and is not declared `named=True`. So even if the author of a backbone forgets a knob in
+    `identity`, two different models never share calls of a journal. A class of a notebook or script is named
+    with the hash of its code, so a changed class never gets the calls of its earlier version.
     """
     own = identity_of(type(backbone))
     unsaid: dict[str, Any] = {"class": own} if _OWN_CLASS.fullmatch(own) else {}
@@ -193,12 +191,12 @@ def model_identity(backbone: Backbone) -> str:
 
 
 def selection(component: object) -> dict[str, Any]:
-    """The knobs that pick dialogues, as far as they are not at their defaults."""
+    """Return the knobs of a component that select dialogues and are not at their defaults."""
     return {knob.name: _plain(value) for knob, value in _changed(component) if knob.selects}
 
 
 def _changed(component: object) -> Iterator[tuple[Knob, object]]:
-    """The knobs and parts that change what comes out and are not at their defaults, with their values."""
+    """Yield the knobs and parts that change results and are not at their defaults, with their values."""
     for knob in knobs_of(type(component)).values():
         value = getattr(component, knob.name)
         if not (knob.runtime or knob.part is Benchmark or _is_default(knob, value)):
@@ -212,7 +210,7 @@ def _is_default(knob: Knob, value: object) -> bool:
 
 
 def _stated(value: object) -> Any:
-    """The value of a knob of a backbone; a part that is a backbone is stated by its weights too."""
+    """Return the value of a backbone's knob as plain values; for a part that is a backbone, its identity."""
     if isinstance(value, (list, tuple)):
         return [_stated(item) for item in value]
     return model_identity(value) if isinstance(value, Backbone) else _plain(value)
@@ -233,12 +231,12 @@ def _plain(value: object) -> Any:
 
 
 def _loads(point: EntryPoint, cls: type) -> bool:
-    """Whether the entry point stands for the class; imports nothing of a package that is not the class's."""
+    """Return whether an entry point loads the class; imports only the package of the class."""
     if point.module.partition(".")[0] != cls.__module__.partition(".")[0]:
         return False
     try:
         return point.load() is cls
-    except (Exception, SystemExit):  # a broken module beside the one that the class is from
+    except (Exception, SystemExit):  # another module of the package may be broken
         return False
 
 
@@ -264,14 +262,14 @@ def _said(point: EntryPoint) -> str:
 
 @cache
 def _entry_points(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group by name. Of two packages that declare one name, ours has it."""
+    """Return the entry points of a group by name; if two packages declare one name, ours is used."""
     found = sorted(entry_points(group=f"imug_tts.{group}"), key=_is_ours)
     return {point.name: point for point in found}
 
 
 @cache
 def _twice(group: str, name: str) -> tuple[EntryPoint, ...]:
-    """All entry points of the name, where packages declare different ones; else none."""
+    """Return all entry points of a name if packages declare different ones; otherwise none."""
     found = {p.value: p for p in entry_points(group=f"imug_tts.{group}") if p.name == name}
     return tuple(found.values()) if len(found) > 1 else ()
 

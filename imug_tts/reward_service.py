@@ -1,4 +1,4 @@
-"""The knobs of a reward service, for the backbone that asks it and the judge that brings it."""
+"""The knobs of a reward service, shared by its backbone and by judges that own one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["RewardService"]
 
 @component
 class RewardService(PaidCalls):
-    """Where a reward service is, which of its rewards counts, and how it is called."""
+    """The address of a reward service, and the name of the reward that is used."""
 
-    url: str = knob("Where rewards are asked for, e.g. http://127.0.0.1:8000/reward.", runtime=True)
+    url: str = knob("URL of the service, e.g. http://127.0.0.1:8000/reward.", runtime=True)
     model: str = knob(
         "Name and version of the service's reward model, part of every call's identity; sent with each call.",
         min_length=1,
         named=True,
     )
     reward: str | None = knob(
-        "Which of the named rewards counts; null where the service returns one.", default=None, named=True
+        "Name of the reward to use; null if the service returns only one.", default=None, named=True
     )
     api_key_env: str = knob(
         "The environment variable that holds the key.", default="REWARD_API_KEY", runtime=True

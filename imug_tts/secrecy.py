@@ -1,4 +1,4 @@
-"""Keeping keys and passwords out of configurations, which are stored with the results."""
+"""Keeps API keys and passwords out of configurations, which are stored with the results."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SECRET_VALUE: Final = re.compile(r"^(sk-|hf_|AIza|Bearer )[\w-]{8,}|://[^/@\s]+
 
 
 def key_from(variable: str) -> str:
-    """The key that an environment variable holds; empty where it is not set.
+    """Return the API key in an environment variable; empty if it is not set.
 
     Raises:
-        ConfigurationError: it holds characters that no key has.
+        ConfigurationError: the value has characters that no key has.
     """
     key = os.environ.get(variable, "").strip()
     if not (key.isascii() and key.isprintable()):
@@ -33,10 +33,10 @@ def key_from(variable: str) -> str:
 
 
 def refuse_secrets(config: Mapping[str, Any], where: str = "") -> None:
-    """Refuse what looks like a password or a key: configurations are written into results.
+    """Check that a configuration contains no password or key, because it is stored with the results.
 
     Raises:
-        ConfigurationError: with the name of the knob, never its value.
+        ConfigurationError: names the knob, never its value.
     """
     for key, value in config.items():
         place = f"{where}{key}"

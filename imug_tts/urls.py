@@ -1,4 +1,4 @@
-"""Checking URLs of servers, which are stored with the results."""
+"""Checks URLs of servers, which are stored with the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_url"]
 
 
 def check_url(url: str, knob: str) -> None:
-    """Refuse what is not the URL of a server; a password in it is not repeated.
+    """Check that a text is the URL of a server, without a password. Messages never repeat a password.
 
     Raises:
         ConfigurationError: names the knob and says what to write.
@@ -25,4 +25,4 @@ def check_url(url: str, knob: str) -> None:
     if not usable or parts.query or parts.fragment:
         raise ConfigurationError(f"{knob} is {url.rpartition('@')[2]!r}; write http://HOST:PORT")
     if parts.auth:
-        raise ConfigurationError(f"{knob} holds a password, and URLs are stored; leave it out")
+        raise ConfigurationError(f"{knob} contains a password, and URLs are stored; leave it out")

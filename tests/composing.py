@@ -1,4 +1,4 @@
-"""Configurations as the commands compose them."""
+"""Composes configurations as the commands do."""
 
 from __future__ import annotations
 

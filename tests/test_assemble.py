@@ -1,4 +1,4 @@
-"""From plain configurations to objects, by way of the choices that the commands offer."""
+"""Building objects from plain configurations, for all choices that the commands offer."""
 
 from __future__ import annotations
 

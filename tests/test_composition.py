@@ -1,4 +1,4 @@
-"""What nestings are called, and which are refused before any compute."""
+"""Labels of nestings, and the nestings that are refused before any compute."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ BLIND = replace(CAPABILITIES, reads_images=False)
         (
             SelfVerification(inner=Direct(), judge=JUDGE, refine="feedback"),
             roles(generator=replace(CAPABILITIES, prompts="pocket")),
-            "no words for feedback",
+            "no text for feedback",
         ),
-        (Direct(), roles(generator=TEXT_ONLY), "poses image turns, and the generator outputs text only"),
-        (Direct(), roles(generator=IMAGE_ONLY), "poses text turns, and the generator outputs image only"),
+        (Direct(), roles(generator=TEXT_ONLY), "has image turns, and the generator outputs text only"),
+        (Direct(), roles(generator=IMAGE_ONLY), "has text turns, and the generator outputs image only"),
         (ChainOfThought(inner=Direct()), roles(planner=IMAGE_ONLY), "planner outputs image only"),
         (ChainOfThought(inner=ChainOfThought(inner=Direct(), keep_plan=True)), roles(), "outermost cot"),
         (deep(9), roles(), "nests 9 layers; the most is 8"),
@@ -169,7 +169,7 @@ def test_what_looks_alike_and_works_is_accepted(
 def test_only_the_turns_that_are_posed_count() -> None:
     check_composition(Direct(), roles(generator=TEXT_ONLY), {"text"})
     check_composition(BestOfN(inner=GREEDY, judge=JUDGE), roles(verifier=BLIND), {"text"})
-    with pytest.raises(ConfigurationError, match="votes on text turns, and none are posed"):
+    with pytest.raises(ConfigurationError, match="votes on text turns, and the benchmark has none"):
         check_composition(MajorityVote(inner=Direct()), roles(), {"image"})
 
 

@@ -1,4 +1,4 @@
-"""How knobs are declared: what is refused, and how limits are said."""
+"""Declarations of knobs: which are refused, and how limits are put into words."""
 
 from __future__ import annotations
 

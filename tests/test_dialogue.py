@@ -1,4 +1,4 @@
-"""Images are what their bytes are, wherever the bytes lie."""
+"""Images are identified by their bytes, in memory and in files."""
 
 from __future__ import annotations
 

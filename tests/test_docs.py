@@ -1,4 +1,4 @@
-"""The examples of README and docs run as they stand."""
+"""The examples of README and docs run as they are printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent and read over the official /infer protocol."""
+"""Requests and responses of the official /infer protocol."""
 
 from __future__ import annotations
 

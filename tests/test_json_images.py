@@ -1,4 +1,4 @@
-"""JSON written around its images reads as if an encoder had written all of it."""
+"""JSON in pieces around images equals the output of a JSON encoder."""
 
 from __future__ import annotations
 

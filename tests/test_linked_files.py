@@ -1,4 +1,4 @@
-"""Files that are linked where links are possible."""
+"""Files are hard-linked where links are possible, and copied elsewhere."""
 
 from __future__ import annotations
 

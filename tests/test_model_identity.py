@@ -1,4 +1,4 @@
-"""The identity of a model covers what its author forgot, and nothing that changes no result."""
+"""A model's identity covers knobs that its author forgot, and no knob that changes no result."""
 
 from __future__ import annotations
 

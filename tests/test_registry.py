@@ -1,4 +1,4 @@
-"""Components by name, and what a component is as plain values: the identity of a run."""
+"""The registry of components, and their descriptions as plain values, which identify runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looks like a key or password is refused, because configurations are stored with the results."""
+"""Configurations with values that look like keys or passwords are refused, as they are stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One model call: request and identity, journal, broker, scope, budget and ledger."""
+"""Model calls: requests and their identities, the journal, brokers, scopes, budgets and ledgers."""
 
 from imug_tts.calls.broker import Answer, Broker
-from imug_tts.calls.brokers import Brokers, Desk
+from imug_tts.calls.brokers import BrokerClient, Brokers
 from imug_tts.calls.budget import Budget
 from imug_tts.calls.call import Call
 from imug_tts.calls.journal import Journal, JournalWarning
@@ -10,10 +10,10 @@ from imug_tts.calls.scope import OnCall, TurnScope
 __all__ = [
     "Answer",
     "Broker",
+    "BrokerClient",
     "Brokers",
     "Budget",
     "Call",
-    "Desk",
     "Journal",
     "JournalWarning",
     "OnCall",

@@ -1,4 +1,4 @@
-"""Asking a backbone so that one bad request fails alone, and nothing wrong gets into the journal."""
+"""Calls a backbone so that a failing request fails alone, and checks candidates before they are journaled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from imug_tts.calls.devices import DEVICES, Place
+from imug_tts.calls.devices import DEVICES, DeviceClaim
 from imug_tts.calls.memory import is_out_of_memory
 from imug_tts.contracts import Backbone, BackboneError, Candidate, Request
 from imug_tts.dialogue import Image
@@ -16,26 +16,26 @@ __all__ = ["attempt", "check_candidate"]
 
 
 def attempt(
-    backbone: Backbone, requests: Sequence[Request], place: Place | None = None
+    backbone: Backbone, requests: Sequence[Request], claim: DeviceClaim | None = None
 ) -> list[Candidate | BackboneError]:
-    """One result for each seed of each request, in order.
+    """Call the backbone; return one candidate or error for each seed of each request, in order.
 
-    After any exception the batch is halved, and a request of several seeds too, until what fails stands
-    alone. A batch that needs more memory than there is therefore passes in pieces; before that it is tried
-    again with the other models on its device unloaded.
+    After an exception the batch is halved, and so is a request of several seeds, until the failing request
+    and seed are alone. A batch that runs out of memory thus succeeds in smaller batches. Before it is halved,
+    it is retried with the other models on its devices unloaded.
 
     Args:
-        place: where the devices of the backbone are borrowed; by default those of this process.
+        claim: reserves the devices of the backbone; by default a new claim on this process's devices.
     """
-    place = place or DEVICES.place(backbone)
-    made = _generate(backbone, requests, place)
-    if is_out_of_memory(_error(made)) and place.has_company():
-        made = _generate(backbone, requests, place, alone=True)
+    claim = claim or DEVICES.claim(backbone)
+    made = _generate(backbone, requests, claim)
+    if is_out_of_memory(_error(made)) and claim.shares_devices():
+        made = _generate(backbone, requests, claim, alone=True)
     if isinstance(made, Exception):
         halves = _halves(requests)
         if halves is None:
-            return [_as_backbone_error(made, place)]
-        return [result for half in halves for result in attempt(backbone, half, place)]
+            return [_as_backbone_error(made, claim)]
+        return [result for half in halves for result in attempt(backbone, half, claim)]
     return [
         _checked(request, candidate)
         for request, candidates in zip(requests, made, strict=True)
@@ -44,24 +44,24 @@ def attempt(
 
 
 def _generate(
-    backbone: Backbone, requests: Sequence[Request], place: Place, *, alone: bool = False
+    backbone: Backbone, requests: Sequence[Request], claim: DeviceClaim, *, alone: bool = False
 ) -> list[list[Candidate]] | Exception:
-    """What the backbone gives, or the exception that it raises."""
+    """Call the backbone once; return its candidates, or the exception that it raised."""
     try:
-        with place.borrow(sum(len(request.seeds) for request in requests), alone=alone):
+        with claim.reserve(sum(len(request.seeds) for request in requests), alone=alone):
             made = backbone.generate(requests)
         _check_counts(requests, made)
         return made
-    except Exception as error:  # whatever a model raises is a failed call
+    except Exception as error:  # a model may raise anything; each exception is a failed call
         failure = error
     if is_out_of_memory(failure):
-        _let_go(failure)
-        place.give_back_caches()
+        _clear_frames(failure)
+        claim.free_caches()
     return failure
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Drop the variables that a traceback holds: tensors among them would keep their memory."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Drop the local variables of a traceback: tensors among them would keep their memory allocated."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
@@ -72,28 +72,33 @@ def _error(made: list[list[Candidate]] | Exception) -> Exception | None:
 
 
 def check_candidate(request: Request, candidate: Candidate) -> None:
-    """Raises BackboneError where a candidate is no answer to the request: another modality, or no image."""
+    """Check that a candidate answers its request.
+
+    Raises:
+        BackboneError: it has no output though the model did not refuse, another modality, a broken image, or
+            no reward where one was requested.
+    """
     output = candidate.output
     if output is None:
         if candidate.finish != "refused":
-            raise BackboneError("the model gave no output, and no refusal")
+            raise BackboneError("the model returned neither an output nor a refusal")
         return
     if output.modality != request.modality:
-        raise BackboneError(f"the model was asked for {request.modality} and gave {output.modality}")
+        raise BackboneError(f"the model was asked for {request.modality} and returned {output.modality}")
     if isinstance(output, Image):
         _check_image(output)
     if request.form == "reward" and candidate.reward is None:
-        raise BackboneError("the model was asked for a reward and gave none")
+        raise BackboneError("the model was asked for a reward and returned none")
 
 
 def _check_counts(requests: Sequence[Request], made: Sequence[Sequence[Candidate]]) -> None:
     counts, wanted = [len(candidates) for candidates in made], [len(request.seeds) for request in requests]
     if counts != wanted:
-        raise BackboneError(f"generate() gave {counts} candidates for requests of {wanted} seeds")
+        raise BackboneError(f"generate() returned {counts} candidates for requests of {wanted} seeds")
 
 
 def _halves(requests: Sequence[Request]) -> Iterator[Sequence[Request]] | None:
-    """The batch in two; None for one request of one seed."""
+    """Return the batch in two halves; None for one request of one seed, which cannot be halved."""
     if len(requests) > 1:
         half = len(requests) // 2
         return iter((requests[:half], requests[half:]))
@@ -119,11 +124,11 @@ def _check_image(image: Image) -> None:
     try:
         check_image(image.read())
     except (BrokenImage, OSError) as error:
-        raise BackboneError(f"the model gave an image that {error}") from error
+        raise BackboneError(f"the model returned an image that {error}") from error
 
 
-def _as_backbone_error(error: Exception, place: Place) -> BackboneError:
-    shortage = place.shortage() if is_out_of_memory(error) else ""
+def _as_backbone_error(error: Exception, claim: DeviceClaim) -> BackboneError:
+    shortage = claim.shortage() if is_out_of_memory(error) else ""
     if isinstance(error, BackboneError) and not shortage:
         return error
     said = str(error) if isinstance(error, BackboneError) else f"{type(error).__name__}: {error}"

@@ -1,13 +1,13 @@
-"""Batches the calls of all dialogues in flight, and answers what the journal knows.
+"""Batches the calls of all dialogues in flight to one backbone, and answers calls from the journal.
 
-A call waits in the broker's list; when the event loop has nothing else to do, or a batch is full,
-everything that waits and can go together is handed to the backbone in a worker thread. Calls of
-one history become one request with several seeds. Results are keyed by call, never by order.
+A call waits in the broker's list. When the event loop is idle, or a batch is full, the waiting calls of one
+kind are passed to the backbone in a worker thread. Calls with one history become one request with several
+seeds. Results are matched by call identity, never by order.
 
-For a backbone that takes one call at a time nothing has to be gathered: its calls go into the workers'
-queue, where a worker that has journaled one answer finds the next call, however busy the event loop is.
+A backbone that takes one call at a time needs no batching: its calls go into the workers' queue. A worker
+that has journaled one answer takes the next call from there without waiting for the event loop.
 
-Calls of earlier dialogues go first, so that dialogues end one after the other, and not all at the end.
+Calls of dialogues with a lower rank go first, so that dialogues finish one after the other.
 """
 
 from __future__ import annotations
@@ -43,30 +43,29 @@ from imug_tts.registry import model_identity
 __all__ = ["Answer", "Broker"]
 
 _IDLE_TURNS: Final = 16
-"""Turns of the event loop without a new call after which no coroutine can go on by itself.
+"""Iterations of the event loop without a new call after which a batch is started although it is not full.
 
-A result passes through about three turns per nested gather before the next call is made; fewer
-turns would split batches, more cost some 10 us each.
-"""
+A result takes about three iterations per nested gather before the next call is made. Fewer iterations would
+split batches; each additional one costs about 10 us."""
 _GRACE_S: Final = 1.0
-"""How long calls on servers may end by themselves when a run stops, and again once they are broken off."""
+"""Seconds that calls on servers get to finish when a run stops, and again after they were interrupted."""
 _DOWN_AFTER: Final = 32
-"""Calls that fail one after the other, before any has succeeded, after which a model is down."""
+"""Consecutive failed calls, if none has succeeded yet, after which a model counts as down."""
 _DOWN_AGAIN_AFTER: Final = 256
-"""The same for a model that has answered before: some parts of a benchmark may be beyond a model."""
+"""Consecutive failed calls after a first success: some parts of a benchmark may be beyond a model."""
 
 
 class Answer(NamedTuple):
-    """A candidate and the identity of the call that made it."""
+    """A candidate and the identity of its call."""
 
     call_id: str
     candidate: Candidate
     is_new: bool
-    """Whether this request made the call; if not, the journal or a call in flight answered."""
+    """Whether this `ask` made the call; False if the journal or a call in flight answered."""
 
 
 class _Group(NamedTuple):
-    """What calls of one batch have in common."""
+    """The modality, sampling and form that all calls of one batch share."""
 
     modality: Modality
     sampling: Sampling
@@ -74,7 +73,7 @@ class _Group(NamedTuple):
 
 
 class _Queued(NamedTuple):
-    """A call that waits. Calls are ordered by their dialogues, then by when they were made."""
+    """A waiting call. Calls are ordered by the rank of their dialogue, then by the time of `ask`."""
 
     rank: int
     number: int
@@ -88,18 +87,18 @@ class _Generated(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Calls in the worker; `ids` are in the order of the results."""
+    """Calls in a worker; `ids` are in the order of the results."""
 
     ids: list[str]
     generated: asyncio.Future[_Generated]
 
 
 class Broker:
-    """Stands between the dialogues of one event loop and one backbone."""
+    """Answers calls to one backbone for all dialogues of one event loop."""
 
     def __init__(self, backbone: Backbone, journal: Journal) -> None:
         self.backbone = backbone
-        self._place = DEVICES.place(backbone, self._has_calls)
+        self._claim = DEVICES.claim(backbone, self._has_calls)
         self._identity = model_identity(backbone)
         self._remote = backbone if isinstance(backbone, Remote) else None
         self._journal = journal
@@ -111,7 +110,7 @@ class Broker:
         self._flushers: list[asyncio.Task[None]] = []
         self._num_flushers = backbone.capabilities.concurrent_batches
         self._handed_out: set[asyncio.Future[tuple[str, Candidate | Exception]]] = set()
-        """Single calls that are with the workers or in their queue."""
+        """Single calls that a worker has, or that wait in the workers' queue."""
         self._stopping = False
         self._workers = ThreadPoolExecutor(self._num_flushers, thread_name_prefix="backbone")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -120,14 +119,16 @@ class Broker:
         self._down: ModelDown | None = None
 
     async def ask(self, call: Call, rank: int = 0) -> Answer:
-        """Answer a call, from the journal if it was ever finished. Calls of a lower rank go first.
+        """Return the answer to a call, from the journal if an invocation has completed it before.
+
+        Calls with a lower `rank` go first.
 
         Raises:
             BackboneError: the backbone failed on this call.
             ModelDown: the backbone has failed on every recent call.
         """
         if call.sampling.temperature == 0:
-            call = replace(call, seed=0)  # greedy: every seed is the same call
+            call = replace(call, seed=0)  # greedy: the seed has no effect
         call_id = call.identity(self._identity)
         future = self._futures.get(call_id)
         if future is None:
@@ -140,12 +141,13 @@ class Broker:
         return Answer(call_id, await asyncio.shield(future), is_new=False)
 
     async def stop(self) -> None:
-        """Finish and journal the batches in flight; hand out no more.
+        """Finish and journal the batches in flight, and start no others.
 
-        Calls on servers are waited for a second, then broken off, and left behind if they still hang.
+        Calls on servers get a second to finish, then they are interrupted; calls that hang even then are
+        abandoned.
         """
         self._stopping = True
-        self._place.stop()
+        self._claim.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
         if self._remote is None:
             await asyncio.gather(*self._flushers, *self._handed_out, return_exceptions=True)
@@ -161,11 +163,11 @@ class Broker:
         if self._handed_out:
             remote.interrupt()
             await asyncio.wait(self._handed_out, timeout=_GRACE_S)
-        for answered in list(self._handed_out):  # its worker tells nobody any more when it ends
+        for answered in list(self._handed_out):  # nobody waits for these workers any more
             answered.cancel()
 
     def _known(self, call_id: str, call: Call) -> Candidate | None:
-        """What the journal has, if it answers the call: version 0.1 journaled before it checked."""
+        """Return the journaled candidate of a call, or None. Version 0.1 journaled unchecked modalities."""
         known = self._journal.get(call_id)
         if known is not None and known.output is not None and known.output.modality != call.modality:
             return None
@@ -176,7 +178,7 @@ class Broker:
             raise self._down
         future: asyncio.Future[Candidate] = asyncio.get_running_loop().create_future()
         self._futures[queued.call_id] = future
-        if self._max_batch == 1 and not self._place.local:
+        if self._max_batch == 1 and not self._claim.local:
             self._hand_out(queued)
             return future
         call = queued.call
@@ -197,7 +199,7 @@ class Broker:
         answered.add_done_callback(self._finish_single)
 
     def _answer_next(self) -> tuple[str, Candidate | Exception]:
-        """What a worker does: it takes the call that is next, whichever was handed out."""
+        """Take the next call of the queue in a worker; return its identity and candidate or error."""
         queued = self._singles.get_nowait()
         try:
             return queued.call_id, self._answer_single(queued.call_id, queued.call)
@@ -205,9 +207,9 @@ class Broker:
             return queued.call_id, error
 
     def _answer_single(self, call_id: str, call: Call) -> Candidate:
-        """Its answer is journaled before its server gets another call."""
+        """Return the candidate of one call, journaled before the server gets its next call."""
         known = self._known(call_id, call)
-        if known is not None:  # another process has made the call while it waited
+        if known is not None:  # another process has journaled the call while it waited
             return replace(known, is_new=False)
         started = time.perf_counter()
         request = request_of([call])
@@ -223,7 +225,7 @@ class Broker:
             with self._remote.answered(request) as candidate:
                 yield candidate
             return
-        [result] = attempt(self.backbone, [request], self._place)
+        [result] = attempt(self.backbone, [request], self._claim)
         if isinstance(result, BackboneError):
             raise result
         yield result
@@ -234,14 +236,14 @@ class Broker:
             return
         call_id, result = answered.result()
         if isinstance(result, Exception):
-            self._fail([call_id], result)  # whoever waits raises it
+            self._fail([call_id], result)  # raised by the coroutine that awaits the call
         else:
             self._succeed(call_id, result)
 
     async def _flush_until_empty(self) -> None:
         """Run batch after batch; the next one is computed while results of the last are written.
 
-        As many of these run side by side as the backbone takes batches at once.
+        The broker runs as many of these tasks as the backbone takes batches at once.
         """
         running: _Batch | None = None
         while running is not None or not self._stopping:
@@ -256,7 +258,7 @@ class Broker:
             running = upcoming
 
     async def _settle(self) -> None:
-        """Return when a batch is (half) full, or no new call came for a few turns of the loop."""
+        """Return when a batch is half full, or no call arrived during `_IDLE_TURNS` loop iterations."""
         idle = 0
         seen = self._num_waiting()
         while idle < _IDLE_TURNS and not self._full():
@@ -266,18 +268,18 @@ class Broker:
             seen = now
 
     def _has_calls(self) -> bool:
-        """Whether calls wait or are in hand, or the last ones may bring new ones at once."""
+        """Return whether calls wait or are in flight, or coroutines may still make calls at once."""
         return bool(self._handed_out) or any(not flusher.done() for flusher in self._flushers)
 
     def _num_waiting(self) -> int:
         return sum(len(calls) for calls in self._waiting.values())
 
     def _full(self) -> bool:
-        # Half a batch in hand is better than a model that waits while results are scored and written.
+        # A half-full batch now is faster than a model that idles while results are scored and written.
         return any(2 * len(calls) >= self._max_batch for calls in self._waiting.values())
 
     def _start_batch(self) -> _Batch | None:
-        """Hand up to `max_batch` calls of the group in which most calls wait to the worker."""
+        """Pass up to `max_batch` calls of the largest group to a worker; None if no call waits."""
         if not self._waiting or self._stopping:
             return None
         group = max(self._waiting, key=lambda g: len(self._waiting[g]))
@@ -294,7 +296,7 @@ class Broker:
         return _Batch(ids, loop.run_in_executor(self._workers, self._generate, requests))
 
     def _leave_out_known(self, calls: dict[str, Call]) -> None:
-        """Answer calls that another process has made while they waited."""
+        """Remove the calls that another process has journaled while they waited, and answer them."""
         for call_id, call in list(calls.items()):
             known = self._known(call_id, call)
             if known is not None:
@@ -302,7 +304,7 @@ class Broker:
                 self._futures.pop(call_id).set_result(replace(known, is_new=False))
 
     async def _finish(self, batch: _Batch) -> None:
-        """Journal what a batch gave, before anyone can use it; then hand it out."""
+        """Journal the candidates of a batch, then deliver them to the waiting coroutines."""
         loop = asyncio.get_running_loop()
         try:
             generated = batch.generated.result()
@@ -315,7 +317,7 @@ class Broker:
             }
             await loop.run_in_executor(self._writer, self._journal.append, list(finished.items()))
         except Exception as error:
-            self._fail(batch.ids, error)  # whoever waits raises it
+            self._fail(batch.ids, error)  # raised by the coroutines that await the calls
             return
         for call_id, candidate in finished.items():
             self._succeed(call_id, self._journal.with_large_images_on_disk(candidate))
@@ -325,7 +327,7 @@ class Broker:
 
     def _generate(self, requests: Sequence[Request]) -> _Generated:
         started = time.perf_counter()
-        results = attempt(self.backbone, requests, self._place)
+        results = attempt(self.backbone, requests, self._claim)
         return _Generated(results, time.perf_counter() - started)
 
     def _succeed(self, call_id: str, candidate: Candidate) -> None:
@@ -340,7 +342,7 @@ class Broker:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Let whoever waits, and whoever asks later, know that the model is down."""
+        """Raise ModelDown in all waiting coroutines, and from every later `ask`."""
         self._down = ModelDown(
             f"{self._identity}: {self._failed_in_a_row} calls failed one after the other, so the run "
             f"stops; the last one: {error}"
@@ -354,11 +356,11 @@ class Broker:
         future = self._futures.pop(call_id, None)
         if future is not None and not future.done():
             future.set_exception(error)
-            future.exception()  # nobody may be left to wait for it, and that is no bug to warn of
+            future.exception()  # marks it as retrieved: asyncio would warn if no coroutine awaits it
 
 
 def _merge(batch: dict[str, Call]) -> tuple[list[str], list[Request]]:
-    """One request per history: the call ids in the order of all results, and the requests."""
+    """Return one request per history, and the call ids in the order of all results."""
     by_prompt: dict[str, list[str]] = {}
     for call_id, call in batch.items():
         by_prompt.setdefault(call.prompt_id, []).append(call_id)
@@ -367,9 +369,9 @@ def _merge(batch: dict[str, Call]) -> tuple[list[str], list[Request]]:
 
 
 def _timed(candidate: Candidate, seconds: float) -> Candidate:
-    """The candidate with what its call took, where its backbone has not said so.
+    """Return the candidate with the seconds of its call, unless the backbone has measured them.
 
-    A backbone that has servers knows better: without the wait for one.
+    A backbone with servers measures without the wait for a free server.
     """
     if candidate.cost.seconds:
         return candidate

@@ -1,4 +1,4 @@
-"""Budgets: caps on the calls of one turn."""
+"""Budgets: upper limits on the calls of one turn."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Allowance", "Budget"]
 
 @component
 class Budget:
-    """Caps per turn: images drawn, and text calls (plans, checklists, checks, answers)."""
+    """Limits per turn: generated images, and text calls (plans, checklists, checks, answers)."""
 
-    images: int | None = knob("Most images drawn for a turn; null for no cap.", default=None, ge=1)
+    images: int | None = knob("Most images generated for a turn; null for no limit.", default=None, ge=1)
     texts: int | None = knob(
-        "Most text calls for a turn: plans, checklists, checks and answers; null for no cap.",
+        "Most text calls for a turn: plans, checklists, checks and answers; null for no limit.",
         default=None,
         ge=1,
     )
 
 
 class Allowance:
-    """What is left of a budget. What a share of it spends, it spends too."""
+    """The calls that a budget still allows. Calls spent from a share are also spent from its parent."""
 
     def __init__(self, caps: Mapping[Modality, int | None], parent: Allowance | None = None) -> None:
         self._left = dict(caps)
@@ -34,7 +34,7 @@ class Allowance:
         return cls({"image": budget.images, "text": budget.texts})
 
     def left(self, modality: Modality) -> int | None:
-        """Calls left; None for no cap."""
+        """Return the number of calls left; None for no limit."""
         return self._left[modality]
 
     def spend(self, modality: Modality) -> None:
@@ -45,7 +45,7 @@ class Allowance:
             self._parent.spend(modality)
 
     def shares(self, n: int) -> list[Allowance]:
-        """Split what is left evenly; the first shares get the remainders."""
+        """Split the remaining calls into n even shares; the first shares get the remainders."""
         return [Allowance({m: _share(left, n, i) for m, left in self._left.items()}, self) for i in range(n)]
 
 

@@ -1,4 +1,4 @@
-"""One call of a model: what is asked, and its identity."""
+"""One model call: its request, and its identity."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from imug_tts.dialogue import Message, Modality
 __all__ = ["Call", "request_of"]
 
 _FORMS: Final = {"free": "False", "yes_no": "True", "reward": "reward"}
-"""How an identity writes the form; the first two words are those of journals of version 0.1."""
+"""The form of a call as its identity spells it; "False" and "True" keep journals of version 0.1 valid."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One candidate wanted: one seed on one history. Greedy calls that differ in the seed alone are one."""
+    """A request for one candidate: one seed on one history. Greedy calls ignore the seed."""
 
     history: tuple[Message, ...]
     modality: Modality
@@ -34,11 +34,11 @@ class Call:
 
     @cached_property
     def prompt_id(self) -> str:
-        """SHA-256 over the history's messages."""
+        """SHA-256 of the messages of the history."""
         return hashlib.sha256("".join(m.digest for m in self.history).encode()).hexdigest()
 
     def identity(self, backbone_identity: str) -> str:
-        """SHA-256 over everything that determines the candidate, model and seed included."""
+        """Return the SHA-256 of everything that determines the candidate, model and seed included."""
         s = self.sampling
         text = (
             f"{backbone_identity}\n{self.prompt_id}\n{self.modality}\n"
@@ -50,7 +50,7 @@ class Call:
 
 
 def request_of(calls: Sequence[Call]) -> Request:
-    """The request for calls that differ in their seeds alone."""
+    """Return one request for calls that differ in their seeds only."""
     first = calls[0]
     return Request(
         history=first.history,

@@ -1,18 +1,18 @@
-"""The journal of finished model calls: a run is resumed by replaying its calls from here.
+"""The journal of completed model calls: a run resumes by replaying its calls from here.
 
 A journal is a folder that any number of processes may share, on a network file system too:
 
     calls/<time>-<host>-<pid>.journal   append-only segments, one per writing process
-    index/<time>-<host>-<pid>.index     where the calls of a large segment stand (see `journal_index`)
-    images/<xx>/<sha256>.png            content-addressed, written under another name and renamed
-    quarantine/                         damaged lines, kept for a look; their calls are made again
+    index/<time>-<host>-<pid>.index     byte offsets of the calls of a large segment (see `journal_index`)
+    images/<xx>/<sha256>.png            content-addressed, written under a temporary name and renamed
+    quarantine/                         copies of damaged lines; the calls of damaged lines are made again
 
-A line is `<crc32 of the rest> <call id> <candidate as JSON>`. Every line is written with one
-`write` before anyone uses the result, so a killed process loses only the calls in flight. A torn
-last line is ignored. Nothing is promised against power loss: lines are not fsynced one by one.
+A line is `<crc32 of the rest> <call id> <candidate as JSON>`. Every line is written with one `write` before
+its result is used, so a killed process loses only the calls in flight. An incomplete last line is ignored.
+Power loss can lose lines: they are not fsynced one by one.
 
-Lines stay in their files, and are read and checked when they are asked for, so that a process starts
-fast and stays small however many calls the others have made.
+Lines are read from their files and checked on access. So a process starts fast and needs little memory,
+however large the journal is.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ __all__ = ["Journal", "JournalWarning"]
 
 _LOOK_AGAIN_S: Final = 2.0
 _LARGE_BYTES: Final = 1 << 16
-"""Smaller images stay in memory as long as their dialogue does, and are not read again."""
+"""Images below this size stay in memory as long as their dialogue does, so that they are not read again."""
 
 
 class JournalWarning(UserWarning):
-    """A journal line was damaged; the call that it held is made again."""
+    """A journal line was damaged; its call is made again."""
 
 
 class Journal:
-    """Finished calls by identity. Without a folder it lives in memory alone. Any thread may append."""
+    """Completed calls by identity. Without a folder the journal is in memory only. Thread-safe."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self._bodies: dict[str, bytes] = {}
-        """Of a journal in memory."""
+        """The calls of a journal in memory."""
         self._images: dict[str, Image] = {}
         self._places = Places()
         self._segments: list[Path] = []
@@ -61,7 +61,7 @@ class Journal:
         self._looked_at = time.monotonic()
         self._segment: int | None = None
         self._own = self._own_size = 0
-        """Number and size of the segment that this process writes."""
+        """Index and size of the segment that this process writes."""
         self._changing = threading.RLock()
         if folder is not None:
             with storage_errors(folder):
@@ -70,7 +70,7 @@ class Journal:
             self.refresh()
 
     def refresh(self) -> None:
-        """See what has been appended, by any process, since the last look."""
+        """Read the lines that any process has appended since the last call of `refresh`."""
         if self.folder is None:
             return
         with self._changing:
@@ -83,9 +83,9 @@ class Journal:
             self._places.settle()
 
     def get(self, call_id: str) -> Candidate | None:
-        """The finished call's candidate; None if it is unknown or its image is gone.
+        """Return the candidate of a completed call; None if the call is unknown or its image is gone.
 
-        Looks for what other processes have appended, if the last look is a few seconds old.
+        If the call is unknown and the last `refresh` is a few seconds old, the journal is refreshed first.
         """
         known = self._find(call_id)
         if known is None and time.monotonic() - self._looked_at >= _LOOK_AGAIN_S:
@@ -94,10 +94,10 @@ class Journal:
         return known
 
     def append(self, finished: Iterable[tuple[str, Candidate]]) -> None:
-        """Store finished calls, images first, all lines with one write.
+        """Store completed calls: images first, then all lines with one write.
 
         Raises:
-            StorageError: the disk is full or not writable. Everything appended before is safe.
+            StorageError: the disk is full or not writable. Calls appended before are safe.
         """
         lines: dict[str, bytes] = {}
         for call_id, candidate in finished:
@@ -112,14 +112,14 @@ class Journal:
             self._write(self.folder, lines)
 
     def with_large_images_on_disk(self, candidate: Candidate) -> Candidate:
-        """The appended candidate, with a large image replaced by a reference to the journal's file."""
+        """Return the candidate with a large image replaced by a reference to the journal's file."""
         image = candidate.output
         if self.folder is None or not isinstance(image, Image) or not _is_large(image.source):
             return candidate
         return replace(candidate, output=Image(image.sha256, self.image_path(image.sha256)))
 
     def put_image(self, image: Image) -> Path:
-        """Keep an image by its content; returns its file, which a journal in memory does not have."""
+        """Store an image under its SHA-256; return its file, or an empty path for a journal in memory."""
         if self.folder is None:
             self._images.setdefault(image.sha256, image)
             return Path()
@@ -149,8 +149,8 @@ class Journal:
             if written == len(data):
                 self._know_own(lines)
         if written < len(data):
-            self.close()  # a torn line may only be the last of its segment
-            raise StorageError(f"the disk of {folder} is full; free some space and start again")
+            self.close()  # begins a new segment: only the last line of a segment may be incomplete
+            raise StorageError(f"the disk of {folder} is full; free some space and run the command again")
 
     def _begin_segment(self, calls: Path) -> None:
         path = calls / f"{time.time_ns()}-{socket.gethostname()}-{os.getpid()}.journal"
@@ -166,11 +166,11 @@ class Journal:
             self._own_size += len(line)
 
     def _find(self, call_id: str) -> Candidate | None:
-        """The newest candidate of a call that is whole."""
+        """Return the candidate of the newest undamaged line of a call; None if there is none."""
         return next(filter(None, map(self._candidate, self._lines_of(call_id))), None)
 
     def _lines_of(self, call_id: str) -> Iterator[bytes]:
-        """What the journal holds of a call, as JSON."""
+        """Yield the stored candidates of a call as JSON, newest first."""
         if self.folder is None:
             if call_id in self._bodies:
                 yield self._bodies[call_id]
@@ -214,14 +214,14 @@ class Journal:
         return Image(sha256, path) if path.exists() and path.stat().st_size else None
 
     def _read_whole(self, path: Path) -> None:
-        """Get to know a segment that was not seen before."""
+        """Register all lines of a segment that was unknown before."""
         with storage_errors(path.parent):
             table, self._read_up_to[path] = read_segment(path, partial(self._quarantine, path))
         self._segments.append(path)
         self._places.add_table(len(self._segments) - 1, table)
 
     def _read_on(self, path: Path) -> None:
-        """Get to know the lines that were appended since."""
+        """Register the lines that were appended to a known segment."""
         with storage_errors(path.parent):
             start = self._read_up_to[path]
             table, self._read_up_to[path] = scan_segment(path, start, partial(self._quarantine, path))

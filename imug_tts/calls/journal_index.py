@@ -1,13 +1,13 @@
-"""Where in a journal's segments each call stands, in 24 bytes a call.
+"""The byte offset of each call in a journal's segments, in 24 bytes per call.
 
-A journal of a large study has millions of lines, of which one process needs a few. So lines stay in their
-files, and a process holds a table: the first 16 bytes of a call's id, and the place of its line. What has to
-be read of a segment for that is kept as an index once there is much of it, and the next process reads that:
+The journal of a large study has millions of lines, of which one process needs a few. So lines stay in their
+files, and a process holds a table: the first 16 bytes of each call's id, and the offset of its line. For
+large segments the table is stored in an index file, which the next process reads instead of the segment:
 
     imug index 1\\n <bytes covered> <crc32 of their end> <crc32 of the entries> <entries>
 
-An index that does not fit its segment is made anew. It promises nothing about lines: whoever reads a line
-checks it.
+An index that does not match its segment is rebuilt. An index guarantees nothing about lines: each line is
+checked when it is read.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ __all__ = ["Lines", "Places", "index_path", "key_of", "line_number", "read_segme
 _MAGIC: Final = b"imug index 1\n"
 _HEAD: Final = struct.Struct("<QII")
 _CHECKED_BYTES: Final = 4096
-"""Bytes before the end of what an index covers that are compared."""
+"""Number of bytes before the end of the indexed part that are compared by checksum."""
 _KEPT_FROM_BYTES: Final = 1 << 20
-"""Bytes of a segment that are worth an index."""
+"""Number of unindexed bytes of a segment from which on an index is written."""
 _LINE_BYTES: Final = 2048
-"""Most lines are shorter."""
+"""First read size; most lines are shorter."""
 _MOST_OPEN: Final = 64
 _OFFSET_BITS: Final = 40
 _FOLD_AT: Final = 200_000
-"""Entries of a dict that take more memory than it costs time to sort them into the table."""
+"""Size of the dict of recent lines at which they are moved into the sorted table, to save memory."""
 
 Table = NDArray[np.uint64]
-"""One row per line: two halves of a key, and where the line begins."""
+"""One row per line: two halves of a key, and the byte offset of the line."""
 
 
 class Places:
-    """The lines of each call. A place is a segment's number and the byte where the line begins."""
+    """The places of each call's lines. A place is a segment's index and a byte offset."""
 
     def __init__(self) -> None:
         self._recent: dict[bytes, int] = {}
@@ -57,26 +57,26 @@ class Places:
         self._sorted: Table = np.empty((3, 0), np.uint64)
 
     def add(self, key: bytes, segment: int, offset: int) -> None:
-        """Add the newest line of a call."""
+        """Add the place of a call's newest line."""
         self._recent[key] = segment << _OFFSET_BITS | offset
         if len(self._recent) >= _FOLD_AT:
             self._fold()
 
     def add_table(self, segment: int, table: Table) -> None:
-        """Add many lines, older than those of `add`; `settle` comes after the last table."""
+        """Add the places of many older lines; they are found after the next `settle`."""
         placed = table.T.copy()
         placed[2] |= np.uint64(segment << _OFFSET_BITS)
         self._tables.append(placed)
 
     def settle(self) -> None:
-        """Make what `add_table` was given known."""
+        """Merge the tables that `add_table` was given into the sorted table."""
         if self._tables:
             columns = np.concatenate([self._sorted, *self._tables], axis=1)
             self._tables.clear()
             self._sorted = columns[:, np.argsort(columns[0], kind="stable")]
 
     def of(self, key: bytes) -> Iterator[tuple[int, int]]:
-        """The places of a call's lines, the newest first."""
+        """Yield the places of a call's lines, the newest first."""
         recent = self._recent.get(key)
         if recent is not None:
             yield _split(recent)
@@ -97,14 +97,14 @@ class Places:
 
 
 class Lines:
-    """Reads single lines of many files, of which it keeps the last ones open. Any thread may read."""
+    """Reads single lines of many files, and keeps the most recent files open. Thread-safe."""
 
     def __init__(self) -> None:
         self._open: dict[Path, int] = {}
         self._using = threading.Lock()
 
     def read(self, path: Path, offset: int) -> bytes:
-        """The line that begins at a byte, without its end. Raises StorageError if the file is gone."""
+        """Return the line at a byte offset, without its newline. Raises StorageError if the file is gone."""
         size = _LINE_BYTES
         with self._using, storage_errors(path.parent):
             file = self._file(path)
@@ -127,7 +127,7 @@ class Lines:
 
 
 class _Read(NamedTuple):
-    """What an index says of a segment."""
+    """The indexed part of a segment."""
 
     table: Table
     end: int
@@ -135,7 +135,7 @@ class _Read(NamedTuple):
 
 
 def key_of(call_id: str) -> bytes:
-    """The first 16 bytes of the hash that a call's id is; of another id the first 16 of its SHA-256."""
+    """Return the first 16 bytes of a call id, which is a hash; of any other id, 16 bytes of its SHA-256."""
     if len(call_id) == 64:
         with suppress(ValueError):
             return bytes.fromhex(call_id[:32])
@@ -143,21 +143,21 @@ def key_of(call_id: str) -> bytes:
 
 
 def index_path(segment: Path) -> Path:
-    """Where the index of a segment is kept."""
+    """Return the index file of a segment."""
     return segment.parents[1] / "index" / f"{segment.stem}.index"
 
 
 def line_number(segment: Path, offset: int) -> int:
-    """The number of the line that begins at a byte, from 1."""
+    """Return the number of the line at a byte offset, counted from 1."""
     with segment.open("rb") as file:
         return file.read(offset).count(b"\n") + 1
 
 
 def read_segment(segment: Path, on_damage: Callable[[int, bytes], None]) -> tuple[Table, int]:
-    """The table of a segment, and the byte after its last complete line.
+    """Return the table of a segment, and the byte after its last complete line.
 
     Args:
-        on_damage: told the first byte, and the line, of every damaged line that no index covers yet.
+        on_damage: called with offset and content of every damaged line that no index covers yet.
 
     Raises:
         StorageError: the segment cannot be read.
@@ -166,13 +166,13 @@ def read_segment(segment: Path, on_damage: Callable[[int, bytes], None]) -> tupl
     table, end = scan_segment(segment, known.end, on_damage)
     table = np.concatenate([known.table, table])
     if end - known.end >= _KEPT_FROM_BYTES:
-        with suppress(StorageError):  # a journal that can only be read
+        with suppress(StorageError):  # the journal may be read-only
             _store(segment, _Read(table, end))
     return table, end
 
 
 def scan_segment(segment: Path, start: int, on_damage: Callable[[int, bytes], None]) -> tuple[Table, int]:
-    """As `read_segment`, of the lines from byte `start` on."""
+    """Return what `read_segment` returns, for the lines from byte `start` on; uses no index."""
     keys, offsets = bytearray(), array("Q")
     with segment.open("rb") as file:
         file.seek(start)
@@ -190,7 +190,7 @@ def scan_segment(segment: Path, start: int, on_damage: Callable[[int, bytes], No
 
 
 def _load(segment: Path) -> _Read:
-    """What the index of a segment says; nothing if there is none, or none that fits."""
+    """Return the indexed part of a segment; an empty part if no valid index exists."""
     nothing = _Read(np.empty((0, 3), np.uint64), 0)
     try:
         data = index_path(segment).read_bytes()
@@ -213,7 +213,7 @@ def _store(segment: Path, read: _Read) -> None:
 
 
 def _crc_of_end(segment: Path, end: int) -> int | None:
-    """The checksum of what comes right before a byte of a segment; None if the segment is shorter."""
+    """Return the CRC-32 of the bytes before `end` in a segment; None if no line ends there."""
     with segment.open("rb") as file:
         start = max(0, end - _CHECKED_BYTES)
         file.seek(start)

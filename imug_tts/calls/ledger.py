@@ -1,4 +1,4 @@
-"""The ledger: what the calls of one turn cost, and whose cost it is."""
+"""The ledger: the cost of the calls of one turn, and who is charged for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imug_tts.contracts import Cost, ModelRole
 __all__ = ["Ledger"]
 
 _PAYERS: Final[Mapping[ModelRole, str]] = {"verifier": "judge", "scorer": "scorer"}
-"""Whose cost a role's calls are; the generator's for the rest."""
+"""Who is charged for the calls of a role; the generator for all other roles."""
 
 
 class _Charge(NamedTuple):
@@ -24,7 +24,7 @@ class _Charge(NamedTuple):
 
 @dataclass
 class Ledger:
-    """The calls of one turn. The same call asked for twice is charged once."""
+    """The charges for the calls of one turn. A call that is made twice is charged once."""
 
     _charges: dict[str, _Charge] = field(default_factory=dict)
 
@@ -34,15 +34,18 @@ class Ledger:
         self._charges.setdefault(answer.call_id, charge)
 
     def costs(self) -> dict[str, Cost]:
-        """The turn's cost by payer, whether or not the journal served its calls."""
+        """Return the turn's cost by payer, including calls that the journal answered."""
         return dict.fromkeys(("generator", "judge", "scorer"), Cost()) | self._sum(new_only=False)
 
     def spent(self) -> Cost:
-        """The cost of the calls that were really made."""
+        """Return the cost of the calls that this invocation made; the journal answered the others."""
         return sum(self._sum(new_only=True).values(), Cost())
 
     def _sum(self, new_only: bool) -> dict[str, Cost]:
-        """Sum by payer that has any. Of calls that share a prompt, one pays for its prefill."""
+        """Return the cost of each payer with charges.
+
+        Of calls with one prompt, one is charged for its prefill.
+        """
         totals: dict[str, Cost] = {}
         prefilled: set[str] = set()
         # Sorted, so that which of two payers is charged does not depend on completion order.

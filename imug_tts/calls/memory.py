@@ -1,4 +1,4 @@
-"""How much memory a device has left, and whether a call failed because it had too little."""
+"""Free memory of devices, and whether a call failed for lack of memory."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Final
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["free_bytes", "give_back_caches", "is_out_of_memory"]
+__all__ = ["free_bytes", "free_caches", "is_out_of_memory"]
 
 _MEMINFO: Final = Path("/proc/meminfo")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _WORDS: Final = ("out of memory", "not enough memory", "can't allocate memory")
-"""What RuntimeErrors of PyTorch say when an allocation fails, on a GPU and on a CPU."""
+"""Parts of the messages of PyTorch's RuntimeErrors for failed allocations, on a GPU and on a CPU."""
 
 
 def free_bytes(device: str) -> int | None:
-    """Bytes that models can still allocate on a device; None where that cannot be known.
+    """Return the bytes that models can still allocate on a device; None if that cannot be determined.
 
-    On a GPU, what PyTorch holds in its cache counts as free. On a CPU the limits of control groups count,
-    e.g. those of a job of SLURM. Imports torch and begins to use the GPU if the device is one.
+    On a GPU, PyTorch's cache counts as free. On a CPU the limits of control groups count, e.g. those of a
+    SLURM job. Imports torch, and initializes the GPU if the device is one.
 
     Raises:
-        ConfigurationError: there is no such GPU.
+        ConfigurationError: the GPU does not exist.
     """
     kind = device.partition(":")[0]
     if kind == "cuda":
@@ -34,8 +34,8 @@ def free_bytes(device: str) -> int | None:
     return _free_ram() if kind == "cpu" else None
 
 
-def give_back_caches(device: str) -> None:
-    """Let go of memory that no object holds any more."""
+def free_caches(device: str) -> None:
+    """Release cached memory that no object uses any more."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and device.startswith("cuda") and torch.cuda.is_initialized():
@@ -43,7 +43,7 @@ def give_back_caches(device: str) -> None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or what caused it, says that an allocation failed."""
+    """Return whether an exception, or one of its causes, reports a failed allocation."""
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             return True
@@ -73,7 +73,7 @@ def _free_ram() -> int | None:
 
 
 def _left_in_cgroups() -> Iterator[int]:
-    """What each control group of this process (version 2) still allows; pages of files can be dropped."""
+    """Yield the bytes that each control group (version 2) of this process still allows."""
     if not _OWN_CGROUP.is_file():
         return
     own = [line for line in _OWN_CGROUP.read_text().splitlines() if line.startswith("0::")]
@@ -82,4 +82,5 @@ def _left_in_cgroups() -> Iterator[int]:
         limit, used = each / "memory.max", each / "memory.current"
         if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
             stats = dict(line.split() for line in (each / "memory.stat").read_text().splitlines())
+            # Pages of the file cache count as used but can be reclaimed.
             yield int(most) - int(used.read_text()) + int(stats.get("inactive_file", 0))

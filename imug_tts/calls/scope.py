@@ -1,4 +1,4 @@
-"""The engine's Scope: one branch of one turn, with its models, seed, budget and ledger."""
+"""The engine's implementation of Scope: one branch of one turn, with models, seed, budget and ledger."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ OnCall = Callable[[ModelRole, Backbone, Modality], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TurnScope:
-    """See `imug_tts.contracts.Scope`."""
+    """One branch of one turn. Implements `imug_tts.contracts.Scope`."""
 
     models: Mapping[ModelRole, Backbone]
-    """The run's model in each role; only a scorer may be missing."""
+    """The run's model of each role; only a scorer may be missing."""
     brokers: Brokers
     run_seed: int
     sample: str
@@ -43,7 +43,7 @@ class TurnScope:
     ledger: Ledger
     allowance: Allowance
     on_call: OnCall = lambda role, model, modality: None
-    """Told of every call that is made and not answered by the journal."""
+    """Called after every call that was made, not answered by the journal."""
     path: tuple[int, ...] = ()
 
     @classmethod
@@ -57,7 +57,7 @@ class TurnScope:
         budget: Budget,
         on_call: OnCall = lambda role, model, modality: None,
     ) -> TurnScope:
-        """The scope of a turn as a whole, with a ledger of its own."""
+        """Return the scope of a whole turn, with a new ledger and the full budget."""
         return cls(
             models=models,
             brokers=brokers,
@@ -106,7 +106,7 @@ class TurnScope:
         asked = model or self._model(role)
         broker = self.brokers.of(asked)
         left = self.allowance.left(modality)
-        # A text turn keeps one text call for its answer; plans and checks may not take it.
+        # A text turn reserves one text call for its answer; plans and checks may not spend it.
         reserved = 1 if self.modality == modality and role != "generator" else 0
         if left is not None and left <= reserved:
             raise OutOfBudget(f"turn {self.turn} of {self.sample}: no {modality} call is left in its budget")
@@ -116,7 +116,7 @@ class TurnScope:
             answer = await broker.ask(call)
         except BackboneError as error:
             self.on_call(role, asked, modality)
-            if role == "scorer":  # the turn has its answer; only its score is missing
+            if role == "scorer":  # not a failed turn: only the score is missing
                 raise JudgeError(f"the scorer failed: {error}") from error
             raise
         self.ledger.charge(answer, call.prompt_id, role)

@@ -1,4 +1,4 @@
-"""Seeds: which random numbers a branch of a turn has."""
+"""Derives the seed of each branch of a turn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["branch_seed"]
 
 
 def branch_seed(run_seed: int, sample: str, turn: int, path: tuple[int, ...]) -> int:
-    """The seed of one branch of one turn, in [0, 2**63).
+    """Return the seed of one branch of one turn, in [0, 2**63).
 
-    Trailing zeros of the path do not count: candidate 0 of Best-of-N is what Direct draws.
+    Trailing zeros of the path are ignored, so candidate 0 of Best-of-N is the answer of Direct.
     """
     while path and path[-1] == 0:
         path = path[:-1]

@@ -1,6 +1,6 @@
-"""What implementations promise, and what passes between them.
+"""The interfaces that components implement, and the data types that are passed between them.
 
-Implementations import this package and `dialogue`, never each other.
+Components import this package and `dialogue`, never each other.
 """
 
 from imug_tts.contracts.benchmark import Benchmark, Score
@@ -43,6 +43,7 @@ from imug_tts.contracts.record import (
     Record,
     count_pools,
     count_verdicts,
+    stored_responses,
 )
 from imug_tts.contracts.strategy import JudgeUse, Models, Scope, Setting, Strategy
 from imug_tts.contracts.tracker import PlannedRun, Summary, Tracker
@@ -93,4 +94,5 @@ __all__ = [
     "count_pools",
     "count_verdicts",
     "models_by_role",
+    "stored_responses",
 ]

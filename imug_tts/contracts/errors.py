@@ -1,4 +1,4 @@
-"""What can go wrong, as types: which error ends a turn, which a run, and which is a user's mistake."""
+"""The exceptions of the package: each ends one turn, ends the whole run, or reports a mistake of the user."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ __all__ = [
 
 
 class ConfigurationError(ValueError):
-    """The run cannot work as configured. Raised before any compute; says what to change."""
+    """The run cannot work as configured. Raised before any compute; the message says what to change."""
 
 
 class BackboneError(RuntimeError):
-    """A model call failed. The turn ends as `model_error` and is tried again by the next invocation."""
+    """A model call failed: the turn's outcome is `model_error`, and the next invocation retries it."""
 
 
 class TimedOut(BackboneError):
-    """A model call exceeded its time limit. The turn ends as `timed_out`."""
+    """A model call exceeded its time limit. The outcome of the turn is `timed_out`."""
 
 
 class JudgeError(RuntimeError):
-    """A judge call failed. The turn ends as `judge_error` and is tried again by the next invocation.
+    """A judge call failed: the turn's outcome is `judge_error`, and the next invocation retries it.
 
-    `detail` is what the turn's record keeps as its `score_detail`, plain JSON values; empty for nothing.
+    `detail` holds the plain JSON values that the turn's record stores as `score_detail`; empty for none.
     """
 
     def __init__(self, message: str, *, detail: Mapping[str, Any] | None = None) -> None:
@@ -41,16 +41,16 @@ class JudgeError(RuntimeError):
 
 
 class NoScorer(JudgeError):
-    """The score needs a model in the role of the scorer, and the run has none: the turn ends `unscored`."""
+    """The score needs a scoring model, and the run has none: the turn's outcome is `unscored`."""
 
 
 class OutOfBudget(Exception):
-    """The turn's budget allows no further call of this kind; a strategy ends with its best so far."""
+    """The turn's budget allows no further call; a strategy then returns its best answer so far."""
 
 
 class ModelDown(RuntimeError):
-    """Every recent call of one model failed, so the run stops instead of failing all of its turns."""
+    """Every recent call to one model failed; the run stops, so that its other turns do not fail as well."""
 
 
 class StorageError(RuntimeError):
-    """The output could not be written. What was journaled is safe."""
+    """A file could not be written. Calls that are already in the journal are safe."""

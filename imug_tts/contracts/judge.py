@@ -1,4 +1,4 @@
-"""Judges: selectors and verifiers inside strategies."""
+"""The judge interfaces: components that select between candidates or verify one, inside a strategy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Judge", "Ranker"]
 
 
 class Judge(ABC):
-    """Selector and verifier inside a strategy. Never sees the benchmark's answer key unless `oracle`."""
+    """A selector or verifier inside a strategy. It never sees the answer key unless `oracle` is True."""
 
     @property
     @abstractmethod
@@ -20,49 +20,50 @@ class Judge(ABC):
 
     @property
     def kind(self) -> VerdictKind:
-        """What kind of number its verdicts hold."""
+        """The scale of the scores in this judge's verdicts: a probability, a reward or a rank."""
         return "probability"
 
     @property
     def oracle(self) -> bool:
-        """True when it is the scorer itself; tables then say so."""
+        """Whether the judge is the benchmark's own scorer; tables then mark the arm as an oracle."""
         return False
 
     @property
     def models(self) -> Models:
-        """The models that the judge asks. A model of its own stands here; None is the run's verifier."""
+        """The judge's models by role; None stands for the run's model in that role."""
         return {}
 
     @abstractmethod
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """Judge `response` as an answer to `turn` (its history alone, not its notes).
+        """Return the verdict on `response` as an answer to `turn`; the notes of the turn are ignored.
 
         Raises:
-            JudgeError: the judge could not be reached or failed.
+            JudgeError: a call to the judge's model failed.
             OutOfBudget: the turn's budget allows no further text call.
         """
 
     async def prefers(self, turn: Turn, first: Response, second: Response, scope: Scope) -> float | None:
-        """1 if `first` is preferred when it is shown first, 0 if `second` is, 0.5 for a tie.
+        """Return 1 if the judge prefers `first`, 0 if it prefers `second`, 0.5 for a tie.
 
-        None when the judge could not be read. A judge that asks a model in both orders overrides this with
-        the one order, so that its preference for a place can be measured.
+        The judge sees `first` first. Returns None if no preference could be parsed from its replies. A judge
+        that shows its model both orders overrides this method to show only this order, so that position bias
+        can be measured.
 
         Raises:
-            JudgeError: the judge could not be reached or failed.
+            JudgeError: a call to the judge's model failed.
         """
         return _preferred([await self.judge(turn, response, scope) for response in (first, second)])
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
-        """Check that the judge can judge answers of these modalities for the layer of that name.
+        """Check that the judge can judge answers of these modalities for the strategy layer named `layer`.
 
         Raises:
-            ConfigurationError: with the reason and what to change.
+            ConfigurationError: the judge cannot; the message gives the reason and what to change.
         """
 
 
 class Ranker(Judge):
-    """A judge that compares candidates and cannot judge one alone: a selector only."""
+    """A judge that ranks candidates against each other. It cannot verify a single candidate."""
 
     @property
     def kind(self) -> VerdictKind:
@@ -70,10 +71,10 @@ class Ranker(Judge):
 
     @abstractmethod
     async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
-        """One verdict for each of two responses or more, in their order.
+        """Return one verdict for each of `responses` (two or more), in the order of `responses`.
 
         Raises:
-            JudgeError: the judge could not be reached or failed.
+            JudgeError: a call to the judge's model failed.
             OutOfBudget: the turn's budget does not allow all comparisons.
         """
 
@@ -82,6 +83,6 @@ class Ranker(Judge):
 
 
 def _preferred(verdicts: Sequence[Verdict]) -> float | None:
-    """How far the first of two verdicts is the higher one; None where one has no score."""
+    """Return 1, 0.5 or 0 if the first score is higher, equal or lower; None if a score is missing."""
     one, other = (verdict.score for verdict in verdicts)
     return None if one is None or other is None else (one > other) + (one == other) / 2

@@ -1,4 +1,4 @@
-"""A model and its calls: what is asked of a backbone, what it answers, what that costs."""
+"""The model interface: the requests to a backbone, the candidates that it returns, and their cost."""
 
 from __future__ import annotations
 
@@ -34,28 +34,37 @@ __all__ = [
 ]
 
 Finish = Literal["stop", "length", "refused"]
-"""Why a candidate ended. Refusals and length stops are data, so Best-of-N goes on with the rest."""
+"""Why generation of a candidate stopped. "refused" and "length" are results, not errors: Best-of-N continues
+with the others.
+"""
 
 SeedGuarantee = Literal["exact", "best_effort", "none"]
-"""Whether one request and seed give one candidate: bit for bit in any batch, nearly, or not."""
+"""Whether equal requests with equal seeds give equal candidates: bit for bit in any batch, almost always, or
+not at all.
+"""
 
 Form = Literal["free", "yes_no", "reward"]
-"""What a text call must give: any text; "yes" or "no"; a number whose order counts."""
+"""What the reply to a text call must be: any text; "yes" or "no"; a reward, i.e. a number of which only the
+order counts.
+"""
 
 ModelRole = Literal["generator", "planner", "verifier", "scorer"]
 MODEL_ROLES: Final[tuple[ModelRole, ...]] = ("generator", "planner", "verifier")
-"""The roles that the backbone under test plays unless another model does; it never scores itself."""
+"""The roles that the backbone under test takes unless the configuration names another model. Scoring is never
+one of them.
+"""
 
 Scalar = bool | int | float | str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What calls cost. Adding two costs adds every field.
+    """The cost of one or more model calls. Adding two costs adds every field.
 
-    `prompt_tokens` are prefilled, `cached_tokens` are prompt tokens shared with a call that was
-    charged for them already. `nfe` counts network evaluations, guidance branches included; for an
-    autoregressive model it equals the new tokens of images. `seconds` is time in the model.
+    `prompt_tokens` counts prefilled tokens; `cached_tokens` counts prompt tokens that another call with the
+    same prompt has already been charged for. `nfe` counts network evaluations, guidance branches included;
+    for an autoregressive model it equals the number of new image tokens. `seconds` is time spent in the
+    model.
     """
 
     calls: int = 0
@@ -70,12 +79,12 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         mine, others = _values(self), _values(other)
-        if not any(mine) or not any(others):  # most of what a turn adds up is nothing
+        if not any(mine) or not any(others):  # most summands are zero
             return self if any(mine) else other
         return Cost(**dict(zip(_COSTS, map(add, mine, others), strict=True)))
 
     def after_a_shared_prompt(self) -> Cost:
-        """The cost of a call whose prompt another call has paid for."""
+        """Return the cost with all prompt tokens counted as cached, for a prompt that another call pays."""
         shared = self.prompt_tokens + self.cached_tokens
         return replace(self, prompt_tokens=0, cached_tokens=shared)
 
@@ -89,10 +98,10 @@ _values: Final = attrgetter(*_COSTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How tokens or latents are drawn. A temperature of 0 is greedy.
+    """How tokens or latents are sampled. A temperature of 0 is greedy.
 
-    `settings` are the backbone's own for this call, as (name, value) pairs sorted by name, e.g.
-    (("steps", 30),). A backbone declares those that it takes in `Backbone.settings`.
+    `settings` are options of the backbone for one call, as (name, value) pairs sorted by name, e.g.
+    (("steps", 30),). A backbone declares the options that it accepts in `Backbone.settings`.
     """
 
     temperature: float = 1.0
@@ -100,7 +109,7 @@ class Sampling:
     settings: tuple[tuple[str, Scalar], ...] = ()
 
     def __post_init__(self) -> None:
-        # 1 and 1.0 are one call, 0.0 and -0.0 too, and the order of settings says nothing.
+        # Equal settings must give equal calls: 1 and 1.0, 0.0 and -0.0, and any order of the settings.
         object.__setattr__(self, "temperature", float(self.temperature) + 0.0)
         object.__setattr__(self, "settings", tuple(sorted((n, _one_form(v)) for n, v in self.settings)))
         if not self.temperature >= 0:
@@ -110,16 +119,17 @@ class Sampling:
 
 
 def _one_form(value: Scalar) -> Scalar:
-    """The value; a whole number is an int whichever way it was written."""
+    """Return the value with whole numbers as int, so that 1 and 1.0 are the same setting."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """N candidates wanted: N seeds on one immutable history.
+    """A request for N candidates: one history, N seeds.
 
-    The history ends with the user's message. A "yes_no" call must answer "yes" or "no" (an explanation may
-    follow), with P(yes) where the backbone has logits; a "reward" call must give `Candidate.reward`.
+    The history ends with a user message. A "yes_no" request must be answered with "yes" or "no" (an
+    explanation may follow), and with P(yes) if the backbone has logits. A "reward" request must be answered
+    with `Candidate.reward`.
     """
 
     history: tuple[Message, ...]
@@ -131,14 +141,14 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One answer to a request, for one of its seeds. `output` is None only when refused.
+    """One answer to a request, for one of its seeds. `output` is None only if the model refused.
 
-    `thought` is text that the model produced on the way and that is not part of the answer.
-    `reason` is what a provider says of a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None
-    where the backbone has no logits. `reward` is the number of a reward call, on the model's own scale.
-    `source` is what a provider calls the model that answered and the response, because such models change.
-    `cost` is this candidate's own; `prompt_tokens` is the full prompt, as if it were alone. `is_new` is set
-    by the engine: whether this invocation made the call, and no journal answered it.
+    `thought` is text that the model generated before the answer and that is not part of the answer. `reason`
+    is the reason that a provider gives for a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None if
+    the backbone has no logits. `reward` is the result of a reward call, on the model's own scale. `source` is
+    the provider's identifier of the model version and the response, because hosted models change. `cost` is
+    the cost of this candidate alone, with `prompt_tokens` of the full prompt. The engine sets `is_new`: True
+    if this invocation made the call, False if the journal answered it.
     """
 
     output: Part | None
@@ -154,57 +164,57 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a backbone can do, declared truthfully and checked before any compute."""
+    """What a backbone can do, as it declares; a run is checked against it before any compute."""
 
     outputs: frozenset[Modality]
     reads_images: bool
-    """Understands images of the history when it answers in text."""
+    """Whether a text answer can depend on images of the history."""
     draws_from_images: bool
-    """Images of the history influence the image that it draws."""
+    """Whether a generated image can depend on images of the history."""
     seeds: SeedGuarantee
     logits: bool
-    """Yes/no calls come with P(yes)."""
+    """Whether yes/no calls return P(yes)."""
     max_batch: int
-    """Candidates (rows) that one call of `generate` may ask for in all."""
+    """Largest number of candidates (rows) in one call of `generate`, over all its requests."""
     concurrent_batches: int = 1
-    """Calls of `generate` that may be in flight at once, each from a thread of its own."""
+    """Largest number of calls of `generate` in flight at once, each from its own thread."""
     prompts: str = "default"
-    """The prompt set in which strategies and judges address this backbone."""
+    """Name of the prompt set that strategies and judges use for this backbone."""
     rewards: bool = False
-    """Answers reward calls."""
+    """Whether the backbone answers reward calls."""
     context_images: int | None = None
-    """How many images of the history, the newest first, can change an image that it draws; None for all."""
+    """Number of images of the history, newest first, that a generated image can depend on; None for all."""
     seeds_change_images: bool = True
-    """False where every seed gives the same image, so that several candidates of an image would be one."""
-    limits: tuple[str, ...] = ()
-    """What a reader of its results must know, one sentence each, e.g. what it was not trained to do.
-
-    Warned of when a run starts, kept in the manifest and said below the tables.
+    """Whether images of different seeds differ. False if every seed gives the same image, so that sampling N
+    images is useless.
     """
+    limits: tuple[str, ...] = ()
+    """Caveats for readers of results, one sentence each, e.g. a task that the model was not trained for.
+    They are printed when a run starts and below tables, and stored in the manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What a few small calls showed of the images that a server draws; None where they could not tell."""
+    """What probe calls found about the images of one server; a field is None if it stayed undecided."""
 
     seed_changes: bool | None = None
-    """Another seed gives another image."""
+    """Whether another seed gives another image."""
     seed_repeats: bool | None = None
-    """The same seed gives the same image again."""
+    """Whether the same seed gives the same image again."""
     newest_image: bool | None = None
-    """Another newest image in the history gives another image."""
+    """Whether replacing the newest image of the history changes the generated image."""
     older_image: bool | None = None
-    """Another older image in the history gives another image."""
+    """Whether replacing an older image of the history changes the generated image."""
     assistant: bool | None = None
-    """Other words of the assistant in the history give another image."""
+    """Whether replacing the assistant's text in the history changes the generated image."""
     reason: str = ""
-    """Why not everything was found out."""
+    """Why some fields are None; empty if the probe decided all of them."""
     cost: Cost = field(default_factory=Cost)
-    """What the calls cost."""
+    """The cost of the probing calls."""
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What a reader of results must know, one sentence each."""
+        """Caveats for readers of results, one sentence for each failed or incomplete probe."""
         failed = {
             "Probed: every seed gives the same image": self.seed_changes is False,
             "Probed: the same seed does not give the same image again": self.seed_repeats is False,
@@ -217,7 +227,7 @@ class Findings:
         return tuple(f"{what}." for what, is_so in failed.items() if is_so)
 
     def narrowed(self, declared: Capabilities) -> Capabilities:
-        """The capabilities, as far as the findings do not speak against them."""
+        """Return the declared capabilities without those that the probes disproved."""
         images, unseen = declared.context_images, (self.newest_image, self.older_image) == (False, False)
         if unseen:
             images = 0
@@ -235,28 +245,30 @@ class Findings:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryNeed:
-    """Estimated bytes that a model takes on its device."""
+    """Estimated device memory of a model, in bytes."""
 
     weights: int
     per_turn: int = 0
-    """More for each turn of a history: cached keys and values of its texts and images."""
+    """Additional bytes for each turn of a history: cached keys and values of its texts and images."""
     per_candidate: int = 0
-    """More for each candidate of a batch."""
+    """Additional bytes for each candidate of a batch."""
 
 
 class Backbone(ABC):
-    """A unified multimodal model."""
+    """A unified multimodal model: it generates text and images from a history of both."""
 
     settings: ClassVar[type | None] = None
-    """A class whose knobs are the settings that one call may change, e.g. steps; None for no settings."""
+    """A component class whose knobs are the options that can be set per call, e.g. steps; None for no such
+    options.
+    """
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Names weights and adapter version; a part of every call's identity. Loads no weights.
+        """The name of weights and adapter version, part of every call's identity. Loads no weights.
 
-        The engine adds the knobs that change results and are not at their defaults. A knob whose value
-        stands here already, in itself or in a hash of what it names, is declared with `named=True`.
+        The engine appends the knobs that change results and are not at their defaults. Declare a knob with
+        `named=True` if this string already contains its value, or a hash of what the value names.
         """
 
     @property
@@ -265,67 +277,67 @@ class Backbone(ABC):
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """One list of candidates per request, in the order of its seeds.
+        """Return one list of candidates per request, in the order of the seeds of the request.
 
-        Called from as many worker threads at a time as `concurrent_batches` says. Loads weights at its
-        first call. Any exception fails the call; the engine halves a batch of several requests and tries
-        again, until the request that fails stands alone.
+        Called from up to `concurrent_batches` worker threads at once. The first call loads the weights. Any
+        exception fails the call: the engine then halves a batch of several requests and retries, until the
+        failing request is alone.
 
         Raises:
-            BackboneError: the batch failed as a whole; no candidate of it counts.
+            BackboneError: the whole batch failed; none of its candidates is used.
         """
 
 
 class Local(Backbone):
-    """A backbone whose weights are in this process, on a device that other models may need as well.
+    """A backbone whose weights are in this process, on a device that it may share with other models.
 
-    The engine unloads it when another model needs the room, and never while it generates.
+    The engine unloads the weights when another model needs the memory, but never during a call of `generate`.
     """
 
     @property
     @abstractmethod
     def device(self) -> str:
-        """The device in PyTorch's words, e.g. "cuda:0" or "cpu"; the first one of a model on several."""
+        """The PyTorch device of the weights, e.g. "cuda:0"; of a spread model, its first device."""
 
     @property
     def is_spread(self) -> bool:
-        """Whether its weights may lie on further devices as well, so that they need not fit on `device`."""
+        """Whether the weights may be spread over several devices, so that they need not fit on `device`."""
         return False
 
     @property
     @abstractmethod
     def memory(self) -> MemoryNeed:
-        """An estimate from the files of the model, without loading weights.
+        """The estimated memory need, computed from the files of the model without loading weights.
 
         Raises:
-            ConfigurationError: the files are missing or not of this model.
+            ConfigurationError: the files are missing or belong to another model.
         """
 
     @property
     @abstractmethod
     def is_loaded(self) -> bool:
-        """Whether weights are on the device now."""
+        """Whether the weights are on the device now."""
 
     @abstractmethod
     def unload(self) -> None:
-        """Free weights and caches; the next call of `generate` loads the weights again."""
+        """Free the weights and caches. The next call of `generate` loads the weights again."""
 
 
 class Remote(Backbone):
-    """A backbone whose model runs on servers elsewhere. Its `max_batch` is 1."""
+    """A backbone whose model runs on one or more servers. `Capabilities.max_batch` is 1."""
 
     @property
     @abstractmethod
     def dollars_per_call(self) -> float:
-        """What an answered call costs on average; 0 where nobody has said."""
+        """The average price of an answered call in dollars; 0 if no price is configured."""
 
     @abstractmethod
     def answered(self, request: Request) -> AbstractContextManager[Candidate]:
-        """The answer to a request of one seed.
+        """Send a request of one seed; a context manager that yields the candidate.
 
-        The engine writes the answer to the journal inside the `with` block. Keep the server's slot reserved
-        until the block ends; then a kill loses only the calls in flight. Called from as many threads as
-        `concurrent_batches` says.
+        The engine writes the candidate to the journal inside the `with` block. Keep the server's slot
+        reserved until the block ends; then a kill loses only the calls in flight. Called from up to
+        `concurrent_batches` threads at once.
 
         Raises:
             BackboneError: the call failed.
@@ -333,31 +345,31 @@ class Remote(Backbone):
 
     @abstractmethod
     def unreachable(self) -> Mapping[str, str]:
-        """The servers that do not answer now, and why; asks each once, for no work or next to none."""
+        """Return the servers that do not respond now, by URL, with reasons. Sends one cheap request each."""
 
     def interrupt(self) -> None:
-        """End all waits: calls in flight and later ones fail within two seconds. From any thread."""
+        """Make calls in flight and later calls fail within two seconds. Callable from any thread."""
 
     def to_probe(self) -> Mapping[str, Remote]:
-        """This model on each of its servers alone, by URL, where its images are to be probed before a run."""
+        """Return the servers to probe before a run, by URL: each is this backbone on that server alone."""
         return {}
 
     def learn(self, findings: Findings) -> None:
-        """Take what probes of its servers found; `proven` narrows the capabilities by it from now on."""
+        """Store what probes found; from then on `proven` removes the capabilities that they disproved."""
         self.__dict__["_findings"] = findings
 
     @property
     def findings(self) -> Findings | None:
-        """What probes of its servers found; None where none were made."""
+        """The findings of probes of this backbone's servers; None if no probe was made."""
         found: Findings | None = self.__dict__.get("_findings")
         return found
 
     def proven(self, declared: Capabilities) -> Capabilities:
-        """The capabilities that an implementation declares, narrowed by what probes found."""
+        """Return the capabilities that the subclass declares, without those that probes disproved."""
         return declared if self.findings is None else self.findings.narrowed(declared)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """One call per seed, one after the other."""
+        """Return one list of candidates per request. Sends one call per seed, one after the other."""
         made: list[list[Candidate]] = [[] for _ in requests]
         for request, candidates in zip(requests, made, strict=True):
             for seed in request.seeds:
@@ -369,5 +381,5 @@ class Remote(Backbone):
 def models_by_role(
     backbone: Backbone, others: Mapping[ModelRole, Backbone] = MappingProxyType({})
 ) -> dict[ModelRole, Backbone]:
-    """Who plays which role: the backbone under test, unless another model does."""
+    """Return the model of each role: the one in `others`, or else the backbone under test."""
     return {**dict.fromkeys(MODEL_ROLES, backbone), **others}

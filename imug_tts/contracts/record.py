@@ -1,4 +1,4 @@
-"""The record contract: what one line of `turns.jsonl` holds, for whoever writes or reads it."""
+"""The record format: the types of one line of `turns.jsonl`, and counts over its tree of responses."""
 
 from __future__ import annotations
 
@@ -14,41 +14,48 @@ __all__ = [
     "Record",
     "count_pools",
     "count_verdicts",
+    "stored_responses",
 ]
 
 Record = dict[str, Any]
-"""One answered or failed turn as plain JSON values; `imug_tts.records` writes and reads it."""
+"""One answered or failed turn as plain JSON values. `imug_tts.records` writes and reads records."""
 
 Outcome = Literal["scored", "unscored", "model_error", "judge_error", "refused", "timed_out"]
-"""How a turn ends; a closed set. Only `scored` has a score; `unscored` is answered and waits for a scorer."""
+"""The outcome of a turn. Only "scored" has a score; "unscored" has an answer but no scoring model."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 FINAL_OUTCOMES: Final[tuple[Outcome, ...]] = ("scored", "unscored", "refused")
-"""Outcomes that the same invocation would only repeat: a scorer makes another run, a refusal is journaled."""
+"""Outcomes that the next invocation does not retry: the journal would replay a refusal, and adding a scorer
+makes another run.
+"""
 
 History = Literal["own", "gold", "swap"]
-"""Whose outputs earlier turns show: the model's own, the reference outputs, or another run's."""
+"""Whose outputs of previous turns the history shows: the model's own, the reference outputs, or another
+run's.
+"""
 HISTORIES: Final[tuple[History, ...]] = get_args(History)
 
 
 def count_verdicts(record: Record) -> tuple[int, int]:
-    """Verdicts of the judges inside the strategy, and those of them that could not be read."""
-    verdicts = [node["verdict"] for node in _responses(record["response"]) if node.get("verdict")]
+    """Return how many verdicts the judges inside the strategy gave, and how many could not be parsed."""
+    verdicts = [node["verdict"] for node in stored_responses(record["response"]) if node.get("verdict")]
     return len(verdicts), sum(verdict["status"] != "ok" for verdict in verdicts)
 
 
 def count_pools(record: Record) -> tuple[int, int]:
-    """Times that a layer had two candidate images or more, and times that these were all the same bytes."""
-    pools = [pool for node in _responses(record["response"]) if len(pool := _candidate_images(node)) > 1]
+    """Return how many layers had two or more candidate images, and how many of these had equal bytes."""
+    pools = [
+        pool for node in stored_responses(record["response"]) if len(pool := _candidate_images(node)) > 1
+    ]
     return len(pools), sum(len(set(pool)) == 1 for pool in pools)
 
 
-def _responses(response: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
-    """A response of a record and all candidates below it."""
+def stored_responses(response: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Yield a stored response and all candidates nested in it, parents first."""
     if response is not None:
         yield response
         for candidate in response.get("candidates", ()):
-            yield from _responses(candidate)
+            yield from stored_responses(candidate)
 
 
 def _candidate_images(response: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Test-time scaling strategies, and what a strategy or judge has of the world."""
+"""The strategy interface, and the scope through which strategies and judges call models."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from imug_tts.dialogue import Message, Modality, Response, Turn
 __all__ = ["JudgeUse", "Models", "Scope", "Setting", "Strategy"]
 
 Models = Mapping[ModelRole, Backbone | None]
-"""The models that a component itself asks, by role; None stands for the run's own model in that role."""
+"""The models that a component calls, by role; None for the run's own model in that role."""
 
 JudgeUse = Literal["selects", "verifies", "judges"]
-"""What a strategy does with its judge; tables say "selected by" and "verified by"."""
+"""What a strategy uses its judge for; tables print "selected by" or "verified by"."""
 
 
 class Scope(Protocol):
-    """What a strategy or judge has of the world: models, this branch's seed, the budget."""
+    """Access of a strategy or judge to models, seed and budget, for one branch of a turn."""
 
     @property
     def seed(self) -> int:
-        """f(run seed, sample, turn, path of children). Child 0 has its parent's seed."""
+        """The branch's seed, derived from run seed, sample, turn and child indices; child 0 keeps it."""
         ...
 
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
-        """Prompt texts by name, in the set that the model (by default the run's in that role) declares."""
+        """Return the prompt texts by name, in the prompt set of `model` or of the role's model."""
         ...
 
     def child(self, index: int) -> Scope:
-        """The scope of attempt `index` of a sequence; attempts share this scope's budget."""
+        """Return the scope of attempt `index` of a sequence; all attempts share this scope's budget."""
         ...
 
     def split(self, n: int) -> Sequence[Scope]:
-        """Scopes of n parallel candidates; each gets its share of the budget left.
+        """Return scopes for n parallel candidates. Each gets an even share of the remaining budget.
 
-        Fewer than n when the budget of the turn's own modality is smaller; at least one.
+        Returns fewer than n scopes, but at least one, if the budget allows fewer calls of the turn's
+        modality.
         """
         ...
 
     def as_scorer(self, turn: int | None = None) -> Scope:
-        """The scope in which the turn is scored: one seed for all arms, and no budget.
+        """Return the scope for scoring this turn: the same seed in all arms, and no budget.
 
-        With `turn`, the scope in which that turn of the dialogue is scored; this turn pays for its calls.
+        With `turn`, the scope scores that turn of the dialogue instead; the cost is still charged to this
+        turn.
         """
         ...
 
@@ -58,79 +60,80 @@ class Scope(Protocol):
         form: Form = "free",
         model: Backbone | None = None,
     ) -> Candidate:
-        """One candidate for this branch's seed.
+        """Call a model and return one candidate, for the seed of this branch.
 
         Args:
-            role: what the call is for; decides whose cost it is, and which model of the run is asked.
-            model: the model to ask instead of the run's model in that role.
+            role: purpose of the call. It selects the model of the run, and whether generator, judge or scorer
+                is charged.
+            model: the model to call instead of the run's model in that role.
 
         Raises:
             OutOfBudget: the turn's budget allows no further call of this modality.
-            NoScorer: the role is the scorer's, and the run has none.
+            NoScorer: the role is "scorer", and the run has no scorer.
             BackboneError: the call failed.
-            JudgeError: the call failed, and the role is the scorer's.
+            JudgeError: the call failed, and the role is "scorer".
         """
         ...
 
 
 class Setting(Protocol):
-    """The run for which a composition is checked, as a component sees it."""
+    """The run against which a component is checked: its models and the modalities of its turns."""
 
     @property
     def posed(self) -> Sequence[Modality]:
-        """The modalities of the turns that will be posed, sorted."""
+        """The modalities of the turns that the benchmark asks, sorted."""
         ...
 
     def capabilities(self, role: ModelRole, model: Backbone | None = None) -> Capabilities:
-        """What the model can do; without `model`, the run's model in that role."""
+        """Return the capabilities of `model`; by default of the run's model in that role."""
         ...
 
     def has(self, role: ModelRole) -> bool:
-        """Whether the run has a model in that role; only a scorer may be missing."""
+        """Return whether the run has a model in that role; only the scorer may be missing."""
         ...
 
     def settings(self, role: ModelRole) -> type | None:
-        """The settings that the run's model in that role declares."""
+        """Return the class of per-call options of the run's model in that role; None for no options."""
         ...
 
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]: ...
 
     def is_inside(self, kind: type[Strategy]) -> bool:
-        """Whether a layer of that class stands around the one that is checked."""
+        """Return whether the checked layer is nested, at any depth, in a layer of class `kind`."""
         ...
 
 
 class Strategy(ABC):
-    """How a turn is answered. A component: its fields typed Strategy and Judge are its parts."""
+    """How a turn is answered. A strategy is a component; its fields typed Strategy or Judge are its parts."""
 
     judge_use: ClassVar[JudgeUse] = "judges"
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What tables call this layer alone, without what it wraps, e.g. "best_of_4"."""
+        """The name of this layer in tables, without the layers that it wraps, e.g. "best_of_4"."""
 
     @abstractmethod
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """Answer the turn.
+        """Return the answer to the turn, with all candidates that were considered.
 
         Raises:
-            OutOfBudget: nothing could be asked at all.
+            OutOfBudget: the budget does not allow even the first call.
             BackboneError, JudgeError: a call failed.
         """
 
     @property
     def models(self) -> Models:
-        """The models that this layer itself asks; by default any of the run's."""
+        """The models that this layer calls itself, by role; by default all of the run's models."""
         return dict.fromkeys(MODEL_ROLES)
 
     def acts_on(self, modality: Modality) -> bool:
-        """Whether the layer does anything on turns of this modality; else it hands them to its part."""
+        """Return whether the layer acts on turns of this modality; if not, it only passes them on."""
         del modality
         return True
 
     def varies(self, modality: Modality) -> bool | None:
-        """Whether answers differ between seeds by this layer's own doing; None: it is as its parts are."""
+        """Return whether this layer makes answers differ between seeds; None if that depends on its parts."""
         del modality
         return None
 
@@ -138,15 +141,15 @@ class Strategy(ABC):
         """Check that the layer can work in this setting, before any compute.
 
         Raises:
-            ConfigurationError: with the reason and what to change.
+            ConfigurationError: the layer cannot; the message gives the reason and what to change.
         """
 
     def draws(self, modality: Modality) -> int:
-        """Answers of its part that must differ; more than one is refused where the part is greedy."""
+        """Return how many inner answers must differ; above 1, a greedy inner strategy is an error."""
         del modality
         return 1
 
     def at_temperature(self, temperature: float) -> Strategy:
-        """The layer whose own text answers are drawn at `temperature`; its parts are changed elsewhere."""
+        """Return this layer with its own text answers at `temperature`; its parts stay as they are."""
         del temperature
         return self

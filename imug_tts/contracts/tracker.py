@@ -1,4 +1,4 @@
-"""Trackers: what a person or a service is told while runs go on."""
+"""The tracker interface: receives the events of runs, to show or send progress."""
 
 from __future__ import annotations
 
@@ -16,82 +16,82 @@ __all__ = ["PlannedRun", "Summary", "Tracker"]
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """A run of a study before it begins."""
+    """A run of a study, described before it begins."""
 
     name: str
-    """The name of its folder; the records carry it as `run`."""
+    """The name of the run's folder, which is the field `run` of its records."""
     title: str
-    """What it is among the others."""
+    """A title that tells the run from the other runs of the study."""
     folder: Path
-    """The run's folder; images of its records are `folder/images/<sha256>.png`."""
+    """The run's folder; images are in `folder/images/<sha256>.png`."""
     study: str
     """The name of the study's folder."""
     planned: int
-    """Turns in all."""
+    """Planned turns."""
     calls: int | None = None
-    """Model calls that the run needs at least, before any journal; None where nobody estimated them."""
+    """Lower bound of model calls without any journal; None if it could not be estimated."""
     processes: int = 1
-    """How many processes work on the run, more or less."""
+    """Approximate number of processes that work on the run."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The whole configuration as plain values; holds no secrets."""
     identity: Mapping[str, Any] = field(default_factory=dict)
-    """What makes this run this run, as plain values."""
+    """The settings that identify the run, as plain values."""
 
     def image(self, sha256: str) -> Path:
-        """The file of an image that a record names."""
+        """Return the file of the image with this SHA-256."""
         return self.folder / "images" / f"{sha256}.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a run stands. Counts are turns; scores are means over scored turns, in [0, 1]."""
+    """The state of a run. Counts are turns; scores are means over scored turns, in [0, 1]."""
 
     folder: Path
     planned: int
     scored: int
     outcomes: Mapping[str, int]
     scores: Mapping[str, float]
-    """Mean score by modality, where any turn is scored."""
+    """Mean score by modality; modalities without a scored turn are absent."""
     intrinsic: Cost
-    """What the records cost, whoever paid for it."""
+    """Total cost of the recorded turns, including calls that other invocations made."""
     spent: Cost
-    """What this invocation asked of the models; the rest came from the journal."""
+    """Cost of the calls that this invocation made; the journal answered the others."""
     seconds: float
-    """From the first dialogue that this invocation played to the last; 0 if there was none."""
+    """Time from the first dialogue that this invocation played to the last; 0 if it played none."""
     unasked: int = 0
-    """Turns after a refused turn, whose answer they need; they will never be asked."""
+    """Turns that are skipped for good because they need the answer of a turn that the model refused."""
     failures: Mapping[str, int] = field(default_factory=dict)
-    """Turns by the reason for which they have no score; similar reasons are counted together."""
+    """Turns without a score, by reason; similar reasons are counted together."""
     verdicts: int = 0
     """Verdicts of the judges inside the strategy."""
     unread_verdicts: int = 0
-    """Verdicts that could not be read from the judge's replies; they ranked nothing."""
+    """Verdicts that could not be parsed from the judge's replies; they ranked nothing."""
     pools: int = 0
-    """Times that a layer had two candidate images or more."""
+    """Layers, over all turns, that had two or more candidate images."""
     identical_pools: int = 0
-    """Pools in which all candidate images were the same bytes, so that there was nothing to choose."""
+    """Those of `pools` whose candidate images were byte-identical, so that selection had no effect."""
 
     elsewhere: int = 0
-    """Turns without a record whose dialogues other processes have in hand."""
+    """Turns without a record whose dialogues other processes are playing."""
 
     @property
     def refused(self) -> int:
-        """Turns that the model refused; final, as the journal would only repeat the refusal."""
+        """Turns that the model refused. A refusal is final, because the journal would replay it."""
         return self.outcomes.get("refused", 0)
 
     @property
     def unscored(self) -> int:
-        """Turns that were answered, and wait for a scorer."""
+        """Turns with an answer but no score, because the run has no scoring model."""
         return self.outcomes.get("unscored", 0)
 
     @property
     def failed(self) -> int:
-        """Turns that ended in an error; the next invocation tries them again."""
+        """Turns that ended in an error; the next invocation retries them."""
         return sum(self.outcomes.values()) - self.scored - self.unscored - self.refused
 
     @property
     def missing(self) -> int:
-        """Planned turns without a final outcome, that another invocation would try."""
+        """Planned turns without a final outcome, which another invocation would play."""
         settled = self.scored + self.unscored + self.refused + self.unasked
         return self.planned - settled - self.elsewhere
 
@@ -112,24 +112,24 @@ class Summary:
 
 
 class Tracker(ABC):
-    """Receives the events of all runs of a study. Every method does nothing unless it is overridden.
+    """Receives the events of all runs of a study. Every method does nothing unless a subclass overrides it.
 
-    Runs overlap: turns of the next run can arrive before the last turns of this one. Events come on the event
-    loop, so a method must return at once. An exception that a method raises is reported once; the tracker is
-    closed, and the runs go on without it.
+    Runs overlap: turns of the next run can arrive before the last turns of this one. Methods are called on
+    the event loop and must return at once. If a method raises an exception, it is reported once, the tracker
+    is closed, and the runs continue without it.
     """
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
-        """These runs are about to begin, or to go on, in this order."""
+        """Called once with all runs, in order of execution, before the first of them begins or is resumed."""
 
     def call(self, run: PlannedRun) -> None:
-        """A model call was made, and answered or failed; calls that the journal answers do not count."""
+        """Called after each model call, answered or failed; calls that the journal answers do not count."""
 
     def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
-        """A turn is answered or has failed; `replayed` when an earlier or another process recorded it."""
+        """Called with the record of each turn; `replayed` if another invocation or process wrote it."""
 
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
-        """The run has ended, or was `interrupted` before its end."""
+        """Called when a run is complete, or `interrupted` before that."""
 
     def close(self) -> None:
-        """No further event comes."""
+        """Called after the last event, to release resources."""

@@ -1,4 +1,4 @@
-"""The answers to several numbered questions in one reply."""
+"""Parses the answers to several numbered questions in one reply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["read_answers"]
 _NEXT: Final = re.compile(
     r"(?<=[\w.!)])[,;.]?[ \t]+(?=(?:q(?:uestion)?\s*)?\(?\d{1,3}\s*[).:]\s*(?:yes|no)\b)", re.IGNORECASE
 )
-"""Where the next numbered answer begins on the same line."""
+"""Start of the next numbered answer on the same line."""
 _NUMBERS: Final = (
     *("number", "id", "question_number", "question_id", "index", "no", "n", "q", "item", "point"),
     *("point_id", "question"),
@@ -24,11 +24,11 @@ _KEY: Final = re.compile(r"(?:q|question|item|check|point|answer)?[\s_#.-]*(\d{1
 
 
 def read_answers(reply: str, count: int) -> list[YesNo | None]:
-    """The answers to questions 1 to `count`; None for each that is not clear.
+    """Return the answers to questions 1 to `count`; None for each unclear answer.
 
-    A question whose number is missing, or there twice, is not clear. Without any number, a reply of exactly
-    `count` clear answers, one a line, has them in order. A number 0 says that the reply counts in another
-    way, and then nothing is clear.
+    An answer is unclear if its number is missing or occurs twice. In a reply without any number, exactly
+    `count` clear answers, one per line, are taken in order. If a number 0 occurs, the reply counts from 0,
+    and all answers are unclear.
     """
     text = final_text(reply)
     found = json_in(text)
@@ -52,7 +52,7 @@ def _by_number(answers: Sequence[tuple[int, YesNo | None]], count: int) -> list[
 
 
 def _numbered(read: Sequence[Line]) -> Iterator[tuple[int, str]]:
-    """Each number with what is said after it; a paragraph after a clear answer belongs to none."""
+    """Yield each number with the text after it; a paragraph after a clear answer is ignored."""
     number, said, closed = 0, "", True
     for line in read:
         if line.number is not None:
@@ -68,7 +68,7 @@ def _numbered(read: Sequence[Line]) -> Iterator[tuple[int, str]]:
 
 
 def _in_order(read: Sequence[Line], count: int) -> list[YesNo | None]:
-    """One clear answer a line; before them a line that ends with a colon, after them a closing paragraph."""
+    """Return one answer per line, without an introduction (ends with a colon) and a closing paragraph."""
     texts = list(read[1:] if read and read[0].text.endswith((":", "：")) else read)
     if len(texts) > count and texts[count].after_gap:
         del texts[count:]
@@ -101,7 +101,7 @@ def _from_list(items: Sequence[Any], count: int) -> list[YesNo | None]:
 
 
 def _number_of(item: Any) -> int | None:
-    """The number that an object of a list bears."""
+    """Return the number in one of the usual keys of an object; None if it has none."""
     if not isinstance(item, dict):
         return None
     by_key = {key.lower().replace(" ", "_"): value for key, value in item.items()}

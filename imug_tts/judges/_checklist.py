@@ -1,4 +1,4 @@
-"""The questions of a checklist that a model wrote."""
+"""Parses the questions of a checklist that a model wrote."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ASKS: Final = (
 _NEXT: Final = re.compile(
     rf"(?<={_ENDS})\s*(?=(?:\(?\d{{1,2}}[.)、]\s*)?{_ASKS})|(?<=？)[ \t]*(?=[^\s(（][^？\n]*？)"
 )
-"""Where one question ends and another begins on the same line."""
+"""Boundary between two questions on the same line."""
 _LEAD: Final = re.compile(
     rf"^(?!{_ASKS})[^?？؟]*?(?:[.!:]|\s[–—-])\s+[\"“(]?(?={_ASKS}\s+(?!(?:it|they|this|that|these|those)\b))"
 )
-"""A label or sentence before a question that can be understood without it."""
+"""A label or sentence before a question that is clear without it."""
 _BROKEN_JSON: Final = re.compile(
     rf'^\s*(?:[\[{{]\s*)*"(?:\w+"\s*:\s*"|)(?=[^"\n]*{_ENDS}"?\s*[,\]}}]*\s*$)', re.MULTILINE
 )
-"""What is left around a question of JSON that was cut off."""
+"""Characters around a question in JSON that was cut off."""
 _NEXT_STRING: Final = re.compile(rf'(?<={_ENDS}")\s*,\s*(?=")')
 
 _TAIL: Final = re.compile(
@@ -35,9 +35,9 @@ _TAIL: Final = re.compile(
     r"|(?:[\s\-–—:/|,()\[\]☐☑□✓✔✅❌_.*]|\byes\b|\bno\b|\bor\b|\by/n\b|\btrue\b|\bfalse\b)*)",
     re.IGNORECASE,
 )
-"""What may follow the question mark: closing quotes, a remark in parentheses, the choice of yes or no."""
+"""What may follow the question mark: closing quotes, a remark in parentheses, "yes or no"."""
 _PROSE: Final = re.compile(rf"(?!{_ASKS}).*[.!]\s+[A-Z]")
-"""Several sentences, of which only the last asks."""
+"""Several sentences, of which only the last is a question."""
 _OPEN: Final = re.compile(r"\b(?:what|which|who|whom|whose|where|when|why|how)\b", re.IGNORECASE)
 _CHATTER: Final = re.compile(
     r"\b(?:would|do|did|don't|if) you (?:like|want|need|prefer|have any|wish)\b"
@@ -59,13 +59,13 @@ _KEYS: Final = ("question", "check", "item", "point", "criterion", "statement", 
 
 
 def read_checklist(reply: str) -> list[str]:
-    """The yes/no questions of a reply, each once, in their order.
+    """Return the distinct yes/no questions of a reply, in order.
 
-    A question is a line, an item or a cell that ends with a question mark, after its markup is taken off.
-    Headings, questions for more than yes or no ("What color ...?") and questions to the reader ("Shall I
-    go on?") are left out. If no line ends with a question mark, the items of lists are the points to check,
-    because some models write statements; if there is no list either, a reply of one line in bare
-    lower-case words is one point (the notes of the pocket model). Prose is never a question.
+    A question is a line, an item or a table cell that ends with a question mark, without markup. Headings,
+    open questions ("What color ...?") and questions to the reader ("Shall I go on?") are ignored. If no line
+    ends with a question mark, list items are the points to check, because some models write statements.
+    Without a list, a reply of one line of lower-case words is one point (the notes of the pocket model).
+    Prose is never a question.
     """
     text = final_text(reply)
     found = [line for line in lines(_one_a_line(text)) if not line.heading]
@@ -78,7 +78,7 @@ def read_checklist(reply: str) -> list[str]:
 
 
 def _one_a_line(text: str) -> str:
-    """`text` with every string of its JSON as an item, and every question on a line of its own."""
+    """Return `text` with each JSON string as a list item, and each question on its own line."""
     for found in reversed(json_in(text)):
         leaves = [" ".join(leaf.split()) for leaf in _leaves(found.value)]
         items = [leaf for leaf in leaves if re.search(f"{_ENDS}$", leaf)] or [*_statements(found.value)]
@@ -89,7 +89,7 @@ def _one_a_line(text: str) -> str:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """The strings in a JSON value, keys included."""
+    """Yield the strings in a JSON value, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
@@ -102,7 +102,7 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _statements(value: Any) -> Iterator[str]:
-    """The strings of lists, and what stands under a key that says that it is a point to check."""
+    """Yield the strings of lists, and the values of keys that denote a point to check."""
     for item in value if isinstance(value, list) else value.values():
         if isinstance(item, str) and isinstance(value, list):
             yield " ".join(item.split())
@@ -113,7 +113,7 @@ def _statements(value: Any) -> Iterator[str]:
 
 
 def _marked(line: Line) -> Iterator[str]:
-    """What ends with a question mark in a line; of a line of prose nothing."""
+    """Yield the questions of a line; nothing for a line of prose."""
     for cell in line.text.split(" | "):
         question = _up_to_mark(cell)
         if question and (line.listed or not _PROSE.match(question)):
@@ -121,7 +121,7 @@ def _marked(line: Line) -> Iterator[str]:
 
 
 def _up_to_mark(cell: str) -> str:
-    """The question that ends a line; empty if the line ends with something else."""
+    """Return the question that ends a cell; empty if the cell does not end with a question."""
     end = max(cell.rfind(mark) for mark in "?？؟") + 1
     if not end or not _TAIL.fullmatch(cell, end):
         return ""

@@ -1,4 +1,4 @@
-"""The lines of a model's reply without its markup: fences, headings, bullets, numbers, tables, JSON."""
+"""Splits a model's reply into lines without markup: fences, headings, bullets, numbers, tables, JSON."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ _QUOTES: Final = "\"'“”‘’«»「」『』"
 
 
 class Line(NamedTuple):
-    """A line that says something, without its markup."""
+    """A non-empty line without markup."""
 
     text: str
     number: int | None = None
-    """The number that the line bears."""
+    """The number at the start of the line."""
     listed: bool = False
-    """Whether the line is an item of a list, or a row of a table."""
+    """Whether the line is a list item or a table row."""
     heading: bool = False
     after_gap: bool = False
-    """Whether an empty line is before it."""
+    """Whether an empty line precedes it."""
 
 
 class Json(NamedTuple):
-    """A list or object in a text, and where it is."""
+    """A JSON list or object in a text, and its position."""
 
     value: list[Any] | dict[str, Any]
     start: int
@@ -63,7 +63,7 @@ class Json(NamedTuple):
 
 
 def json_in(text: str) -> list[Json]:
-    """The lists and objects of a text that hold anything, those inside others not by themselves."""
+    """Return the non-empty JSON lists and objects of a text; those nested in others are not listed."""
     decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates)
     found: list[Json] = []
     at = 0
@@ -81,12 +81,12 @@ def json_in(text: str) -> list[Json]:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key is there twice, and only one of its values could be read")
+        raise ValueError("a key occurs twice, and only one of its values could be read")
     return dict(pairs)
 
 
 def lines(text: str) -> list[Line]:
-    """The lines of a text that say something; rows that only head or lay out a table are none."""
+    """Return the non-empty lines of a text; table headers and table rules are left out."""
     found: list[Line] = []
     gap = False
     for raw in _content(_BLOCK_TAG.sub("\n", _INLINE_TAG.sub("", text)).splitlines()):
@@ -101,7 +101,7 @@ def lines(text: str) -> list[Line]:
 
 
 def plain(text: str) -> str:
-    """A line without emphasis, a bold label before a question, and the quotes and commas of a list."""
+    """Return a line without emphasis, a bold label before a question, quotes and list commas."""
     text = _EMPHASIS.sub("", _BOLD_LABEL.sub("", text)).strip()
     inner = text.rstrip(",; ")
     quoted = len(inner) > 1 and inner[0] in _QUOTES and inner[-1] in _QUOTES
@@ -119,7 +119,7 @@ def _clean(raw: str) -> Line:
     if row := _ROW.match(raw):
         return _table_row([cell.strip() for cell in row["cells"].split("|")])
     rest, number, listed = _ESCAPE.sub(r"\1", raw.strip().lstrip("#> \t")), None, False
-    # Bullets, boxes and numbers may follow one another, with emphasis around them: "- [ ] **1.** Is it red?"
+    # Bullets, boxes, numbers and emphasis can be combined: "- [ ] **1.** Is it red?"
     while marker := _marker(rest, wants_number=number is None):
         listed = True
         number = int(marker["number"]) if "number" in marker.re.groupindex else number
@@ -136,7 +136,7 @@ def _marker(text: str, wants_number: bool) -> re.Match[str] | None:
 
 
 def _table_row(cells: Sequence[str]) -> Line:
-    """The first cell may be the number of the row; the others are its text."""
+    """Return the line of a table row; the number in the first cell is the line's number."""
     first = _clean(cells[0]) if cells[0] and not cells[0].isdigit() else Line("", _number(cells[0]), True)
     texts = [first.text, *(_clean(cell).text for cell in cells[1:] if cell)]
     return Line(" | ".join(text for text in texts if text), first.number, listed=True)

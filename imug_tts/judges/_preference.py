@@ -1,4 +1,4 @@
-"""Which of two answers a model prefers, as it said it."""
+"""Parses which of two answers a model prefers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CLEAR: Final = (
     r"[\"'”’)\]}]*(?=\s*$|\s*[.!;。！；]|\s*[(（][^()（）]*[)）]\W*$|\s*(?:—|–|:)\s*\w|\s+-\s"
     r"|,?\s+(?:because|since|as|over|by\s+far)\b|,\s*(?:clearly|definitely|obviously|without|easily)\b)"
 )
-"""After a place that is preferred. A comma needs a reason: "First, let me look ..." only counts steps."""
+"""What may follow a preferred answer. A comma needs a reason: "First, let me look ..." only counts steps."""
 _BETTER: Final = (
     r"(?:(?:clearly|definitely|much|slightly|far|significantly|marginally|overall|the|a|bit|little|somewhat)\s+)*"
     r"(?:better|best|preferable|preferred|superior|winner)\b(?!-\w)"
 )
 _CHOOSE: Final = r"(?:prefer|choose|pick|select|favou?r|vote\s+for|go\s+with|say)"
 _ALONE: Final = re.compile(rf"^\W*(?:the\s+)?(first|second)\b(?!-\w|['’]s){_NOUN}{_CLEAR}", re.IGNORECASE)
-"""The place at the start of a sentence; what follows must not speak against it."""
+""""First" or "second" at the start of a sentence; the rest of the sentence must not contradict it."""
 _SAID: Final = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
@@ -45,7 +45,7 @@ _SAID: Final = tuple(
 _CAPTION: Final = re.compile(
     rf"^\W*(?:the\s+)?(first|second)(?P<noun>{_NOUN})\s*(?:[:–—]|-\s)", re.IGNORECASE
 )
-"""How a sentence begins that may only describe: "First image: a star"."""
+"""Start of a sentence that may only describe an answer: "First image: a star"."""
 _FAULT: Final = re.compile(
     r"\b(?:no|not|never|lacks?|lacking|missing|misses|missed|worse|worst|fails?|failed|failing|wrong|inferior"
     r"|loses|lost|incorrect|inaccurate|poor|bad|broken|ignores?|omits?|forgets?|too|less)\b|n['’]t\b",
@@ -68,18 +68,18 @@ _TAKEN_BACK: Final = re.compile(
 )
 
 
-class _Said(NamedTuple):
+class _Stated(NamedTuple):
     place: Place
     at: int
-    """The number of the sentence."""
+    """The index of the sentence."""
 
 
 def read_preference(reply: str) -> Place | None:
-    """The answer that a reply prefers; None if it is not clear, or a tie.
+    """Return the answer that a reply prefers; None if that is unclear, or a tie.
 
-    A preference is the place alone ("second", "The first one, because ..."), after a label ("Answer: the
-    second"), or said to be better, to win or to be preferred. A reply that prefers both is not clear, except
-    that a last "Final answer: ..." decides over what was said on the way to it.
+    A preference is "first" or "second" alone ("The first one, because ..."), after a label ("Answer: the
+    second"), or as the answer that is better, wins or is preferred. A reply that prefers both is unclear,
+    except that a last sentence "Final answer: ..." overrides what precedes it.
     """
     text = final_text(reply)
     found = json_in(text)
@@ -103,7 +103,7 @@ def _from_json(value: Any) -> Place | None:
 def _read_prose(text: str) -> Place | None:
     parts = sentences(text)
     captions = _captions(parts)
-    said = [place for at, part in enumerate(parts) for place in _said_in(part, at, at in captions)]
+    said = [place for at, part in enumerate(parts) for place in _stated_in(part, at, at in captions)]
     if not said or _TIE.search(text):
         return None
     first, last = said[0], said[-1]
@@ -115,20 +115,23 @@ def _read_prose(text: str) -> Place | None:
 
 
 def _captions(parts: Sequence[str]) -> set[int]:
-    """The sentences that describe an answer: those with a noun before the colon, and all if both have one."""
+    """Return the indices of sentences that only describe an answer.
+
+    These are sentences with a noun before the colon, or all captions if both answers have one.
+    """
     found = {at: match for at, part in enumerate(parts) if (match := _CAPTION.match(part))}
     both = len({_place(match) for match in found.values()}) == 2
     return {at for at, match in found.items() if both or match["noun"]}
 
 
-def _said_in(sentence: str, at: int, is_caption: bool) -> list[_Said]:
+def _stated_in(sentence: str, at: int, is_caption: bool) -> list[_Stated]:
     if not states(sentence):
         return []
     found = [match for form in _SAID for match in form.finditer(sentence)]
     alone = _ALONE.match(sentence)
     if alone and not is_caption and _supports(_place(alone), sentence[alone.end() :]):
         found.append(alone)
-    return [_Said(_place(match), at) for match in found if not is_doubtful(sentence[: match.start(1)])]
+    return [_Stated(_place(match), at) for match in found if not is_doubtful(sentence[: match.start(1)])]
 
 
 def _place(match: re.Match[str]) -> Place:
@@ -136,7 +139,7 @@ def _place(match: re.Match[str]) -> Place:
 
 
 def _supports(place: Place, rest: str) -> bool:
-    """Whether the words after a place can be a reason for it: they find no fault, or only in the other."""
+    """Return whether the text after a preference supports it: faults are found in the other answer only."""
     other = _OTHER[place].search(rest)
     before = rest[: other.start()] if other else rest
     if _FAULT.search(before):

@@ -1,4 +1,4 @@
-"""Sentences of a reply, and what makes the verdict in a sentence doubtful."""
+"""Splits a reply into sentences, and finds words that make a verdict in a sentence doubtful."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?。！？])[\"'”’)]*\s+|(?<=[。
 LABEL: Final = (
     r"(?:answer|verdict|conclusion|judg(?:e)?ment|decision|response|result|choice|preference|winner)"
 )
-"""What models call their verdict."""
+"""Words that label a verdict."""
 FINAL: Final = re.compile(rf"\W*(?:(?:my|the)\s+)?final\s+{LABEL}\b", re.IGNORECASE)
-"""How a sentence begins that sums up what was said on the way to it."""
+"""Start of a sentence that states the final verdict."""
 
 _ASIDE: Final = re.compile(r",\s*(?:however|though|therefore|then|of course|to be honest)\s*,", re.IGNORECASE)
 _CLAUSE: Final = re.compile(r"[,;:]|\b(?:so|therefore|thus|hence|but|because|while|whereas)\b", re.IGNORECASE)
@@ -33,19 +33,19 @@ _NEGATION: Final = re.compile(
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text without its markup; the end of a line ends a sentence."""
+    """Return the sentences of a text without markup; a sentence ends at the end of a line at the latest."""
     return [part for line in lines(text) for part in _SENTENCE_END.split(line.text) if part.strip()]
 
 
 def states(sentence: str) -> bool:
-    """Whether a sentence can hold a verdict: a question cannot."""
+    """Return whether a sentence can state a verdict: questions cannot."""
     return not sentence.rstrip("\"'”’)").endswith(("?", "？"))
 
 
 def is_doubtful(before: str) -> bool:
-    """Whether the words of a sentence before its verdict may turn the verdict, or make it conditional.
+    """Return whether the words before a verdict in its sentence negate it or make it conditional.
 
-    A condition counts anywhere before it, a negation in the clause of the verdict.
+    A condition counts anywhere before the verdict, a negation only in the clause of the verdict.
     """
     before = _ASIDE.sub(" ", before)
     clause = _CLAUSE.split(before.rstrip(" ,;:"))[-1]

@@ -1,4 +1,4 @@
-"""What judges have in common that put questions to a verifier model."""
+"""The base class of judges that ask a verifier model questions."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ async def ask_verifier(
     form: Form = "free",
     model: Backbone | None = None,
 ) -> Candidate:
-    """The reply of the run's verifier, or of `model`.
+    """Return the reply of the run's verifier, or of `model`.
 
     Raises:
         JudgeError: the call failed.
-        TimedOut: the call took too long.
+        TimedOut: the call exceeded its time limit.
         OutOfBudget: the budget does not allow the call.
     """
     try:
@@ -56,12 +56,12 @@ class Attempt(NamedTuple):
 
 @component
 class VerifierJudge(Judge):
-    """Asks greedily first, and what cannot be read again with another seed, at most `max_reasks` times."""
+    """Asks a verifier greedily, and retries unreadable replies with other seeds, up to `max_reasks` times."""
 
     temperature: float = knob("Temperature of the first attempt; 0 is greedy.", default=0.0, ge=0)
-    max_reasks: int = knob("How often an unreadable reply is asked again.", default=2, ge=0)
+    max_reasks: int = knob("Most retries after an unreadable reply.", default=2, ge=0)
     reask_temperature: float = knob(
-        "Temperature of further attempts; a greedy model would only repeat what could not be read.",
+        "Temperature of retries; a greedy retry would only repeat the unreadable reply.",
         default=0.7,
         gt=0,
     )
@@ -89,11 +89,11 @@ class VerifierJudge(Judge):
     async def reply(
         self, attempt: Attempt, history: tuple[Message, ...], *, form: Form = "free"
     ) -> Candidate:
-        """The verifier's reply; see `ask_verifier`."""
+        """Return the verifier's reply to one attempt; raises the errors of `ask_verifier`."""
         return await ask_verifier(attempt.scope, history, attempt.sampling, form=form, model=self.asked_model)
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
-        """The verifier must write text, and read images where it judges images."""
+        """Check that the verifier outputs text, and reads images if it judges images."""
         if not modalities:
             return
         verifier = setting.capabilities(self.role, self.asked_model)

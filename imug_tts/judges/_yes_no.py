@@ -1,4 +1,4 @@
-"""Yes or no, as a model said it."""
+"""Parses yes or no in a model's reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLEAR: Final = (
     r"(?=\s*$|\s*[.,;:!…。，；：！—–\-✅❌✓✔]|\s*[(（][^()（）]*[)）]\W*$"
     r"|\s+(?:it|there|the|this|they|because|since)\b)"
 )
-"""The word as an answer. Before a noun "no" only counts things: "no doubt", "no other objects"."""
+""""Yes" or "no" as an answer. Before a noun, "no" is only a quantity: "no doubt", "no other objects"."""
 _ADVERBS: Final = (
     r"(?:(?:absolutely|definitely|clearly|certainly|obviously|unfortunately|sadly|sorry|well|okay|ok|sure|hmm"
     r"|so|therefore|thus|hence|overall|finally|in short|in conclusion|to conclude|a|ans)\b\W+)?"
@@ -40,7 +40,7 @@ _CHOICE: Final = re.compile(
     r"\W?\byes\W{0,3}\s*(?:/|\bor\b|\|)\s*\W{0,2}no\b\W?|\W?\bno\W{0,3}\s*(?:/|\bor\b|\|)\s*\W{0,2}yes\b\W?",
     re.IGNORECASE,
 )
-"""The choice as the question puts it, which answers nothing."""
+"""The choice "yes or no" of the question, which is no answer."""
 _TAKEN_BACK: Final = re.compile(
     r"\W*(?:(?:and|or|but|then|also|only)\W+)*(?:yes|no(?=\W*$)|if|unless|assuming|provided|depending|depends"
     r"|maybe|perhaps|possibly|partly|partially|almost|somewhat|sort of|kind of|in part"
@@ -56,34 +56,33 @@ _OTHER: Final = {
     True: re.compile(r"\bno\b(?=\W*$|[.,;:!?)\"'”’])", re.IGNORECASE),
     False: re.compile(r"\byes\b", re.IGNORECASE),
 }
-"""What must not be beside an answer: the other one. "No" before a noun may stand beside a yes."""
+"""The opposite answer, which must not occur beside an answer. "No" before a noun may occur beside a yes."""
 
 
 class YesNo(NamedTuple):
-    """A clear answer."""
+    """A clear yes or no, with its explanation."""
 
     answer: bool
     explanation: str = ""
-    """What the reply says beside the answer, on one line."""
+    """The other text of the reply, on one line."""
 
 
-class _Said(NamedTuple):
+class _Stated(NamedTuple):
     answer: bool
     at: int
-    """The number of the sentence."""
+    """The index of the sentence."""
     binding: bool
-    """Whether it begins the reply, or is called the answer: no later word takes it back."""
+    """Whether it begins the reply or has a label, so that a later final answer cannot override it."""
     before: str
     after: str
 
 
 def read_yes_no(reply: str) -> YesNo | None:
-    """The answer of a reply; None if it is not clear.
+    """Return the answer of a reply; None if it is unclear.
 
-    An answer is the word "yes" or "no" at the start of a sentence, after a label ("Answer: no", "the answer
-    is yes") or after "I would say". A reply that holds both is not clear, except that a last "Final
-    answer: ..." decides over what was said on the way to it, unless the reply began with the other answer,
-    or called it the answer.
+    An answer is "yes" or "no" at the start of a sentence, after a label ("Answer: no", "the answer is yes")
+    or after "I would say". A reply with both is unclear, except that a last sentence "Final answer: ..."
+    overrides what precedes it, unless the reply began with the opposite answer or labelled it.
     """
     text = final_text(reply)
     found = json_in(text)
@@ -95,7 +94,7 @@ def read_yes_no(reply: str) -> YesNo | None:
 
 
 def from_json(value: Any) -> YesNo | None:
-    """The answer in a JSON value: a boolean, a clear text, or an object with one of them."""
+    """Return the answer in a JSON value: a boolean, a clear text, or an object with one of them."""
     if isinstance(value, bool):
         return YesNo(value)
     if isinstance(value, str):
@@ -127,8 +126,8 @@ def _read_prose(text: str) -> YesNo | None:
     return None if _is_contradicted(parts, said) else YesNo(said[0].answer, _explanation(parts, said[0]))
 
 
-def _is_contradicted(parts: Sequence[str], said: Sequence[_Said]) -> bool:
-    """Whether the other answer is anywhere beside the answers."""
+def _is_contradicted(parts: Sequence[str], said: Sequence[_Stated]) -> bool:
+    """Return whether the opposite answer occurs anywhere in the reply."""
     answers = {each.at: f"{each.before}\n{each.after}" for each in said}
     rest = [answers.get(at, part) for at, part in enumerate(parts)]
     other = _OTHER[said[0].answer]
@@ -137,8 +136,8 @@ def _is_contradicted(parts: Sequence[str], said: Sequence[_Said]) -> bool:
     return any(each.answer != said[0].answer for each in said) or any(map(other.search, rest))
 
 
-def _answer_in(parts: Sequence[str], at: int) -> _Said | None:
-    """The answer that a sentence gives: not a question, nor what follows one that the reply asks itself."""
+def _answer_in(parts: Sequence[str], at: int) -> _Stated | None:
+    """Return the answer that a sentence states; None for questions and for replies to own questions."""
     sentence = parts[at]
     if not states(sentence) or (at > 1 and not states(parts[at - 1])):
         return None
@@ -147,11 +146,11 @@ def _answer_in(parts: Sequence[str], at: int) -> _Said | None:
         if found and not is_doubtful(sentence[: found.start(1)]):
             before, after = sentence[: found.start(1)], sentence[found.end(1) :]
             binding = number == _LABELLED or (number == _LEADING and at == 0)
-            return _Said(found[1].lower() == "yes", at, binding, before, after)
+            return _Stated(found[1].lower() == "yes", at, binding, before, after)
     return None
 
 
-def _explanation(parts: Sequence[str], said: _Said) -> str:
-    """What follows the answer; for an answer at the end the sentence before it."""
+def _explanation(parts: Sequence[str], said: _Stated) -> str:
+    """Return the text after the answer; for an answer at the end, the sentence before it."""
     after = re.sub(r"^\W+", "", " ".join([said.after, *parts[said.at + 1 :]])).strip()
     return after or (parts[said.at - 1] if said.at else "")

@@ -1,7 +1,7 @@
-"""A model of the run as the judge: one checklist a turn, answered on each candidate.
+"""The checklist judge: a model writes one checklist per turn, and answers it for each candidate.
 
-A checklist of concrete yes/no questions, shared by all candidates, tells more than one holistic
-yes/no (TIFA, Hu et al. 2023, arXiv 2303.11897); P(yes) ranks finer than the word where the model
+A checklist of concrete yes/no questions, shared by all candidates, is more informative than one holistic
+yes/no question (TIFA, Hu et al. 2023, arXiv 2303.11897). P(yes) ranks more finely than the word, if the model
 has logits (VQAScore, Lin et al. 2024, arXiv 2404.01291).
 """
 
@@ -33,37 +33,37 @@ from imug_tts.knobs import component, knob
 __all__ = ["BackboneJudge", "ChecklistJudge"]
 
 _AFTER_NO: Final = re.compile(r"\W*no\b\W*(.*)", re.IGNORECASE | re.DOTALL)
-"""What is wrong, in the reply of a model whose P(yes) is the answer; it needs no reading."""
+"""The explanation after "no" in a reply with P(yes)."""
 
 
 class _Answer(NamedTuple):
     question: str
     p_yes: float | None
-    """None when no attempt could be read."""
+    """None if no reply could be parsed."""
     explanation: str = ""
 
 
 @component
 class ChecklistJudge(VerifierJudge):
-    """Score a candidate by the mean P(yes) over a checklist that the verifier writes.
+    """Scores a candidate by the mean P(yes) over a checklist that the verifier writes.
 
-    The checklist is asked greedily on the turn's history alone, so that all candidates of a turn share one
-    call and one checklist. If the first checklist cannot be read, each candidate asks for its own. What
-    cannot be read is asked again with another seed, at most `max_reasks` times; then the verdict is
+    The checklist is requested greedily for the turn's history alone, so that all candidates of a turn share
+    one call and one checklist. If the first checklist cannot be parsed, each candidate requests its own.
+    Unreadable replies are retried with other seeds, at most `max_reasks` times; then the verdict is
     "unparsable".
     """
 
     ask: Literal["each", "together"] = knob(
-        "Whether each question is a call of its own, or all questions about a candidate are one call, which "
-        "sends the images once and has no P(yes). What that reply leaves unread is asked one by one.",
+        "each: one call per question; together: one call for all questions about a candidate, which sends "
+        "the images once and has no P(yes). Unread answers of that call are retried one by one.",
         default="each",
     )
-    max_questions: int = knob("Most questions of a checklist; further ones are dropped.", default=8, ge=1)
+    max_questions: int = knob("Most questions of a checklist; further ones are ignored.", default=8, ge=1)
     checklist_tokens: int = knob("Most tokens of a checklist.", default=256, ge=1)
     check_tokens: int = knob("Most tokens of the answer to one question.", default=64, ge=1)
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
-        """Besides: a verifier with logits is asked question by question."""
+        """Check as the base class does, and that a verifier with logits is asked each question separately."""
         super().check(setting, modalities, layer)
         if modalities and self.ask == "together" and setting.capabilities(self.role, self.asked_model).logits:
             raise ConfigurationError(
@@ -72,11 +72,11 @@ class ChecklistJudge(VerifierJudge):
             )
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """Ask for the checklist, then put each question about the response's output.
+        """Return the verdict on the response's output: the verifier answers each question of the checklist.
 
         Raises:
             JudgeError: a call to the verifier failed.
-            TimedOut: a call to the verifier took too long.
+            TimedOut: a call to the verifier exceeded its time limit.
             OutOfBudget: the budget does not allow the questions.
         """
         if response.output is None:
@@ -87,7 +87,7 @@ class ChecklistJudge(VerifierJudge):
         return self._verdict(await asking(shown, questions, scope))
 
     async def _checklist(self, turn: Turn, scope: Scope) -> list[str]:
-        """Questions, at least one; none when no attempt gave any."""
+        """Return the questions of the checklist; none if no attempt could be parsed."""
         history = replace(turn, notes=()).prompt(self.prompts(scope)["checklist"])
         for attempt in self.attempts(scope, self.checklist_tokens):
             written = await self.reply(attempt, history)
@@ -98,7 +98,10 @@ class ChecklistJudge(VerifierJudge):
     async def _together(
         self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope
     ) -> list[_Answer]:
-        """One call for all questions. Each unread one is asked alone, at most `max_reasks` times."""
+        """Return the answers of one call for all questions.
+
+        Unread questions are retried in calls of their own.
+        """
         if not questions:
             return []
         numbered = "\n".join(f"{number}. {question}" for number, question in enumerate(questions, 1))
@@ -115,7 +118,7 @@ class ChecklistJudge(VerifierJudge):
     async def _one_by_one(
         self, shown: tuple[Message, ...], questions: Sequence[str], scope: Scope, most: int | None = None
     ) -> list[_Answer]:
-        """Each question in a call of its own, attempted at most `most` times."""
+        """Return the answers of one call per question, with at most `most` attempts each."""
         asked = (self._one(shown, question, scope, most) for question in questions)
         answers: list[_Answer] = []
         for result in await gather_all(asked):
@@ -155,10 +158,10 @@ class ChecklistJudge(VerifierJudge):
 
 @component
 class BackboneJudge(ChecklistJudge):
-    """A model of the run, by default the backbone under test, or another one, answers the checklist."""
+    """The checklist judge with the run's verifier (by default the backbone under test) or another model."""
 
     verifier: Backbone | None = knob(
-        "Another model to ask, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
+        "Model that answers, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
         default=None,
     )
 
@@ -176,7 +179,7 @@ def _text(output: Part | None) -> str:
 
 
 def _read(question: str, reply: Candidate) -> _Answer:
-    """P(yes) where the model gives it, else its word as 1 or 0."""
+    """Return P(yes) if the model gives it, otherwise 1 for yes and 0 for no."""
     text = _text(reply.output)
     if reply.p_yes is not None:
         wrong = _AFTER_NO.match(final_text(text))
@@ -185,7 +188,7 @@ def _read(question: str, reply: Candidate) -> _Answer:
 
 
 def _answer(question: str, read: YesNo | None) -> _Answer:
-    """What was read of a reply, as P(yes)."""
+    """Return a parsed yes or no as P(yes)."""
     if read is None:
         return _Answer(question, None)
     return _Answer(question, float(read.answer), "" if read.answer else read.explanation)

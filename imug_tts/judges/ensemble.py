@@ -1,4 +1,4 @@
-"""Several judges as one: each ranks the candidates of a turn, and what they say is averaged."""
+"""An ensemble of judges: each ranks the candidates of a turn, and the ranks or scores are averaged."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ __all__ = ["EnsembleJudge"]
 
 @component
 class EnsembleJudge(Ranker):
-    """Ranks candidates by the mean of what its members say, so that no member's scale weighs more.
+    """Ranks candidates by the mean over its members, on a common scale so that members weigh equally.
 
-    A candidate that a member could not rank is compared by the other members, and its detail says so. An
-    ensemble never becomes a smaller one: a member that scores none of the candidates leaves all of them
-    unranked, which is counted as unread, and a member that fails altogether fails the turn, which the next
-    invocation tries again.
+    A candidate that a member could not rank is compared by the other members, and its verdict's detail says
+    so. A member is never dropped for a whole turn: if it ranks no candidate, all candidates are unranked,
+    which counts as unread. If it fails, the turn fails, and the next invocation retries it.
     """
 
-    members: Several[Judge] = knob("The judges whose opinions are averaged.", min_length=2)
+    members: Several[Judge] = knob("The judges whose rankings are averaged.", min_length=2)
     combine: Literal["mean_rank", "mean_z"] = knob(
-        "What is averaged over members. mean_rank: the share of the other candidates that a candidate beats, "
-        "a tie being half. mean_z: scores standardised within the turn, which keeps how far apart they are.",
+        "Value that is averaged over members. mean_rank: share of the other candidates that a candidate "
+        "beats, ties as half. mean_z: score standardised within the turn, which keeps distances.",
         default="mean_rank",
     )
 
@@ -36,15 +35,15 @@ class EnsembleJudge(Ranker):
         return "ensemble"
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """There is no judging of one. Raises JudgeError."""
+        """Raise JudgeError: an ensemble cannot judge a single candidate."""
         raise JudgeError("judge ensemble compares candidates, and there is one; use it in best_of_n")
 
     async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
-        """One verdict for each response: the mean over the members that could rank it.
+        """Return one verdict per response: the mean over the members that could rank it.
 
         Raises:
             JudgeError: a member failed; names it.
-            TimedOut: a call of a member took too long.
+            TimedOut: a call of a member exceeded its time limit.
             OutOfBudget: the budget does not allow every member's calls.
         """
         said = [await _verdicts(member, turn, responses, scope) for member in self.members]
@@ -65,7 +64,7 @@ class EnsembleJudge(Ranker):
 
 
 async def _verdicts(member: Judge, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
-    """What a member says of each response."""
+    """Return a member's verdict on each response."""
     try:
         if isinstance(member, Ranker):
             return await member.rank(turn, responses, scope)
@@ -83,7 +82,7 @@ async def _verdicts(member: Judge, turn: Turn, responses: Sequence[Response], sc
 
 
 def _scores(verdicts: Sequence[Verdict]) -> dict[int, float]:
-    """The scores of the candidates that a member ranked, by their index."""
+    """Return the scores of the candidates that a member ranked, by index."""
     return {
         index: verdict.score
         for index, verdict in enumerate(verdicts)
@@ -92,7 +91,7 @@ def _scores(verdicts: Sequence[Verdict]) -> dict[int, float]:
 
 
 def _shares(scores: Mapping[int, float]) -> dict[int, float]:
-    """The share of the other candidates that each one beats, a tie being half; empty for fewer than two."""
+    """Return the share of others that each candidate beats, ties as half; empty for fewer than two."""
     return {
         index: fmean((score > other) + (score == other) / 2 for o, other in scores.items() if o != index)
         for index, score in scores.items()
@@ -101,7 +100,7 @@ def _shares(scores: Mapping[int, float]) -> dict[int, float]:
 
 
 def _standardised(scores: Mapping[int, float]) -> dict[int, float]:
-    """z-scores over the candidates; 0 where all are equal; empty for fewer than two."""
+    """Return z-scores over the candidates: 0 if all are equal; empty for fewer than two."""
     if len(scores) < 2:
         return {}
     mean, spread = fmean(scores.values()), pstdev(scores.values())

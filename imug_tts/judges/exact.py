@@ -1,4 +1,4 @@
-"""The benchmark's own scorer as the judge: what perfect selection would reach. An oracle."""
+"""The benchmark's own scorer as the judge, an oracle: the upper bound of selection."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["ExactJudge"]
 
 @component
 class ExactJudge(Judge):
-    """Ranks by the score that the report will give. Every table names such an arm an oracle."""
+    """Ranks candidates by the score in the report. Tables mark every arm with this judge as an oracle."""
 
-    benchmark: Benchmark = knob("The benchmark whose scorer judges; null for the run's.")
+    benchmark: Benchmark = knob("Benchmark whose scorer judges; null for the run's benchmark.")
 
     @property
     def name(self) -> str:
@@ -28,7 +28,7 @@ class ExactJudge(Judge):
         return True
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
-        """A benchmark that is scored by a model needs that model here."""
+        """Check that the run has a scoring model if the benchmark needs one."""
         del modalities
         if self.benchmark.needs_scorer() and not setting.has("scorer"):
             raise ConfigurationError(
@@ -37,10 +37,10 @@ class ExactJudge(Judge):
             )
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """Score `response` as the answer to `turn`, after the answers that its history holds.
+        """Return the score of `response` as the answer to `turn`, given the outputs in the turn's history.
 
         Raises:
-            JudgeError: the benchmark does not hold the turn, or its scorer failed.
+            JudgeError: the benchmark does not contain the turn, or its scorer failed.
         """
         sample = self._samples.get(turn.sample)
         if sample is None:
@@ -58,12 +58,12 @@ class ExactJudge(Judge):
 
 
 def _answers_before(turn: Turn) -> tuple[Part, ...]:
-    """The final outputs of the earlier turns: a kept plan stands before them, drafts after them."""
+    """Return the outputs of previous turns, i.e. the last parts of messages; drafts of this turn follow."""
     answers = [message.parts[-1] for message in turn.history if message.role == "assistant"]
     return tuple(answers[: turn.number - 1])
 
 
 def _points(detail: Mapping[str, Any]) -> Iterator[Point]:
-    """The evaluation points, where the scorer tells them; one below its full 5 has failed."""
+    """Yield the evaluation points in a score's detail; a point with less than the full grade 5 has failed."""
     for text, value in zip(detail.get("point_texts", ()), detail.get("points", ()), strict=False):
         yield Point(str(text), float(value >= 5))

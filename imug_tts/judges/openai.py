@@ -1,4 +1,4 @@
-"""The checklist judge on a model of its own, behind an OpenAI-compatible endpoint."""
+"""The checklist judge with its own model on an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cached_property
 
 from imug_tts.contracts import Backbone
 from imug_tts.endpoint import Endpoint
-from imug_tts.judges._brought import brought_model
+from imug_tts.judges._own_models import own_model
 from imug_tts.judges.backbone import ChecklistJudge
 from imug_tts.knobs import component
 
@@ -15,7 +15,7 @@ __all__ = ["OpenAIJudge"]
 
 @component
 class OpenAIJudge(Endpoint, ChecklistJudge):
-    """The checklist judge, asked of the model that `base_url` serves as `model`."""
+    """The checklist judge with the model that `base_url` serves as `model`."""
 
     @property
     def name(self) -> str:
@@ -23,5 +23,5 @@ class OpenAIJudge(Endpoint, ChecklistJudge):
 
     @cached_property
     def asked_model(self) -> Backbone:
-        """The endpoint's model; equal judges share one."""
-        return brought_model(self, "openai_chat", Endpoint)
+        """The endpoint's model; judges with equal knobs share one."""
+        return own_model(self, "openai_chat", Endpoint)

@@ -1,7 +1,7 @@
-"""Candidates compared two by two, each pair in both orders: a tournament of all against all.
+"""The pairwise judge: compares all pairs of candidates, each pair in both orders.
 
-A model prefers one place to the other (Zheng et al. 2023, arXiv 2306.05685, position bias); a pair in
-which its choice follows the place is a tie.
+Models have a position bias (Zheng et al. 2023, arXiv 2306.05685): a pair in which the model prefers the same
+position in both orders is a tie.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ class _Match(NamedTuple):
     one: int
     other: int
     share: float | None
-    """What `one` wins: 1, 0, or 0.5 for a tie; None when a reply could not be read."""
+    """The share that `one` wins: 1, 0, or 0.5 for a tie; None if a reply could not be parsed."""
 
 
 @component
 class PairwiseJudge(VerifierJudge, Ranker):
-    """Score a candidate by its share of wins over the pairs that could be read; a tie is half a win.
+    """Scores a candidate by its share of wins over the pairs with readable replies; a tie is half a win.
 
-    N candidates take N(N-1) calls to the verifier. A candidate with no readable pair is unranked.
+    N candidates take N(N-1) calls to the verifier. A candidate without a readable pair is unranked.
     """
 
-    compare_tokens: int = knob("Most tokens of a comparison.", default=64, ge=1)
+    compare_tokens: int = knob("Most tokens of the reply to a comparison.", default=64, ge=1)
     verifier: Backbone | None = knob(
-        "Another model to ask, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
+        "Model that compares, e.g. backbone@judge.verifier=openai_chat; null for the run's verifier.",
         default=None,
     )
 
@@ -50,15 +50,15 @@ class PairwiseJudge(VerifierJudge, Ranker):
         return self.verifier
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """There is no judging of one. Raises JudgeError."""
+        """Raise JudgeError: a single candidate cannot be compared."""
         raise JudgeError("judge pairwise compares candidates, and there is one; use it in best_of_n")
 
     async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
-        """Compare each of `responses` with each other, in both orders.
+        """Return one verdict per response, from comparisons of all pairs in both orders.
 
         Raises:
             JudgeError: a call to the verifier failed, or a response is a refusal.
-            TimedOut: a call to the verifier took too long.
+            TimedOut: a call to the verifier exceeded its time limit.
             OutOfBudget: the budget does not allow all comparisons.
         """
         outputs = [response.output for response in responses if response.output is not None]
@@ -85,7 +85,7 @@ class PairwiseJudge(VerifierJudge, Ranker):
         return _Match(one, other, (first + 1 - second) / 2)
 
     async def _wins(self, turn: Turn, first: Part, second: Part, scope: Scope) -> float | None:
-        """1 if the verifier prefers what it is shown first, 0 if not, None if no reply could be read."""
+        """Return 1 if the verifier prefers the first answer, 0 if not, None if no reply could be parsed."""
         shown = (Text("First answer:"), first, Text("Second answer:"), second)
         request = turn.history[-1]
         question = Text(self.prompts(scope)["compare"])

@@ -1,8 +1,8 @@
-"""What a judge model said, read strictly: a reply that is not clear is None, and never a guess.
+"""Strict parsers of judge models' replies: an unclear reply gives None, never a guess.
 
-Nothing here asks a model. A wrong reading is a wrong number without a word, and an unread reply is only
-asked again; so every rule prefers to read nothing. Reasoning (see `imug_tts.final_text`) and markup are left
-out before a reply is read.
+No model is called here. A wrongly parsed reply silently gives a wrong number, while an unread reply is only
+asked again. So every rule prefers None. Reasoning (see `imug_tts.final_text`) and markup are removed before a
+reply is parsed.
 """
 
 from imug_tts.judges._answers import read_answers

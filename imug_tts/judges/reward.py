@@ -1,6 +1,6 @@
-"""Reward models as selectors: one number for a candidate, of which only the order counts.
+"""Reward models as judges: one number per candidate, of which only the order counts.
 
-A reward has no threshold, so these judges select (Best-of-N) and do not verify.
+A reward has no threshold, so these judges can select (Best-of-N) but not verify.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imug_tts.contracts import (
     Setting,
 )
 from imug_tts.dialogue import Message, Modality, Response, Turn, Verdict, VerdictKind
-from imug_tts.judges._brought import brought_model
+from imug_tts.judges._own_models import own_model
 from imug_tts.judges._verifier import ask_verifier
 from imug_tts.knobs import component
 from imug_tts.local_model import LocalModel
@@ -34,14 +34,14 @@ _GREEDY: Final = Sampling(temperature=0.0, max_tokens=1)
 
 @component
 class RewardJudge(Judge):
-    """Scores a candidate by a reward model that reads the turn's history and, after it, the candidate.
+    """Scores a candidate by a reward model, which reads the turn's history followed by the candidate.
 
-    A candidate that the model cannot score has the verdict "unparsable" with the model's reason. It stays
-    unranked, and never counts as a reward of 0.
+    If the model cannot score a candidate, the verdict is "unparsable" with the model's reason: the candidate
+    is unranked, and never has a reward of 0.
     """
 
     judged: ClassVar[frozenset[Modality]] = frozenset({"text", "image"})
-    """The modalities of answers that the reward model can score."""
+    """The modalities that the reward model can score."""
 
     @property
     @abstractmethod
@@ -57,7 +57,7 @@ class RewardJudge(Judge):
         return {"verifier": self.asked_model}
 
     def check(self, setting: Setting, modalities: Sequence[Modality], layer: str) -> None:
-        """The model must give rewards, and score answers of these modalities."""
+        """Check that the model gives rewards, and can score answers of these modalities."""
         if not setting.capabilities("verifier", self.asked_model).rewards:
             raise ConfigurationError(
                 f"the judge of {layer} asks {self.asked_model.identity}, which gives no rewards"
@@ -69,11 +69,11 @@ class RewardJudge(Judge):
             )
 
     async def judge(self, turn: Turn, response: Response, scope: Scope) -> Verdict:
-        """The reward of the response's output.
+        """Return the reward of the response's output as a verdict.
 
         Raises:
-            JudgeError: the reward model could not be reached or failed.
-            TimedOut: the call took too long.
+            JudgeError: the call to the reward model failed.
+            TimedOut: the call exceeded its time limit.
             OutOfBudget: the turn's budget allows no further text call.
         """
         if response.output is None:
@@ -88,7 +88,7 @@ class RewardJudge(Judge):
 
 @component
 class ClipScoreJudge(LocalModel, RewardJudge):
-    """Scores an image by its match with the turn's request, by a CLIP or SigLIP checkpoint, e.g. PickScore.
+    """Scores how well an image matches the turn's request, by a CLIP or SigLIP checkpoint, e.g. PickScore.
 
     Sources: CLIPScore, Hessel et al. 2021, arXiv 2104.08718; PickScore, Kirstain et al. 2023, arXiv
     2305.01569.
@@ -102,12 +102,12 @@ class ClipScoreJudge(LocalModel, RewardJudge):
 
     @cached_property
     def asked_model(self) -> Backbone:
-        return brought_model(self, "clip_score", LocalModel)
+        return own_model(self, "clip_score", LocalModel)
 
 
 @component
 class HttpRewardJudge(RewardService, RewardJudge):
-    """Scores an answer by a reward service that reads the whole history; its protocol: `HttpReward`."""
+    """Scores an answer by a reward service that reads the whole history; `HttpReward` has the protocol."""
 
     @property
     def name(self) -> str:
@@ -115,4 +115,4 @@ class HttpRewardJudge(RewardService, RewardJudge):
 
     @cached_property
     def asked_model(self) -> Backbone:
-        return brought_model(self, "http_reward", RewardService)
+        return own_model(self, "http_reward", RewardService)

@@ -1,4 +1,4 @@
-"""Jobs of a sweep as other processes, on this machine or on a cluster of SLURM; submitit starts them."""
+"""Runs the arms of a sweep as jobs, on this machine or on a SLURM cluster; submitit starts the jobs."""
 
 from imug_tts.launch.jobs import Ended, Job, Jobs, known_jobs, read_jobs
 from imug_tts.launch.queues import LocalQueue, Queue, SlurmQueue

@@ -1,14 +1,14 @@
-"""The files of a launch: which job has which runs, and how each job stands.
+"""The files of a launch: the runs of each job, and the state of each job.
 
-    STUDY/.submitit/<time>-<pid>/jobs.json         all jobs of the launch; after submission, their numbers too
+    STUDY/.submitit/<time>-<pid>/jobs.json         all jobs of the launch; after submission, their job ids too
     STUDY/.submitit/<time>-<pid>/0.arms.json       the configurations of the arms of job 0
     STUDY/.submitit/<time>-<pid>/0.state.json      written by job 0 itself: where it runs, how it ended
-    STUDY/.submitit/<time>-<pid>/0.1.state.json    the same of its second process
+    STUDY/.submitit/<time>-<pid>/0.1.state.json    the state of its second process
     STUDY/.submitit/<time>-<pid>/0.killed.json     written by the job's script when a process was killed
-    STUDY/.submitit/<time>-<pid>/<id>_0_log.err    its log; submitit's files stand beside
+    STUDY/.submitit/<time>-<pid>/<id>_0_log.err    its log; submitit's files are in the same folder
 
-No file is locked, and each has one writer. If the submitting process dies before it writes the numbers, a job
-is found in SLURM by its script, which stands in the launch's folder, or by what it says of itself.
+No file is locked, and each has one writer. If the submitting process dies before it writes the job ids, a job
+is found in SLURM by the folder of its script, or by the id in its own state file.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ Ended = Literal["done", "failed", "stopped", "queued again"]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Arms that one process executes, or several processes of one node, each a shard of the arms."""
+    """A job that executes arms in one process, or in several processes of one node as shards."""
 
     folder: Path
-    """Of the launch."""
+    """The folder of the launch."""
     number: int
     runs: tuple[str, ...]
-    """The folders of its runs, by name."""
+    """The names of its runs' folders."""
     queue: Literal["local", "slurm"]
     id: str = ""
-    """Its number in the queue; empty until it is known."""
+    """Its job id in the queue; empty while unknown."""
     log_pattern: str = ""
-    """Of the files of its errors and progress; %j stands for its number."""
+    """Pattern of its log files with errors and progress; %j stands for the job id."""
     tasks: int = 1
-    """Its processes."""
+    """Number of its processes."""
     task: int = 0
-    """The process that is meant. The first one alone can queue the job again."""
+    """Index of the process that this object denotes. Only process 0 can requeue the job."""
 
     @property
     def arms_file(self) -> Path:
@@ -55,7 +55,7 @@ class Job:
 
     @property
     def logs(self) -> str:
-        """The file of its errors and progress; with several processes, a pattern of the shell."""
+        """The log file with errors and progress; with several processes, a shell pattern of log files."""
         return self.log_pattern.replace("%j", self.id)
 
     def configurations(self) -> list[dict[str, Any]]:
@@ -63,9 +63,9 @@ class Job:
         return read
 
     def state(self) -> Mapping[str, Any]:
-        """What the process last said of itself; empty before its start.
+        """Return the last state that the process wrote; empty before it starts.
 
-        `id`, `host`, `pid`, `starts`, `started` (seconds since 1970), `done_before` (turns), `end` (see
+        Keys: `id`, `host`, `pid`, `starts`, `started` (seconds since 1970), `done_before` (turns), `end` (see
         Ended; None while it runs), `ended`.
         """
         try:
@@ -75,20 +75,21 @@ class Job:
         return read
 
     def processes(self) -> list[Job]:
-        """The job as each of its processes."""
+        """Return this job once for each of its processes."""
         return [replace(self, task=task) for task in range(self.tasks)]
 
     def outcome(self) -> str:
-        """How a job that is no longer alive ended: "done" if all its processes did all that they could."""
+        """Return how a job that is no longer alive ended; "done" if all its processes ended as "done"."""
         states = [process.state() for process in self.processes()]
         ends = [str(state["end"] or "died") if state else "never began" for state in states]
         return next((end for end in ends if end != "done"), "done")
 
     def is_alive(self, slurm: Mapping[str, SlurmJob] | None) -> bool:
-        """Whether the job waits or runs.
+        """Return whether the job is waiting or running.
 
         Args:
-            slurm: the jobs that SLURM knows; None when it does not answer, and then no job is taken for dead.
+            slurm: the jobs that SLURM lists; None if SLURM does not respond, and then every job counts as
+                alive.
         """
         if self.queue == "slurm":
             return slurm is None or self.id in slurm
@@ -96,7 +97,7 @@ class Job:
         return bool(self.id) and host in (None, os.uname().nodename) and _is_controller(self.id)
 
     def begin(self, id: str, done: int) -> None:
-        """Say that the job of this number runs here, and how many turns of its runs were done before."""
+        """Write the state of a starting process, with the number of turns that were done before."""
         before = self.state()
         self._say(
             {
@@ -114,18 +115,18 @@ class Job:
         self._say({**self.state(), "ended": time.time(), "end": how})
 
     def turns_when_killed(self) -> int:
-        """The turns of its runs that were done when a process was last killed; -1 if none ever was."""
+        """Return how many turns of its runs were done when a process was last killed; -1 if none was."""
         try:
             return int(json.loads(self._killed_file.read_bytes())["done"])
         except FileNotFoundError:
             return -1
 
     def keep_kill(self, done: int) -> None:
-        """Keep that a process was killed, and how many turns of the runs were done then."""
+        """Store that a process was killed, and how many turns of the runs were done then."""
         write_atomically(self._killed_file, json.dumps({"done": done, "at": time.time()}).encode())
 
     def found(self, slurm: Mapping[str, SlurmJob] | None) -> Job:
-        """The job with its number, if SLURM or the job itself says it."""
+        """Return the job with its id, if SLURM lists it or the job has written it."""
         if self.id or self.queue != "slurm":
             return self
         folder = Path(self.log_pattern).parent
@@ -166,13 +167,14 @@ class Jobs:
         submitit_folder: str | None = None,
         log: str = "log.err",
     ) -> Jobs:
-        """Write the files of jobs that are not submitted yet.
+        """Write the files of jobs that are not submitted yet; return the jobs.
 
         Args:
             arms: for each job, its runs: name of the folder, and whole configuration.
             tasks: processes of each job.
-            submitit_folder: where submitit keeps scripts and logs of all launches; None: beside these files.
-            log: the end of the name of a log with errors.
+            submitit_folder: folder of submitit's scripts and logs of all launches; None for the launch's
+                folder.
+            log: suffix of the name of a log with errors.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -199,11 +201,11 @@ class Jobs:
 
     @property
     def scripts(self) -> Path:
-        """Where submitit keeps scripts and logs of these jobs."""
+        """The folder of submitit's scripts and logs of these jobs."""
         return Path(self.jobs[0].log_pattern).parent
 
     def submitted(self, job: Job, id: str) -> Jobs:
-        """Keep the number of a job that was submitted."""
+        """Return these jobs with the id of one that was submitted."""
         known = replace(job, id=id)
         jobs = tuple(known if each.number == job.number else each for each in self.jobs)
         return Jobs(folder=self.folder, jobs=jobs)
@@ -215,9 +217,9 @@ class Jobs:
 
 
 def known_jobs(study: Path) -> tuple[dict[str, list[Job]], Mapping[str, SlurmJob] | None]:
-    """The jobs of each run's last launch, one for each shard; and what SLURM says of the user's jobs.
+    """Return the jobs of each run's last launch, one per shard, and the user's jobs that SLURM lists.
 
-    SLURM is asked if a job was submitted to it; None if it does not answer.
+    SLURM is queried only if a job was submitted to it; its jobs are None if it does not respond.
     """
     latest: dict[str, list[Job]] = {}
     for folder in sorted((study / FOLDER).glob("*")):
@@ -230,7 +232,7 @@ def known_jobs(study: Path) -> tuple[dict[str, list[Job]], Mapping[str, SlurmJob
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """The jobs of the launch that has this folder; none if it was killed before it planned them all."""
+    """Return the jobs of the launch with this folder; none if it was killed while it planned them."""
     try:
         entries = json.loads((folder / "jobs.json").read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -241,16 +243,16 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def _place(number: str) -> int:
-    """The place of a job of SLURM in its array; 0 for one that is in none."""
+    """Return the index of a SLURM job in its array; 0 for a job outside of any array."""
     return int(number.partition("_")[2] or 0)
 
 
 def _is_controller(pid: str) -> bool:
-    """Whether the process is the one by which submitit runs a job on this machine."""
+    """Return whether the process is submitit's controller of a job on this machine."""
     try:
         command = Path("/proc", pid, "cmdline").read_bytes()
         state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    # A process that begins has no command for a moment; one that has ended has none either, and is a Z.
+    # A starting process has no command line for a moment; an ended one has none either, and is in state Z.
     return state not in "ZX" and (b"submitit" in command or not command)

@@ -1,4 +1,4 @@
-"""What SLURM says: its jobs, its limits."""
+"""Queries to SLURM: the user's jobs, the job of this process, and limits."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ __all__ = ["SlurmJob", "is_left_to_the_job", "largest_array", "own_number", "req
 
 
 class SlurmJob(NamedTuple):
-    """A job that waits or runs."""
+    """A job that is waiting or running."""
 
     state: str
-    """As SLURM has it: PENDING, RUNNING, COMPLETING, ..."""
+    """The state in SLURM's terms: PENDING, RUNNING, COMPLETING, ..."""
     place: str
-    """Its nodes, or why it waits."""
+    """The nodes of the job, or the reason why it waits."""
     script: str
-    """The file that was submitted."""
+    """The submitted script."""
 
 
 def slurm_jobs() -> dict[str, SlurmJob] | None:
-    """The user's jobs that wait or run, by number; None when SLURM does not answer."""
-    told = _ask("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T|%N|%r|%o")
-    if told is None:
+    """Return the user's waiting and running jobs, by job id; None if SLURM does not respond."""
+    listed = _ask("squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T|%N|%r|%o")
+    if listed is None:
         return None
-    rows = [line.split("|", maxsplit=4) for line in told.splitlines() if line.count("|") >= 4]
+    rows = [line.split("|", maxsplit=4) for line in listed.splitlines() if line.count("|") >= 4]
     return {number: SlurmJob(state, nodes or why, script) for number, state, nodes, why, script in rows}
 
 
 def own_number() -> str:
-    """The number of the job of SLURM in which this process runs; empty if it runs in none.
+    """Return the id of the SLURM job in which this process runs; empty outside of SLURM.
 
-    A job of an array has its array's number and its place. SLURM_JOB_ID will not do: in one job of each array
-    it is the number of the whole array.
+    The id in an array is the array's id and the index. SLURM_JOB_ID cannot be used: in one job of each array
+    it is the id of the whole array.
     """
     array, place = (os.environ.get(f"SLURM_ARRAY_{part}") for part in ("JOB_ID", "TASK_ID"))
     return f"{array}_{place}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
 def is_left_to_the_job(job: str) -> bool:
-    """Whether a job that stops early is to queue itself again: it runs, or SLURM ends it at its time limit.
+    """Return whether a job that stops early must requeue itself: it runs, or reached its time limit.
 
     A job that SLURM ends for another reason (scancel, preemption with requeue, scontrol requeue) is
-    COMPLETING, and SLURM knows whether it begins again. False too when SLURM does not answer.
+    COMPLETING, and SLURM decides whether to requeue it. Returns False too if SLURM does not respond.
     """
     told = (_ask("squeue", "--noheader", f"--jobs={job}", "--format=%T %r") or "").strip()
     return told.startswith("RUNNING") or told.endswith(" TimeLimit")
 
 
 def requeue(job: str) -> bool:
-    """Queue a job again; whether SLURM took it."""
+    """Requeue a job; return whether SLURM accepted that."""
     return _ask("scontrol", "requeue", job) is not None
 
 
 def largest_array() -> int | None:
-    """Jobs that an array may have; None when SLURM does not say."""
+    """Return the largest number of jobs in an array; None if SLURM does not report it."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config") or "")
     return int(found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""Submission through submitit, and what is checked before."""
+"""Submits jobs through submitit, after checking that they can be submitted."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _GENERAL: Final = frozenset(
         "stderr_to_stdout",
     ]
 )
-"""What submitit calls the same for every kind of cluster."""
+"""Options that have the same name in submitit for every kind of cluster."""
 _LOCAL: Final = frozenset(
     ["timeout_min", "signal_delay_s", "gpus_per_node", "tasks_per_node", "stderr_to_stdout", "setup"]
 )
 _SHARED_DISKS: Final = frozenset(
     ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "afs", "panfs", "wekafs", "cifs", "smb3", "9p"]
 )
-"""Types of disks that several machines share; those of FUSE are taken to be."""
+"""File systems that several machines share; FUSE file systems count as shared."""
 
 
 def check_queue(queue: Queue, jobs: int) -> None:
-    """Check that so many jobs can be submitted.
+    """Check that `jobs` jobs can be submitted.
 
     Raises:
-        ConfigurationError: submitit or SLURM is not there, or the array is too large; says what to do.
+        ConfigurationError: submitit or SLURM is missing, or the array is too large; says what to do.
     """
     kind = "submitit_slurm" if isinstance(queue, SlurmQueue) else "submitit_local"
     try:
@@ -61,16 +61,16 @@ def check_queue(queue: Queue, jobs: int) -> None:
 
 
 def submit(queue: Queue, folder: Path, work: Sequence[Callable[[], Any]], if_killed: str) -> list[Any]:
-    """Submit jobs, each of which calls one of the functions; returns submitit's jobs.
+    """Submit one job per function in `work`; return submitit's jobs.
 
     Args:
-        folder: where submitit keeps scripts and logs.
-        work: functions that can be pickled, with a method `checkpoint` if they may be queued again.
-        if_killed: what the script of a job of SLURM gives Python to do when a signal ended a process of the
-            job; `$status` in it is the exit status of srun, 128 and the number of the signal.
+        folder: folder of submitit's scripts and logs.
+        work: functions that can be pickled, with a method `checkpoint` if they may be requeued.
+        if_killed: Python arguments that the script of a SLURM job runs if a signal ended a process of the
+            job; `$status` in them is the exit status of srun, 128 plus the number of the signal.
 
     Raises:
-        ConfigurationError: SLURM refuses them; says why.
+        ConfigurationError: SLURM rejects the jobs; gives SLURM's reason.
     """
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -84,10 +84,12 @@ def submit(queue: Queue, folder: Path, work: Sequence[Callable[[], Any]], if_kil
 
 
 def disk_of(folder: Path) -> str:
-    """The type of the disk of a folder when other machines do not see that disk; empty when they may."""
-    held = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()).resolve()
+    """Return the file system type of a folder on a local disk; empty if other machines may see the disk."""
+    existing = next(
+        each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()
+    ).resolve()
     mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    points = [(point, kind) for point, kind in mounts if held.is_relative_to(point)]
+    points = [(point, kind) for point, kind in mounts if existing.is_relative_to(point)]
     _, kind = max(points, key=lambda each: len(each[0]), default=("", "nfs"))
     return "" if kind in _SHARED_DISKS or kind.startswith("fuse") else kind
 
@@ -121,7 +123,9 @@ def _executor(queue: Queue, folder: Path, if_killed: str) -> Any:
             f"[ $status -le 128 ] || {shlex.quote(sys.executable)} {if_killed}",
             "exit $status",
         ]
-        if queue.tasks_per_node > 1:  # a process that ended ends no other, whatever the cluster's default
+        if (
+            queue.tasks_per_node > 1
+        ):  # the end of one process must not end the others, whatever the cluster's default
             knobs["srun_args"] = ["--kill-on-bad-exit=0", "--wait=0"]
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=queue.max_num_timeout)
         executor.update_parameters(

@@ -1,4 +1,4 @@
-"""The processes of one job: each is a shard of its arms, and has GPUs of its own."""
+"""The processes of one job: each is a shard of the job's arms, with its own GPUs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["is_at_work", "see_own_gpus", "task_number"]
 
 
 def task_number() -> int:
-    """The number of this process among those of its job, from 0."""
+    """Return the index of this process in its job, from 0."""
     return int(_environment().local_rank)
 
 
 def see_own_gpus(task: int, tasks: int) -> None:
-    """Leave this process its part of the job's GPUs in CUDA_VISIBLE_DEVICES, before anything looks at them.
+    """Restrict CUDA_VISIBLE_DEVICES to this process's share of the job's GPUs; call before CUDA starts.
 
-    Without GPUs, and where SLURM has bound GPUs to each task (gpus_per_task), nothing changes.
+    Nothing changes without GPUs, and if SLURM has bound GPUs to each task (gpus_per_task).
     """
     visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
     own, is_bound = len(visible) // tasks, "SLURM_GPUS_PER_TASK" in os.environ
@@ -28,7 +28,7 @@ def see_own_gpus(task: int, tasks: int) -> None:
 
 
 def is_at_work(job: Job) -> bool:
-    """Whether a process of a job on this machine is at its arms."""
+    """Return whether a process of a job on this machine is running."""
     state = job.state()
     if not state or state["end"] is not None:
         return False

@@ -1,8 +1,8 @@
-"""What a job does when the queue warns it that its time is over.
+"""Handling of the signals by which a queue warns a job of its time limit.
 
-SLURM and submitit warn by SIGUSR2, SIGUSR1 or SIGTERM, once or several times. The first of the two former
-becomes one SIGINT, on which the engine stops asking, keeps what comes in and ends as after Ctrl-C. On SIGTERM
-the engine does so by itself.
+SLURM and submitit warn by SIGUSR2, SIGUSR1 or SIGTERM, once or several times. The first SIGUSR2 or SIGUSR1 is
+converted into one SIGINT: the engine makes no further calls, journals the calls in flight, and exits as after
+Ctrl-C. The engine handles SIGTERM itself.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _WARNINGS: Final = (signal.SIGUSR2, signal.SIGUSR1)
 
 
 class Warned:
-    """Listens for warnings from now on; made in the main thread."""
+    """Listens for warnings from its creation on, in the main thread."""
 
     def __init__(self) -> None:
-        # Submitit's handler, which queues the job again; found before its signal is taken from it.
+        # Submitit's handler, which requeues the job; looked up before the handlers are replaced.
         self.requeue: Any = next((h for n in _WARNINGS if _is_requeue(h := signal.getsignal(n))), None)
         self.came = False
         for number in _WARNINGS:
@@ -37,20 +37,20 @@ class Warned:
 
 
 def go_on_later(warned: Warned, queue: str, job: str) -> bool:
-    """Queue this job, which was interrupted, again if that is for the job to do; False if it is not.
+    """Requeue this interrupted job if the job itself must do that; return False if not.
 
-    On this machine whoever sends another signal than a warning wants the job to end.
+    On this machine, any signal other than a warning means that the job shall end.
 
     Raises:
-        Exception: submitit does not queue it again, because it has timed out too many times.
+        Exception: submitit does not requeue the job, because it has timed out too many times.
     """
     is_asked = is_left_to_the_job(job) if queue == "slurm" else warned.came
     if not is_asked or warned.requeue is None:
         return False
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends it to what is queued again
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends SIGTERM to a requeued job
     try:
         warned.requeue(signal.SIGUSR2, None)
-    except SystemExit as end:  # threads in calls that nobody waits for must not keep the process alive
+    except SystemExit as end:  # threads of abandoned calls must not keep the process alive
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code if isinstance(end.code, int) and 0 <= end.code < 256 else 1)

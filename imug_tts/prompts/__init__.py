@@ -1,25 +1,25 @@
-"""The words in which strategies and judges address a model: prompt sets.
+"""Prompt sets: the texts with which strategies and judges prompt a model.
 
-A set is an entry point in the group `imug_tts.prompts`: a package whose folder has one .txt file for each
-prompt, as ours, or a mapping from names to texts. The prompts are:
+A set is an entry point in the group `imug_tts.prompts`: a package whose folder has one .txt file per prompt,
+or a mapping from names to texts. The prompts are:
 
 plan           asks for a plan of an image turn
-follow_plan    hands over the plan, as `{plan}`
+follow_plan    tells the generator to follow the plan `{plan}`
 reason         asks for the reasoning of a text turn
-follow_reason  hands over the reasoning, as `{plan}`
-checklist      asks for one checklist of yes/no questions, one a line
-check          puts one of them, as `{question}`, about the answer just given
-feedback       asks for another attempt, with the points that failed as `{failed}`; an empty text
-               says that the set has no words for it
+follow_reason  tells the generator to follow the reasoning `{plan}`
+checklist      asks for one checklist of yes/no questions, one per line
+check          asks one question of it, `{question}`, about the last answer of the history
+feedback       asks for another attempt, with the failed points `{failed}`; an empty text means that the
+               model cannot use feedback
 
-check_all      puts all of them at once, as the numbered `{questions}`
+check_all      asks all questions of a checklist in one call, as the numbered `{questions}`
 compare        asks which of two answers is better, the first or the second
 score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
 resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
 unreadable     asks the scorer again, with the `{problem}` of its reply and the `{form}` that is wanted
 
-A set may leave out the last five, and has the words of the default set for them.
-A prompt is a part of every call's identity: changing its text makes new calls, never stale answers.
+A set may leave out the last five; the texts of the default set are then used. A prompt is part of a call's
+identity: changing its text makes new calls, so the cache never returns answers to an old text.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ NAMES: Final = (
 
 _DEFAULT: Final = "default"
 _OPTIONAL: Final = frozenset(["check_all", "compare", "score_image", "resolve", "unreadable"])
-"""Prompts that a set may leave out; it then has the words of the default set."""
+"""Prompts that a set may leave out; the texts of the default set are then used."""
 
 
 def available() -> tuple[str, ...]:
-    """The names of the prompt sets, sorted."""
+    """Return the names of the prompt sets, sorted."""
     return tuple(names("prompts"))
 
 
 @cache
 def load(set_name: str) -> Mapping[str, str]:
-    """The texts of a set by name, surrounding white space stripped.
+    """Return the texts of a set by name, without surrounding white space.
 
     Raises:
-        ConfigurationError: there is no such set, or it lacks a prompt.
+        ConfigurationError: the set does not exist, or lacks a prompt.
     """
     texts = _texts(set_name, entry("prompts", set_name, "the backbone's prompt set"))
     missing = [name for name in NAMES if name not in texts and name not in _OPTIONAL]
@@ -71,7 +71,7 @@ def load(set_name: str) -> Mapping[str, str]:
 
 
 def broken(packages: Collection[str] | None = None) -> Iterator[str]:
-    """Why prompt sets that are declared, by these packages or by any, cannot be used, one sentence each."""
+    """Yield why declared prompt sets, of `packages` or of all, cannot be used, one sentence each."""
     for name in available():
         if packages is None or source_of("prompts", name) in packages:
             try:
@@ -81,10 +81,10 @@ def broken(packages: Collection[str] | None = None) -> Iterator[str]:
 
 
 def own_names(set_name: str) -> tuple[str, ...]:
-    """The prompts for which a set has words of its own.
+    """Return the prompts that a set itself has texts for, i.e. that do not come from the default set.
 
     Raises:
-        ConfigurationError: there is no such set, or it lacks a prompt.
+        ConfigurationError: the set does not exist, or lacks a prompt.
     """
     load(set_name)
     texts = _texts(set_name, entry("prompts", set_name, "the backbone's prompt set"))

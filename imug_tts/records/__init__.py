@@ -1,12 +1,11 @@
-"""The files of a run: written and read here and nowhere else.
+"""Reads and writes the files of a run; no other package does.
 
-A run's folder holds `manifest.json` (what the run is, and every turn that it plans), `turns.jsonl` (one
-record per answered or failed turn) and `images/`. The engine, swapped histories, scoring and the analysis all
-use this package. Runs that version 0.1 wrote are read as if this version had written them.
+A run's folder holds `manifest.json` (the run's identity and planned turns), `turns.jsonl` (one record per
+answered or failed turn) and `images/`. Runs of version 0.1 are readable too.
 
-While processes work on a run, each appends what it plays to a segment of its own, `turns/<worker>.jsonl`, a
-whole dialogue at a time. A reader sees segments and `turns.jsonl` as one, in planned order, and of a dialogue
-that was played again the newest records. In the end the segments are merged into `turns.jsonl`.
+While processes work on a run, each appends whole dialogues to its own segment, `turns/<worker>.jsonl`.
+Readers see segments and `turns.jsonl` as one sequence in planned order; of a replayed dialogue they see the
+newest records. When the last process ends, it merges the segments into `turns.jsonl`.
 """
 
 from imug_tts.records.manifest import (

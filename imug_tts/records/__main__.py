@@ -1,4 +1,4 @@
-"""`python -m imug_tts.records RUN...` prints the records of runs whole, a line of JSON each."""
+"""`python -m imug_tts.records RUN...` prints the records of runs uncompressed, one line of JSON each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imug_tts.records import RecordError, read_turns
 
 
 def main(folders: list[str]) -> int:
-    """Print the records; the exit status is 1 when one cannot be read."""
+    """Print the records of runs; return the exit status, 1 if a record cannot be read."""
     try:
         for folder in folders:
             for line in read_turns(Path(folder)):

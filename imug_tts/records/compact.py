@@ -1,13 +1,13 @@
-"""The form in which a record stands on its line: what it says in several places is written once.
+"""The compressed form of a record on its line: repeated values are stored once.
 
-- A value of some length that stands in several places (a score and its points, a text, an image, a whole
-  candidate) stands in the list `shared`, and `{"$": 3}` in its places means entry 3 of that list.
-- A verdict has its points as `[probability, text]`. `failed` holds their numbers: 2 where the feedback is the
-  text of point 2, `[2, "why"]` where an explanation follows it.
-- A scorer's reply stands in pieces. A number among these is the place of a reason in `reasons`.
+- A long value that occurs repeatedly (a score and its points, a text, an image, a whole candidate) is entry
+  n of the list `shared`, and each occurrence is replaced by the reference `{"$": n}`.
+- A verdict stores its points as `[probability, text]`. `failed` holds the indices of points: 2 if the
+  feedback is the text of point 2, `[2, "why"]` if an explanation follows the text.
+- A scorer's reply is stored in pieces; an integer among them is an index into `reasons`.
 - Costs of 0 are left out.
 
-A line without `form` is of an earlier version and holds the record as it is.
+A line without `form` was written by an earlier version and is an uncompressed record.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from imug_tts.contracts.model import Cost
-from imug_tts.contracts.record import Record
+from imug_tts.contracts.record import Record, stored_responses
 
 __all__ = ["compact", "whole"]
 
@@ -29,16 +29,16 @@ Rule = Callable[[Json], Json]
 _FORM: Final = 2
 _REF: Final = "$"
 _SHORTEST: Final = 24
-"""Characters of JSON from which on a value is shared."""
+"""Fewest characters of JSON that are worth a reference."""
 _encoded: Final = json.JSONEncoder(check_circular=False).encode
 _NO_COST: Final = Cost().to_json()
 _NESTED: Final = (dict, list)
 _POINT: Final = re.compile(r"(\d\.\d{3}) (.*)")
-"""A line of a verdict's detail: the probability that a point is met, and its text."""
+"""A line of a verdict's detail: the probability of a point, and its text."""
 
 
 def compact(record: Record) -> Json:
-    """What the line of a record holds; `whole` makes it the record again."""
+    """Return the compressed form of a record; `whole` restores the record."""
     if not _is_usual(record):
         return record
     shorter = _by_rules(_copied(record), cost=_without_zeros, verdict=_to_points, detail=_to_pieces)
@@ -50,10 +50,10 @@ def compact(record: Record) -> Json:
 
 
 def whole(stored: Json) -> Record:
-    """The record of a line, in this form or that of an earlier version; it is made of `stored` itself.
+    """Return the record of a parsed line, compressed or not. Reuses and changes `stored`.
 
     Raises:
-        ValueError: the form is of a later version.
+        ValueError: the line was compressed by a later version.
         LookupError, TypeError: the line is damaged.
     """
     if "form" not in stored:
@@ -68,21 +68,21 @@ def whole(stored: Json) -> Record:
 
 
 class _Sharing:
-    """Finds the values that stand in several places of a record, and puts references there."""
+    """Finds repeated values of a record, and replaces them with references."""
 
     def __init__(self, record: Record) -> None:
         self.is_ambiguous = False
-        """Whether the record has a key of its own that would be read as a reference."""
+        """Whether the record itself has the key of references, so that it must not be compressed."""
         self.shared: list[Any] = []
         self._texts: dict[int, str] = {}
-        """The JSON of each value, by its `id`."""
+        """The JSON of each value, by `id`."""
         self._found: Counter[str] = Counter()
         self._numbers: dict[str, int] = {}
         for value in record.values():
             self._count(value)
 
     def put(self, value: Any) -> Any:
-        """The value, with references in the places of what is shared."""
+        """Return the value with repeated values replaced by references."""
         text = self._texts[id(value)]
         if self._found[text] < 2:
             return _inside(value, self.put)
@@ -93,7 +93,7 @@ class _Sharing:
         return {_REF: self._numbers[text]}
 
     def _count(self, value: Any) -> Any:
-        """Count the value and all that is in it; what is in a value that was met before counts once."""
+        """Count a value and all values inside it; a repeated value's inside is not counted again."""
         text = self._texts[id(value)] = _json(value)
         if len(text) >= _SHORTEST:
             self._found[text] += 1
@@ -103,14 +103,14 @@ class _Sharing:
 
 
 def _json(value: Any) -> str:
-    """The JSON of what can be shared; empty for numbers and the like, and for short texts."""
+    """Return the JSON of a value that can be shared; empty for numbers and short texts."""
     if isinstance(value, str):
         return f'"{value}"' if len(value) > _SHORTEST - 2 else ""
     return _encoded(value) if isinstance(value, dict | list) else ""
 
 
 def _inside(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value, with what is directly in it changed."""
+    """Return a copy of a list or object with `change` applied to each item."""
     if isinstance(value, dict):
         return {key: change(item) for key, item in value.items()}
     return [change(item) for item in value] if isinstance(value, list) else value
@@ -121,7 +121,7 @@ def _copied(value: Any) -> Any:
 
 
 def _resolved(value: Any, shared: Sequence[Any]) -> Any:
-    """The value with what its references mean, in place: millions of lines are read."""
+    """Replace the references in a value in place, for speed, and return it."""
     if isinstance(value, dict):
         if _REF in value:
             return shared[value[_REF]]
@@ -134,29 +134,22 @@ def _resolved(value: Any, shared: Sequence[Any]) -> Any:
 
 
 def _by_rules(record: Record, *, cost: Rule, verdict: Rule, detail: Rule) -> Record:
-    """The record, changed in place by a rule for each cost, verdict and detail of a score."""
+    """Apply a rule to each cost, verdict and score detail of a record in place, and return the record."""
     record["cost"] = {payer: cost(paid) for payer, paid in record["cost"].items()}
-    for node in (record, *_responses(record["response"])):
+    for node in (record, *stored_responses(record["response"])):
         for key, rule in (("score_detail", detail), ("verdict", verdict)):
             if node.get(key):
                 node[key] = rule(node[key])
     return record
 
 
-def _responses(response: Json | None) -> Iterator[Json]:
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from _responses(candidate)
-
-
 def _renamed(value: Json, key: str, new: str, to: Any) -> Json:
-    """The value with another key and what it stands for, in the same place."""
+    """Return the object with a key and its value replaced, at the same position."""
     return {(new if each == key else each): to if each == key else item for each, item in value.items()}
 
 
 def _is_usual(record: Record) -> bool:
-    """Whether the costs have the fields that are filled in when they are read."""
+    """Return whether all costs have exactly the known fields, so that left-out zeros can be restored."""
     return all(list(cost) == list(_NO_COST) for cost in record["cost"].values())
 
 
@@ -169,7 +162,7 @@ def _with_zeros(cost: Json) -> Json:
 
 
 def _to_points(verdict: Json) -> Json:
-    """The verdict with `points` for its `detail`, where every line of this is a point."""
+    """Return the verdict with `detail` replaced by `points`, if every line of `detail` is a point."""
     points = [_POINT.fullmatch(line) for line in str(verdict.get("detail")).split("\n")]
     read = [[float(point[1]), point[2]] for point in points if point]
     if len(read) < len(points):
@@ -188,7 +181,7 @@ def _from_points(verdict: Json) -> Json:
 
 
 def _numbered(feedback: str, points: Sequence[Any]) -> Any:
-    """The point that the feedback is of, by number; the feedback itself where it is of none."""
+    """Return the index of the point that a feedback text belongs to; the text itself if there is none."""
     for number, (_, text) in enumerate(points):
         given: Any = number if feedback == text else [number, feedback[len(text) + 1 :]]
         if _feedback(given, points) == feedback:
@@ -204,7 +197,7 @@ def _feedback(given: Any, points: Sequence[Any]) -> str:
 
 
 def _to_pieces(detail: Json) -> Json:
-    """The detail with `reply_pieces` for its `reply`, where reasons that were read stand in this."""
+    """Return the score detail with `reply` replaced by `reply_pieces`, where `reasons` occur in the reply."""
     reply, reasons = detail.get("reply"), detail.get("reasons")
     if not isinstance(reply, str) or not isinstance(reasons, list):
         return detail
@@ -224,5 +217,5 @@ def _from_pieces(detail: Json) -> Json:
 
 
 def _quoted(reason: Any) -> str:
-    """A reason as it stands in a reply: a text of JSON."""
+    """Return a reason as a JSON string, as it occurs in a reply."""
     return json.dumps(reason, ensure_ascii=False)

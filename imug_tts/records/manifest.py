@@ -1,4 +1,4 @@
-"""What a run is: the manifest in its folder, and the names that follow from it."""
+"""The manifest of a run: what identifies it, and its planned dialogues; and names of files in its folder."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SEGMENTS: Final = "turns"
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _NOT_RUNS: Final = frozenset(["images", "journal", "analysis", "wandb", SEGMENTS])
 _AXES: Final = ("history", "history_from", "seed")
-"""What two runs of one arm may differ in, beside the dialogues that they answer."""
+"""Fields in which runs of one arm may differ, besides the dialogues."""
 _SELECTION_0_1: Final = ("classes", "domains", "tasks", "turns", "num_samples")
-"""The knobs of version 0.1's benchmarks that pick dialogues; later manifests keep them in `selection`."""
+"""Knobs with which benchmarks of version 0.1 select dialogues; later manifests store them in `selection`."""
 
 
 class RecordError(ValueError):
-    """A file of a run is missing or damaged. The message names the file, and the line if there is one."""
+    """A file of a run is missing or damaged. The message names the file and, if known, the line."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
@@ -54,49 +54,54 @@ class RecordError(ValueError):
 
 
 class PlannedDialogue(NamedTuple):
-    """A dialogue that a run plans to answer."""
+    """A dialogue of a run's plan."""
 
     sample_class: str
     domain: str
     task: str
     sample_id: str
     modalities: tuple[str, ...]
-    """Of its turns, in order."""
+    """The modality of each turn, in order."""
+
+    @property
+    def name(self) -> str:
+        """The dialogue's unique name within its benchmark, as `Sample.name`."""
+        return f"{self.domain}/{self.task}/{self.sample_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a run is."""
+    """The manifest of a run, parsed."""
 
     folder: Path
     run: str
-    """The folder's name when the run was made; every record carries it."""
+    """The folder's name when the run was created; the field `run` of every record."""
     arm: str
-    """Names all in which the run may differ from others, apart from history, seed and the dialogues."""
+    """Name of the arm: strategy label and a hash of everything but history, seed and dialogues."""
     strategy: str
     """The strategy's label."""
     oracle: bool
     history: History
     history_from: str
-    """The identity of the run whose outputs stand in a swapped history; empty for other histories."""
+    """Identity of the run whose outputs a swapped history shows; empty for other histories."""
     seed: int
     benchmark: str
     backbone: str
     models: Mapping[str, str] = field(default_factory=dict)
-    """The identity of every model that the run may ask, by role, or by the judge that brings it."""
+    """The identity of every model that the run may call, by role or by the path of the judge or layer."""
     judges: tuple[Mapping[str, Any], ...] = ()
     """The judges inside the strategy: place, layer, use ("selects" or "verifies"), judge, kind, models."""
     caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What a reader must know of each model, by its identity; models without such limits are left out."""
+    """Caveats of each model by its identity; models without caveats are left out."""
     arm_identity: Mapping[str, Any] = field(default_factory=dict)
-    """The configuration behind `arm`, as plain values."""
+    """The configuration that `arm` hashes, as plain values."""
     selection: Mapping[str, Any] = field(default_factory=dict)
-    """The knobs that pick dialogues, as far as they are not at their defaults."""
+    """The knobs that select dialogues and are not at their defaults."""
     planned: tuple[PlannedDialogue, ...] = ()
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders at or below `folder` that hold a run."""
+    """Yield the folders at or below `folder` that hold a run."""
     for path, folders, files in os.walk(folder):
         if TURNS in files or MANIFEST in files:
             yield Path(path)
@@ -104,7 +109,7 @@ def run_folders(folder: Path) -> Iterator[Path]:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What the run in `folder` is.
+    """Return the manifest of the run in `folder`.
 
     Raises:
         RecordError: the manifest is missing or damaged.
@@ -119,32 +124,32 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def image_path(folder: Path, sha256: str) -> Path:
-    """Where the run in `folder` keeps an image.
+    """Return the file of an image in the run's folder.
 
     Raises:
-        ConfigurationError: the hash is no name of a file.
+        ConfigurationError: `sha256` cannot be a file name.
     """
     return folder / "images" / plain_name(f"{sha256}.png")
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """The images of the run in `folder`, each named by its hash."""
+    """Yield the image files of the run in `folder`; each is named by its SHA-256."""
     return (path for path in (folder / "images").glob("*.png") if _SHA256.fullmatch(path.stem))
 
 
 def arm_key(strategy: str, arm_identity: Mapping[str, Any]) -> str:
-    """The name of an arm: its strategy's label, and a hash over what it is."""
+    """Return the name of an arm: its strategy's label and a hash of its configuration."""
     return f"{strategy}#{digest(arm_identity)[:8]}"
 
 
 def digest(value: Mapping[str, Any]) -> str:
-    """SHA-256 over canonical JSON, as hexadecimal. 1 and 1.0 are the same; the order of keys is not seen."""
+    """Return the hexadecimal SHA-256 of canonical JSON: 1 equals 1.0, and the order of keys has no effect."""
     text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def plain(value: Mapping[str, Any]) -> Any:
-    """The value as JSON has it: tuples become lists, mappings become dicts, paths texts."""
+    """Return the value as JSON restores it: tuples become lists, mappings dicts, and paths texts."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -172,7 +177,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
 
 
 def _arm_identity(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What names the arm, and what picks its dialogues; version 0.1 kept both in one mapping."""
+    """Return the arm's configuration and the selection of dialogues; version 0.1 stored them as one."""
     if "arm_identity" in stored:
         return stored["arm_identity"], stored["selection"]
     identity = {key: value for key, value in stored["identity"].items() if key not in _AXES}

@@ -1,4 +1,4 @@
-"""The records of a run: `turns.jsonl`, and a segment of each process that is at work."""
+"""The records of a run: `turns.jsonl`, and one segment per working process."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _REQUIRED: Final = (
 
 
 class Line(NamedTuple):
-    """One record and where it stands."""
+    """One record and its place."""
 
     place: str
-    """File and line, for messages."""
+    """File and line number, for messages."""
     record: Record
 
 
 class Dialogue(NamedTuple):
-    """The records of one dialogue that stand one after the other in a file."""
+    """Consecutive records of one dialogue in a file."""
 
     name: str
     lines: list[Line]
     spans: list[tuple[int, int]]
-    """Of each line, its first byte and the byte after its last."""
+    """For each line, the offset of its first byte and of the byte after its last."""
 
     @property
     def records(self) -> list[Record]:
@@ -55,22 +55,22 @@ class Dialogue(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing: it ends with its last turn, or with one that the next would need."""
+        """Whether it is complete: it ends with its last turn, or with a failed turn that the next needs."""
         last = self.lines[-1].record
         stops = last["history"] == "own" and (last["response"] is None or last["response"]["output"] is None)
         turns = [line.record["turn"] for line in self.lines]
         return turns == list(range(1, len(turns) + 1)) and (stops or last["turn"] == last["n_turns"])
 
 
-class _Told(NamedTuple):
-    """Who is told of lines that cannot be read."""
+class _OnProblem(NamedTuple):
+    """Callbacks for incomplete and damaged lines."""
 
     on_torn: Callable[[str], None]
     on_damage: Callable[[RecordError], None] | None
 
 
 class _Copy(NamedTuple):
-    """Where the records of a dialogue stand."""
+    """The places of a dialogue's records in one file."""
 
     file: IO[bytes]
     places: Sequence[str]
@@ -83,7 +83,7 @@ class _Copy(NamedTuple):
             yield self.file.read(end - start).rstrip(b"\n") + b"\n"
 
 
-_NOBODY: Final = _Told(lambda place: None, lambda problem: None)
+_IGNORED: Final = _OnProblem(lambda place: None, lambda problem: None)
 
 
 def read_turns(
@@ -92,11 +92,12 @@ def read_turns(
     on_torn: Callable[[str], None] = lambda place: None,
     on_damage: Callable[[RecordError], None] | None = None,
 ) -> Iterator[Line]:
-    """The records of a run, in the order of the file or, with segments, of the plan; none where none are.
+    """Yield the records of a run, in file order or, if there are segments, in planned order.
 
     Args:
-        on_torn: told the place of a last line that a kill cut off; the line is passed over.
-        on_damage: told of a damaged line, which is then passed over; without it the line is an error.
+        on_torn: called with the place of an incomplete last line, left by a kill; the line is skipped.
+        on_damage: called with the error of each damaged line, which is skipped; by default the error is
+            raised.
 
     Raises:
         RecordError: a line is damaged, or a file cannot be read.
@@ -107,7 +108,7 @@ def read_turns(
             yield from dialogue.lines
         return
     with ExitStack() as opened:
-        for copy in _newest_copies(folder, segments, opened, _Told(on_torn, on_damage)):
+        for copy in _newest_copies(folder, segments, opened, _OnProblem(on_torn, on_damage)):
             for place, line in zip(copy.places, copy.lines(), strict=True):
                 yield Line(place, record_of(line))
 
@@ -119,11 +120,14 @@ def read_dialogues(
     on_torn: Callable[[str], None] = lambda place: None,
     on_damage: Callable[[RecordError], None] | None = None,
 ) -> Iterator[Dialogue]:
-    """The dialogues of one file, from byte `start` on; none where there is no file. As `read_turns`."""
+    """Yield the dialogues of one file from byte `start` on; nothing if the file is missing.
+
+    Arguments and errors are those of `read_turns`.
+    """
     try:
         with open(path, "rb") as file:
             file.seek(start)
-            yield from _dialogues(path, file, _Told(on_torn, on_damage))
+            yield from _dialogues(path, file, _OnProblem(on_torn, on_damage))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -131,58 +135,60 @@ def read_dialogues(
 
 
 def segment_path(folder: Path, worker: str) -> Path:
-    """Where a worker appends the dialogues that it plays."""
+    """Return the file to which a worker appends its dialogues."""
     return folder / SEGMENTS / f"{worker}.jsonl"
 
 
 def segment_files(folder: Path) -> list[Path]:
-    """The segments that are not merged yet, oldest first; their names end with the time they were begun."""
+    """Return the unmerged segments, oldest first; their names end with the time of creation."""
     return sorted((folder / SEGMENTS).glob("*.jsonl"), key=lambda path: (path.stem.rpartition("-")[2], path))
 
 
 def turn_files(folder: Path) -> list[Path]:
-    """Every file that `read_turns` reads."""
+    """Return every file that `read_turns` reads."""
     return [folder / TURNS, *segment_files(folder)]
 
 
 def merge_turns(folder: Path, segments: Sequence[Path]) -> None:
-    """Put segments, oldest first, into `turns.jsonl`, in planned order, and remove them.
+    """Merge segments, given oldest first, into `turns.jsonl` in planned order, and remove them.
 
-    Nobody may write to the segments.
+    No process may be writing to the segments.
 
     Raises:
-        StorageError: the file cannot be written; the segments are still there.
+        StorageError: the file cannot be written; the segments are kept.
     """
     with ExitStack() as opened:
-        copies = _newest_copies(folder, segments, opened, _NOBODY)
+        copies = _newest_copies(folder, segments, opened, _IGNORED)
         write_pieces(folder / TURNS, (line for copy in copies for line in copy.lines()))
     for segment in segments:
         segment.unlink(missing_ok=True)
 
 
 def line_of(record: Record) -> bytes:
-    """The line that holds the record."""
+    """Return the line that stores the record."""
     return json.dumps(compact(record), separators=(",", ":")).encode() + b"\n"
 
 
 def record_of(line: bytes) -> Record:
-    """The record that such a line holds, or a line of an earlier version."""
+    """Return the record that a line stores; reads lines of earlier versions too."""
     return whole(json.loads(line))
 
 
 def sample_name(record: Record) -> str:
-    """The name of the record's dialogue within its benchmark."""
+    """Return the name of the record's dialogue within its benchmark."""
     return f"{record['domain']}/{record['task']}/{record['sample_id']}"
 
 
-def _newest_copies(folder: Path, segments: Sequence[Path], opened: ExitStack, told: _Told) -> list[_Copy]:
-    """One copy of each dialogue in planned order: the newest whole one, or else the newest."""
+def _newest_copies(
+    folder: Path, segments: Sequence[Path], opened: ExitStack, on_problem: _OnProblem
+) -> list[_Copy]:
+    """Return one copy of each dialogue in planned order: the newest whole copy, or else the newest."""
     copies: dict[str, _Copy] = {}
-    # `turns.jsonl` comes last: what is merged in the meantime, and removed, is in it.
+    # `turns.jsonl` comes last: if another process merges and removes segments meanwhile, it holds them.
     for path in (*reversed(segments), folder / TURNS):
         with suppress(FileNotFoundError):
             file = opened.enter_context(path.open("rb"))
-            for dialogue in _dialogues(path, file, told):
+            for dialogue in _dialogues(path, file, on_problem):
                 known = copies.get(dialogue.name)
                 if known is None or (dialogue.is_whole and not known.is_whole):
                     places = [line.place for line in dialogue.lines]
@@ -192,17 +198,17 @@ def _newest_copies(folder: Path, segments: Sequence[Path], opened: ExitStack, to
 
 
 def _planned(folder: Path) -> dict[str, int]:
-    """The place of each dialogue in the plan."""
+    """Return the position of each dialogue in the plan."""
     try:
         dialogues = read_manifest(folder).planned
     except RecordError:
         return {}
-    return {f"{each.domain}/{each.task}/{each.sample_id}": index for index, each in enumerate(dialogues)}
+    return {dialogue.name: index for index, dialogue in enumerate(dialogues)}
 
 
-def _dialogues(path: Path, file: IO[bytes], told: _Told) -> Iterator[Dialogue]:
+def _dialogues(path: Path, file: IO[bytes], on_problem: _OnProblem) -> Iterator[Dialogue]:
     found: Dialogue | None = None
-    for line, span in _lines(path, file, told):
+    for line, span in _lines(path, file, on_problem):
         name = sample_name(line.record)
         if found is None or found.name != name:
             if found is not None:
@@ -214,20 +220,20 @@ def _dialogues(path: Path, file: IO[bytes], told: _Told) -> Iterator[Dialogue]:
         yield found
 
 
-def _lines(path: Path, file: IO[bytes], told: _Told) -> Iterator[tuple[Line, tuple[int, int]]]:
+def _lines(path: Path, file: IO[bytes], on_problem: _OnProblem) -> Iterator[tuple[Line, tuple[int, int]]]:
     end = file.tell()
     for number, line in enumerate(file, 1):
         place, start, end = f"{path}, line {number}", end, end + len(line)
         if not line.endswith(b"\n") and not _is_json(line):
-            told.on_torn(place)
+            on_problem.on_torn(place)
             return
         try:
             yield Line(place, _record(line)), (start, end)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = RecordError(place, f"damaged ({reason_of(error)})")
-            if told.on_damage is None:
+            if on_problem.on_damage is None:
                 raise problem from error
-            told.on_damage(problem)
+            on_problem.on_damage(problem)
 
 
 def _record(line: bytes) -> Record:

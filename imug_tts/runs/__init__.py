@@ -1,4 +1,4 @@
-"""Many turns: arms in, records out; everything that was ever computed is kept."""
+"""Executes runs: plays the dialogues of arms and writes their records; completed calls are never repeated."""
 
 from imug_tts.calls import Budget, Journal, JournalWarning
 from imug_tts.runs.arm import Arm, check, judge_identity

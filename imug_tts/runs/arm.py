@@ -1,4 +1,4 @@
-"""One cell of a study: what it is, and whether it can work."""
+"""An arm, i.e. one cell of a study, its identity, and the check that it can run."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ __all__ = ["Arm", "check", "judge_identity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One cell of a study: who answers which dialogues, how, and on which history."""
+    """One cell of a study: models, strategy, benchmark, history and seed."""
 
     backbone: Backbone
     strategy: Strategy
     benchmark: Benchmark
     roles: Mapping[ModelRole, Backbone] = field(default_factory=dict)
-    """Other models than `backbone` for the planner or the verifier, and the model that scores."""
+    """Models other than `backbone` for planner or verifier, and the scoring model."""
     history: History = "own"
     transcript: Transcript | None = None
-    """The other run's answers, for history="swap"."""
+    """The outputs of the other run, for history="swap"."""
     seed: int = 0
     budget: Budget = field(default_factory=Budget)
     score_candidates: bool = True
-    """Whether every output that a strategy considered is scored, not the answers alone."""
+    """Whether every output that a strategy considered is scored, and not only the answer."""
 
     @property
     def models(self) -> dict[ModelRole, Backbone]:
-        """The run's model in each role; only a scorer may be missing."""
+        """The run's model of each role; only a scorer may be missing."""
         return models_by_role(self.backbone, self.roles)
 
     @property
     def all_models(self) -> dict[str, Backbone]:
-        """Every model that may be asked: by role, and by the judge or layer that brings it."""
+        """Every model that may be called, by role or by the path of the judge or layer that owns it."""
         asked = {"generator", "scorer", *roles_asked(self.strategy)}
         by_role = {str(role): model for role, model in self.models.items() if role in asked}
         return {**by_role, **dict(models_asked(self.strategy))}
 
     @property
     def own_identity(self) -> dict[str, Any]:
-        """What the arm is apart from its history, seed and dialogues, as plain values."""
+        """The configuration of the arm without history, seed and selection of dialogues, as plain values."""
         asked = roles_asked(self.strategy) | {"scorer"}
         return {
             "backbone": describe(self.backbone),
@@ -70,12 +70,12 @@ class Arm:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """The knobs that pick dialogues, as far as they are not at their defaults."""
+        """The knobs that select dialogues and are not at their defaults."""
         return selection(self.benchmark)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that makes a run of the arm another run, as plain values."""
+        """The configuration that identifies a run of the arm, as plain values; any change is another run."""
         return {
             **self.own_identity,
             "selection": self.selection,
@@ -86,7 +86,7 @@ class Arm:
 
     @property
     def judges(self) -> list[dict[str, Any]]:
-        """The judges inside the strategy, for the manifest and for tables."""
+        """The judges inside the strategy, as the manifest stores them."""
         return [
             {
                 "place": place.path,
@@ -102,21 +102,21 @@ class Arm:
 
 
 def judge_identity(judge: Judge, models: Mapping[ModelRole, Backbone]) -> str:
-    """A hash over the knobs of a judge and the models that it asks, 16 hexadecimal digits."""
+    """Return a hash over the knobs of a judge and its models, 16 hexadecimal digits."""
     asked = {path: _models_of(each, models) for path, each in with_members(judge)}
     return digest({"judge": describe(judge), "models": asked})[:16]
 
 
 def _models_of(judge: Judge, models: Mapping[ModelRole, Backbone]) -> dict[str, str]:
-    """The identities of the models that a judge asks, by role."""
+    """Return the identities of the models that a judge calls, by role."""
     return {str(role): model_identity(model or models[role]) for role, model in judge.models.items()}
 
 
 def check(arm: Arm) -> None:
-    """Check that the arm can work, before any compute.
+    """Check that the arm can run, before any compute.
 
     Raises:
-        ConfigurationError: with the reason and what to change.
+        ConfigurationError: the arm cannot; the message gives the reason and what to change.
     """
     samples = arm.benchmark.samples()
     if not samples:
@@ -164,5 +164,5 @@ def _check_transcript(arm: Arm, samples: Sequence[Sample]) -> None:
 
 
 def _turns_before_the_last(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Question]]:
-    """The turns whose answers a later turn sees."""
+    """Yield the turns whose outputs a later turn sees, each with its sample."""
     return ((sample, question) for sample in samples for question in sample.questions[:-1])

@@ -1,16 +1,17 @@
-"""Who works on what: any number of processes share one run, on one machine or on many.
+"""Claims of worker processes on parts of a run, so that any number of processes can share one run.
 
-Everything is a file below `turns/` in the run's folder, made so that it appears whole or not at all:
+Workers may be on one machine or on several that share a disk. All state is in files below `turns/` in the
+run's folder; each file appears whole or not at all:
 
-    <worker>.worker               a process that works here; its time of change is renewed every few seconds
-    <worker>.left                 the same process, while it only puts the records together
-    <what>.<generation>.claim     names the worker that has a part of the run
+    <worker>.worker               a working process; its modification time is renewed every few seconds
+    <worker>.left                 the same process while it only merges records
+    <what>.<generation>.claim     names the worker that owns a part of the run
     <worker>.jsonl                the records that this worker wrote (see `imug_tts.records`)
 
-The newest generation of a claim counts. What a dead worker has is taken over by the next generation, which
-only one process can create, and no claim of a living worker is ever renamed or removed. There are no
-file locks, so that Lustre and NFS will do. A worker of this machine is dead when its process is gone; one
-of another machine when it has not renewed its file for three minutes.
+The newest generation of a claim counts. The claim of a dead worker is taken over with the next generation, a
+file that only one process can create; a claim of a living worker is never renamed or removed. There are no
+file locks, so Lustre and NFS work. A worker on this machine is dead when its process is gone; a worker on
+another machine when it has not renewed its file for three minutes.
 """
 
 from __future__ import annotations
@@ -31,52 +32,54 @@ from imug_tts.records import SEGMENTS, segment_path
 __all__ = ["MERGE", "STALE_S", "Worker", "WorkerState", "workers"]
 
 MERGE: Final = "merge"
-"""What a worker claims that puts the records together; it may have stepped back from all else."""
+"""The part that a worker claims to merge the records; it may have released all other parts before."""
 
 STALE_S: Final = 180.0
-"""Network file systems may show a time of change that is a minute old."""
+"""Seconds without renewal after which a worker on another machine is dead.
+
+Network file systems may show a modification time that is a minute old."""
 _BEAT_S: Final = 15.0
 _WORKER, _LEFT, _CLAIM = ".worker", ".left", ".claim"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerState:
-    """A process that works on a run, as its file says."""
+    """The state of a process that works on a run, read from its file."""
 
     name: str
     host: str
     pid: int
     about: Mapping[str, Any]
-    """What the process says of itself: `since` (seconds since 1970), `shard`, `shards`, `job`."""
+    """Published by the process: `since` (seconds since 1970), `shard`, `shards`, `job`."""
     seen: float
-    """When it renewed its file, in seconds since 1970 by the clock of the disk."""
+    """When the process last renewed its file, in seconds since 1970 by the clock of the disk."""
     is_alive: bool
     segment: Path
-    """Its records; the file is there once the first dialogue is done."""
+    """The file of its records; it exists once the first dialogue is done."""
 
 
 def workers(folder: Path) -> list[WorkerState]:
-    """The processes that work on the run in `folder`, and those that died while they did, oldest first."""
+    """Return the processes that work on the run in `folder`, and those that died at it, oldest first."""
     found = (_state(path, time.time()) for path in (folder / SEGMENTS).glob(f"*{_WORKER}"))
     return sorted(filter(None, found), key=lambda state: float(state.about.get("since", 0)))
 
 
 class Worker:
-    """This process, at work on one run. Nothing is written before `register`."""
+    """This process as a worker on one run. Nothing is written before `register`."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        """`about` is kept for whoever wants to know who works where; no secrets."""
+        """Create a worker; `about` is published in the worker's file, and must hold no secrets."""
         self.name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}"
         self._folder = folder / SEGMENTS
         self._file = self._folder / f"{self.name}{_WORKER}"
         self._about = {**_this_process(), "name": self.name, "since": round(time.time(), 3), **about}
         self._owners: dict[str, str] = {}
-        """Of claims whose file was read; a claim is never written again."""
+        """Owners of claims whose file was read; the owner of a claim file never changes."""
         self._gone = threading.Event()
         self._is_registered = False
 
     def register(self) -> None:
-        """Say that this process works on the run, and go on saying so until `leave`.
+        """Publish that this process works on the run, and renew that until `leave`.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -86,7 +89,7 @@ class Worker:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def take(self, what: str) -> bool:
-        """Claim a part of the run, from nobody or from a dead worker; False if a living worker has it."""
+        """Claim a part of the run; return False if a living worker has it."""
         generations = self._generations().get(what, [])
         if generations and self._is_held(self._claim(what, generations[-1]), self._living(*_signs(what))):
             return False
@@ -95,7 +98,7 @@ class Worker:
         with storage_errors(self._folder):
             if not self._create(claim):
                 return False
-        if self._generations().get(what, [])[-1:] != [generation]:  # others have gone further since
+        if self._generations().get(what, [])[-1:] != [generation]:  # others created a newer one since
             claim.unlink(missing_ok=True)
             return False
         for older in generations:
@@ -103,21 +106,21 @@ class Worker:
         return True
 
     def has(self, what: str) -> bool:
-        """Whether this worker still has what it took: it may have been thought dead while it was stopped."""
+        """Return whether this worker still owns a part, which it loses if it is suspended for too long."""
         newest = self._generations().get(what, [])[-1:]
         return bool(newest) and self._owner(self._claim(what, newest[0])) == self.name
 
     def taken(self) -> set[str]:
-        """What living workers have, this one included."""
-        held, living = self._generations(), self._living(_WORKER)
-        return {what for what, gens in held.items() if self._is_held(self._claim(what, gens[-1]), living)}
+        """Return the parts that living workers own, this one included."""
+        claims, living = self._generations(), self._living(_WORKER)
+        return {what for what, gens in claims.items() if self._is_held(self._claim(what, gens[-1]), living)}
 
     def others(self) -> set[str]:
-        """The other processes that work on the run."""
+        """Return the names of the other processes that work on the run."""
         return self._living(_WORKER) - {self.name}
 
     def step_back(self) -> None:
-        """Give up everything but the right to put the records together."""
+        """Release all claims except the one on merging the records."""
         left = self._file.with_suffix(_LEFT)
         with storage_errors(self._folder), suppress(FileNotFoundError):
             self._file.replace(left)
@@ -146,21 +149,21 @@ class Worker:
                 path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Work here no more."""
+        """Stop renewing the worker's file, and remove it."""
         self._gone.set()
         if self._is_registered:
             self._file.unlink(missing_ok=True)
             self._is_registered = False
-            with suppress(OSError):  # others are still there
+            with suppress(OSError):  # not empty: other workers have files there
                 self._folder.rmdir()
 
     def _beat(self) -> None:
         while not self._gone.wait(_BEAT_S):
-            with suppress(OSError):  # a disk that is away may come back
+            with suppress(OSError):  # a network disk may be unreachable for a while
                 os.utime(self._file)
 
     def _now(self) -> float:
-        """The time by the clock of the disk, which may not be that of this machine."""
+        """Return the time by the clock of the disk, which may differ from this machine's."""
         try:
             os.utime(self._file)
             return self._file.stat().st_mtime
@@ -168,7 +171,7 @@ class Worker:
             return time.time()
 
     def _generations(self) -> dict[str, list[int]]:
-        """The generations of every claim, oldest first."""
+        """Return the generations of every claim, oldest first."""
         found: dict[str, list[int]] = {}
         with suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
@@ -205,7 +208,7 @@ class Worker:
         return owner in living
 
     def _owner(self, claim: Path) -> str | None:
-        """Empty while a claim is being written, None if it is gone."""
+        """Return the owner of a claim: empty while the file is being written, None if it is gone."""
         if claim.name not in self._owners:
             try:
                 content = claim.read_bytes()
@@ -215,7 +218,7 @@ class Worker:
                 owner = str(json.loads(content)["name"])
             except ValueError:
                 owner = ""
-            if not owner or claim.name.startswith(MERGE):  # which may be released, and taken by others
+            if not owner or claim.name.startswith(MERGE):  # a claim on merging can change its owner
                 return owner
             self._owners[claim.name] = owner
         return self._owners[claim.name]
@@ -227,19 +230,19 @@ class Worker:
             return False
 
     def _living(self, *suffixes: str) -> set[str]:
-        """The workers that live, this one included."""
+        """Return the names of the living workers, this one included."""
         now = self._now()
         paths = [path for suffix in suffixes for path in self._folder.glob(f"*{suffix}")]
         return {state.name for path in paths if (state := _state(path, now)) and state.is_alive}
 
 
 def _signs(what: str) -> tuple[str, ...]:
-    """What shows that the owner of a claim lives."""
+    """Return the suffixes of worker files that show that the owner of a claim is alive."""
     return (_WORKER, _LEFT) if what == MERGE else (_WORKER,)
 
 
 def _state(path: Path, now: float) -> WorkerState | None:
-    """What the file of a worker says; None if there is none."""
+    """Return the state in a worker's file; None if the file is gone or incomplete."""
     try:
         seen = path.stat().st_mtime
         about = json.loads(path.read_bytes())
@@ -269,7 +272,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _started(pid: int) -> str | None:
-    """What tells a process from a later one of the same number; None if it is gone."""
+    """Return the start time of a process, which distinguishes reused process ids; None if it is gone."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -283,13 +286,13 @@ def _is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 def _pid_namespace() -> int:
-    """What tells the containers of one host apart, which count their processes from 1 each; 0 if unknown."""
+    """Return the id of the process namespace, which distinguishes containers of one host; 0 if unknown."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:

@@ -1,4 +1,4 @@
-"""One dialogue by hand: the three-line way to try a strategy on a backbone."""
+"""One dialogue without a benchmark: the three-line way to try a strategy on a backbone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Conversation:
         budget: Budget | None = None,
         system_prompt: str | None = None,
     ) -> None:
-        """Raises ConfigurationError when the strategy cannot work with the backbone."""
+        """Begin a dialogue; raises ConfigurationError if the strategy cannot work with the backbone."""
         self._models = models_by_role(backbone)
         check_composition(strategy, self._models)
         self._strategy = strategy
@@ -41,10 +41,10 @@ class Conversation:
             self.history.append(Message("system", (Text(system_prompt),)))
 
     def say(self, *parts: Part | str, modality: Modality = "text") -> Response:
-        """Say something and return the answer; both enter the history.
+        """Send a user message and return the response; both enter the history.
 
         Raises:
-            BackboneError: the model failed; the history is as it was before.
+            BackboneError: the model failed; the history is unchanged.
         """
         user = Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
         history = (*self.history, user)
@@ -53,7 +53,7 @@ class Conversation:
         self._turn += 1
         self.history.append(user)
         if response.output is not None:
-            self.history.append(Message("assistant", response.left_behind))
+            self.history.append(Message("assistant", response.history_parts))
         return response
 
     async def _respond(self, turn: Turn) -> Response:

@@ -1,7 +1,7 @@
-"""What a run would ask of its models, estimated by playing its turns with a stand-in for every model.
+"""Dry runs: the calls that a run would make, estimated by playing its turns with a stand-in for every model.
 
-What a strategy asks depends on the replies: it stops when its verifier accepts. So each kind of turn is
-played twice, with a verifier that accepts at once and with one that never does, and the plan is a range.
+The calls of a strategy depend on the replies: it stops when its verifier accepts. So each kind of turn is
+played twice, with a verifier that accepts at once and with one that never accepts. The estimate is a range.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imug_tts.calls import Brokers, Call, Desk, Journal, TurnScope
+from imug_tts.calls import BrokerClient, Brokers, Call, Journal, TurnScope
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import (
     Backbone,
@@ -34,19 +34,19 @@ from imug_tts.prompts import load
 from imug_tts.registry import model_identity
 from imug_tts.runs.arm import Arm
 
-__all__ = ["Asked", "MuteScope", "Plan", "least_calls", "plan_arm"]
+__all__ = ["CallKind", "Plan", "RecordingScope", "least_calls", "plan_arm"]
 
 _NOBODY: Final = "nobody"
 _FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
 _MANY: Final = "\n".join(
     [f"1. Is it as {_NOBODY} says? No.", *(f"{n}. Is thing {n} as it should be? No." for n in range(2, 1001))]
 )
-"""A checklist, and the answers to all of its questions at once. A seed takes the place of "nobody", because
-texts of different seeds differ: what is asked after each of them is another call."""
+"""A checklist that also answers all of its questions. A seed replaces "nobody", so that texts of different
+seeds differ, and so do the calls that follow them."""
 
 
-class Asked(NamedTuple):
-    """What a call is for, and the identity of the model that is asked."""
+class CallKind(NamedTuple):
+    """The role of a call, and the identity of the called model."""
 
     role: ModelRole
     model: str
@@ -54,26 +54,26 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Estimated calls, images drawn and dollars, if every verifier accepts at once, or none ever does."""
+    """Estimated calls, images and dollars, for verifiers that accept at once or never."""
 
-    calls: Mapping[Asked, int]
+    calls: Mapping[CallKind, int]
     images: int
     dollars: float
-    """Of the calls to models that have a price."""
+    """Price of the calls to models with a configured price."""
     sent: Mapping[str, int]
-    """Images sent to each model by its identity, if no dialogue were longer than its first turns; scorers are
-    left out."""
+    """Images sent to each model, by its identity, if every dialogue had the length of its first turns;
+    without the scorer."""
 
 
 def plan_arm(arm: Arm) -> tuple[Plan, Plan]:
-    """The least and the most that the arm asks of its models, without asking any of them."""
+    """Return the least and the most that the arm would call its models, without calling any of them."""
     return run_blocking(_plan(arm, accepts=True)), run_blocking(_plan(arm, accepts=False))
 
 
 def least_calls(arm: Arm) -> int | None:
-    """The calls that answering needs if every verifier accepts at once; None if that cannot be estimated.
+    """Return the number of calls if every verifier accepts at once; None if it cannot be estimated.
 
-    Calls of the scorer are left out: to know them, every turn would have to be scored.
+    Calls of the scorer are left out: counting them would need the score of every turn.
     """
     turns = _turns(arm)
 
@@ -83,19 +83,19 @@ def least_calls(arm: Arm) -> int | None:
 
     try:
         return run_blocking(count())
-    except Exception:  # a plugin may not bear an answer that says nothing, and runs all the same
+    except Exception:  # a plugin may fail on placeholder answers, though it can run
         return None
 
 
 def _turns(arm: Arm) -> Counter[Modality]:
-    """Turns by modality."""
+    """Return the number of turns by modality."""
     return Counter(q.modality for sample in arm.benchmark.samples() for q in sample.questions)
 
 
 async def _plan(arm: Arm, accepts: bool) -> Plan:
     samples = arm.benchmark.samples()
     turns = _turns(arm)
-    calls: Counter[Asked] = Counter()
+    calls: Counter[CallKind] = Counter()
     sent: Counter[str] = Counter()
     images, outputs = 0, {"text": 0, "image": 0}
     for modality, count in turns.items():
@@ -105,7 +105,7 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
         calls.update({asked: count * times for asked, times in played.calls.items()})
         sent.update({model: count * shown for model, shown in played.sent.items()})
     if "scorer" in arm.roles:
-        scorer = Asked("scorer", model_identity(arm.roles["scorer"]))
+        scorer = CallKind("scorer", model_identity(arm.roles["scorer"]))
         for modality, count in (await _judged(arm, samples)).items():
             calls[scorer] += count * outputs[modality]
     prices = {
@@ -117,22 +117,22 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
     return Plan(calls=calls, images=images, dollars=dollars, sent=sent)
 
 
-class _Played(NamedTuple):
-    """What one turn asked for, and how many different outputs the strategy considered."""
+class _DryTurn(NamedTuple):
+    """The calls of one turn, and the number of different outputs that the strategy considered."""
 
-    calls: Counter[Asked]
+    calls: Counter[CallKind]
     images: int
     considered: int
     sent: Counter[str]
-    """Images in the requests to each model."""
+    """Images in the requests to each model, by its identity."""
 
 
-async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
-    calls: Counter[Asked] = Counter()
+async def _play(arm: Arm, modality: Modality, accepts: bool) -> _DryTurn:
+    calls: Counter[CallKind] = Counter()
     drawn: Counter[Modality] = Counter()
 
     def count(role: ModelRole, model: Backbone, modality: Modality) -> None:
-        calls[Asked(role, model_identity(model))] += 1
+        calls[CallKind(role, model_identity(model))] += 1
         drawn[modality] += 1
 
     brokers = _StandIns(accepts)
@@ -149,11 +149,11 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _Played:
     finally:
         await brokers.stop()
     considered = {node.output for node in response.walk() if node.output is not None}
-    return _Played(calls, drawn["image"], len(considered), brokers.sent)
+    return _DryTurn(calls, drawn["image"], len(considered), brokers.sent)
 
 
 def _first_turn(samples: Sequence[Sample], modality: Modality) -> Turn:
-    """The first turn of the benchmark in a modality, after answers that say nothing."""
+    """Return the first turn of a modality in the benchmark, after placeholder answers."""
     sample, last = next((s, q) for s in samples for q in s.questions if q.modality == modality)
     history: list[Message] = []
     for question in sample.questions[: last.number]:
@@ -163,14 +163,14 @@ def _first_turn(samples: Sequence[Sample], modality: Modality) -> Turn:
 
 
 async def _judged(arm: Arm, samples: Sequence[Sample]) -> Counter[Modality]:
-    """Turns by modality whose score asks the scorer."""
+    """Return the number of turns by modality whose score calls the scorer."""
     judged: Counter[Modality] = Counter()
     prompts = load(arm.roles["scorer"].capabilities.prompts)
     for sample in samples:
         outputs: list[Part | None] = []
         for question in sample.questions:
             outputs.append(_answer(question.modality, 0))
-            scope = MuteScope(prompts)
+            scope = RecordingScope(prompts)
             with suppress(JudgeError):
                 await arm.benchmark.score(sample, outputs, scope)
             judged[question.modality] += bool(scope.calls)
@@ -178,7 +178,7 @@ async def _judged(arm: Arm, samples: Sequence[Sample]) -> Counter[Modality]:
 
 
 class _StandIns(Brokers):
-    """Brokers that ask a stand-in for each model."""
+    """Brokers that call a stand-in for each model."""
 
     def __init__(self, accepts: bool) -> None:
         super().__init__(Journal())
@@ -186,7 +186,7 @@ class _StandIns(Brokers):
         self._stand_ins: dict[int, _StandIn] = {}
         self.sent: Counter[str] = Counter()
 
-    def of(self, model: Backbone) -> Desk:
+    def of(self, model: Backbone) -> BrokerClient:
         stand_in = self._stand_ins.get(id(model))
         if stand_in is None:
             stand_in = self._stand_ins[id(model)] = _StandIn(model, self._accepts, self.sent)
@@ -194,7 +194,7 @@ class _StandIns(Brokers):
 
 
 class _StandIn(Backbone):
-    """Answers at once; as a verifier it accepts or not, with a short or a long checklist."""
+    """A backbone that answers at once; as a verifier it always accepts, or never does."""
 
     def __init__(self, model: Backbone, accepts: bool, sent: Counter[str]) -> None:
         self._model = model
@@ -225,8 +225,8 @@ class _StandIn(Backbone):
         return Candidate(output=output)
 
 
-class MuteScope:
-    """A scope that keeps what it is asked, and never answers."""
+class RecordingScope:
+    """A scope that records the calls made through it, and answers none of them."""
 
     def __init__(self, prompts: Mapping[str, str], seed: int = 0) -> None:
         self._prompts = prompts
@@ -236,13 +236,13 @@ class MuteScope:
     def prompts(self, role: ModelRole, model: Backbone | None = None) -> Mapping[str, str]:
         return self._prompts
 
-    def child(self, index: int) -> MuteScope:
+    def child(self, index: int) -> RecordingScope:
         return self
 
-    def split(self, n: int) -> Sequence[MuteScope]:
+    def split(self, n: int) -> Sequence[RecordingScope]:
         return [self] * n
 
-    def as_scorer(self, turn: int | None = None) -> MuteScope:
+    def as_scorer(self, turn: int | None = None) -> RecordingScope:
         return self
 
     async def ask(
@@ -261,7 +261,7 @@ class MuteScope:
 
 @cache
 def _answer(modality: Modality, seed: int) -> Part:
-    """An answer that says nothing; pictures of different seeds differ."""
+    """Return a placeholder answer; images of different seeds differ."""
     if modality == "text":
         return Text("A")
     shade = np.frombuffer(seed.to_bytes(8, "big"), np.uint8)

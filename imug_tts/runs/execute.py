@@ -1,7 +1,7 @@
-"""Executes runs into their folders: begins them, goes on with them, or skips those that are complete.
+"""Executes runs into their folders: begins or resumes them, and skips those that are complete.
 
-The runs of a study share one journal, their models and one queue of dialogues, in the order of
-the runs: when one run has fewer dialogues left than fill a batch, the next one joins in.
+The runs of a study share one journal, their models and one queue of dialogues, in the order of the runs. When
+a run has fewer dialogues left than fill a batch, dialogues of the next run join the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from imug_tts.runs.interrupt import stop_signals
 from imug_tts.runs.job import Job
 from imug_tts.runs.limits import warn_of_limits
 from imug_tts.runs.memory import check_memory
-from imug_tts.runs.probes import Probed, prove
+from imug_tts.runs.probes import Probed, probe_models
 from imug_tts.runs.shares import Share
 from imug_tts.runs.trackers import Trackers
 from imug_tts.runs.work import Work
@@ -39,24 +39,25 @@ def execute(
     share: Share | None = None,
     on_probed: Callable[[Probed], None] = lambda probed: None,
 ) -> list[Summary]:
-    """Execute the runs in order. A run that is already complete is skipped without loading weights.
+    """Execute the runs in order; return their summaries. A complete run is skipped without loading weights.
 
-    Other processes may execute the same runs at the same time: each takes dialogues that no other has.
+    Other processes may execute the same runs at the same time: each plays dialogues that no other has
+    claimed.
 
     Args:
-        journal: the folder of finished calls, shared by the runs.
-        trackers: told what happens; one that raises an exception is dropped with a warning.
-        in_flight: dialogues at a time; by default twice what the models of a run take at once, and no
-            less than 32, so that calls are prepared while others are computed; of several processes none
-            takes more than its share.
-        share: which dialogues this process begins with, and how many processes there are.
-        on_probed: told what probes of each server found; their calls are among what the first run spent.
+        journal: the folder of the journal, shared by the runs.
+        trackers: receive the events of the runs; one that raises an exception is dropped with a warning.
+        in_flight: dialogues at a time. Default: twice the calls that the models of a run take at once, and at
+            least 32, so that calls are prepared while others are computed; at most this process's share of
+            the dialogues.
+        share: the shard of this process, and the number of processes.
+        on_probed: called with the findings of each probed server; the first run is charged for the probes.
 
     Raises:
         ConfigurationError: before any compute, with what to change.
-        StorageError: the output cannot be written; what was journaled is safe.
-        ModelDown: every recent call of a model failed; what was answered before is kept.
-        KeyboardInterrupt: after a first SIGINT or SIGTERM, with everything flushed.
+        StorageError: the output cannot be written; calls in the journal are safe.
+        ModelDown: every recent call of a model failed; answers until then are kept.
+        KeyboardInterrupt: after a first SIGINT or SIGTERM, when everything is written.
     """
     _refuse_equal_folders(runs)
     probed = check_and_probe(runs, journal)
@@ -64,14 +65,14 @@ def execute(
         run.check()
     check_memory(runs)
     warn_of_limits(model for run in runs for model in run.models.values())
-    with ExitStack() as held:
-        told = held.enter_context(closing(Trackers(trackers)))
+    with ExitStack() as stack:
+        events = stack.enter_context(closing(Trackers(trackers)))
         share = share or Share()
-        jobs = [held.enter_context(closing(Job(run, told, share))) for run in runs]
+        jobs = [stack.enter_context(closing(Job(run, events, share))) for run in runs]
         for each in probed:
             on_probed(each)
             jobs[0].charge(each.cost)
-        told.start([job.plan for job in jobs])
+        events.start([job.plan for job in jobs])
         session = _Session(jobs, journal, in_flight or _in_flight(runs, share))
         try:
             interrupted = run_blocking(session.play())
@@ -87,31 +88,31 @@ def execute(
 
 
 def check_and_probe(runs: Sequence[Work], journal: Path | None) -> list[Probed]:
-    """Check the runs, then probe the servers that draw for them; check again by what was found.
+    """Check the runs, probe the servers that generate images for them, and check again with the findings.
 
-    The folder of the journal keeps what was found; None keeps nothing.
+    The folder of the journal caches the findings; with None they are not cached.
 
     Raises:
-        ConfigurationError: a run cannot work as it is configured.
-        StorageError: what was found cannot be written into the folder of the journal.
+        ConfigurationError: a run cannot work as configured.
+        StorageError: the findings cannot be written into the folder of the journal.
     """
     for run in runs:
         run.check()
-    return prove([model for run in runs for model in run.to_probe()], journal)
+    return probe_models([model for run in runs for model in run.to_probe()], journal)
 
 
 class _Session:
-    """One invocation: its event loop, models and journal."""
+    """The event loop, brokers and journal of one invocation."""
 
     def __init__(self, jobs: Sequence[Job], journal: Path, in_flight: int) -> None:
         self._jobs = jobs
         self._journal_folder = journal
         self._in_flight = in_flight
         self.down: ModelDown | None = None
-        """Why no dialogue could be played to its end any more."""
+        """The error that stopped the session, if a model is down."""
 
     async def play(self) -> bool:
-        """Play every dialogue that is missing; True if a signal or the caller asked to stop."""
+        """Play every dialogue without records; return True if a signal or the caller asked to stop."""
         todo = enumerate(self._dialogues())
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
         with stop_signals(workers) as interrupt:
@@ -136,7 +137,7 @@ class _Session:
 
     def _dialogues(self) -> Iterator[tuple[Job, int]]:
         for job in self._jobs:
-            # Whoever had a dialogue before may have made some of its calls.
+            # A worker that died may have journaled some calls of a dialogue that is taken over.
             for index in job.dialogues(on_taken=lambda: self._journal.refresh()):
                 yield job, index
 
@@ -165,7 +166,7 @@ def _refuse_equal_folders(runs: Sequence[Work]) -> None:
     folders: set[Path] = set()
     for run in runs:
         if run.folder in folders:
-            raise ConfigurationError(f"the run in {run.folder} stands twice among the runs to execute")
+            raise ConfigurationError(f"two of the runs to execute have the same folder {run.folder}")
         folders.add(run.folder)
 
 
@@ -175,6 +176,6 @@ def _in_flight(runs: Sequence[Work], share: Share) -> int:
 
 
 def _calls_at_once(work: Work) -> int:
-    """Calls that the models of a run can have in hand."""
+    """Return how many calls the models of a run take at once."""
     models = {id(model): model.capabilities for model in work.models.values()}
     return sum(each.max_batch * each.concurrent_batches for each in models.values())

@@ -1,4 +1,4 @@
-"""What the first and the second Ctrl-C do, and the signals of a queue that ends its job."""
+"""Handling of SIGINT (Ctrl-C) and SIGTERM, by which users and queues stop an invocation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Interrupt", "stop_signals"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SILENT_S: Final = 2.5
-"""Stopping that takes no longer than this says nothing: the command ends with a line of its own."""
-_STOPPING: Final = "stopping: what is in flight is finished and kept (again to stop at once)"
+"""Stopping prints a message only if it takes longer than this."""
+_STOPPING: Final = "stopping: calls in flight are finished and journaled (again to stop at once)"
 
 
 @dataclass
 class Interrupt:
-    """Whether a signal has asked to stop."""
+    """Whether a signal has requested to stop."""
 
     requested: bool = False
 
@@ -32,16 +32,16 @@ class Interrupt:
 def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     """Cancel the workers at the first SIGINT or SIGTERM; end the process at the second SIGINT.
 
-    Queues of clusters send SIGTERM several times, and another signal before: these ask for no more.
+    Cluster queues send SIGTERM several times, and other signals before it; repetitions have no effect.
 
-    Outside the main thread signals are left to whoever owns that.
+    Outside the main thread no signal handler is installed.
     """
     interrupt = Interrupt()
 
     def stop(number: int) -> None:
         counts[number] += 1
         if counts[signal.SIGINT] > 1:
-            _say("stopped at once; what was journaled is safe")
+            _say("stopped at once; calls in the journal are safe")
             os._exit(130)
         if interrupt.requested:
             return
@@ -68,6 +68,6 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it
+    with suppress(OSError):  # standard error may be closed
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

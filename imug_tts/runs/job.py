@@ -1,4 +1,4 @@
-"""A run, and what is done while work is executed: its records, images, log, summary and events."""
+"""A run, and the execution of a run: its records, images, log, summary and events."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ class Run(Work):
 
 
 class Job:
-    """Work while it is executed."""
+    """The execution of one run by this process."""
 
     def __init__(self, work: Work, trackers: Trackers, share: Share) -> None:
-        """Raises ConfigurationError when the folder belongs to another run."""
+        """Open the run's folder; raises ConfigurationError if it belongs to another configuration."""
         self.work = work
         self._trackers = trackers
         self.samples = work.samples
@@ -115,9 +115,9 @@ class Job:
         self._nothing_is_free = False
 
     def dialogues(self, on_taken: Callable[[], None]) -> Iterator[int]:
-        """Read what is done, then take dialogues that nobody has, until none is left.
+        """Read the existing records, then claim and yield free dialogues until none is left.
 
-        `on_taken` is called whenever some were taken, before the first of them is played.
+        `on_taken` is called after each claim, before the first of its dialogues is played.
         """
         self.store.load()
         if not self.store.is_complete:
@@ -130,7 +130,7 @@ class Job:
         self._finish_when_idle()
 
     def called(self, role: ModelRole, model: Backbone, modality: Modality) -> None:
-        """A call of the run was made, and not answered by the journal."""
+        """Report to the trackers a call that was made, not answered by the journal."""
         del role, model, modality
         self._trackers.call(self.plan)
 
@@ -138,7 +138,7 @@ class Job:
         return self.work.player(self.samples[index], brokers, self.called)
 
     def take(self, index: int, player: DialoguePlayer, records: Sequence[Record], journal: Journal) -> None:
-        """Keep a played dialogue; its records last, so that they never name an image that is not there."""
+        """Store a played dialogue: images before records, so that records never name a missing image."""
         self.store.keep_images(player.images, journal)
         self.store.log(player.log)
         self._spent += player.spent
@@ -148,14 +148,14 @@ class Job:
         self._finish_when_idle()
 
     def finish(self, interrupted: bool = False) -> Summary:
-        """Sum up and let go of the folder; `interrupted` unless every dialogue was played."""
+        """Stop working on the run and return its summary; `interrupted` if dialogues are missing."""
         if self._summary is None:
             self._summary = self.store.finish(self._summarize)
             self._trackers.finish(self.plan, self._summary, interrupted)
         return self._summary
 
     def charge(self, cost: Cost) -> None:
-        """Add what was spent for the run beside its dialogues."""
+        """Add costs that belong to the run but to none of its dialogues."""
         self._spent += cost
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""What a journal has of an arm already: its dialogues are played, and the journal alone is asked."""
+"""Counts the calls of an arm that a journal already answers, by playing the arm from the journal alone."""
 
 from __future__ import annotations
 
-from imug_tts.calls import Answer, Broker, Brokers, Call, Desk, Journal
+from imug_tts.calls import Answer, Broker, BrokerClient, Brokers, Call, Journal
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import Backbone, BackboneError
 from imug_tts.registry import model_identity
@@ -13,34 +13,37 @@ __all__ = ["count_journaled"]
 
 
 def count_journaled(arm: Arm, journal: Journal) -> int:
-    """Different calls of the arm that the journal answers, up to the first of a turn that it does not."""
+    """Return the number of distinct calls of the arm that the journal answers.
+
+    In each turn, calls after the first unanswered call are unknown and not counted.
+    """
     return run_blocking(_count(arm, journal))
 
 
 async def _count(arm: Arm, journal: Journal) -> int:
-    brokers = _Readers(journal)
+    brokers = _JournalBrokers(journal)
     for sample in arm.benchmark.samples():
         await Player(arm, sample, brokers).play()
     return len(brokers.answered)
 
 
-class _Readers(Brokers):
-    """Brokers that ask nobody."""
+class _JournalBrokers(Brokers):
+    """Brokers that call no model."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
         self.answered: set[str] = set()
-        self._readers: dict[int, _Reader] = {}
+        self._journal_brokers: dict[int, _JournalBroker] = {}
 
-    def of(self, model: Backbone) -> Desk:
-        reader = self._readers.get(id(model))
-        if reader is None:
-            reader = self._readers[id(model)] = _Reader(model, self._journal, self.answered)
-        return Desk(reader, 0)
+    def of(self, model: Backbone) -> BrokerClient:
+        broker = self._journal_brokers.get(id(model))
+        if broker is None:
+            broker = self._journal_brokers[id(model)] = _JournalBroker(model, self._journal, self.answered)
+        return BrokerClient(broker, 0)
 
 
-class _Reader(Broker):
-    """Answers what the journal has, and fails on all else."""
+class _JournalBroker(Broker):
+    """A broker that answers from the journal, and fails on all other calls."""
 
     def __init__(self, model: Backbone, journal: Journal, answered: set[str]) -> None:
         super().__init__(model, journal)

@@ -1,4 +1,4 @@
-"""What a reader of results must know of the models that gave them."""
+"""Caveats of models: what readers of their results must know."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from imug_tts.registry import model_identity
 __all__ = ["ModelLimitsWarning", "all_caveats", "caveats", "warn_of_limits"]
 
 _SEEDS = {
-    "best_effort": "Seeds are best effort: one request and seed may give another candidate when asked again.",
-    "none": "There are no seeds: a call that is made again gives another candidate.",
+    "best_effort": "Seeds are best effort: the same request and seed may give another candidate.",
+    "none": "There are no seeds: repeating a call gives another candidate.",
 }
 
 
 class ModelLimitsWarning(UserWarning):
-    """A model of the run has limits that its results must be read with."""
+    """A model of the run has limits that readers of its results must know."""
 
 
 def caveats(capabilities: Capabilities) -> list[str]:
-    """Sentences on a model: its own limits, the images that it does not see, and seeds that are not exact."""
+    """Return sentences on a model: its own limits, the images that it ignores, and inexact seeds."""
     return [*_limits(capabilities), *([_SEEDS[seeds]] if (seeds := capabilities.seeds) != "exact" else [])]
 
 
 def all_caveats(models: Iterable[Backbone]) -> dict[str, list[str]]:
-    """The caveats of each model that has some, by its identity."""
+    """Return the caveats of each model that has any, by its identity."""
     found = {model_identity(model): caveats(model.capabilities) for model in models}
     return {identity: sentences for identity, sentences in found.items() if sentences}
 
 
 def warn_of_limits(models: Iterable[Backbone]) -> None:
-    """Warn once of each model that has limits."""
+    """Warn once for each model that has limits."""
     for identity, capabilities in {model_identity(each): each.capabilities for each in models}.items():
         if limits := _limits(capabilities):
             warnings.warn(f"{identity}: {' '.join(limits)}", ModelLimitsWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Whether the weights of a run's models fit on their devices, before any of them is loaded."""
+"""Checks that the weights of a run's models fit on their devices, before any of them is loaded."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["check_memory"]
 
 
 def check_memory(works: Iterable[Work]) -> None:
-    """Check each model whose weights come into this process; two models that do not fit together take turns.
+    """Check that each model with weights in this process fits; two that do not fit together take turns.
 
-    Runs that are over are left out, as are models that accelerate spreads over several devices, and devices
-    whose free memory is not known. A model and the models that are its parts must fit together.
+    Skipped are complete runs, models that accelerate spreads over several devices, and devices with unknown
+    free memory. A model and the models among its parts must fit together.
 
     Raises:
-        ConfigurationError: weights do not fit, or the files of a model are not there; says what to change.
+        ConfigurationError: weights do not fit, or files of a model are missing; says what to change.
     """
     models = {
         id(model): (place, model)
@@ -44,20 +44,20 @@ def _by_device(model: Backbone) -> Mapping[str, list[Local]]:
 
 
 def _check(place: str, device: str, models: list[Local]) -> None:
-    room = DEVICES.room(device)
+    capacity = DEVICES.capacity(device)
     needed = sum(model.memory.weights for model in models)
-    if room is None or needed <= room:
+    if capacity is None or needed <= capacity:
         return
     names = " and ".join(type(model).__name__ for model in models)
     raise ConfigurationError(
-        f"{place}: the weights of {names} take about {size(needed)}, and {device} has {size(room)} free; "
+        f"{place}: the weights of {names} take about {size(needed)}, and {device} has {size(capacity)} free; "
         "load them in a smaller type (dtype=bfloat16), spread them with device_map=auto, choose another "
         "device, or end what else uses it"
     )
 
 
 def _is_over(folder: Path) -> bool:
-    """Whether the summary of a run says that nothing is left to ask."""
+    """Return whether the summary of a run says that no turn is left to play."""
     try:
         summary = json.loads((folder / "summary.json").read_bytes())
         final = sum(_final(summary["outcomes"])) + summary["unasked"]

@@ -1,4 +1,4 @@
-"""What the runs of a study are called: their folders, and their titles on a screen."""
+"""Names of the runs of a study: their folders, and their titles in progress output."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LONGEST_LABEL: Final = 120
 
 
 def folder_name(arm: Arm) -> str:
-    """The name of an arm's run in the folder of its study: the strategy's label and a hash of the identity.
+    """Return the folder name of an arm's run: the strategy's label and a hash of the identity.
 
-    The same arm has the same name whoever runs it, so that a run is found again and continued.
+    The same arm always gets the same name, so that its run is found and resumed.
     """
     name = re.sub(r"[^A-Za-z0-9._+-]+", "_", label(arm.strategy))[:_LONGEST_LABEL]
     return f"{name}-{digest(arm.identity)[:8]}"
 
 
 def titles(arms: Sequence[Arm]) -> list[str]:
-    """What each run is among the others: its strategy, and the knobs in which they differ."""
+    """Return a title for each run: its strategy, and the knobs in which the runs differ."""
     knobs = [dict(_leaves(_beside_the_strategy(arm))) for arm in arms]
     names = dict.fromkeys(key for each in knobs for key in each)
     differing = [key for key in names if any(each.get(key) != knobs[0].get(key) for each in knobs)]
@@ -36,7 +36,7 @@ def titles(arms: Sequence[Arm]) -> list[str]:
 
 
 def _beside_the_strategy(arm: Arm) -> dict[str, Any]:
-    """The arm's identity as a configuration has it."""
+    """Return the arm's identity without the strategy, structured like a configuration."""
     known = arm.identity
     benchmark = known["benchmark"] | known["selection"]
     return {**{k: v for k, v in known.items() if k not in ("strategy", "selection")}, "benchmark": benchmark}

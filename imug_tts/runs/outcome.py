@@ -1,4 +1,4 @@
-"""How runs ended, in words: turns without a score and why, unread verdicts, equal candidates."""
+"""Sentences about ended runs: turns without a score and the reasons, unread verdicts, equal candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_REASONS: Final = 8
 
 
 def said_of(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
-    """Sentences about what a reader should know of runs that have ended; none if all is well.
+    """Yield sentences about what a reader should know of ended runs; none if there are no problems.
 
     Args:
         advice: what to do about turns that have no score yet.
@@ -26,14 +26,14 @@ def said_of(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
 
 
 def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
-    """How many turns other processes have in hand."""
+    """Yield how many turns other processes are playing; nothing if there are none."""
     elsewhere = sum(summary.elsewhere for summary in summaries)
     if elsewhere:
         yield f"{elsewhere} turns are in the hands of other processes, which write them"
 
 
 def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
-    """How many turns the model refused."""
+    """Yield how many turns the model refused; nothing if there are none."""
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         after = f", and {unasked} turns after them cannot be asked" if unasked else ""
@@ -56,7 +56,7 @@ def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
 
 
 def said_of_missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
-    """How many turns have no final outcome, the reasons with their counts, and the advice."""
+    """Yield how many turns have no final outcome, with counted reasons and the advice."""
     missing = sum(summary.missing for summary in summaries)
     if not missing:
         return

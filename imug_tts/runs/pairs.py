@@ -1,4 +1,4 @@
-"""Preference pairs of people: read from a file, and put to a judge in both orders."""
+"""Human preference pairs: read from a file, and judged in both orders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Choice = Literal["a", "b", "tie"]
 _FIELDS: Final = ("prompt", "image_a", "image_b", "choice")
 _CHOICES: Final[Mapping[str, Choice]] = {"a": "a", "b": "b", "tie": "tie"}
 _AT_ONCE: Final = 64
-"""Pairs with the judge at a time."""
+"""Pairs judged concurrently."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +47,23 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What a judge says of a pair: 1 where it prefers image A, 0 for image B, 0.5 for a tie.
+    """A judge's preference in one pair: 1 for image A, 0 for image B, 0.5 for a tie.
 
-    None where it could not be read; `failure` says why, if a call failed.
+    None if no preference could be parsed; `failure` gives the reason if a call failed.
     """
 
     pair: Pair
     a_first: float | None
-    """With image A shown first."""
+    """Preference with image A shown first."""
     b_first: float | None
-    """With image B shown first."""
+    """Preference with image B shown first."""
     failure: str = ""
 
 
 def read_pairs(file: Path) -> list[Pair]:
-    """The pairs of a JSONL or CSV file with the fields prompt, image_a, image_b and choice (a, b or tie).
+    """Return the pairs of a JSONL or CSV file: prompt, image_a, image_b and choice (a, b or tie).
 
-    Images are paths relative to the file's folder, and lie in it.
+    Images are paths relative to the file's folder, and must be inside it.
 
     Raises:
         ConfigurationError: names the file, the line, and what is wrong.
@@ -82,13 +82,13 @@ def read_pairs(file: Path) -> list[Pair]:
 def compare_pairs(
     judge: Judge, pairs: Sequence[Pair], models: Mapping[ModelRole, Backbone], journal: Journal
 ) -> list[Compared]:
-    """Put every pair to the judge, with each image first in turn.
+    """Return the judge's preference in every pair, in both orders.
 
-    A judge that looks at one image at a time is asked once for each image, and prefers the higher score.
+    A judge that scores single images scores each of the two, and prefers the higher score.
 
     Args:
-        models: the run's model in each role, as for any run.
-        journal: calls that it knows are not made again.
+        models: the run's model in each role.
+        journal: answers calls that were made before.
     """
     return run_blocking(_compare_all(judge, pairs, models, journal))
 
@@ -125,7 +125,7 @@ async def _compared(
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows of a file with their line numbers."""
+    """Yield the rows of a file with their line numbers."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         if file.suffix.lower() == ".csv":
             reader = csv.DictReader(lines)

@@ -16,19 +16,19 @@ from imug_tts.runs.work import DialoguePlayer
 __all__ = ["Player"]
 
 
-class _Played(NamedTuple):
-    """How a turn went."""
+class _TurnResult(NamedTuple):
+    """The outcome of a turn, with its response and scores."""
 
     outcome: Outcome
     response: Response | None = None
     scores: dict[Part, Score] | None = None
     error: str | None = None
     detail: Mapping[str, Any] = MappingProxyType({})
-    """What the failure of a judge left."""
+    """Details that a judge's failure adds to the record."""
 
 
 class Player(DialoguePlayer):
-    """Plays one sample turn by turn. Stops when a turn has no answer and the next turn needs it."""
+    """Plays the dialogue of one sample turn by turn; stops if a turn has no answer and the next needs it."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Player(DialoguePlayer):
         brokers: Brokers,
         on_call: OnCall = lambda role, model, modality: None,
     ) -> None:
-        """`on_call` is told of every call that is made and not answered by the journal."""
+        """Create a player; `on_call` is called after every call that the journal did not answer."""
         super().__init__(sample, arm.benchmark)
         self._arm = arm
         self._brokers = brokers
@@ -84,40 +84,40 @@ class Player(DialoguePlayer):
             costs=scope.ledger.costs(),
         )
 
-    async def _play(self, turn: Turn, scope: TurnScope) -> _Played:
+    async def _play(self, turn: Turn, scope: TurnScope) -> _TurnResult:
         response: Response | None = None
         try:
             response = await self._arm.strategy.respond(turn, scope)
             if response.output is None:
-                return _Played("refused", response, error=response.reason)
+                return _TurnResult("refused", response, error=response.reason)
             scores = await self._score(
                 self._considered(response.output, response), self._outputs, scope.as_scorer()
             )
-            return _Played("scored", response, scores)
+            return _TurnResult("scored", response, scores)
         except (BackboneError, JudgeError) as failure:
             failed = self._failed(turn.number, failure)
-            return _Played(failed.outcome, response, error=failed.error, detail=failed.detail)
+            return _TurnResult(failed.outcome, response, error=failed.error, detail=failed.detail)
 
     def _considered(self, answer: Part, response: Response) -> Sequence[Part]:
-        """The answer and, for analysis, every other output that was considered."""
+        """Return the answer and, if candidates are scored too, every other output in the response."""
         nodes = response.walk() if self._arm.score_candidates else ()
         others = [node.output for node in nodes if node.output is not None]
         return list(dict.fromkeys([answer, *others]))
 
     def _remember(self, question: Question, response: Response | None, reference: Part | None) -> None:
-        """Append what later turns see after the question; nothing when the model's own answer is missing."""
-        left_behind = self._left_behind(question, response, reference)
-        if left_behind:
-            self._history.append(Message("assistant", left_behind))
-            self._outputs.append(left_behind[-1])
+        """Append the output of a turn to the history; nothing if the model's own output is missing."""
+        history_parts = self._history_parts(question, response, reference)
+        if history_parts:
+            self._history.append(Message("assistant", history_parts))
+            self._outputs.append(history_parts[-1])
         elif self._arm.history != "own":
             self._outputs.append(None)
 
-    def _left_behind(
+    def _history_parts(
         self, question: Question, response: Response | None, reference: Part | None
     ) -> tuple[Part, ...]:
         if self._arm.history == "own":
-            return () if response is None or response.output is None else response.left_behind
+            return () if response is None or response.output is None else response.history_parts
         shown = reference
         if self._arm.transcript is not None:
             shown = self._arm.transcript.answers.get((self._sample.name, question.number))

@@ -1,7 +1,7 @@
-"""Small calls that show what a server makes of seeds, images and the assistant's words when it draws.
+"""Probes of image servers: small calls that show whether seeds, images and assistant text have any effect.
 
-Servers take requests and ignore parts of them without a word: then all candidates are one image, or a
-history counts for nothing. Six calls of one seed, each of which differs from the first in one thing, tell.
+Servers accept requests and silently ignore parts of them. Then all candidates are the same image, or the
+history has no effect. Six calls, each of which changes one thing in the first, detect that.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from imug_tts.files import write_atomically
 from imug_tts.knobs import knobs_of
 from imug_tts.registry import model_identity
 
-__all__ = ["PROBES", "Probed", "find_out", "prove"]
+__all__ = ["PROBES", "Probed", "probe_models", "probe_server"]
 
 PROBES: Final = "probes.json"
-"""The file of a journal's folder that keeps what was found, by server and model."""
+"""File in the journal's folder that caches findings, by server and model."""
 
 _SAME: Final = 0.25
-"""Levels of 255 by which pixels of equal images may differ on average: kernels of a GPU are not exact."""
+"""Mean difference of pixels, in levels of 255, up to which images count as equal: GPU kernels are not
+exact."""
 _SIDE: Final = 256
 _STEPS: Final = 10
-"""Denoising steps of a probe, where the model takes them by call."""
+"""Denoising steps of a probe, if the model accepts them per call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """What probes of one server found."""
+    """The findings on one server."""
 
     server: str
     findings: Findings
     is_new: bool = True
-    """Whether the calls were made now, and nobody had kept what they found."""
+    """Whether this invocation made the calls; False if the findings were cached."""
 
     @property
     def cost(self) -> Cost:
-        """What the probes cost now."""
+        """The cost of the probes in this invocation."""
         return self.findings.cost if self.is_new else Cost()
 
     @property
     def has_failed(self) -> bool:
-        """Whether the server drew nothing at all."""
+        """Whether the server returned no image at all."""
         return self.findings.seed_changes is None
 
     def __str__(self) -> str:
@@ -70,13 +71,14 @@ class Probed:
 _WORDS: Final = {True: "yes", False: "no", None: "not known"}
 
 
-def prove(models: Sequence[Remote], journal: Path | None) -> list[Probed]:
-    """Probe the servers of models that ask for it, and let each model learn the worst of what was found.
+def probe_models(models: Sequence[Remote], journal: Path | None) -> list[Probed]:
+    """Probe the servers of the models that request it, and pass each model its worst findings.
 
-    A server that does not answer leaves its model as it is declared, with the reason among its limits.
+    If a server does not respond, its model keeps its declared capabilities, and the reason becomes one of its
+    limits.
 
     Args:
-        journal: the folder that keeps what was found; None to keep nothing.
+        journal: the folder that caches findings; None for no cache.
     """
     known = _read(journal)
     probed: list[Probed] = []
@@ -92,21 +94,21 @@ def prove(models: Sequence[Remote], journal: Path | None) -> list[Probed]:
     return probed
 
 
-def find_out(server: Remote) -> Findings:
-    """Probe a model on one server. A call that fails leaves everything open, with the reason."""
+def probe_server(server: Remote) -> Findings:
+    """Return the findings on one server. After a failed call all are undecided, and the reason is given."""
     away = "; ".join(server.unreachable().values())
     if away:
         return Findings(reason=f"the server cannot be used: {away}")
-    artist = _Artist(server)
+    prober = _Prober(server)
     try:
-        found = _found(artist)
+        found = _found(prober)
     except (BackboneError, OSError, ValueError) as error:
         found = Findings(reason=f"a call failed: {error}")
-    return replace(found, cost=artist.cost)
+    return replace(found, cost=prober.cost)
 
 
-class _Artist:
-    """Asks for probes' images, and adds up what they cost."""
+class _Prober:
+    """Requests the images of the probes, and sums up their cost."""
 
     def __init__(self, server: Remote) -> None:
         self.cost = Cost()
@@ -117,7 +119,7 @@ class _Artist:
     def draw(
         self, *, seed: int = 1, older: str = "red", newest: str = "blue", said: str = "a calm sea"
     ) -> Image | None:
-        """The image that follows a history of two images; None where the model refused."""
+        """Return the image generated after a history with two images; None if the model refused."""
         history = (
             Message("user", (Text("Look at this picture, then draw something."), _picture(older))),
             Message("assistant", (Text(f"Here is {said}."), _picture(newest))),
@@ -129,20 +131,20 @@ class _Artist:
         return candidate.output if isinstance(candidate.output, Image) else None
 
 
-def _found(artist: _Artist) -> Findings:
-    first, again = artist.draw(), artist.draw()
+def _found(prober: _Prober) -> Findings:
+    first, again = prober.draw(), prober.draw()
     noise = _difference(first, again)
-    others = [_difference(first, artist.draw(seed=2))]
+    others = [_difference(first, prober.draw(seed=2))]
     if noise is None or others[0] is None:
         return Findings(reason="the model refused to draw")
-    if others[0] <= _SAME:  # by chance, perhaps
-        others.append(_difference(first, artist.draw(seed=3)))
+    if others[0] <= _SAME:  # two seeds may agree by chance
+        others.append(_difference(first, prober.draw(seed=3)))
     between_seeds = max(other for other in others if other is not None)
     repeats = noise <= _SAME or 4 * noise <= between_seeds
     found = Findings(seed_changes=max(noise, between_seeds) > _SAME, seed_repeats=repeats)
     if not repeats:
         return replace(found, reason="what counts in a history is not seen where equal calls differ")
-    changes = [artist.draw(newest="green"), artist.draw(older="yellow"), artist.draw(said="a dark wood")]
+    changes = [prober.draw(newest="green"), prober.draw(older="yellow"), prober.draw(said="a dark wood")]
     counts = [_counts(_difference(first, changed), noise) for changed in changes]
     return replace(found, newest_image=counts[0], older_image=counts[1], assistant=counts[2])
 
@@ -152,7 +154,7 @@ def _counts(difference: float | None, noise: float) -> bool | None:
 
 
 def _difference(one: Image | None, other: Image | None) -> float | None:
-    """The mean difference of two images in levels of 255; None where one was refused."""
+    """Return the mean difference of two images in levels of 255; None if one was refused."""
     if one is None or other is None:
         return None
     first, second = (image.pixels().astype(np.float32) for image in (one, other))
@@ -160,7 +162,7 @@ def _difference(one: Image | None, other: Image | None) -> float | None:
 
 
 def _picture(colour: str) -> Image:
-    """A square in one colour on grey."""
+    """Return an image with a square of one colour on grey."""
     colours = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 180, 40), "yellow": (230, 220, 40)}
     pixels = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
     pixels[_SIDE // 4 : -_SIDE // 4, _SIDE // 4 : -_SIDE // 4] = colours[colour]
@@ -168,11 +170,11 @@ def _picture(colour: str) -> Image:
 
 
 def _probe_servers(servers: Mapping[str, Remote], known: dict[str, Findings]) -> list[Probed]:
-    """All servers at once; adds what was found to `known`."""
+    """Probe all servers concurrently; return all findings, and add the new ones to `known`."""
     unknown = {url: server for url, server in servers.items() if _key(url, server) not in known}
     with ThreadPoolExecutor(max(1, len(unknown))) as threads:
         try:
-            made = dict(zip(unknown, threads.map(find_out, unknown.values()), strict=True))
+            made = dict(zip(unknown, threads.map(probe_server, unknown.values()), strict=True))
         except KeyboardInterrupt:
             for server in unknown.values():
                 server.interrupt()
@@ -184,13 +186,13 @@ def _probe_servers(servers: Mapping[str, Remote], known: dict[str, Findings]) ->
         for url, server in servers.items()
     ]
     for each in probed:
-        if not each.has_failed:  # one that failed is probed again
+        if not each.has_failed:  # the next invocation probes a failed server again
             known[_key(each.server, servers[each.server])] = each.findings
     return probed
 
 
 def _worst(found: Sequence[Findings]) -> Findings:
-    """What holds on every server: a failure on one is a failure, and what one leaves open is open."""
+    """Combine findings: a property fails if it fails on one server, and is undecided if undecided on one."""
 
     def worst(name: str) -> bool | None:
         answers = [getattr(each, name) for each in found]
@@ -207,7 +209,7 @@ def _key(url: str, server: Remote) -> str:
 
 
 def _read(journal: Path | None) -> dict[str, Findings]:
-    """What was found before; nothing where the file is damaged, because a probe is soon made again."""
+    """Return the cached findings; none if the file is missing or damaged, because probes are cheap."""
     try:
         stored = json.loads((journal / PROBES).read_bytes()) if journal is not None else {}
         return {key: Findings(**{**found, "cost": Cost(**found["cost"])}) for key, found in stored.items()}
@@ -216,6 +218,6 @@ def _read(journal: Path | None) -> dict[str, Findings]:
 
 
 def _write(journal: Path, known: Mapping[str, Findings]) -> None:
-    """Keep what was found. What another process keeps at the same time may be lost, and is probed again."""
+    """Cache the findings. Those that another process writes at the same time may be lost and probed again."""
     stored = {key: asdict(found) for key, found in known.items()}
     write_atomically(journal / PROBES, json.dumps(stored, indent=1, sort_keys=True).encode())

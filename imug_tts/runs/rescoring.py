@@ -1,4 +1,4 @@
-"""Scores answers that are there already: a run's records, renewed with the scores of a model or a rule."""
+"""Rescoring: writes the records of an existing run again with scores of another scorer or rule."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from imug_tts.contracts import (
     Record,
     Scope,
     Score,
+    stored_responses,
 )
 from imug_tts.dialogue import Image, Part, Question, Sample, Turn
 from imug_tts.records import arm_key
 from imug_tts.registry import describe, model_identity, selection
 from imug_tts.runs.limits import all_caveats
 from imug_tts.runs.source import Source
-from imug_tts.runs.turn_records import rescored_record, stored_nodes
+from imug_tts.runs.turn_records import rescored_record
 from imug_tts.runs.work import DialoguePlayer, Work
 
 __all__ = ["Rescoring"]
@@ -31,21 +32,21 @@ __all__ = ["Rescoring"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rescoring(Work):
-    """Answers, and who scores them.
+    """Existing answers, and the benchmark and scorer that score them.
 
-    The records are those of the source with other scores: strategy, history, seed and the costs of answering
-    stay. A run that was scored afterwards and one that was scored at once are the same arm.
+    The records are those of the source with other scores; strategy, history, seed and generation costs stay.
+    So a run that was rescored and a run that was scored at once are the same arm.
     """
 
     source: Source
     benchmark: Benchmark
     scorer: Backbone | None = None
     score_candidates: bool = True
-    """Whether every output that a strategy considered is scored, not the answers alone."""
+    """Whether every output that a strategy considered is scored, and not only the answer."""
 
     @cached_property
     def samples(self) -> Sequence[Sample]:
-        """The dialogues of the benchmark that the source was to answer."""
+        """The dialogues of the benchmark that are in the plan of the source."""
         return [sample for sample in self.benchmark.samples() if sample.name in self.source.planned]
 
     @cached_property
@@ -53,10 +54,10 @@ class Rescoring(Work):
         return {} if self.scorer is None else {"scorer": self.scorer}
 
     def check(self) -> None:
-        """Refuse answers that were given to another benchmark.
+        """Check that the source answered the same benchmark and data.
 
         Raises:
-            ConfigurationError: the benchmark or its data are not those that the source answered.
+            ConfigurationError: the source answered another benchmark, other data, or none of these dialogues.
         """
         answered, here = self.source.manifest.benchmark, self.benchmark.identity
         if answered != here:
@@ -92,7 +93,7 @@ class Rescoring(Work):
 
     @property
     def _arm_identity(self) -> dict[str, Any]:
-        """What the source is, but for what scored it. Version 0.1 kept scorer and rules beside each other."""
+        """The source's arm configuration with this scorer; version 0.1 stored scorer and rules apart."""
         stored = self.source.manifest.arm_identity
         kept = {key: value for key, value in stored.items() if key not in ("scorer", "scoring")}
         roles = {role: model for role, model in stored.get("roles", {}).items() if model and role != "scorer"}
@@ -108,13 +109,13 @@ class Rescoring(Work):
         return Rescorer(self, sample, brokers, on_call)
 
     def keeps(self, sample: Sample, records: Sequence[Record]) -> bool:
-        """Whether the source still has the very responses that were scored."""
+        """Return whether the source still has the same responses that `records` score."""
         there = [_unscored(record) for record in self.source.records(sample)]
         return there == [_unscored(record) for record in records]
 
 
 class Rescorer(DialoguePlayer):
-    """Scores the turns of one dialogue that were answered; the others keep their records."""
+    """Scores the answered turns of one dialogue; the records of other turns stay as they are."""
 
     def __init__(self, rescoring: Rescoring, sample: Sample, brokers: Brokers, on_call: OnCall) -> None:
         super().__init__(sample, rescoring.benchmark)
@@ -149,7 +150,7 @@ class Rescorer(DialoguePlayer):
         )
 
     async def score(self, record: Record, scope: Scope) -> dict[Part, Score]:
-        """The scores of a turn's answer and candidates; none where there is no answer.
+        """Return the scores of a turn's answer and candidates; empty for a turn without an answer.
 
         Raises:
             JudgeError: the answer has no score.
@@ -167,7 +168,7 @@ class Rescorer(DialoguePlayer):
         return self._sample.questions[number - 1]
 
     def _scope(self, question: Question) -> TurnScope:
-        """The scope in which a run would score the turn, so that the calls are the same."""
+        """Return the scope that a run would use to score the turn, so that the calls are the same."""
         turn = Turn(self._sample.name, question.number, question.modality, ())
         root = TurnScope.root(
             models={"scorer": self._rescoring.scorer} if self._rescoring.scorer else {},
@@ -184,12 +185,12 @@ class Rescorer(DialoguePlayer):
         return None if output is None else self._rescoring.source.part(output)
 
     def _outputs(self, record: Record) -> list[Part]:
-        """Everything that was considered, the answer included."""
-        nodes = stored_nodes(record["response"])
+        """Return all outputs in a record's tree of responses, the answer included."""
+        nodes = stored_responses(record["response"])
         return [self._rescoring.source.part(node["output"]) for node in nodes if node["output"] is not None]
 
     def _shown(self, number: int) -> Part | None:
-        """What later turns were shown as the answer to a turn."""
+        """Return the output that later turns saw as the answer to a turn."""
         source = self._rescoring.source
         if source.transcript is not None:
             return source.transcript.answers.get((self._sample.name, number))
@@ -206,7 +207,7 @@ class Rescorer(DialoguePlayer):
 
 
 def _unscored(record: Record) -> tuple[Any, ...]:
-    """A turn as it was answered: its number, and the response without scores."""
+    """Return a record without scores: the turn's number, and the response or the error."""
     if record["response"] is None:
         return record["turn"], record["outcome"], record["error"]
     unscored = rescored_record(

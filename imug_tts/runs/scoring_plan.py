@@ -1,4 +1,4 @@
-"""What scoring answers afterwards would ask of its model, and how much of it the journal answers."""
+"""Dry runs of rescoring: the calls of the scorer, and how many of them the journal answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imug_tts.calls.seeds import branch_seed
 from imug_tts.concurrency import run_blocking
 from imug_tts.contracts import Backbone, JudgeError, Remote
 from imug_tts.prompts import load
-from imug_tts.runs.dry_run import MuteScope
+from imug_tts.runs.dry_run import RecordingScope
 from imug_tts.runs.rescoring import Rescorer, Rescoring
 
 __all__ = ["ScoringPlan", "plan_scoring"]
@@ -18,18 +18,18 @@ __all__ = ["ScoringPlan", "plan_scoring"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringPlan:
-    """Calls of the scorer, if every reply can be read at once."""
+    """Calls of the scorer, if every reply can be parsed at once."""
 
     calls: int
-    """Different calls in all."""
+    """Distinct calls."""
     journaled: int
-    """Those that the journal answers."""
+    """Calls that the journal answers."""
     dollars: float
-    """Of the others, where the scorer has a price."""
+    """Price of the other calls, if the scorer has a configured price."""
 
 
 def plan_scoring(work: Rescoring, journal: Journal) -> ScoringPlan:
-    """Count what the scorer would be asked, without asking it."""
+    """Return the number of calls of the scorer, without making any of them."""
     if work.scorer is None:
         return ScoringPlan(calls=0, journaled=0, dollars=0.0)
     asked = run_blocking(_asked(work, work.scorer))
@@ -39,13 +39,13 @@ def plan_scoring(work: Rescoring, journal: Journal) -> ScoringPlan:
 
 
 async def _asked(work: Rescoring, scorer: Backbone) -> set[str]:
-    """The identities of all calls."""
+    """Return the identities of all calls of the scorer."""
     found: set[str] = set()
     prompts = load(scorer.capabilities.prompts)
     for sample in work.samples:
         rescorer = Rescorer(work, sample, Brokers(Journal()), lambda role, model, modality: None)
         for record in work.source.records(sample):
-            scope = MuteScope(prompts, branch_seed(0, sample.name, record["turn"], ()))
+            scope = RecordingScope(prompts, branch_seed(0, sample.name, record["turn"], ()))
             with suppress(JudgeError):
                 await rescorer.score(record, scope)
             found.update(call.identity(scorer.identity) for call in scope.calls)

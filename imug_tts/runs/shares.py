@@ -1,4 +1,4 @@
-"""Which dialogues of a run a process begins with."""
+"""Shards: which dialogues of a run each of several processes begins with."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from imug_tts.contracts import ConfigurationError
 __all__ = ["Share"]
 
 _MOST_BLOCKS: Final = 256
-"""Blocks that a run is cut into; each makes a file while it is worked on."""
+"""Most blocks of a run; each block in work is one claim file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """One of several processes that work on the same runs.
+    """The shard of one of several processes that work on the same runs.
 
-    A process begins with its own share, and then takes whatever is free, so that no dialogue waits for a
-    process that never comes. Without a number the whole run is its share.
+    A process plays the dialogues of its own shard first, then any unclaimed ones, so that no dialogue waits
+    for a process that never comes. Without a shard number, the whole run is its shard.
     """
 
     shard: int | None = None
-    """Its number, from 0."""
+    """Number of the shard, from 0."""
     shards: int = 1
-    """How many processes there are to be, more or less."""
+    """Approximate number of processes."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError when there is no such share."""
+        """Check the numbers; raises ConfigurationError if there is no such shard."""
         if self.shards < 1:
             raise ConfigurationError(f"shards is {self.shards}; it must be 1 or more")
         if self.shard is not None and not 0 <= self.shard < self.shards:
@@ -38,19 +38,19 @@ class Share:
             )
 
     def about(self) -> dict[str, Any]:
-        """What others may want to know of this process."""
+        """Return what the process publishes about itself: shard, shards and SLURM job."""
         array = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
         job = "_".join(filter(None, array)) or os.environ.get("SLURM_JOB_ID")
         return {"shard": self.shard, "shards": self.shards, "job": job}
 
     def at_most(self, dialogues: int) -> int:
-        """How many of all dialogues the process should have in hand at a time."""
+        """Return the most dialogues that the process should play at a time, of all dialogues."""
         return max(1, -(-dialogues // self.shards))
 
     def blocks(self, dialogues: int) -> Iterator[tuple[str, range]]:
-        """Name and indices of every block of a run of so many dialogues, those of the share first.
+        """Yield name and indices of every block of a run, the blocks of this shard first.
 
-        The blocks depend on the number of dialogues alone, so that all processes mean the same ones.
+        The blocks depend only on the number of dialogues, so that all processes use the same ones.
         """
         size = _block_size(dialogues)
         starts = range(0, dialogues, size)
@@ -58,7 +58,7 @@ class Share:
             yield _name(start // size), range(start, min(start + size, dialogues))
 
     def block_of(self, index: int, dialogues: int) -> str:
-        """The name of the block that holds a dialogue."""
+        """Return the name of the block that contains a dialogue."""
         return _name(index // _block_size(dialogues))
 
     def _is_own(self, block: int) -> bool:

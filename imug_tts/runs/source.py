@@ -1,4 +1,4 @@
-"""Answers that are there already, and what is known of how they were made."""
+"""Existing answers to rescore, and how they were made."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from imug_tts.records import (
 )
 from imug_tts.registry import selection
 from imug_tts.runs.store import HEADING
-from imug_tts.runs.transcript import Transcript
+from imug_tts.runs.transcript import Transcript, no_run
 from imug_tts.runs.turn_records import turn_record
 
 __all__ = ["Source"]
 
 Key = tuple[str, int]
-"""Names a turn: the sample's name, and the turn's number."""
+"""Identifies a turn: the sample's name, and the turn's number."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The answers of a run, or of a model that was asked elsewhere."""
+    """The answers of a run, or of a model that was called outside this package."""
 
     manifest: Manifest
-    """Of the run; of other answers, what stands for it."""
+    """The manifest of the run, or one made up for outside answers."""
     lines: Mapping[str, Sequence[bytes]]
-    """The records by the name of their dialogue, as lines of JSON: parsed they would fill the memory."""
+    """Records by the name of their dialogue, as lines of JSON to save memory."""
     image: Callable[[str], Image]
-    """The image of a SHA-256 that a record names."""
+    """Returns the image of a SHA-256 in a record."""
     transcript: Transcript | None = None
-    """What the turns of a run with a swapped history were shown."""
+    """The outputs that a swapped history showed."""
 
     @classmethod
     def of_run(cls, folder: Path, history_from: Path | None = None) -> Source:
-        """The records of a run.
+        """Return the records of a run.
 
         Args:
-            history_from: the folder of the run that a swapped history shows; by default the one of that name
-                beside `folder`.
+            history_from: the folder of the run that a swapped history shows; by default the folder next to
+                `folder` that the manifest names.
 
         Raises:
-            ConfigurationError: it is no run's folder, its records are damaged, or its history is not there.
+            ConfigurationError: `folder` holds no run, its records are damaged, or the shown run is missing.
         """
         lines: dict[str, list[bytes]] = {}
         try:
@@ -62,10 +62,7 @@ class Source:
                 own = {key: value for key, value in record.items() if key not in HEADING}
                 lines.setdefault(sample_name(record), []).append(line_of(own))
         except RecordError as error:
-            raise ConfigurationError(
-                f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py "
-                "made, e.g. runs/STUDY/RUN"
-            ) from error
+            raise no_run(folder, error) from error
         return cls(
             manifest=manifest,
             lines=lines,
@@ -77,11 +74,11 @@ class Source:
     def of_answers(
         cls, model: str, benchmark: Benchmark, answers: Mapping[Key, Part], failures: Mapping[Key, str]
     ) -> Source:
-        """The answers of a model that was asked elsewhere, one for each turn, on its own outputs.
+        """Return answers of a model that was called outside this package, each on the model's own history.
 
         Args:
-            model: what the model is called; it stands where a run's records name their strategy.
-            failures: why a turn has no answer.
+            model: the model's name, used as the strategy in records.
+            failures: the reason for each turn without an answer.
         """
         samples = benchmark.samples()
         images = {part.sha256: part for part in answers.values() if isinstance(part, Image)}
@@ -92,32 +89,32 @@ class Source:
         )
 
     def records(self, sample: Sample) -> list[Record]:
-        """The records of a dialogue, in order of its turns, without the fields that name their run."""
+        """Return the records of a dialogue in turn order, without the fields that name their run."""
         return [record_of(line) for line in self.lines.get(sample.name, ())]
 
     def part(self, output: Mapping[str, str]) -> Part:
-        """An output as a record holds it.
+        """Return the output that a record stores as JSON.
 
         Raises:
-            ConfigurationError: its image is gone.
+            ConfigurationError: the file of its image is missing.
         """
         if "text" in output:
             return Text(output["text"])
         image = self.image(output["image"])
         if isinstance(image.source, Path) and not image.source.exists():
             raise ConfigurationError(
-                f"{self.manifest.run} answered with the image {image.source}, which is gone; bring it back"
+                f"{self.manifest.run} answered with the image {image.source}, which is missing; restore it"
             )
         return image
 
     @cached_property
     def planned(self) -> frozenset[str]:
-        """The names of the dialogues."""
-        return frozenset(f"{each.domain}/{each.task}/{each.sample_id}" for each in self.manifest.planned)
+        """The names of the planned dialogues."""
+        return frozenset(dialogue.name for dialogue in self.manifest.planned)
 
 
 def _shown(manifest: Manifest, history_from: Path | None) -> Transcript:
-    """What the turns of a run with a swapped history were shown."""
+    """Return the transcript that a swapped history showed."""
     name = manifest.history_from.rpartition(":")[0]
     folder = manifest.folder.resolve().parent / name if history_from is None else history_from
     wanted = f"{manifest.run} was shown the outputs of {name}, with which its images are judged"
@@ -143,7 +140,7 @@ def _foreign(model: str, benchmark: Benchmark, samples: Sequence[Sample]) -> Man
         history_from="",
         seed=0,
         benchmark=benchmark.identity,
-        backbone="recorded",  # whose models they are nobody says; one name lets an analysis compare them
+        backbone="recorded",  # the models are unknown; one common name lets an analysis compare them
         models={"generator": f"recorded:{model}"},
         arm_identity={"recorded": model},
         selection=selection(benchmark),

@@ -1,7 +1,7 @@
-"""The folder of a run: its manifest, turn records in planned order, images, log and summary.
+"""The folder of a run: manifest, turn records in planned order, images, log and summary.
 
-Any number of processes may work on one run. Each takes blocks of dialogues that nobody else has (see
-`imug_tts.runs.claims`), and appends what it plays to a segment of its own; the last to leave merges them.
+Any number of processes may work on one run. Each claims blocks of dialogues (see `imug_tts.runs.claims`), and
+appends the records to its own segment. The last process to finish merges the segments.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ __all__ = ["HEADING", "RunStore", "versions"]
 HEADING: Final = (
     *("run", "arm", "strategy", "oracle", "seed", "history", "history_from", "benchmark", "models"),
 )
-"""Fields of the manifest that every record begins with."""
+"""Fields of the manifest that every record starts with."""
 
 _OWNER: Final = ("identity", "backbone", "models", "benchmark", "history_from")
-"""Fields of the manifest that must be equal for a run to go on: configuration, weights and data."""
+"""Fields of the manifest that must be equal to resume a run: configuration, weights and data."""
 
 _PACKAGES: Final = ("imug_tts", "torch", "transformers", "diffusers", "numpy", "pillow")
 
 
 class RunStore:
-    """Keeps the records of the dialogues that this process plays, and finds those of others.
+    """Stores the records of this process's dialogues, and finds those of other processes.
 
-    A dialogue without a failed turn is kept from one start to the next; one with a failed turn is
-    played again when a run starts again.
+    A dialogue without a failed turn is kept across invocations; one with a failed turn is played again by the
+    next invocation.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class RunStore:
         keeps: Callable[[Sample, Sequence[Record]], bool] = lambda sample, records: True,
         on_found: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        """Look at the folder of a run, or of a new one. Writes nothing into it.
+        """Inspect the folder of an existing or new run. Writes nothing.
 
         Args:
-            share: which dialogues this process begins with.
-            keeps: says whether the records of a finished dialogue still hold.
-            on_found: told of every record that an earlier or another process wrote.
+            share: the shard of this process.
+            keeps: returns whether the records of a finished dialogue are still valid.
+            on_found: called with every record that another invocation or process wrote.
 
         Raises:
             ConfigurationError: the folder belongs to a run of another configuration.
@@ -81,7 +81,7 @@ class RunStore:
         self.samples = samples
         self.tally = Tally()
         self.done: set[int] = set()
-        """Indices of the dialogues that have their records."""
+        """Indices of the dialogues that have records."""
         self._share = share or Share()
         self._index_of = {sample.name: index for index, sample in enumerate(samples)}
         self._manifest = plain(manifest)
@@ -91,10 +91,10 @@ class RunStore:
         self._segment = segment_path(folder, self._worker.name)
         self._read_up_to: dict[Path, int] = {}
         self._merged: tuple[int, ...] = ()
-        self._had: set[str] = set()
-        """Blocks of dialogues that this process took."""
-        self._theirs: set[str] = set()
-        """Those that others had when it stopped."""
+        self._own_blocks: set[str] = set()
+        """Blocks of dialogues that this process has claimed."""
+        self._others_blocks: set[str] = set()
+        """Blocks that other processes owned when this one stopped."""
         self._images = folder / "images"
         self._kept: set[str] = set()
         self._file: int | None = None
@@ -103,29 +103,29 @@ class RunStore:
 
     @property
     def planned(self) -> int:
-        """Turns in all."""
+        """Planned turns."""
         return self._turns(range(len(self.samples)))
 
     @property
     def is_complete(self) -> bool:
-        """Whether every dialogue has its records, and these are in one file."""
+        """Whether every dialogue has records, and all records are merged into one file."""
         return len(self.done) == len(self.samples) and not segment_files(self.folder)
 
     def log(self, entries: Iterable[str]) -> None:
-        """Append to the run's log."""
+        """Append to the log of the run."""
         text = "".join(f"{entry.rstrip()}\n\n" for entry in entries)
         if text:
             with storage_errors(self.folder), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
                 file.write(text)
 
     def load(self) -> None:
-        """Read the records of the dialogues that are done, and count them."""
+        """Read and count the records of finished dialogues."""
         for path in segment_files(self.folder):
             self._read(path, tries_again=True)
         self._read_merged()
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write what names the run, and begin to work on it.
+        """Write manifest and configuration, and register as a worker.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -139,24 +139,24 @@ class RunStore:
         self._has_begun = True
 
     def free(self, on_taken: Callable[[], None] = lambda: None) -> Iterator[int]:
-        """Take dialogues that nobody plays and nobody has played, one block after the other."""
+        """Claim dialogues that no process plays or has played, block by block; yield their indices."""
         while (block := self._take_block()) is not None:
             self.refresh()
             on_taken()
             yield from (index for index in block if index not in self.done)
 
     def refresh(self) -> None:
-        """Count what other processes have written since the last look."""
+        """Count the records that other processes have written since the last call."""
         for path in segment_files(self.folder):
             if path != self._segment:
                 self._read(path, tries_again=False)
         self._read_merged()
 
     def add(self, index: int, records: Iterable[Record]) -> list[Record]:
-        """Write the records of dialogue `index`.
+        """Write the records of dialogue `index`; return them with the heading fields.
 
-        Returns them as they are written, headed by the fields that name their run; none if this process was
-        stopped for so long that another one has taken the dialogue over.
+        Returns nothing if another process has taken the dialogue over, because this one was suspended for
+        long.
         """
         if not self._worker.has(self._share.block_of(index, len(self.samples))):
             return []
@@ -167,32 +167,37 @@ class RunStore:
         return headed
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:
-        """Put images into the run's folder: links to the files that hold them, where links are possible."""
+        """Store images in the run's folder: as hard links to existing files if possible."""
         for image in images:
             if image.sha256 in self._kept:
                 continue
             self._kept.add(image.sha256)
             path = f"{self._images}/{image.sha256}.png"
-            held = image.source if isinstance(image.source, Path) else journal.put_image(image)
-            link_or_write(held, Path(path), image.read)
+            source = image.source if isinstance(image.source, Path) else journal.put_image(image)
+            link_or_write(source, Path(path), image.read)
 
     def elsewhere(self) -> int:
-        """Turns of the dialogues that other processes had in hand when this one stopped."""
-        blocks = [block for name, block in self._share.blocks(len(self.samples)) if name in self._theirs]
+        """Return the number of turns that other processes were playing when this process stopped."""
+        blocks = [
+            block for name, block in self._share.blocks(len(self.samples)) if name in self._others_blocks
+        ]
         return self._turns(index for block in blocks for index in block if index not in self.done)
 
     def finish(self, summarize: Callable[[], Summary]) -> Summary:
-        """Stop working on the run. The last process to do so merges the records and writes the summary."""
+        """Stop working on the run; return its summary.
+
+        The last process merges records and writes the summary.
+        """
         if not self._has_begun:
             return summarize()
-        # In this order: whoever is gone after the first line has written all before the second.
-        self._theirs = self._worker.taken() - self._had
+        # In this order: a process that releases its claims before the first line has written all records.
+        self._others_blocks = self._worker.taken() - self._own_blocks
         self.refresh()
         summary = summarize()
         self._worker.step_back()
         self._close_segment()
         while not self._worker.others() and self._worker.take(MERGE):
-            self._theirs = set()
+            self._others_blocks = set()
             self.refresh()
             summary = summarize()
             merge_turns(self.folder, self._left_segments())
@@ -200,13 +205,13 @@ class RunStore:
             if self.is_complete:
                 self._worker.clear()
             self._worker.release(MERGE)
-            if not segment_files(self.folder):  # else somebody left in the meantime
+            if not segment_files(self.folder):  # else another process finished in the meantime
                 break
         self.close()
         return summary
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the segment and leave the run."""
         self._close_segment()
         self._worker.leave()
 
@@ -214,8 +219,8 @@ class RunStore:
         return sum(len(self.samples[index].questions) for index in indices)
 
     def _left_segments(self) -> list[Path]:
-        """The segments to which nobody writes any more."""
-        # In this order: who writes to a segment was known as a worker before the segment was there.
+        """Return the segments to which no process writes any more."""
+        # In this order: a process registers as a worker before it creates its segment.
         segments = segment_files(self.folder)
         writing = self._worker.others()
         return [segment for segment in segments if segment.stem not in writing]
@@ -223,10 +228,10 @@ class RunStore:
     def _take_block(self) -> range | None:
         taken = self._worker.taken()
         for name, block in self._share.blocks(len(self.samples)):
-            if name in self._had or name in taken or all(index in self.done for index in block):
+            if name in self._own_blocks or name in taken or all(index in self.done for index in block):
                 continue
             if self._worker.take(name):
-                self._had.add(name)
+                self._own_blocks.add(name)
                 return block
         return None
 
@@ -236,7 +241,7 @@ class RunStore:
             self.tally.count(record)
 
     def _read_merged(self) -> None:
-        """Read `turns.jsonl` if it was not read before, or was written anew."""
+        """Read `turns.jsonl` if it has changed since it was last read."""
         path = self.folder / TURNS
         state = path.stat() if path.exists() else None
         known = () if state is None else (state.st_ino, state.st_size, state.st_mtime_ns)
@@ -246,9 +251,9 @@ class RunStore:
             self._read(path, tries_again=True)
 
     def _read(self, path: Path, *, tries_again: bool) -> None:
-        """Count the whole dialogues of a file that were not read before.
+        """Count the whole dialogues of a file that were not counted before.
 
-        With `tries_again` those with a failed turn are left out, so that they are played again.
+        With `tries_again`, dialogues with a failed turn are left out, so that they are played again.
         """
         start = self._read_up_to.get(path, 0)
         for dialogue in read_dialogues(path, start, on_damage=_warn_of_damage):
@@ -263,7 +268,7 @@ class RunStore:
                     self._on_found(record)
 
     def _is_final(self, index: int, records: Sequence[Record]) -> bool:
-        """Whether every turn has a final outcome, or the dialogue ended with a refusal for good."""
+        """Return whether every turn has a final outcome, or the dialogue ended with a refusal."""
         expected = [question.number for question in self.samples[index].questions]
         final = [record["turn"] for record in records if record["outcome"] in FINAL_OUTCOMES]
         if records[-1]["outcome"] == "refused" and records[-1]["history"] == "own":
@@ -309,7 +314,7 @@ class RunStore:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
+    """Return the versions of Python and of the packages that can change a result."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -328,13 +333,13 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 
 
 def _by_key(value: Mapping[str, Any]) -> bytes:
-    """A line for each key: with thousands of planned dialogues an indented file takes a second to write."""
+    """Return JSON with one line per key: indenting thousands of planned dialogues would take a second."""
     lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value[key])}" for key in value)
     return f"{{\n{lines}\n}}\n".encode()
 
 
 def _differences(there: Any, here: Any, prefix: str = "") -> str:
-    """Name what differs between two nested mappings, e.g. "seed: 0 there, 1 here"."""
+    """Return the differences of two nested mappings in words, e.g. "seed: 0 there, 1 here"."""
     if isinstance(there, dict) and isinstance(here, dict):
         keys = [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]
         return "; ".join(_differences(there.get(k), here.get(k), f"{prefix}.{k}".lstrip(".")) for k in keys)

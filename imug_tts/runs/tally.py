@@ -17,15 +17,15 @@ _MOST_REASONS: Final = 50
 
 
 class Tally:
-    """What the records of a run add up to: outcomes, scores, cost, failures, verdicts, pools."""
+    """Totals of a run's records: outcomes, scores, cost, failures, verdicts, pools."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.intrinsic = Cost()
         self.failures: Counter[str] = Counter()
-        """Turns without a score by reason; reasons that differ in numbers alone are one."""
+        """Turns without a score by reason; reasons that differ only in numbers are counted together."""
         self.unasked = 0
-        """Turns after a refused turn, whose answer they need."""
+        """Turns that are skipped because they need the answer of a refused turn."""
         self.verdicts = 0
         self.unread_verdicts = 0
         self.pools = 0
@@ -51,7 +51,7 @@ class Tally:
     @property
     def scores(self) -> dict[str, float]:
         """Mean score in [0, 1] by modality, over scored turns."""
-        # fsum: the order in which dialogues finish leaves no trace.
+        # fsum: the order in which dialogues finish must not change the last digits.
         return {m: math.fsum(scores) / len(scores) for m, scores in sorted(self._scores.items())}
 
     def _count_failure(self, record: Record) -> None:

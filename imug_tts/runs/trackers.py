@@ -1,4 +1,4 @@
-"""Several trackers as one, each isolated: an exception of a tracker stops no run."""
+"""Sends events to several trackers; an exception in a tracker stops no run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Trackers"]
 
 
 class Trackers:
-    """Passes every event on. A tracker that raises is reported once, closed, and told nothing more."""
+    """Forwards every event. A tracker that raises is reported once, closed, and gets no further events."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = list(trackers)
@@ -36,14 +36,14 @@ class Trackers:
         for tracker in list(self._trackers):
             try:
                 event(tracker)
-            except Exception as error:  # whatever a tracker does, the run goes on
+            except Exception as error:  # an exception of a tracker must not stop the run
                 self._trackers.remove(tracker)
                 if event is not _close:
-                    with suppress(Exception):  # it may hold a file or the terminal
+                    with suppress(Exception):  # releases files or the terminal
                         tracker.close()
                 warnings.warn(
-                    f"the tracker {type(tracker).__name__} failed and is told nothing more; the run goes on: "
-                    f"{type(error).__name__}: {error}",
+                    f"the tracker {type(tracker).__name__} failed and gets no further events; "
+                    f"the run goes on: {type(error).__name__}: {error}",
                     stacklevel=2,
                 )
 

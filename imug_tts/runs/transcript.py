@@ -1,4 +1,4 @@
-"""What another run answered: a history that turns can be answered on."""
+"""The outputs of another run, to be shown in swapped histories."""
 
 from __future__ import annotations
 
@@ -14,41 +14,46 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Text
 from imug_tts.records import RecordError, image_path, read_manifest, read_turns, sample_name
 
-__all__ = ["Transcript", "stored_part"]
+__all__ = ["Transcript", "no_run", "stored_part"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """The answers of one run, by sample name and turn number. Turns that were not answered are absent."""
+    """The answers of one run, by sample name and turn number. Unanswered turns are absent."""
 
     run: str
     benchmark: str | None
-    """Identity of the benchmark; None where the source does not say."""
+    """Identity of the benchmark; None if unknown."""
     answers: Mapping[tuple[str, int], Part]
 
     @classmethod
     def of_run(cls, folder: Path) -> Transcript:
-        """Read the folder of a run.
+        """Return the transcript of the run in a folder.
 
         Raises:
-            ConfigurationError: it is no run's folder, or its records are damaged.
+            ConfigurationError: `folder` holds no run, or its records are damaged.
         """
         try:
             manifest = read_manifest(folder)
             return cls(run=manifest.run, benchmark=manifest.benchmark, answers=dict(_answers(folder)))
         except RecordError as error:
-            raise ConfigurationError(
-                f"{folder} cannot be read as the folder of a run ({error}); name one "
-                "that experiments/run.py made, e.g. runs/STUDY/RUN"
-            ) from error
+            raise no_run(folder, error) from error
 
     @cached_property
     def identity(self) -> str:
-        """The run and a hash of what it answered."""
+        """The run's name and a hash of its answers."""
         digest = hashlib.sha256()
         for key, part in sorted(self.answers.items()):
             digest.update(json.dumps([key, part.to_json()]).encode())
         return f"{self.run}:{digest.hexdigest()[:16]}"
+
+
+def no_run(folder: Path, error: RecordError) -> ConfigurationError:
+    """Return the error for a folder that cannot be read as the folder of a run."""
+    return ConfigurationError(
+        f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py made, "
+        "e.g. runs/STUDY/RUN"
+    )
 
 
 def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
@@ -59,7 +64,7 @@ def _answers(folder: Path) -> Iterator[tuple[tuple[str, int], Part]]:
 
 
 def stored_part(stored: Mapping[str, Any], folder: Path) -> Part:
-    """The output that a record of the run in `folder` holds as plain JSON."""
+    """Return the output that a record of the run in `folder` stores as JSON."""
     if "text" in stored:
         return Text(stored["text"])
     return Image(stored["image"], image_path(folder, stored["image"]))

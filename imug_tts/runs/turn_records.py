@@ -1,4 +1,4 @@
-"""From responses to the JSON records of `turns.jsonl`."""
+"""Converts responses to the JSON records of `turns.jsonl`."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from imug_tts.contracts import Cost, Outcome, Record, Score
 from imug_tts.dialogue import Image, Part, Question, Response, Sample
 
-__all__ = ["images_of", "rescored_record", "response_to_json", "stored_nodes", "turn_record"]
+__all__ = ["images_of", "rescored_record", "response_to_json", "turn_record"]
 
 Node = Mapping[str, Any]
-"""A response as a record holds it."""
+"""A response as a record stores it."""
 
 
 def images_of(response: Response) -> Iterator[Image]:
-    """Every image in the tree of a response."""
+    """Yield every image in the tree of a response."""
     for node in response.walk():
         if isinstance(node.output, Image):
             yield node.output
 
 
 def response_to_json(response: Response, scores: Mapping[Part, Score]) -> dict[str, Any]:
-    """A response as a tree of plain JSON; empty fields are left out."""
+    """Return a response as a tree of plain JSON; empty fields are left out."""
     node: dict[str, Any] = {
         "strategy": response.strategy,
         "output": None if response.output is None else response.output.to_json(),
@@ -58,10 +58,10 @@ def turn_record(
     scores: Mapping[Part, Score],
     costs: Mapping[str, Cost],
 ) -> Record:
-    """One line of `turns.jsonl`, without the fields that name the run.
+    """Return one record of `turns.jsonl`, without the fields that name the run.
 
-    The flat costs are what answering took; what scoring took stands in `cost` alone. Without a score,
-    `score_detail` is what the judge's failure left (`error_detail`).
+    The top-level costs are those of the answer; the cost of scoring is in `cost` only. Without a score,
+    `score_detail` holds `error_detail`, the details of the judge's failure.
     """
     total = costs["generator"] + costs["judge"]
     score = scores.get(response.output) if response is not None and response.output is not None else None
@@ -90,14 +90,6 @@ def turn_record(
     }
 
 
-def stored_nodes(response: Node | None) -> Iterator[Node]:
-    """A stored response and everything that was considered for it, parents first."""
-    if response is not None:
-        yield response
-        for candidate in response.get("candidates", ()):
-            yield from stored_nodes(candidate)
-
-
 def rescored_record(
     record: Record,
     *,
@@ -107,7 +99,7 @@ def rescored_record(
     scores: Mapping[Part, Score],
     cost: Cost,
 ) -> Record:
-    """The record with other scores of its answer and candidates, and with what these scores cost."""
+    """Return the record with other scores of its answer and candidates, and the cost of this scoring."""
     by_output = {_key(part.to_json()): score for part, score in scores.items()}
     score = by_output.get(_key(record["response"]["output"]))
     costs = {payer: paid for payer, paid in record["cost"].items() if payer != "scorer"}

@@ -1,4 +1,4 @@
-"""What can be executed into the folder of a run, and how a dialogue of it becomes records."""
+"""The interface of whatever is executed into a run's folder, and how a dialogue becomes records."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = ["DialoguePlayer", "Failed", "Work"]
 
 
 class Failed(NamedTuple):
-    """How a turn ends that failed."""
+    """The outcome of a failed turn, with the error."""
 
     outcome: Outcome
     error: str
-    """In words."""
+    """The error message."""
     detail: Mapping[str, Any]
-    """What the record keeps as `score_detail`; empty for nothing."""
+    """The `score_detail` of the record; empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work(ABC):
-    """Dialogues that become the records of one folder."""
+    """Dialogues whose records are written into one folder."""
 
     folder: Path
     config: Mapping[str, Any]
-    """The whole configuration, kept beside the records; no secrets."""
+    """The whole configuration, stored beside the records; no secrets."""
     title: str = ""
-    """What a person reads while it goes on; by default the folder's name."""
+    """Title in progress output; by default the folder's name."""
 
     @property
     @abstractmethod
@@ -57,40 +57,40 @@ class Work(ABC):
     @property
     @abstractmethod
     def models(self) -> Mapping[str, Backbone]:
-        """Every model that may be asked, by its place."""
+        """Every model that may be called, by role or path."""
 
     @abstractmethod
     def check(self) -> None:
-        """Check that it can work, before any compute.
+        """Check that the work can be executed, before any compute.
 
         Raises:
-            ConfigurationError: with the reason and what to change.
+            ConfigurationError: it cannot; the message gives the reason and what to change.
         """
 
     @abstractmethod
     def manifest(self) -> dict[str, Any]:
-        """What `manifest.json` holds, apart from the folder's name, versions and planned dialogues."""
+        """Return the content of `manifest.json` without folder name, versions and planned dialogues."""
 
     def to_probe(self) -> Sequence[Remote]:
-        """The models whose servers draw for it, to be probed before it begins."""
+        """Return the models whose image servers are probed before the work begins."""
         return ()
 
     def least_calls(self) -> int | None:
-        """The calls that answering needs at least; None if that is not known."""
+        """Return the least number of calls that the answers need; None if unknown."""
         return None
 
     @abstractmethod
     def player(self, sample: Sample, brokers: Brokers, on_call: OnCall) -> DialoguePlayer:
-        """Whoever turns one dialogue into records."""
+        """Return the player that turns one dialogue into records."""
 
     def keeps(self, sample: Sample, records: Sequence[Record]) -> bool:
-        """Whether records that an earlier invocation wrote for a dialogue still hold."""
+        """Return whether records of a dialogue that an earlier invocation wrote are still valid."""
         del sample, records
         return True
 
 
 class DialoguePlayer(ABC):
-    """Makes the records of one dialogue."""
+    """Produces the records of one dialogue."""
 
     def __init__(self, sample: Sample, benchmark: Benchmark) -> None:
         self._sample = sample
@@ -98,7 +98,7 @@ class DialoguePlayer(ABC):
         self.images: list[Image] = []
         """Every image that the records name."""
         self.spent = Cost()
-        """What was asked of the models; the rest came from the journal."""
+        """Cost of the calls that were made; the journal answered the others."""
         self.log: list[str] = []
         """The failures, each with its traceback."""
 
@@ -108,7 +108,7 @@ class DialoguePlayer(ABC):
     async def _score(
         self, outputs: Sequence[Part], earlier: Sequence[Part | None], scope: Scope
     ) -> dict[Part, Score]:
-        """Score the answer to a turn, the first of `outputs`, and others that were considered for it.
+        """Return the scores of `outputs`: the answer to a turn, then other outputs that were considered.
 
         A scorer that fails on an output that was not chosen leaves that output without a score.
 
@@ -130,10 +130,10 @@ class DialoguePlayer(ABC):
         return scores
 
     def _failed(self, number: int, failure: BackboneError | JudgeError) -> Failed:
-        """How a turn ends that failed; the traceback goes into the log."""
+        """Return the outcome of a failed turn, and append its traceback to the log."""
         if not isinstance(failure, NoScorer):
-            told = "".join(traceback.format_exception(failure))
-            self.log.append(f"turn {number} of {self._sample.name}: {told}")
+            trace = "".join(traceback.format_exception(failure))
+            self.log.append(f"turn {number} of {self._sample.name}: {trace}")
         detail = failure.detail if isinstance(failure, JudgeError) else {}
         return Failed(_outcome_of(failure), f"{type(failure).__name__}: {failure}", detail)
 

@@ -1,4 +1,4 @@
-"""From responses to scores in [0, 1]."""
+"""Scores of responses, in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ GridRule = Literal["official", "robust"]
 
 @component
 class Scoring:
-    """The rules by which a run is scored where no judge is needed; "official" is the published code's."""
+    """The scoring rules that need no model; "official" is the rule of the published code."""
 
-    mcq: Rule = knob("The rule of multiple-choice answers; see imug_tts.scoring.mcq.", default="official")
+    mcq: Rule = knob("Rule for multiple-choice answers; see imug_tts.scoring.mcq.", default="official")
     grid: GridRule = knob(
-        "The rule of drawings of coloured cubes; see imug_tts.scoring.grid.", default="official"
+        "Rule for drawings of coloured cubes; see imug_tts.scoring.grid.", default="official"
     )

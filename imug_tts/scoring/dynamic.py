@@ -1,4 +1,4 @@
-"""The right letters of a dynamic question: they depend on what the model drew, so a judge finds them."""
+"""Right letters of dynamic questions, determined by a scoring model from outputs of previous turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LETTERS: Final = re.compile(r"[A-G\s,.;+&/-]*")
 
 
 class ReferencedTurn(NamedTuple):
-    """An earlier turn that the judge must see: its question, and the image or letters that answer it."""
+    """A previous turn that the scorer must see: its question, and the image or letters that answer it."""
 
     number: int
     question: tuple[Part, ...]
@@ -30,16 +30,16 @@ class ReferencedTurn(NamedTuple):
 
 class Resolution(NamedTuple):
     letters: frozenset[str]
-    """The right letters, those that are right in any case included."""
+    """The right letters, including those that are right in any case."""
     reply: str
     official: str
-    """The right letters that the official resolver takes from the first reply that it can read, joined."""
+    """The right letters by the official parsing of the first reply that it can parse, joined."""
 
 
 class Unresolved(JudgeError):
     """No reply of the scorer names the right letters.
 
-    `official` is what the official resolver makes of the first reply that it can read; None if there is none.
+    `official` is the official parsing of the first reply that it can parse; None if it can parse none.
     """
 
     def __init__(self, message: str, official: str | None) -> None:
@@ -48,12 +48,12 @@ class Unresolved(JudgeError):
 
 
 def determined_answer(raw_answer: str, judge_text: str) -> str:
-    """The right letters by the official resolver's reading of a judge's reply, joined and sorted.
+    """Return the right letters by the official parsing of a scorer's reply, joined and sorted.
 
-    It reads from the first brace to the last, and every letter A-G of the answer, in prose too.
+    It parses from the first brace to the last, and takes every letter A-G of the answer, even in prose.
 
     Raises:
-        UnreadableReply: no JSON object stands between them; the official resolver fails as well.
+        UnreadableReply: there is no JSON object between the braces; the official parser fails as well.
     """
     return mcq.united(raw_answer, _official(judge_text))
 
@@ -66,19 +66,19 @@ async def resolve(
     fixed: frozenset[str],
     multiple_choice: bool,
 ) -> Resolution:
-    """Ask the scorer which options are right, given what earlier turns show.
+    """Ask the scorer which options are right, given the outputs of previous turns.
 
-    A reply counts if its answer is letters of the question's options and nothing else, one letter for a
-    single-choice question. Any other reply is asked again and never guessed at.
+    A reply is valid if its answer consists of letters of the question's options only, and of one letter for a
+    single-choice question. After any other reply the scorer is asked again; nothing is guessed.
 
     Args:
-        turns: the earlier turns that the question depends on.
+        turns: the previous turns that the question depends on.
         fixed: letters that are right in any case.
         multiple_choice: whether several options may be right.
 
     Raises:
         NoScorer: the run has no scorer.
-        Unresolved: the scorer gave no reply that names options of the question.
+        Unresolved: no reply of the scorer names options of the question.
         JudgeError: the scorer failed.
     """
     kind = "several options may be right" if multiple_choice else "exactly one option is right"
@@ -104,10 +104,10 @@ def _parts(turn: ReferencedTurn) -> tuple[Part, ...]:
 
 
 def _options(question: Sequence[Part]) -> str:
-    """The letters of the options that a question lists, all letters if it shows no list from A on.
+    """Return the letters of the options that a question lists; all letters if it lists none from A on.
 
-    Every capital letter that stands alone counts, "an A" too: so a letter is left out only if the text does
-    not have it at all.
+    Every single capital letter counts, even the article "A". So a letter is excluded only if it does not
+    occur.
     """
     if any(not isinstance(part, Text) for part in question):
         return _ALL  # an image may show further options
@@ -121,13 +121,13 @@ def _text(part: Part) -> str:
 
 @dataclass
 class _Reader:
-    """Reads the scorer's replies strictly, and remembers what the official resolver would have read."""
+    """Parses the scorer's replies strictly, and stores the official parsing of the first parsable one."""
 
     fixed: frozenset[str]
     options: str
     multiple_choice: bool
     seen: bool = False
-    """Whether there was a reply."""
+    """Whether the scorer has replied."""
     official: str | None = None
 
     def read(self, reply: str) -> Resolution:

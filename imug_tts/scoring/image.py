@@ -1,4 +1,4 @@
-"""Scores of images by a judge that sees the references, the image and the benchmark's evaluation points."""
+"""Scores of images by a scoring model that sees references, image and evaluation points."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from imug_tts.scoring.replies import UnreadableReply, ask_until_read, json_objec
 __all__ = ["score_image"]
 
 HIGHEST: Final = 5
-"""Full marks of one evaluation point; the lowest are 0."""
+"""Best grade of one evaluation point; the worst is 0."""
 
 
 class _Graded(NamedTuple):
     points: list[float]
-    """In the order of the evaluation points, 0 to 5."""
+    """One grade per evaluation point, 0 to 5, in order."""
     reasons: list[str]
     reply: str
 
@@ -32,16 +32,16 @@ async def score_image(
     instruction: str,
     points: Sequence[str],
 ) -> Score:
-    """The mean over a turn's evaluation points, each graded 0 to 5 by the scorer, over 5.
+    """Return the mean of the scorer's grades (0 to 5) for the evaluation points of a turn, divided by 5.
 
     Args:
-        references: earlier images that the judge must see, each with its label, in order.
-        instruction: the words in which the image was asked for.
+        references: images of previous turns that the scorer must see, each with its label, in order.
+        instruction: the request for the image.
         points: the evaluation points, at least one.
 
     Raises:
         NoScorer: the run has no scorer.
-        JudgeError: the scorer failed, or gave no reply with every point once and each from 0 to 5.
+        JudgeError: the scorer failed, or no reply grades every point exactly once from 0 to 5.
     """
     if not points:
         raise JudgeError("an image without evaluation points cannot be scored")
@@ -64,7 +64,7 @@ def _read(reply: str, num_points: int) -> _Graded:
     results = json_object(reply, "evaluation_results")["evaluation_results"]
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         raise UnreadableReply('"evaluation_results" must be a list of objects')
-    # "1" names a point as well as 1 does; of scores, only numbers are taken.
+    # A point's id may be 1 or "1"; a score must be a number.
     ids = [str(result.get("point_id")) for result in results]
     wanted = [str(number) for number in range(1, num_points + 1)]
     if sorted(ids) != sorted(wanted):

@@ -1,19 +1,19 @@
 """Scores of multiple-choice answers, in [0, 1].
 
-`official` is the rule of the IMUG-Bench scorer (https://github.com/ccccEsion/IMUG-Bench), kept bit for
-bit so that numbers compare with published ones. It finds no letter in a joined answer such as "AB", in
-the response or in the reference, and so scores every such item 0. `corrected` mends that and nothing
-else: where no letters are joined, the two agree.
+`official` is the rule of the IMUG-Bench scorer (https://github.com/ccccEsion/IMUG-Bench), reproduced exactly,
+so that scores are comparable with published ones. It finds no letter in a joined answer such as "AB", in the
+response or in the reference, and scores every such item 0. `corrected` fixes this and nothing else: the two
+agree where no letters are joined.
 
-What `corrected` takes for joined letters is a run of two or more of A-G that is a word of its own:
+`corrected` reads a word of two or more letters A-G as joined letters:
 
 * in a reference, always, because references are letters;
 * in a response of nothing but letters and separators ("BA", "A, CB"), always, even if it spells a word;
 * in a response with other words, only if the run is strictly ascending, as sets of options are written:
   "The answer is AC" is {A, C}, while "BAD", "DAD" and "CAFE" are words. Some words ascend too ("ACE").
 
-A single capital letter in prose counts in both ("A circle" is read as A): no rule can tell the article
-from the option, and guessing would move scores for reasons other than the defect.
+Both read a single capital letter in prose as an option ("A circle" is read as A): no rule can distinguish the
+article from the option, and guessing would change scores for other reasons than the defect.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["DYNAMIC", "RULES", "Rule", "corrected", "official", "united"]
 Rule = Literal["official", "corrected"]
 
 DYNAMIC: Final = "<DYNAMIC>"
-"""Marks a reference that depends on what the model drew; letters before it are correct in any case."""
+"""Marks a reference that depends on outputs of the model; letters before the mark are right in any case."""
 
 _LETTERS_ONLY: Final = re.compile(r"[A-G\s,.;\-]+")
 
 
 def official(response: str, answer: str) -> float:
-    """Score a response against the reference letters by the official rule, rounded to 4 places."""
+    """Return the score of a response by the official rule, rounded to 4 places."""
     return _score(_single(response), _single(answer), response)
 
 
 def corrected(response: str, answer: str) -> float:
-    """Score a response against the reference letters, with joined letters read as letters."""
+    """Return the score of a response by the rule that also reads joined letters, rounded to 4 places."""
     predicted = _single(response) | _joined_in_response(response)
     return _score(predicted, _single(answer) | _joined(answer), response)
 
@@ -48,11 +48,11 @@ RULES: Final[dict[Rule, Callable[[str, str], float]]] = {"official": official, "
 
 
 def united(answer: str, determined: object) -> str:
-    """The reference letters of a dynamic question, joined and sorted, e.g. "ABD".
+    """Return the reference letters of a dynamic question, joined and sorted, e.g. "ABD".
 
-    Letters of `answer` before its first `<DYNAMIC>` are united with what a judge determined, whatever
-    JSON value that is. As in the official resolver every letter A-G in its upper-case form counts, so
-    prose such as "none" turns into letters: a judge must answer in letters alone.
+    They are the letters of `answer` before `<DYNAMIC>` and the letters of `determined`, a JSON value from a
+    scoring model. As in the official parser, every letter A-G of its upper-case form counts, so prose such as
+    "none" gives letters: the scoring model must answer with letters only.
     """
     fixed = re.findall("[A-G]", answer.split(DYNAMIC)[0])
     return "".join(sorted({*fixed, *re.findall("[A-G]", str(determined).upper())}))
@@ -66,7 +66,7 @@ def _score(predicted: set[str], expected: set[str], response: str) -> float:
 
 
 def _format_weight(response: str) -> float:
-    """1 for letters alone, 0.75 for letters and separators, 0.5 for anything else, 0 for nothing."""
+    """Return 1 for letters only, 0.75 for letters and separators, 0.5 for other text, 0 for empty text."""
     if not response:
         return 0.0
     if re.fullmatch("[A-G]+", response.strip()):

@@ -1,4 +1,4 @@
-"""Asking the scorer model, and reading its replies strictly: a score is never made up."""
+"""Calls the scoring model and parses its replies strictly: an unclear reply never gives a score."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 MAX_REASKS: Final = 2
 SAMPLING: Final = Sampling(temperature=0.1, max_tokens=4096)
-"""The temperature is the official scorer's; the tokens leave room for a judge that thinks first."""
+"""The temperature is the official scorer's; the token limit leaves room for reasoning."""
 _LONGEST_SHOWN: Final = 500
 
 
 class UnreadableReply(ValueError):
-    """A judge's reply does not have the form that was asked for; says what is wrong with it."""
+    """A scorer's reply does not have the requested form; the message says what is wrong."""
 
 
 async def ask_until_read(
@@ -33,11 +33,11 @@ async def ask_until_read(
     sampling: Sampling = SAMPLING,
     form: str = "one complete JSON object and nothing else",
 ) -> T:
-    """What `read` makes of the scorer's reply to `question`.
+    """Return the result of `read` on the scorer's reply to `question`.
 
-    If `read` raises `UnreadableReply`, the scorer is shown its reply and what is wrong with it, and is asked
-    again with another seed, at most twice. A scorer that refuses is asked the same question again, unless the
-    temperature is 0 and its reply would be the same. Replies loaded from the journal do not use up these
+    If `read` raises `UnreadableReply`, the scorer gets its reply and the problem, and is asked again with
+    another seed, at most twice. A scorer that refuses gets the same question again, unless the temperature
+    is 0 and its reply would be the same. Replies loaded from the journal do not use up these
     attempts: if an earlier invocation could not read a reply, this one asks the scorer again.
 
     Args:
@@ -45,7 +45,7 @@ async def ask_until_read(
 
     Raises:
         NoScorer: the run has no scorer.
-        JudgeError: a call failed, or no reply could be read. Shows the last reply, or why it was refused.
+        JudgeError: a call failed, or no reply could be parsed. Shows the last reply, or why it was refused.
     """
     history: tuple[Message, ...] = (Message("user", question),)
     left = 1 + MAX_REASKS
@@ -74,7 +74,7 @@ def _text_of(candidate: Candidate) -> str:
 
 
 def _shown(candidate: Candidate, problem: str) -> str:
-    """What was wrong with the last reply, and the reply where there is one."""
+    """Return the problem of the last reply, and the reply if there is one."""
     if not isinstance(candidate.output, Text):
         return problem
     reply = candidate.output.text
@@ -83,12 +83,12 @@ def _shown(candidate: Candidate, problem: str) -> str:
 
 
 def json_object(text: str, key: str) -> dict[str, Any]:
-    """The one JSON object with `key` in a text that may say other things around it, or fence it.
+    """Return the only JSON object with `key` in a text, which may have other text or a fence around it.
 
-    Reasoning before the reply may hold drafts of the object, and does not count.
+    Reasoning before the reply is ignored, because it may contain drafts of the object.
 
     Raises:
-        UnreadableReply: there is none, or more than one.
+        UnreadableReply: the text has no such object, or more than one.
     """
     found = [value for value in _objects(final_text(text)) if key in value]
     if len(found) == 1:
@@ -98,7 +98,7 @@ def json_object(text: str, key: str) -> dict[str, Any]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object that is not inside another."""
+    """Yield every JSON object that is not inside another."""
     decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates)
     start = text.find("{")
     while start >= 0:

@@ -1,4 +1,4 @@
-"""From the body of a request to a turn, or to the reason why it is none."""
+"""Parses and checks the body of an /infer request."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from imug_tts.dialogue import MAX_PIXELS, Image, Message, Modality, Part, Role, 
 from imug_tts.infer_protocol import OUTPUT_MODES, ProtocolError, read_image
 from imug_tts.knobs import component, knob
 
-__all__ = ["Asked", "Limits", "read_request"]
+__all__ = ["InferRequest", "Limits", "read_request"]
 
 _MODALITIES = {mode: modality for modality, mode in OUTPUT_MODES.items()}
 
 
 @component
 class Limits:
-    """What one request may bring, and how many may be in hand."""
+    """Limits on the size of one request, and on the number of requests in flight."""
 
     requests: int = knob(
-        "Requests in hand at a time, waiting ones included; more are refused with status 503.",
+        "Most requests in flight, waiting ones included; more are refused with status 503.",
         default=64,
         ge=1,
         runtime=True,
     )
-    megabytes: int = knob("Most megabytes of a request's body.", default=128, ge=1, runtime=True)
-    messages: int = knob("Most messages of a history.", default=100, ge=1, runtime=True)
-    characters: int = knob("Most characters of all texts of a history.", default=200_000, ge=1, runtime=True)
-    images: int = knob("Most images of a history.", default=64, ge=1, runtime=True)
+    megabytes: int = knob("Largest body of a request in megabytes.", default=128, ge=1, runtime=True)
+    messages: int = knob("Most messages in a history.", default=100, ge=1, runtime=True)
+    characters: int = knob("Most characters in all texts of a history.", default=200_000, ge=1, runtime=True)
+    images: int = knob("Most images in a history.", default=64, ge=1, runtime=True)
     pixels: int = knob(
         "Most pixels of one image, width times height.", default=MAX_PIXELS, ge=1, runtime=True
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a request asks: the answer to the last message of `history`."""
+class InferRequest:
+    """A parsed request for the answer to the last message of `history`."""
 
     history: tuple[Message, ...]
     modality: Modality
     temperature: float | None
-    """None when the request leaves it to the server."""
+    """None if the request does not set it; the server then uses its own."""
     seed: int | None = None
-    """None when the request leaves it to the server."""
+    """None if the request does not set it; the server then uses its own."""
     yes_no: bool = False
-    """Whether P(yes) is wanted beside the answer."""
+    """Whether the request asks for P(yes)."""
 
 
 class _Content(BaseModel):
@@ -69,11 +69,11 @@ class _Request(BaseModel):
     form: Literal["free", "yes_no"] = "free"
 
 
-def read_request(body: bytes, limits: Limits) -> Asked:
-    """Check and read a request; its images are decoded to see that they are whole.
+def read_request(body: bytes, limits: Limits) -> InferRequest:
+    """Parse and check the body of a request; return the request, with all images decoded and verified.
 
     Raises:
-        ProtocolError: with the place in the request and what is wrong there.
+        ProtocolError: the request is wrong; the message says where and how.
     """
     try:
         request = _Request.model_validate_json(body)
@@ -81,7 +81,7 @@ def read_request(body: bytes, limits: Limits) -> Asked:
         raise ProtocolError("; ".join(_problems(error))) from error
     _check_roles([message.role for message in request.history])
     _check_sizes(request.history, limits)
-    return Asked(
+    return InferRequest(
         history=tuple(_message(message, f"history.{n}", limits) for n, message in enumerate(request.history)),
         modality=_MODALITIES[request.output_mode],
         temperature=request.temperature,
@@ -91,7 +91,7 @@ def read_request(body: bytes, limits: Limits) -> Asked:
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
-    """The first few, without the input, which may be megabytes."""
+    """Yield the first five validation errors, without the input, which may be megabytes long."""
     for problem in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
         place = ".".join(map(str, problem["loc"]))
         yield f"{place}: {problem['msg']}" if place else problem["msg"]

@@ -1,4 +1,4 @@
-"""Test-time scaling strategies. Each wraps an inner one, so that every sensible nesting just runs."""
+"""Test-time scaling strategies. All but Direct wrap an inner strategy, so that strategies can be nested."""
 
 from imug_tts.strategies.best_of_n import BestOfN
 from imug_tts.strategies.chain_of_thought import ChainOfThought

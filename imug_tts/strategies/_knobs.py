@@ -1,4 +1,4 @@
-"""What several strategies share."""
+"""Names and knob descriptions that several strategies share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from imug_tts.contracts import Judge
 
 __all__ = ["APPLIES_TO", "layer_name"]
 
-APPLIES_TO = "The turns on which the layer acts: image, text or both."
+APPLIES_TO = "Modalities of the turns on which the layer acts: image, text or both."
 
 
 def layer_name(name: str, judge: Judge) -> str:
-    """An arm whose judge is the scorer is named so everywhere."""
+    """Return the name of a layer, with the prefix "oracle_" if its judge is the benchmark's scorer."""
     return f"oracle_{name}" if judge.oracle else name

@@ -1,4 +1,4 @@
-"""How a strategy that has several candidates comes to one response."""
+"""Selection of one response from several candidates."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["adopt", "best_of", "judged", "ranked", "refused", "score_of"]
 
 
 def score_of(response: Response) -> float | None:
-    """The score by which a candidate is ranked; None leaves it unranked."""
+    """Return the score that ranks a candidate; None if the candidate is unranked."""
     verdict = response.verdict
     return verdict.score if verdict is not None and verdict.status == "ok" else None
 
 
 async def judged(judge: Judge, turn: Turn, response: Response, scope: Scope) -> Response:
-    """`response` with its verdict; a refusal has nothing to judge."""
+    """Return `response` with the judge's verdict; a refusal is returned without a verdict."""
     if response.output is None:
         return response
     return replace(response, verdict=await judge.judge(turn, response, scope))
 
 
 async def ranked(judge: Ranker, turn: Turn, candidates: Sequence[Response], scope: Scope) -> list[Response]:
-    """`candidates` with their verdicts; refusals are compared with nothing, nor is one alone."""
+    """Return `candidates` with their verdicts; refusals and a single candidate get no verdict."""
     eligible = [index for index, candidate in enumerate(candidates) if candidate.output is not None]
     if len(eligible) < 2:
         return list(candidates)
@@ -35,9 +35,9 @@ async def ranked(judge: Ranker, turn: Turn, candidates: Sequence[Response], scop
 
 
 def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -> Response:
-    """The response of layer `name` that answers with candidate `chosen`, and keeps all candidates.
+    """Return the response of layer `name` with the output of candidate `chosen` and all candidates.
 
-    If the winner is a refusal, the response is a refusal and `chosen` is None.
+    If the chosen candidate is a refusal, the response is a refusal and its `chosen` is None.
     """
     winner = candidates[chosen]
     return Response(
@@ -56,7 +56,7 @@ def adopt(name: str, candidates: Sequence[Response], chosen: int, *notes: str) -
 
 
 def refused(name: str, candidates: Sequence[Response], *notes: str) -> Response:
-    """The response of layer `name` when the model refused every candidate."""
+    """Return the response of layer `name` if the model refused every candidate."""
     note = "; ".join(filter(None, (*notes, "every candidate was refused")))
     reason = next((candidate.reason for candidate in candidates if candidate.reason), None)
     return Response(
@@ -70,10 +70,9 @@ def refused(name: str, candidates: Sequence[Response], *notes: str) -> Response:
 
 
 def best_of(name: str, candidates: Sequence[Response], *notes: str) -> Response:
-    """Choose the candidate with the highest score, the lowest index of equals.
+    """Return the response with the highest-scored candidate; the lowest index if scores are equal.
 
-    Refusals cannot be chosen. Unranked candidates are chosen only if none is ranked, and then the
-    first of them.
+    Refusals are never chosen. If no candidate is ranked, the first one that is no refusal is chosen.
     """
     eligible = [index for index, candidate in enumerate(candidates) if candidate.output is not None]
     if not eligible:

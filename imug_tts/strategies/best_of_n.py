@@ -1,4 +1,4 @@
-"""Draw N candidates on one history and keep the one that the judge ranks highest (Best-of-N)."""
+"""Best-of-N: sample N candidates on one history and choose the one that the judge ranks highest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["BestOfN"]
 
 @component
 class BestOfN(Strategy):
-    """The highest-ranked of `n` candidates of `inner`; the lowest index of equals.
+    """The highest-ranked of `n` candidates of `inner`; the lowest index if scores are equal.
 
-    Candidate i has the seed of child i: candidate 0 is what `inner` alone would answer, and the
-    candidates of a small n are the first ones of a larger.
+    Candidate i has the seed of child i. So candidate 0 is the answer of `inner` alone, and the candidates of
+    a small n are the first candidates of a larger n.
     """
 
-    inner: Strategy = knob("How each candidate is made.")
-    judge: Judge = knob("Ranks the candidates; null for the run's judge.")
+    inner: Strategy = knob("Strategy that generates each candidate.")
+    judge: Judge = knob("Judge that ranks the candidates; null for the run's judge.")
     n: int = knob("Number of candidates.", default=4, ge=1, named=True)
     applies_to: Several[Modality] = knob(APPLIES_TO, default=("image",), min_length=1)
 
@@ -44,10 +44,10 @@ class BestOfN(Strategy):
         return self.n
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """All candidates are in the response, each with its verdict.
+        """Return the chosen candidate's answer, with all candidates and their verdicts.
 
         Raises:
-            OutOfBudget: nothing could be drawn at all.
+            OutOfBudget: the budget allows no candidate.
             BackboneError, JudgeError: a call failed.
         """
         if turn.modality not in self.applies_to:
@@ -64,11 +64,11 @@ class BestOfN(Strategy):
     async def _candidate(self, turn: Turn, branch: Scope) -> Response:
         candidate = await self.inner.respond(turn, branch)
         if isinstance(self.judge, Ranker):
-            return candidate  # to be compared when all are drawn
+            return candidate  # `_compared` ranks all candidates together
         try:
             return await judged(self.judge, turn, candidate, branch)
         except OutOfBudget:
-            return candidate  # drawn and paid for: it stays, unranked
+            return candidate  # kept as an unranked candidate, because its call is already paid
 
     async def _compared(
         self, judge: Ranker, turn: Turn, candidates: list[Response], scope: Scope

@@ -1,4 +1,4 @@
-"""Plan in words first, then answer (Chain-of-Thought; Wei et al. 2022, arXiv 2201.11903)."""
+"""Chain-of-thought: plan in words first, then answer (Wei et al. 2022, arXiv 2201.11903)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["ChainOfThought"]
 
 @component
 class ChainOfThought(Strategy):
-    """Ask for a plan (image turns) or reasoning (text turns), then let `inner` answer after it.
+    """Generate a plan (image turns) or reasoning (text turns), then let `inner` answer with it as a note.
 
-    The plan conditions this turn. It enters the dialogue's history only with `keep_plan`.
+    The plan conditions this turn only, unless `keep_plan` puts it into the dialogue's history.
     """
 
-    inner: Strategy = knob("How the answer is made, given the plan.")
+    inner: Strategy = knob("Strategy that answers, given the plan.")
     plan_temperature: float = knob("Temperature of plans; 0 is greedy.", default=0.3, ge=0)
     plan_tokens: int = knob("Most tokens of a plan.", default=256, ge=1)
-    keep_plan: bool = knob("Whether the plan stays in the dialogue's history.", default=False)
+    keep_plan: bool = knob("Whether the plan enters the dialogue's history.", default=False)
     applies_to: Several[Modality] = knob(APPLIES_TO, default=("text", "image"), min_length=1)
 
     @property
@@ -41,7 +41,7 @@ class ChainOfThought(Strategy):
         return self.plan_temperature > 0 or None
 
     def check(self, setting: Setting) -> None:
-        """The planner must write text, and only the outermost of several such layers can keep its plan."""
+        """Check that the planner outputs text, and that only the outermost cot layer keeps its plan."""
         known = setting.capabilities("planner").outputs
         if any(map(self.acts_on, setting.posed)) and "text" not in known:
             raise ConfigurationError(
@@ -55,10 +55,10 @@ class ChainOfThought(Strategy):
             )
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """Plan, then `inner`; without a plan if the planner gives none or the budget allows none.
+        """Return the answer of `inner` after a plan; without one if the planner or the budget gives none.
 
         Raises:
-            OutOfBudget: nothing is left for the answer itself.
+            OutOfBudget: the budget does not allow the answer.
             BackboneError: a call failed.
         """
         if turn.modality not in self.applies_to:
@@ -80,7 +80,11 @@ class ChainOfThought(Strategy):
         return (planned.output.text.strip() or None) if isinstance(planned.output, Text) else None
 
     def _frame(self, answer: Response, plan: str | None, note: str) -> Response:
-        """A plain answer becomes this layer's own; one with a story of its own is kept below it."""
+        """Return `answer` as this layer's response, with the plan.
+
+        If the answer has candidates, a plan or a note of its own, it becomes the only candidate of a new
+        response.
+        """
         if answer.candidates or answer.plan or answer.note:
             answer = adopt(self.name, (answer,), 0)
         return replace(answer, strategy=self.name, plan=plan, keep_plan=self.keep_plan, note=note)

@@ -1,4 +1,4 @@
-"""One call per turn: the baseline, and the leaf of every nesting."""
+"""Direct: one call per turn, the baseline and the innermost layer of every nesting."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Direct"]
 
 @component
 class Direct(Strategy):
-    """Answer with one draw of the generator."""
+    """Answer with one sample of the generator."""
 
     image_temperature: float = knob("Temperature of images; 0 is greedy.", default=1.0, ge=0)
     text_temperature: float = knob("Temperature of text answers; 0 is greedy.", default=0.0, ge=0)
     max_tokens: int = knob(
-        "Most tokens of a text answer; models that draw a fixed number of tokens ignore it for images.",
+        "Most tokens of a text answer; models with a fixed number of image tokens ignore it for images.",
         default=512,
         ge=1,
     )
     settings: Mapping[str, Scalar] = knob(
-        "Settings of the backbone's own for every draw, e.g. {steps: 30}; each backbone declares its own.",
+        "Options of the backbone for every call, e.g. {steps: 30}; each backbone declares its options.",
         default_factory=dict,
     )
 
@@ -40,7 +40,7 @@ class Direct(Strategy):
         return self.temperature(modality) > 0
 
     def check(self, setting: Setting) -> None:
-        """Refuse settings that the generator does not declare."""
+        """Check that the generator declares all `settings`; raises ConfigurationError if not."""
         declared = setting.settings("generator")
         known = {} if declared is None else knobs_of(declared)
         for name, value in self.settings.items():
@@ -56,15 +56,15 @@ class Direct(Strategy):
         return replace(self, text_temperature=temperature)
 
     def temperature(self, modality: Modality) -> float:
-        """The temperature at which a turn of `modality` is drawn."""
+        """Return the sampling temperature for turns of `modality`."""
         return self.image_temperature if modality == "image" else self.text_temperature
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """One call.
+        """Return the answer of one call.
 
         Raises:
-            OutOfBudget: the budget does not allow it.
-            BackboneError: it failed.
+            OutOfBudget: the budget does not allow the call.
+            BackboneError: the call failed.
         """
         sampling = Sampling(
             temperature=self.temperature(turn.modality),

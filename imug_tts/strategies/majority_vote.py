@@ -1,4 +1,4 @@
-"""Sample a text answer several times and take the most frequent (self-consistency).
+"""Majority vote (self-consistency): sample a text answer several times and take the most frequent.
 
 Wang et al. 2022, arXiv 2203.11171.
 """
@@ -20,10 +20,10 @@ __all__ = ["MajorityVote", "ballot"]
 
 @component
 class MajorityVote(Strategy):
-    """The answer that most of `n` samples of `inner` give; the earliest of equals. Text turns only."""
+    """The most frequent answer among `n` samples of `inner`; the earliest of a tie. Text turns only."""
 
-    # Greedy samples would all be the same.
-    inner: Strategy = knob("How each sample is made.", preset={"text_temperature": 0.7})
+    # The preset is not greedy, because greedy samples are all equal.
+    inner: Strategy = knob("Strategy that generates each sample.", preset={"text_temperature": 0.7})
     n: int = knob("Number of samples.", default=5, ge=1, named=True)
 
     @property
@@ -41,15 +41,17 @@ class MajorityVote(Strategy):
         return self.n
 
     def check(self, setting: Setting) -> None:
-        """Refuse a vote that no turn of the benchmark asks for."""
+        """Check that the benchmark has text turns; raises ConfigurationError if it has none."""
         if not any(map(self.acts_on, setting.posed)):
-            raise ConfigurationError(f"{self.name} votes on text turns, and none are posed; leave it out")
+            raise ConfigurationError(
+                f"{self.name} votes on text turns, and the benchmark has none; leave it out"
+            )
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """All samples are candidates of the response. Image turns pass to `inner`.
+        """Return the most frequent answer, with all samples as candidates. Image turns pass to `inner`.
 
         Raises:
-            OutOfBudget: nothing could be asked at all.
+            OutOfBudget: the budget allows no sample.
             BackboneError: a call failed.
         """
         if turn.modality != "text":
@@ -65,7 +67,7 @@ class MajorityVote(Strategy):
         ballots = {i: ballot(s.output.text) for i, s in enumerate(samples) if isinstance(s.output, Text)}
         if not ballots:
             return refused(self.name, samples, note)
-        # A reply that was cut off while it reasoned votes for nothing, unless there is no other.
+        # A reply that was cut off while it reasoned has an empty vote, which counts only if all are empty.
         votes = Counter(vote for vote in ballots.values() if vote) or Counter(ballots.values())
         most = max(votes.values())
         chosen = next(index for index, cast in ballots.items() if votes[cast] == most)
@@ -74,7 +76,7 @@ class MajorityVote(Strategy):
 
 
 def ballot(text: str) -> str:
-    """What a reply votes for: its option letters A-G, sorted, or without any its text.
+    """Return the vote of a reply: its option letters A-G, sorted; the whole text if it has no letters.
 
     Reasoning does not vote (see `final_text`); which letters count says `option_letters`.
     """

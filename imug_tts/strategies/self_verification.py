@@ -1,4 +1,4 @@
-"""Draw, check, and try again with what was found wrong (Self-Verification)."""
+"""Self-verification: generate, verify, and retry with feedback."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from imug_tts.strategies._selection import adopt, best_of, judged, score_of
 __all__ = ["Refine", "SelfVerification"]
 
 Refine = Literal["fresh", "feedback", "edit"]
-"""How the next round differs: another seed; the failed points in words; the draft and the points."""
+"""What changes in the next round: the seed; feedback on failed points is added; the draft is added too."""
 
 
 @component
 class SelfVerification(Strategy):
-    """Up to `max_rounds` draws of `inner`, the first included, until the judge accepts one.
+    """Up to `max_rounds` answers of `inner`, including the first, until the judge accepts one.
 
-    The judge accepts a draw when no point of its checklist fails; a judge without a checklist accepts by its
-    score. Ends with the accepted round, else with the round of the highest score so far.
+    The judge accepts an answer if no point of its checklist fails; a judge without a checklist accepts by
+    score. The response is the accepted answer, or else the answer with the highest score.
     """
 
-    inner: Strategy = knob("How each round is made.")
-    judge: Judge = knob("Verifies each round; null for the run's judge.")
-    max_rounds: int = knob("Most draws, the first included.", default=3, ge=1)
+    inner: Strategy = knob("Strategy that generates the answer of each round.")
+    judge: Judge = knob("Judge that verifies each round; null for the run's judge.")
+    max_rounds: int = knob("Most rounds, the first included.", default=3, ge=1)
     threshold: float = knob(
-        "A point passes at this probability or more (a verdict without points: its score).",
+        "Least probability at which a point passes; of a verdict without points, the least score.",
         default=0.5,
         ge=0,
         le=1,
     )
     refine: Refine = knob(
-        "How the next round differs. fresh: another seed; feedback: the failed points in words; edit: the "
-        "draft and the points.",
+        "What changes in the next round. fresh: only the seed; feedback: the failed points are added in "
+        "words; edit: the draft is added too.",
         default="fresh",
     )
     applies_to: Several[Modality] = knob(APPLIES_TO, default=("image",), min_length=1)
@@ -67,7 +67,7 @@ class SelfVerification(Strategy):
         return self.max_rounds if self.refine == "fresh" else 1
 
     def check(self, setting: Setting) -> None:
-        """The judge must accept or reject one answer, and the generator must take feedback as asked."""
+        """Check that the judge can verify single answers, and that the generator can use the feedback."""
         if self.judge.kind != "probability":
             what = {
                 "rank": "only compares several",
@@ -85,7 +85,7 @@ class SelfVerification(Strategy):
         if not setting.prompts("generator")["feedback"]:
             raise ConfigurationError(
                 f"{self.name} has refine={self.refine}, and the prompt set {generator.prompts!r} of the "
-                "generator has no words for feedback; set refine=fresh"
+                "generator has no text for feedback; set refine=fresh"
             )
         draws_images = "image" in setting.posed and self.acts_on("image")
         if self.refine == "edit" and draws_images and not generator.draws_from_images:
@@ -95,10 +95,10 @@ class SelfVerification(Strategy):
             )
 
     async def respond(self, turn: Turn, scope: Scope) -> Response:
-        """All rounds are candidates of the response, each with its verdict.
+        """Return the accepted or best round's answer, with all rounds and their verdicts as candidates.
 
         Raises:
-            OutOfBudget: nothing could be drawn at all.
+            OutOfBudget: the budget does not allow the first round.
             BackboneError, JudgeError: a call failed.
         """
         if turn.modality not in self.applies_to:
@@ -126,7 +126,7 @@ class SelfVerification(Strategy):
         return not verdict.failed(self.threshold) if verdict.points else score >= self.threshold
 
     def _refined(self, turn: Turn, last: Response, scope: Scope) -> Turn:
-        """The turn as the next round is asked; without failed points only its seed is new."""
+        """Return the turn for the next round, with feedback; if no point failed, only the seed changes."""
         failed = last.verdict.failed(self.threshold) if last.verdict is not None else ()
         if self.refine == "fresh" or last.output is None or not failed:
             return turn

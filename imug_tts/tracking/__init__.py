@@ -1,1 +1,1 @@
-"""Trackers: what a person or a service is told while runs go on."""
+"""Trackers: progress of runs on the console and in wandb."""

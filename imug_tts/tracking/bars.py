@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar for each run under way and one for all, drawn by rich."""
+"""Progress bars on a terminal: one for each run in progress and one for all runs, drawn by rich."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from imug_tts.tracking.progress import Progress, RunProgress
 __all__ = ["Bars"]
 
 _REDRAWS_PER_S: Final = 2
-"""A redraw of 25 bars takes about 3 ms of the interpreter: at this rate, less than 1 % of the time."""
+"""A redraw of 25 bars takes about 3 ms of CPU time: at this rate, less than 1 % of it."""
 _LINES_BESIDE_RUNS: Final = 7
-"""Lines of the terminal that are not for runs under way: the total, its details and an empty one."""
+"""Lines of the terminal that are not for runs in progress: the total, its details and an empty line."""
 _GAP: Final = "  "
-"""What stands between columns."""
+"""Space between columns."""
 _WIDE: Final = 120
-"""Characters in a line of a terminal on which the problems of each run have room beside its bar."""
+"""Width of a terminal, in characters, from which on each run's problems are shown beside its bar."""
 
 
 class Bars:
-    """Bars at the bottom of the terminal. What is written to standard error meanwhile comes above them."""
+    """Bars at the bottom of the terminal; other output to standard error is printed above them."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -35,22 +35,22 @@ class Bars:
             get_renderable=self._draw,
             refresh_per_second=_REDRAWS_PER_S,
             transient=True,
-            # Standard output that goes to a file or pipe stays there.
+            # Standard output to a file or pipe must not be redirected to the terminal.
             redirect_stdout=sys.stdout.isatty(),
         )
         self._live.start()
-        # A process that is killed could not bring the cursor back.
+        # A hidden cursor would stay hidden after a kill.
         self._console.show_cursor(True)
 
     def update(self) -> None:
-        """Nothing to do: a thread of rich redraws the bars."""
+        """Do nothing: a thread of rich redraws the bars."""
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
         self._console.print(Text(text), soft_wrap=True)
 
     def close(self) -> None:
-        """Remove the bars."""
+        """Remove the bars from the terminal."""
         self._live.stop()
 
     def _draw(self) -> RenderableType:
@@ -62,17 +62,17 @@ class Bars:
             rows.append(_Row(f"all {len(progress.runs)} runs", progress.counts.turns, progress.planned))
         more = [f"{len(under_way) - len(shown)} more runs under way"] if len(shown) < len(under_way) else []
         lines = _lines(rows, self._console.width, _signs(self._console.encoding))
-        # The cursor waits in an empty line, where whatever a killed process leaves stays readable.
+        # The cursor is in an empty line, so that output after a kill stays readable.
         return Group(lines, _listed([*more, *progress.details()]), Text(""))
 
 
 class _Row(NamedTuple):
-    """A line with a bar."""
+    """The values of a line with a bar."""
 
     title: str
     done: int
     planned: int
-    """Turns in all."""
+    """Planned turns."""
     problems: Sequence[str] = ()
 
 
@@ -81,7 +81,7 @@ def _row_of(run: RunProgress, head: str) -> _Row:
 
 
 def _lines(rows: Sequence[_Row], width: int, signs: tuple[str, str]) -> Text:
-    """Titles, bars, turns and, on a wide terminal, problems; a table of rich's takes three times as long."""
+    """Return titles, bars, turns and, if wide, problems as text; a rich table takes three times as long."""
     counts = [f"{row.done:,}/{row.planned:,}" for row in rows]
     bar, most = max(8, min(40, width // 5)), max(map(len, counts), default=0)
     room = max(8, width - bar - most - 2 * len(_GAP) - (width // 5 if width >= _WIDE else 0))
@@ -101,12 +101,12 @@ def _lines(rows: Sequence[_Row], width: int, signs: tuple[str, str]) -> Text:
 
 
 def _signs(encoding: str) -> tuple[str, str]:
-    """What full and empty parts of a bar are made of; they differ without colours too."""
+    """Return the characters of full and empty parts of a bar; they differ without colours too."""
     return ("━", "─") if encoding.lower().startswith("utf") else ("#", "-")
 
 
 def _fit(title: str, width: int) -> str:
-    """The title in at most `width` characters; what tells runs apart is at its ends."""
+    """Return the title in at most `width` characters; its middle is cut, as titles differ at the ends."""
     if len(title) <= width:
         return title
     head = width // 2
@@ -114,6 +114,6 @@ def _fit(title: str, width: int) -> str:
 
 
 def _listed(parts: Sequence[str]) -> Text:
-    """The parts in one text, warnings in colour."""
+    """Return the parts as one text, with warnings in colour."""
     styles = ("bold yellow" if part.startswith("WARNING") else "" for part in parts)
     return Text(", ").join(Text(part, style=style) for part, style in zip(parts, styles, strict=True))

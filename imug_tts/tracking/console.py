@@ -1,4 +1,4 @@
-"""Progress on standard error: runs, turns done of planned, calls, problems, speed, time left."""
+"""The console tracker: progress on standard error with turns, calls, problems, speed and time left."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["ConsoleTracker"]
 
 @component
 class ConsoleTracker(Tracker):
-    """Bars on a terminal, elsewhere a line every `interval_s` seconds; a line for each run that has ended."""
+    """Bars on a terminal, otherwise a line every `interval_s` seconds; and a line for each ended run."""
 
     interval_s: float = knob(
-        "Seconds between lines where the output is not a terminal.", default=5.0, gt=0, runtime=True
+        "Seconds between lines if the output is not a terminal.", default=5.0, gt=0, runtime=True
     )
 
     def __post_init__(self) -> None:
@@ -56,26 +56,26 @@ class ConsoleTracker(Tracker):
 
 
 class _Display(Protocol):
-    """Where progress is shown."""
+    """An output for progress."""
 
     def update(self) -> None:
-        """The progress has changed."""
+        """Show the changed progress."""
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
 
     def close(self) -> None:
-        """Show no more progress."""
+        """End the display of progress."""
 
 
 class _State:
-    """The runs that are executed together, and where their progress is shown."""
+    """The progress of the runs in execution, and its display."""
 
     def __init__(self, runs: Sequence[PlannedRun], interval_s: float) -> None:
         self.progress = Progress(runs)
         self.display = _display(self.progress, interval_s)
         self.empty = 0
-        """Runs that were interrupted before their first turn."""
+        """Number of runs that were interrupted before their first turn."""
 
     def close(self) -> None:
         self.display.close()
@@ -85,7 +85,7 @@ class _State:
 
 
 class _Lines:
-    """A line every `interval_s` seconds, as far as anything happens."""
+    """Prints a line of progress at most every `interval_s` seconds, when an event arrives."""
 
     def __init__(self, progress: Progress, interval_s: float) -> None:
         self._progress = progress
@@ -122,7 +122,7 @@ def _line(progress: Progress) -> str:
 
 
 def _result(summary: Summary, interrupted: bool) -> Iterator[str]:
-    """How a run ended: turns and problems, scores, time."""
+    """Yield the result of a run in words: turns and problems, scores, time."""
     scored = f"{summary.scored:,}/{summary.planned:,} turns scored"
     yield ", ".join([scored, *Counts.of_summary(summary).problems()])
     if summary.scores:

@@ -1,4 +1,4 @@
-"""What the console knows of the runs of a study: turns, calls, problems, speed and time left."""
+"""The state of the runs of a study on the console: turns, calls, problems, speed and time left."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from imug_tts.contracts import PlannedRun, Record, Summary, count_pools, count_v
 __all__ = ["Counts", "Progress", "RunProgress"]
 
 _ENOUGH: Final = 3
-"""Pools or verdicts from which on it is no accident that all are alike."""
+"""Fewest pools or verdicts that give a warning if all are affected."""
 _LEAST_CLOCK_S: Final = 1.0
-"""Seconds of work from which a speed can be told."""
+"""Seconds of work from which on a speed is shown."""
 
 
 @dataclass
 class Counts:
-    """Turns, and what a person should know of them while runs go on."""
+    """Counts of turns, and of problems that are worth showing during a run."""
 
     turns: int = 0
     failed: int = 0
@@ -32,7 +32,7 @@ class Counts:
 
     @classmethod
     def of(cls, record: Record) -> Counts:
-        """The counts of one turn."""
+        """Return the counts of one turn."""
         outcome = record["outcome"]
         verdicts, unread = count_verdicts(record)
         pools, identical = count_pools(record)
@@ -65,13 +65,13 @@ class Counts:
         return Counts(**{name: mine[name] + others[name] for name in mine})
 
     def problems(self) -> Iterator[str]:
-        """What is not as it should be, in words; nothing if all is well."""
+        """Yield each kind of problem in words; nothing if there is none."""
         if self.failed:
             yield f"{self.failed:,} failed"
         if self.refused:
             yield f"{self.refused:,} refused"
         if self.unscored:
-            yield f"{self.unscored:,} wait for a scorer"
+            yield f"{self.unscored:,} need a scorer"
         if self.unread:
             yield _share(self.unread, self.verdicts, "verdicts unread")
         if self.identical:
@@ -79,12 +79,12 @@ class Counts:
 
     @property
     def reads_nothing(self) -> bool:
-        """Whether no verdict could be read."""
+        """Whether no verdict could be parsed."""
         return self.unread == self.verdicts >= _ENOUGH
 
     @property
     def selects_nothing(self) -> bool:
-        """Whether the candidates were the same bytes every time."""
+        """Whether all pools had byte-identical candidates."""
         return self.identical == self.pools >= _ENOUGH
 
 
@@ -96,13 +96,13 @@ def _share(part: int, whole: int, what: str) -> str:
 
 @dataclass
 class RunProgress:
-    """How one run stands."""
+    """The progress of one run."""
 
     plan: PlannedRun
     number: int
-    """Its place among the runs, from 1."""
+    """The run's number in the study, from 1."""
     weight: float
-    """What a turn of it costs, in calls, or 1 if that is not known of all runs."""
+    """Work per turn: its calls, or 1 if the calls of some run are unknown."""
     counts: Counts = field(default_factory=Counts)
     calls: int = 0
     is_under_way: bool = False
@@ -110,12 +110,12 @@ class RunProgress:
 
     @property
     def left(self) -> float:
-        """Work that is left, in calls or turns."""
+        """Remaining work, in calls or turns."""
         return 0.0 if self.is_over else self.weight * (self.plan.planned - self.counts.turns)
 
 
 class Progress:
-    """What was told of the runs of a study."""
+    """The progress of all runs of a study."""
 
     def __init__(self, plans: Sequence[PlannedRun]) -> None:
         knows_calls = all(plan.calls and plan.planned for plan in plans)
@@ -130,7 +130,7 @@ class Progress:
         self._work = 0.0
         self._turns = 0
         self._clock: float | None = None
-        """When the first turn was computed. Turns of earlier invocations and loading weights do not count."""
+        """When the first turn was computed: turns of earlier invocations and loading weights do not count."""
 
     def call(self, run: PlannedRun) -> None:
         self._of(run).calls += 1
@@ -142,7 +142,7 @@ class Progress:
             return
         if self._clock is None:
             self._clock = time.monotonic()
-            return  # the work for this turn was done before the clock started
+            return  # the calls of this turn were made before the clock started
         self._work += progress.weight
         self._turns += 1
 
@@ -161,17 +161,17 @@ class Progress:
 
     @property
     def planned(self) -> int:
-        """Turns in all."""
+        """Planned turns of all runs."""
         return sum(run.plan.planned for run in self.runs.values())
 
     def head(self, run: PlannedRun) -> str:
-        """The run's number and title."""
+        """Return the run's number and title."""
         if len(self.runs) == 1:
             return f"run  {run.title}"
         return f"run {self.runs[run.name].number}/{len(self.runs)}  {run.title}"
 
     def details(self) -> list[str]:
-        """Calls made, speed, time left and problems of all runs."""
+        """Return calls made, speed, time left and problems of all runs."""
         calls = sum(run.calls for run in self.runs.values())
         made = [f"{calls:,} call{'s' if calls > 1 else ''}"] if calls else []
         return [*made, *self._speed(), *self._problems()]
@@ -204,7 +204,7 @@ def _warning(what: str, numbers: Sequence[int]) -> Iterator[str]:
 
 
 def _clock(seconds: float) -> str:
-    """Seconds as "m:ss" or "h:mm:ss"."""
+    """Return seconds as "m:ss" or "h:mm:ss"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""What Janus and Emu3 promise alike: seeds, context images, guidance, reuse of prompts, cost, errors."""
+"""Properties that Janus and Emu3 share: seeds, context images, guidance, prompt reuse, cost, errors."""
 
 from __future__ import annotations
 

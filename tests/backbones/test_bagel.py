@@ -1,4 +1,4 @@
-"""What BAGEL promises as a backbone, on a small checkpoint with random weights."""
+"""The BAGEL backbone on a small checkpoint with random weights."""
 
 from __future__ import annotations
 

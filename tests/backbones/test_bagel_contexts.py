@@ -1,4 +1,4 @@
-"""Contexts are kept within a limit, and what is dropped is freed."""
+"""The cache of contexts stays within its limit, and dropped contexts are freed."""
 
 from __future__ import annotations
 

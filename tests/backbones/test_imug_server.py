@@ -354,7 +354,7 @@ def test_how_the_model_is_asked_is_a_part_of_the_identity_where_it_is_unusual() 
         ({"urls": ["ftp://a"]}, "write http://HOST:PORT"),
         ({"urls": ["a:8000"]}, "write http://HOST:PORT"),
         ({"urls": ["http://a:none"]}, "write http://HOST:PORT"),
-        ({"urls": ["http://me:hush@a:1"]}, "holds a password"),
+        ({"urls": ["http://me:hush@a:1"]}, "contains a password"),
         ({"urls": ["http://me:hush@a:80x0"]}, "write http://HOST:PORT"),
         ({"greedy_temperature": -0.1}, "greedy_temperature is -0.1"),
         ({"outputs": ["sound"]}, "outputs is 'sound'; choose from: text, image"),

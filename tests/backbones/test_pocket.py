@@ -1,4 +1,4 @@
-"""The pocket backbone: its promises to strategies, on the weights that ship."""
+"""The pocket backbone with the shipped weights, against the contract of backbones."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_a_sound_server_keeps_what_its_family_declares(tmp_path: Path) -> None:
 
 def test_candidates_of_a_server_whose_images_ignore_the_seed_are_refused(tmp_path: Path) -> None:
     with omni_server(faults=Faults(ignores_seed=True)) as server:
-        with pytest.raises(ConfigurationError, match="best_of_4 would draw 4 candidates of an image"):
+        with pytest.raises(ConfigurationError, match="best_of_4 would sample 4 candidate images"):
             execute([run_on(server, tmp_path, n=4)], journal=tmp_path / "journal")
         assert not (tmp_path / "run").exists()
         execute([run_on(server, tmp_path)], journal=tmp_path / "journal")

@@ -1,4 +1,4 @@
-"""One result for each seed in order, whatever fails: a bad request fails alone."""
+"""One result per seed in order, also if calls fail: a bad request fails alone."""
 
 from __future__ import annotations
 
@@ -137,23 +137,23 @@ def test_too_few_or_too_many_candidates_are_no_answers(cut: Cut) -> None:
 @pytest.mark.parametrize(
     ("asked", "candidate", "words"),
     [
-        (request("a", [0], "image"), Candidate(output=Text("A star.")), "asked for image and gave text"),
-        (request("a", [0]), Candidate(output=picture("x")), "asked for text and gave image"),
+        (request("a", [0], "image"), Candidate(output=Text("A star.")), "asked for image and returned text"),
+        (request("a", [0]), Candidate(output=picture("x")), "asked for text and returned image"),
         (
             request("a", [0], "image"),
             Candidate(output=Image.from_bytes(b"no image")),
-            "gave an image that is not a whole PNG or JPEG",
+            "returned an image that is not a whole PNG or JPEG",
         ),
         (
             request("a", [0], "image"),
             Candidate(output=Image.from_bytes(picture("x").read()[:-20])),
-            "gave an image that",
+            "returned an image that",
         ),
-        (request("a", [0]), Candidate(output=None), "no output, and no refusal"),
+        (request("a", [0]), Candidate(output=None), "neither an output nor a refusal"),
         (
             request("a", [0], form="reward"),
             Candidate(output=Text("good")),
-            "asked for a reward and gave none",
+            "asked for a reward and returned none",
         ),
     ],
     ids=["words for an image", "an image for words", "no image", "half an image", "nothing", "no reward"],

@@ -1,4 +1,4 @@
-"""A backbone that takes several batches at once gets them, and no more."""
+"""A backbone with `concurrent_batches` = n gets up to n batches at once, and never more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that share a device: what is loaded, what makes room, and what is said when nothing fits."""
+"""Models that share a device: loading, unloading for each other, and the message if nothing fits."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_an_arm_with_two_models_of_which_one_fits_gives_the_same_with_few_loads(
 def test_a_run_that_ends_does_not_wait_for_room(card: Card) -> None:
     first, second = residents(card, 6, 6)
     ask(first)
-    held, waits = DEVICES.place(first, is_busy=lambda: True), DEVICES.place(second)
+    held, waits = DEVICES.claim(first, is_busy=lambda: True), DEVICES.claim(second)
     _ = held.local
     threading.Timer(0.2, waits.stop).start()
     [result] = attempt(second, [request()], waits)
@@ -289,6 +289,6 @@ def test_free_memory_of_this_machine() -> None:
 def test_room_counts_what_this_process_could_unload(card: Card) -> None:
     devices = Devices(card.free)
     model = Resident(card=card)
-    attempt(model, [request()], devices.place(model))
+    attempt(model, [request()], devices.claim(model))
     assert card.free(card.name) == 4
-    assert devices.room(card.name) == 10
+    assert devices.capacity(card.name) == 10

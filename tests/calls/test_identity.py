@@ -1,4 +1,4 @@
-"""Identities are the same on every machine and in every version: nothing is paid for twice."""
+"""Identities of calls and runs are equal on every machine and in every version, so no call is paid twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: what was finished is known again, whatever happened to the files' ends."""
+"""The journal: completed calls are found again, also after damage at the end of its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large journal: known by its indexes, and every line checked when it is read."""
+"""The journal's index: calls of a large journal are found, and every line is checked when it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of earlier dialogues go first, so that dialogues end one after the other."""
+"""Calls of dialogues with a lower rank go first, so that dialogues end one after the other."""
 
 from __future__ import annotations
 

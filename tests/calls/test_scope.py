@@ -1,4 +1,4 @@
-"""Seeds by branch, budgets that hold, and costs that add up."""
+"""Scopes: seeds by branch, budgets that hold, and costs that add up."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imug_tts.benchmarks.imug import Imug
-from imug_tts.contracts import Backbone, Candidate, Capabilities, Cost, Request, Summary
+from imug_tts.contracts import Backbone, Candidate, Capabilities, Cost, Request, Summary, stored_responses
 from imug_tts.dialogue import Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.knobs import component, knob
@@ -18,7 +18,6 @@ from imug_tts.prompts import load
 from imug_tts.records import image_path, read_manifest, read_turns
 from imug_tts.registry import model_identity
 from imug_tts.runs import Arm, Run, execute
-from imug_tts.runs.turn_records import stored_nodes
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
 from tests.benchmarks.imug_files import write_small
 from tests.conformance.subjects import NATIVE, Subjects
@@ -65,7 +64,7 @@ class Played:
 
     def nodes(self) -> Iterator[Any]:
         for record in self.records:
-            yield from stored_nodes(record["response"])
+            yield from stored_responses(record["response"])
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +126,7 @@ def test_the_manifest_says_who_drew_and_who_judged(played: Played) -> None:
 def test_costs_are_those_of_the_generator_and_of_the_judge(played: Played) -> None:
     for record in played.records[1:]:
         cost = record["cost"]
-        drafts = [node for node in stored_nodes(record["response"]) if not node.get("candidates")]
+        drafts = [node for node in stored_responses(record["response"]) if not node.get("candidates")]
         assert cost["generator"]["images"] == record["images"] == len(drafts)
         assert cost["judge"]["images"] == 0
         assert cost["judge"]["calls"] >= 3  # a checklist, and two questions about a candidate or more

@@ -1,4 +1,4 @@
-"""Killing a command for real, at random moments of its work."""
+"""Runs a command and kills it at random moments of its work."""
 
 from __future__ import annotations
 

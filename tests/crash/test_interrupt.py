@@ -1,4 +1,4 @@
-"""A signal while every call waits or fails: gone in three seconds, with one line, and no reply is lost."""
+"""A signal while every call waits or fails: the process exits within three seconds, and loses no reply."""
 
 from __future__ import annotations
 
@@ -159,6 +159,6 @@ def test_a_batch_that_takes_longer_is_finished_and_said(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     first, second = said.splitlines()
-    assert first == "stopping: what is in flight is finished and kept (again to stop at once)"
+    assert first == "stopping: calls in flight are finished and journaled (again to stop at once)"
     assert second.startswith("interrupted: ")
     assert journaled_calls(tmp_path / "here" / "journal")

@@ -1,4 +1,4 @@
-"""Resume is replay: the real process, killed for real, ends in the records of an undisturbed run."""
+"""Resuming by replay: a killed and resumed run has the records of an undisturbed run."""
 
 from __future__ import annotations
 

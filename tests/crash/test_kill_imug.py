@@ -1,4 +1,4 @@
-"""Paid calls survive kill -9: answering the benchmark over /infer, and scoring the answers by a judge."""
+"""Paid calls survive kill -9: on answering the benchmark over /infer, and on scoring by a judge."""
 
 from __future__ import annotations
 

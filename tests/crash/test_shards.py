@@ -1,4 +1,4 @@
-"""Several processes on one run: each dialogue is played by one, and what dies is in nobody's way."""
+"""Several processes on one run: each dialogue is played once, also if a process dies."""
 
 from __future__ import annotations
 

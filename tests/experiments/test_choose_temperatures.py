@@ -102,7 +102,7 @@ def test_a_strategy_that_picks_among_draws_is_not_tried_where_they_would_be_one(
     chosen: subprocess.CompletedProcess[str],
 ) -> None:
     (line,) = re.findall("^.* is left out at .*$", chosen.stdout, re.MULTILINE)
-    assert line.startswith("best_of_n is left out at image_temperature 0: best_of_4 would draw 4 identical")
+    assert line.startswith("best_of_n is left out at image_temperature 0: best_of_4 would sample 4 identical")
 
 
 def test_only_validation_dialogues_are_answered(home: Path, chosen: subprocess.CompletedProcess[str]) -> None:

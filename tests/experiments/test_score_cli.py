@@ -226,7 +226,7 @@ def test_an_exported_run_scores_as_the_run_does(
         (["+judge.foo=1"], "judge openai has no knob 'foo'"),
         (["+dry_run=yes"], "dry_run is 'yes'; it must be true or false"),
         (["judge=exact"], "judge=openai judge.base_url=URL judge.model=NAME"),
-        (["judge=pairwise"], "judge=pairwise has no model of its own that could grade"),
+        (["judge=pairwise"], "judge=pairwise has no model of its own to use as the scorer"),
         (["judge=backbone"], "judge=openai judge.base_url=URL judge.model=NAME"),
         (["benchmark=pocket_world", "judge=none"], "and this one is pocket_world"),
     ],

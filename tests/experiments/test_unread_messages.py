@@ -1,4 +1,4 @@
-"""A run does not depend on anybody who reads its messages."""
+"""A run completes even if nothing reads its standard output and error."""
 
 from __future__ import annotations
 

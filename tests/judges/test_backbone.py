@@ -1,4 +1,4 @@
-"""The backbone as judge: one checklist a turn, P(yes) per question, and no verdict that is a guess."""
+"""The checklist judge: one checklist per turn, P(yes) per question, and no guessed verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An endpoint that fails, is slow or is away: what is tried again, for how long, and what ends it."""
+"""Retries on a chat endpoint that fails, is slow or unreachable: which, for how long, and what ends them."""
 
 from __future__ import annotations
 

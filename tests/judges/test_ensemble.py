@@ -1,4 +1,4 @@
-"""Several judges as one: how opinions are averaged, and what a member that fails means."""
+"""The ensemble judge: averages over members, and the effect of a member that fails."""
 
 from __future__ import annotations
 

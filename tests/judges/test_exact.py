@@ -1,4 +1,4 @@
-"""The exact judge scores what the report will score."""
+"""The exact judge gives the scores of the report."""
 
 from __future__ import annotations
 

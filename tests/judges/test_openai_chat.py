@@ -1,4 +1,4 @@
-"""A chat endpoint as a backbone: what is sent, what comes back, what is tried again, and what never leaks."""
+"""The backbone for chat endpoints: requests, replies, retries, and secrets that never leak."""
 
 from __future__ import annotations
 

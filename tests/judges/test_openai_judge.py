@@ -1,4 +1,4 @@
-"""The checklist judge behind an endpoint, and scoring by one: through the engine, each call paid once."""
+"""The checklist judge on an endpoint, and scoring by it: through the engine, each call paid once."""
 
 from __future__ import annotations
 

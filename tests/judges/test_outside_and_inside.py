@@ -1,4 +1,4 @@
-"""A reward model that selects outside, over the model under test that verifies itself inside."""
+"""Nested judges: a reward model selects among answers that the model under test has verified itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from imug_tts.backbones.janus import JanusBackbone
 from imug_tts.composition import label
+from imug_tts.contracts import stored_responses
 from imug_tts.judges import BackboneJudge, ClipScoreJudge
 from imug_tts.records import read_manifest, read_turns
-from imug_tts.runs.turn_records import stored_nodes
 from imug_tts.strategies import BestOfN, Direct, SelfVerification
 from imug_tts.testing.checkpoints.clip import write_tiny_clip
 from imug_tts.testing.checkpoints.janus import write_tiny_janus
@@ -45,7 +45,7 @@ def test_the_highest_reward_is_chosen_and_inner_verdicts_are_the_models_own(play
         response = record["response"]
         rewards = [candidate["verdict"]["score"] for candidate in response["candidates"]]
         assert response["chosen"] == rewards.index(max(rewards))
-        judges = {node["verdict"]["judge"] for node in stored_nodes(response) if node.get("verdict")}
+        judges = {node["verdict"]["judge"] for node in stored_responses(response) if node.get("verdict")}
         assert judges == {"clip_score", "backbone"}
 
 

@@ -1,4 +1,4 @@
-"""Candidates compared in pairs: order swap, ties, replies that cannot be read, and order of completion."""
+"""The pairwise judge: both orders, ties, unreadable replies, and order of completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies as judge models write them, and what is read of them: the right words, or nothing."""
+"""Parsers of judge replies: the right answer, or None, for replies as models write them."""
 
 from __future__ import annotations
 

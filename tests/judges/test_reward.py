@@ -1,4 +1,4 @@
-"""Reward services as judges: what is sent, what a missing reward is, and what never counts as 0."""
+"""Reward services as judges: requests, and missing rewards, which never count as 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markup, reasoning and polite words around a reply do not change what is read of it."""
+"""Markup, reasoning and polite words around a reply do not change its parsed answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies that are launched as jobs: their records, what their jobs say, and waiting for them."""
+"""Studies launched as jobs: their records, the state of their jobs, and waiting for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies whose arms are jobs on this machine, and what is refused before any job begins."""
+"""Studies whose arms are jobs on this machine, and requests that are refused before any job begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A component that cannot be used says so when it is chosen, in one line, and harms no other."""
+"""A broken component is reported in one line when it is chosen, and affects no other component."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has what: claims of living workers hold, those of dead ones are taken over by one."""
+"""Claims: those of living workers hold, and those of a dead worker are taken over by exactly one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record says in several places stands once on its line, and nothing that reads records sees that."""
+"""Compressed records: repeated values are stored once per line, and readers get the full record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run says what a run asks for: never less than the least, never more than the most."""
+"""Dry runs: the real number of calls is between the least and the most that is estimated."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from imug_tts.contracts import Strategy
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Arm, Journal, Plan, count_journaled, plan_arm
-from imug_tts.runs.dry_run import Asked
+from imug_tts.runs.dry_run import CallKind
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, run
 from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
 
 JUDGE = BackboneJudge()
-GRADED = Asked("scorer", "judge")
+GRADED = CallKind("scorer", "judge")
 STRATEGIES: list[Strategy] = [
     Direct(),
     ChainOfThought(inner=Direct()),
@@ -44,7 +44,7 @@ def test_a_plan_without_verifier_is_exact(tmp_path: Path) -> None:
     strategy = ChainOfThought(inner=Direct())
     least, most = plan_arm(Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()))
     assert least == most
-    assert least.calls == {Asked("generator", "toy"): 24, Asked("planner", "toy"): 24}
+    assert least.calls == {CallKind("generator", "toy"): 24, CallKind("planner", "toy"): 24}
     assert least.images == 12
 
 
@@ -53,7 +53,7 @@ def test_all_questions_together_are_planned_as_one_call_a_candidate() -> None:
     strategy = BestOfN(inner=Direct(), judge=replace(JUDGE, ask="together"), n=3)
     least, most = plan_arm(Arm(backbone=model, strategy=strategy, benchmark=ToyBenchmark()))
     image_turns = 12
-    verifier = Asked("verifier", "toy")
+    verifier = CallKind("verifier", "toy")
     assert least.calls[verifier] == most.calls[verifier] == image_turns * (1 + 3)
 
 

@@ -1,4 +1,4 @@
-"""A run from its configuration to its records, and what happens when it is started again."""
+"""A run from its configuration to its records, and what a second invocation does."""
 
 from __future__ import annotations
 

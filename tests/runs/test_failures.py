@@ -1,4 +1,4 @@
-"""What a run does when models, trackers and answers are not as they should be."""
+"""Failures of models and trackers, and wrong answers, during a run."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_an_image_turn_that_is_answered_in_words_fails_alone_and_is_not_journale
     assert outcomes(tmp_path) == {"scored": 22, "model_error": 1}
     [failed] = [record for record in records(tmp_path) if record["outcome"] != "scored"]
     assert (failed["sample_id"], failed["turn"]) == ("2", 3)
-    assert failed["error"] == "BackboneError: the model was asked for image and gave text"
+    assert failed["error"] == "BackboneError: the model was asked for image and returned text"
     assert (summary.missing, summary.failed) == (2, 1)
     assert "Here is your star!" not in journal_text(tmp_path)
     assert run(tmp_path, Direct(), fragile(max_batch=max_batch)).scored == 24

@@ -1,4 +1,4 @@
-"""The limits of a model go with its results: a warning, the manifest, tables and the report."""
+"""Caveats of a model accompany its results: in a warning, the manifest, tables and the report."""
 
 from __future__ import annotations
 

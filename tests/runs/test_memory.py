@@ -1,4 +1,4 @@
-"""Weights that do not fit are refused before any of them is loaded, and a dry run says what models take."""
+"""Weights that do not fit are refused before any of them is loaded; dry runs report the need for memory."""
 
 from __future__ import annotations
 

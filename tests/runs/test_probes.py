@@ -1,4 +1,4 @@
-"""What small calls show of servers that ignore seeds, images or the assistant's words."""
+"""Probes detect servers that ignore seeds, images or the assistant's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scoring afterwards: the records of a run that was scored at once, for the same calls of the scorer."""
+"""Rescoring gives the records of a run that was scored at once, with the same calls of the scorer."""
 
 from __future__ import annotations
 
@@ -236,5 +236,5 @@ def test_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
     run(tmp_path / "waiting", Direct(), benchmark=Judged())
     sha256 = records(tmp_path / "waiting")[0]["response"]["output"]["image"]
     (tmp_path / "waiting" / "images" / f"{sha256}.png").unlink()
-    with pytest.raises(ConfigurationError, match=f"{sha256}.png, which is gone"):
+    with pytest.raises(ConfigurationError, match=f"{sha256}.png, which is missing"):
         rescore(tmp_path / "scored", tmp_path / "waiting", scorer())

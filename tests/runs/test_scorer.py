@@ -1,4 +1,4 @@
-"""A model that scores: once for equal outputs, through the journal, and never in place of an answer."""
+"""A scoring model: called once for equal outputs, through the journal, and without effect on answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records in several files are read, and merged, as one."""
+"""Records in several segments are read, and merged, as one file."""
 
 from __future__ import annotations
 

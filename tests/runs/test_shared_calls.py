@@ -1,4 +1,4 @@
-"""Runs of two processes that ask for the same call make it once, if one is a little ahead of the other."""
+"""Two processes that need the same call make it once, if one of them is slightly ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History of another run: turns are answered on what it answered, or the run is refused."""
+"""Swapped history: turns are answered on another run's outputs, or the run is refused."""
 
 from __future__ import annotations
 

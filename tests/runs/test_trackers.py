@@ -1,4 +1,4 @@
-"""What trackers are told, and that none of them can stop a run."""
+"""The events that trackers receive, and that no tracker can stop a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawings of 3x3 grids whose truth is known, in many manners."""
+"""Drawings of 3x3 grids with known truth, in many styles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Right letters of dynamic questions: the official reading case by case, and a judge that is asked."""
+"""Right letters of dynamic questions: the official parsing case by case, and calls of the scorer."""
 
 from __future__ import annotations
 

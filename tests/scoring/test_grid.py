@@ -1,4 +1,4 @@
-"""Grid drawings: the official reading, what the robust one mends, and the points of both."""
+"""Grid drawings: the official reading, the drawings that only the robust one reads, and the points."""
 
 from __future__ import annotations
 

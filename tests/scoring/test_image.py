@@ -1,4 +1,4 @@
-"""Images graded by a judge behind a real endpoint: what it is shown, and which replies are a score."""
+"""Image scores by a judge on a real endpoint: its input, and which replies give a score."""
 
 from __future__ import annotations
 

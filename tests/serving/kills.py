@@ -1,4 +1,4 @@
-"""A run against servers that count, killed again and again; and what it must then be found to have cost."""
+"""Runs against servers that count calls, with repeated kills, and the calls that may then be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that was paid for is lost: the client's process killed at work, and servers that fail."""
+"""No paid call is lost if the client is killed or servers fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request must be, and that the reason why it is refused names the place."""
+"""Which requests are valid, and that the reason of a refusal names the place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""experiments/serve.py as a process: driven by a client in the official form, refused, overloaded, ended."""
+"""experiments/serve.py as a process: the official client, refusals, overload and shutdown."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_at_its_end_it_refuses_the_new_and_finishes_what_is_in_hand(number: int)
         assert all("image" in answer.json()["response"] for answer in answered)
         _, said = process.communicate(timeout=20)
         assert process.returncode == 0
-        assert "3 requests in hand are finished" in said
+        assert "finishing 3 requests in flight" in said
         assert "Traceback" not in said
         assert model.calls.total() == 3
 

@@ -1,4 +1,4 @@
-"""Best-of-N keeps the candidate that the judge ranks highest, and loses none."""
+"""Best-of-N chooses the candidate that the judge ranks highest, and keeps all candidates."""
 
 from __future__ import annotations
 

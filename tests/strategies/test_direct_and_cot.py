@@ -1,4 +1,4 @@
-"""Direct asks once; Chain-of-Thought plans first and answers after its plan."""
+"""Direct makes one call; Chain-of-Thought plans first and answers given the plan."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_a_plan_enters_the_history_only_when_asked() -> None:
     kept = answer(ChainOfThought(inner=Direct(), keep_plan=True), backbone=backbone)
     dropped = answer(ChainOfThought(inner=Direct()), backbone=backbone)
     assert kept.output is not None
-    assert kept.left_behind == (Text("the plan"), kept.output)
-    assert dropped.left_behind == (kept.output,)
+    assert kept.history_parts == (Text("the plan"), kept.output)
+    assert dropped.history_parts == (kept.output,)
 
 
 def test_without_a_plan_the_inner_strategy_answers_as_alone() -> None:
@@ -121,7 +121,7 @@ def test_notes_are_for_the_turn_alone() -> None:
     turn = turn_of()
     response = answer(ChainOfThought(inner=Direct()), turn)
     assert turn.notes == ()
-    assert response.left_behind == (response.output,)
+    assert response.history_parts == (response.output,)
 
 
 @pytest.mark.parametrize(

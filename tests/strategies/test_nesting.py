@@ -1,4 +1,4 @@
-"""What holds for every nesting, whatever the order in which calls complete."""
+"""Properties of every nesting, for any order in which calls complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompt sets are complete and hold the placeholders that their readers fill in."""
+"""Prompt sets are complete and contain the placeholders that are filled in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Self-Verification stops at the first accepted round, else keeps the best so far."""
+"""Self-Verification stops at the first accepted round, and otherwise answers with the best round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies that are tracked in wandb, by a user who has no key unless a test gives one."""
+"""Studies that are tracked in wandb, by a user without a key unless a test sets one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans, records and summaries to tell a tracker."""
+"""Plans, records and summaries to send to trackers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the console says while runs go on, where it is no terminal."""
+"""The console tracker's output where standard error is no terminal."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_problems_are_said_while_runs_go_on_with_their_shares(out: Written, cloc
     tracker.turn(DIRECT, record(), False)
     [line] = out.getvalue().splitlines()
     assert line == (
-        "run  direct  6/10 turns, 1 failed, 1 refused, 1 wait for a scorer, 1 of 4 verdicts unread (25%), "
+        "run  direct  6/10 turns, 1 failed, 1 refused, 1 need a scorer, 1 of 4 verdicts unread (25%), "
         "1 of 3 candidate pools identical (33%)"
     )
 

@@ -1,4 +1,4 @@
-"""What the console shows on a terminal."""
+"""The console tracker's output on a terminal."""
 
 from __future__ import annotations
 

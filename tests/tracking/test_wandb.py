@@ -1,4 +1,4 @@
-"""What a run leaves in wandb, read with wandb's own reader."""
+"""The data of a run in wandb, read with wandb's own reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever wandb does, the study goes on, and is told once what happened."""
+"""Failures of wandb do not stop a study, and are reported once."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_without_a_key_one_sentence_says_how_to_send_runs_later(
         run(study / "run", Direct(), tracker=WandbTracker())
         assert capfd.readouterr().err == (
             "wandb: there is no key (WANDB_API_KEY, or `wandb login`); "
-            f"send what is kept here later with: wandb sync {study / 'wandb'}\n"
+            f"upload the offline runs later with: wandb sync {study / 'wandb'}\n"
         )
     sync = subprocess.run(
         [sys.executable, "-m", "wandb", "sync", "--dry-run", str(study / "wandb")],

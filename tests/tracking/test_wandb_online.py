@@ -1,4 +1,4 @@
-"""Runs that go to a server while they run, whatever the server does."""
+"""Runs that are sent to a wandb server during the study, also if the server fails."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_where_no_run_can_begin_on_the_server_it_is_kept_here_and_sent_later(
     kept = tmp_path / "study" / "wandb"
     assert said.startswith("wandb: no run could begin on the server (CommError: ")
     assert said.endswith(
-        f"what it lacks is kept here; send it later with: wandb sync --include-online {kept}"
+        f"missing data is kept here; upload it later with: wandb sync --include-online {kept}"
     )
     assert not files_with(KEY, tmp_path)
     is_well(server)
@@ -206,7 +206,7 @@ def test_a_server_that_goes_away_midway_gets_the_rest_later(
     assert time.monotonic() - began < 20
     assert len(records_of(tmp_path / "study" / "best")) == 24
     [said] = capfd.readouterr().err.splitlines()
-    assert said.startswith("wandb: the server did not take everything in time; what it lacks is kept here;")
+    assert said.startswith("wandb: the server did not take everything in time; missing data is kept here;")
     assert not files_with(KEY, tmp_path)
     is_well(server)
     sync(tmp_path / "study" / "wandb")

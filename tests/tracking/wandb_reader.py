@@ -1,4 +1,4 @@
-"""What wandb left in a study's folder, read with wandb's own reader."""
+"""Reads wandb's files in a study's folder with wandb's own reader."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Scores of Geometric_Coloring drawings: a 3x3 grid of cells, read by rule and compared with the truth.
+"""Scores of Geometric_Coloring drawings: reads a 3x3 grid of cells and compares it with the truth.
 
-A matrix holds what a drawing shows, row by row: "0" no cell, "1" a blank cell, "r" red, "g" green.
+A matrix describes a drawing row by row: "0" no cell, "1" a blank cell, "r" red, "g" green. The rule
 `official` reads drawings exactly as the IMUG-Bench scorer does, for comparison with published scores;
-`robust` reads them as a person would. The points that a matrix earns are the same under both.
+`robust` reads them as a person would. Both rules give the same points for the same matrix.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _FULL_POINT: Final = 5
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a drawing shows; `matrix` is None where no grid could be read, and `message` says why."""
+    """The matrix of a drawing; None if no grid could be read, with the reason in `message`."""
 
     matrix: list[list[str]] | None
     message: str
 
 
 def decode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
-    """RGB pixels of shape (h, w, 3), as the official scorer sees them; None where they can't be read.
+    """Return the RGB pixels of shape (h, w, 3) that the official scorer sees; None if it cannot decode them.
 
-    Unlike `Image.pixels` this is OpenCV's decoder, which drops transparency: a transparent pixel has the
-    colour that the file hides there, often black. A damaged file whose header Pillow rejects counts as
-    unreadable, though OpenCV may still make something of it: without its size it is not decoded.
+    This is OpenCV's decoder. Unlike `Image.pixels` it drops transparency: a transparent pixel has the colour
+    stored in the file, often black. A damaged file whose header Pillow rejects counts as undecodable, even if
+    OpenCV might decode it: without its size it is not safe to decode.
 
     Raises:
         JudgeError: the image has more than `MAX_PIXELS` pixels.
@@ -64,7 +64,7 @@ def decode(encoded: bytes) -> npt.NDArray[np.uint8] | None:
 
 
 def analyse(pixels: npt.NDArray[np.uint8] | None, rule: Rule) -> Analysis:
-    """Read a drawing from its RGB pixels of shape (h, w, 3), or None where they could not be decoded."""
+    """Return the matrix of RGB pixels of shape (h, w, 3); `pixels` is None if they could not be decoded."""
     if pixels is None:
         return Analysis(None, "Image read failed")
     matrix = _RULES[rule].read(pixels)
@@ -72,10 +72,10 @@ def analyse(pixels: npt.NDArray[np.uint8] | None, rule: Rule) -> Analysis:
 
 
 def points(detected: Matrix | None, truth: Matrix, num_points: int) -> list[int]:
-    """0 or 5 for each evaluation point of a turn: grid found, cells in place, red cells, green cells.
+    """Return 0 or 5 for each evaluation point of a turn: grid found, cell positions, red cells, green cells.
 
-    Official to the letter: a misplaced cell costs the colours too, every point after the fourth is 0,
-    and a readable drawing earns its first two points even where the turn has fewer.
+    This reproduces the official scorer: a misplaced cell also costs the points for colours, every point after
+    the fourth is 0, and a readable drawing gets its first two points even if the turn has fewer.
     """
     if detected is None:
         return [0] * num_points
@@ -86,7 +86,7 @@ def points(detected: Matrix | None, truth: Matrix, num_points: int) -> list[int]
 
 
 def score_grid(image: Image, truth: Matrix, num_points: int, rule: Rule) -> Score:
-    """Score a drawing; the value is the mean of its points on a scale of 0 to 1.
+    """Return the score of a drawing: the mean of its points, scaled to [0, 1].
 
     Raises:
         JudgeError: the image is too large to decode.
@@ -98,13 +98,13 @@ def score_grid(image: Image, truth: Matrix, num_points: int, rule: Rule) -> Scor
 
 
 def _analysed(encoded: bytes, rule: Rule) -> Analysis:
-    """Under `robust` as a person sees the drawing, or if that shows no cell, as the official scorer does."""
+    """Return the matrix under a rule; `robust` falls back to the official decoder if it sees no cell."""
     official = decode(encoded)
     if rule == "official":
         return analyse(official, rule)
     try:
         seen = analyse(Image.from_bytes(encoded).pixels(), rule)
-    except OSError:  # a damaged file, of which OpenCV may read a part
+    except OSError:  # OpenCV may decode a part of a damaged file
         return analyse(official, rule)
     if _has_cells(seen):
         return seen

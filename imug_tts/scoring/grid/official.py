@@ -1,11 +1,11 @@
-"""How the IMUG-Bench scorer reads a drawing of a 3x3 grid (https://github.com/ccccEsion/IMUG-Bench).
+"""The IMUG-Bench scorer's reading of a 3x3 grid drawing (https://github.com/ccccEsion/IMUG-Bench).
 
-Kept equal to the last cell, misreadings included, so that scores compare with published ones. Which
-OpenCV functions run, with which parameters and in which order, is therefore part of the rule.
+Reproduced exactly, misreadings included, so that scores are comparable with published ones. So the OpenCV
+functions, their parameters and their order are part of the rule.
 
-The drawing is what the bounding box of everything dark holds, cut into three by three. A cell counts
-as drawn where an outline of at least three pixels' thickness encloses it. Hence the misreadings:
-thin outlines vanish, a caption stretches the box, a row or column without ink is not in it.
+The bounding box of all dark pixels is divided into three by three cells. A cell counts as drawn if an outline
+that is at least three pixels thick encloses it. This causes the misreadings: thin outlines are missed, a
+caption enlarges the box, and a row or column without ink is not part of it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MIN_COLOURED: Final = 30
 
 
 def read(pixels: Pixels) -> list[list[str]] | None:
-    """The cells of an RGB image of shape (h, w, 3), row by row; None where nothing is dark."""
+    """Return the cells of an RGB image of shape (h, w, 3), row by row; None if nothing is dark."""
     ink = _ink(pixels)
     left, top, width, height = cv2.boundingRect(ink)
     if not width:
@@ -45,7 +45,7 @@ def read(pixels: Pixels) -> list[list[str]] | None:
 
 
 def box(pixels: Pixels) -> tuple[int, int, int, int]:
-    """Left, top, width and height of everything dark; a width of 0 where nothing is."""
+    """Return left, top, width and height of the bounding box of dark pixels; width 0 if there are none."""
     left, top, width, height = cv2.boundingRect(_ink(pixels))
     return left, top, width, height
 
@@ -58,7 +58,7 @@ def _ink(pixels: Pixels) -> cv2.typing.MatLike:
 
 
 def _enclosed(ink: cv2.typing.MatLike) -> cv2.typing.MatLike:
-    """Mask of what thick outlines enclose, themselves included."""
+    """Return the mask of areas that thick outlines enclose, outlines included."""
     thick = cv2.erode(ink, np.ones((3, 3), np.uint8))
     mask = np.zeros_like(thick)
     for outline in cv2.findContours(thick, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:

@@ -1,4 +1,4 @@
-"""A drawing without noise, parted into red, green, blank, other colours and the ink of lines."""
+"""Segments a drawing into red, green, blank, other colours and ink, after removing noise."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Mask = npt.NDArray[np.bool_]
 Mat = cv2.typing.MatLike
 
 _MAX_SIDE: Final = 1024
-"""Larger pictures are scaled down."""
+"""Images with a longer side are scaled down."""
 _RED_BELOW, _GREEN, _RED_ABOVE = 10, (35, 95), 160
-"""Hues of the official rule, in OpenCV's half degrees."""
+"""Hue limits of the official rule, in OpenCV's units of two degrees."""
 _MIN_SATURATION: Final = 60
 _BLACK: Final = 50
 _DARKER: Final = 45
-"""How much darker than the page, or than what is beside it, a line is, of 255."""
+"""Difference, in levels of 255, by which a line is darker than the page or its surroundings."""
 
 
 def shrunk(pixels: Mat) -> Mat:
-    """With at most `_MAX_SIDE` pixels a side."""
+    """Return the image with at most `_MAX_SIDE` pixels per side."""
     height, width = pixels.shape[:2]
     scale = _MAX_SIDE / max(height, width)
     if scale >= 1:
@@ -34,13 +34,13 @@ def shrunk(pixels: Mat) -> Mat:
 
 
 def squared(pixels: Mat) -> Mat:
-    """As wide as high, for a drawing that was stretched with its page."""
+    """Return the image scaled to a square, for a drawing that was stretched with its page."""
     side = min(pixels.shape[:2])
     return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def smoothed(pixels: Mat) -> Mat:
-    """Without the noise that single pixels have; edges stay."""
+    """Return the image without pixel noise; edges are preserved."""
     spread = max(30.0, 4 * _noise(pixels))
     smoothed = cv2.bilateralFilter(pixels, d=5, sigmaColor=spread, sigmaSpace=2)
     return (
@@ -49,7 +49,7 @@ def smoothed(pixels: Mat) -> Mat:
 
 
 def _noise(pixels: Mat) -> float:
-    """The standard deviation of noise, from the median of second differences, which lines do not reach."""
+    """Return the standard deviation of noise, from the median of second differences, robust to lines."""
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
     if min(gray.shape) < 3:
         return 0.0
@@ -58,7 +58,7 @@ def _noise(pixels: Mat) -> float:
 
 
 def colours_of(picture: Mat) -> dict[str, Mask]:
-    """Masks that part the picture into red, green, blank, other colours and the ink of lines."""
+    """Return disjoint masks of red, green, blank, other colours and ink, which cover the whole image."""
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
     hue, saturation, value = (channel.astype(int) for channel in channels)
     coloured = saturation >= _MIN_SATURATION
@@ -72,7 +72,7 @@ def colours_of(picture: Mat) -> dict[str, Mask]:
 
 
 def _furrows(picture: Mat) -> Mask:
-    """Thin lines darker than both their sides, e.g. between two red cells."""
+    """Return the mask of thin lines that are darker than both sides, e.g. between two red cells."""
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     filled = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _square(picture, 64))
     depth = np.subtract(filled, gray, dtype=np.float64)
@@ -80,11 +80,11 @@ def _furrows(picture: Mat) -> Mask:
 
 
 def _mended(ink: Mask, picture: Mat) -> Mask:
-    """Lines without their smallest breaks."""
+    """Return the mask of ink with its smallest gaps closed."""
     return cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_CLOSE, _square(picture, 80)) > 0
 
 
 def _square(picture: Mat, share: int) -> Mat:
-    """A kernel whose side is odd and the given share of the picture's."""
+    """Return a square kernel with an odd side of about 1/`share` of the image's longer side."""
     side = max(picture.shape[:2]) // share | 1
     return np.ones((max(3, side), max(3, side)), np.uint8)

@@ -1,19 +1,19 @@
-"""A reading of 3x3 grids that finds the cells first and the grid from them.
+"""Reads 3x3 grids as a person would: finds the cells first, and derives the grid from them.
 
-A cell is a four-sided region of one colour, of the size most common in the drawing, that a line or its
-own colour sets off from the page. So line weight, gaps between cells, rotation and captions do not
-matter. The rows and columns follow from where the cells are; cells that leave a row or column empty
-are placed by the frame around them or, without one, by taking the grid to be in the picture's middle.
+A cell is a four-sided region of one colour, of the most common size in the drawing, separated from the page
+by a line or by its colour. So line weight, gaps between cells, rotation and captions have no effect. Rows and
+columns follow from the positions of cells. If a row or column is empty, cells are placed relative to the
+frame around them or, without a frame, relative to the middle of the image.
 
-A blank square whose outline is much fainter than that of others is a place to draw on and not a cell.
+A blank square with a much fainter outline than the others is a guide to draw on, and no cell.
 
-The official reading is taken where the lines of the drawing bear it out and this one finds fewer cells or
-none, and where it tells guides and holes from cells. A drawing with much red or green outside of its cells
+The official reading is used instead if the lines of the drawing confirm it and this reading finds fewer cells
+or none, and to distinguish guides and holes from cells. A drawing with much red or green outside of its cells
 has cells that were not found: it cannot be read.
 
-Not promised: a hole the size of a cell, closed on all sides by cells or a frame, reads as a blank cell;
-a caption moves the picture's middle, and with it a grid that has an empty outer row or column and no
-frame. Nothing is promised for rotation by 45 degrees or more, photographs, and white lines on black.
+Limits: a hole of the size of a cell, enclosed by cells or a frame, is read as a blank cell. A caption shifts
+the middle of the image, and with it a grid with an empty outer row or column and no frame. Rotations by 45
+degrees or more, photographs, and white lines on black are not supported.
 """
 
 from __future__ import annotations
@@ -39,26 +39,27 @@ Pixels = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float64]
 
 _MIN_COLOURED: Final = 0.15
-"""Least share of a red or green cell that has the colour."""
+"""Least share of a red or green cell's area that has the colour."""
 _FAINTER: Final = 0.42
-"""Blank squares whose lightest side weighs less than this share of a cell's are guides to draw on.
+"""A blank square is a guide if its lightest side weighs less than this share of a cell's sides.
 
-Less than half, because the sides that two cells share are often drawn twice."""
+The share is below one half, because sides that two cells share are often drawn twice."""
 _SLIGHTLY_FAINTER: Final = 0.85
-"""The share for squares that the official rule misses too."""
+"""This share for squares that the official rule misses too."""
 _HOLE: Final = 1.05
-"""A hole between cells that have gaps is at least so many times as large as they are."""
+"""A hole between cells with gaps is larger than the cells by at least this factor."""
 _MUCH_COLOUR: Final = 0.4
-"""Share of a cell's area."""
+"""Least coloured area outside of cells, as a share of a cell's area, that indicates missed cells."""
 _SAME_SIZE: Final = 1.3
 _INSET: Final = 0.45
 _MARK: Final = 0.2
-"""What is inside a square: smaller than a mark, a cell of it, or larger than an inset: its filling."""
+"""A region inside a square is a mark if its side is below this share; a filling if above `_INSET`; else a
+cell."""
 
 
 @dataclass(frozen=True)
 class _Region:
-    """A connected region, by its least rectangle: centre, width and height along the rectangle's sides."""
+    """A connected region by its minimum-area rectangle: centre, width, height and rotation."""
 
     outline: Mat
     x: float
@@ -82,7 +83,7 @@ class _Region:
         return other.side < self.side and cv2.pointPolygonTest(self.outline, middle, measureDist=False) > 0
 
     def fills(self, other: _Region) -> bool:
-        """Whether it can be no cell of `other`, but a mark or filling in it."""
+        """Return whether the region is a mark or filling of `other`, and not one of its cells."""
         return not _MARK < self.side / other.side < _INSET
 
     def alike(self, other: _Region) -> bool:
@@ -91,14 +92,14 @@ class _Region:
 
 
 class _Placed(NamedTuple):
-    """A cell by its place, what fills it, and how heavily its four sides are drawn."""
+    """A cell with its row and column, its filling, and the line weight of its four sides."""
 
     row: int
     column: int
     filling: str
     side: float
     sides: tuple[float, ...]
-    """The thickness of each in pixels of black."""
+    """Line weight of each side, in pixels of black."""
 
     @property
     def weight(self) -> float:
@@ -110,9 +111,9 @@ class _Placed(NamedTuple):
 
 
 def read(pixels: Pixels) -> list[list[str]] | None:
-    """The cells of an RGB image of shape (h, w, 3), row by row.
+    """Return the cells of an RGB image of shape (h, w, 3), row by row.
 
-    None where nothing is drawn, cells are missed, or there are more than three rows or columns.
+    Returns None if nothing is drawn, cells are missed, or there are more than three rows or columns.
     """
     picture = np.asarray(shrunk(pixels), np.uint8)
     found = _read(picture)
@@ -123,7 +124,7 @@ def read(pixels: Pixels) -> list[list[str]] | None:
 
 
 def _only_misses(found: list[list[str]], sure: list[list[str]]) -> bool:
-    """Whether all that is found is in the other reading too."""
+    """Return whether every cell of `found` is in the other reading too."""
     return all(
         f in ("0", s) for row, other in zip(found, sure, strict=True) for f, s in zip(row, other, strict=True)
     )
@@ -159,11 +160,11 @@ def _read(pixels: Pixels) -> list[list[str]] | None:
 
 
 def _without_guides(placed: Sequence[_Placed], theirs: list[list[str]] | None) -> list[list[str]]:
-    """The cells without guides to draw on; `theirs` is the official reading, which misses thin lines.
+    """Return the matrix without guides; `theirs` is the official reading, which misses thin lines.
 
-    Squares that it misses are holes between cells if they are larger than all others, and guides if they are
-    fainter. Only sides that are drawn twice make squares fainter as well, and only if the cell in the middle
-    alone is left, and the sides between the squares around it are as heavy as its own.
+    Squares that the official reading misses are holes between cells if they are larger than all others, and
+    guides if they are fainter. They also look fainter if only the shared sides of cells are drawn twice. Then
+    the middle cell is the only one left, and the sides between the squares around it are as heavy as its own.
     """
     matrix = _matrix(placed)
     doubtful = [p for p in placed if theirs and p.filling == "1" and theirs[p.row][p.column] == "0"]
@@ -190,7 +191,7 @@ def _matrix(placed: Sequence[_Placed]) -> list[list[str]]:
 
 
 def _regions(colours: dict[str, Mask]) -> Iterator[_Region]:
-    """Every connected region, but for the page, which reaches the picture's border."""
+    """Yield every connected region except the page, which touches the border of the image."""
     for colour in ("r", "g", "1", "other"):
         mask = colours[colour]
         _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
@@ -214,7 +215,7 @@ def _region(mask: Mask, left: int, top: int) -> _Region:
 
 
 def _cells(squares: Sequence[_Region]) -> list[_Region]:
-    """Of all four-sided regions, those of the size that covers most, neither frames nor fillings."""
+    """Return the four-sided regions of the dominant size, without frames and fillings."""
     squares = [b for b in squares if not any(a.holds(b) and b.fills(a) for a in squares)]
     squares = [a for a in squares if not any(a.holds(b) for b in squares)]
     groups = [[b for b in squares if a.alike(b)] for a in squares]
@@ -241,7 +242,7 @@ def _rows_and_columns(
 
 @dataclass(frozen=True)
 class _Axis:
-    """The centres of cells along one axis, a cell's length along it, and the middle of the page."""
+    """The centres of cells along one axis, the length of a cell along it, and the middle of the page."""
 
     centres: Sequence[float]
     side: float
@@ -249,7 +250,7 @@ class _Axis:
 
     @cached_property
     def levels(self) -> list[float]:
-        """The means of centres that are nearly the same, in order."""
+        """The means of nearly equal centres, in order."""
         levels: list[list[float]] = []
         for centre in sorted(self.centres):
             if not levels or centre - levels[-1][0] > self.side / 2:
@@ -259,11 +260,11 @@ class _Axis:
 
     @property
     def step(self) -> float:
-        """The least distance between levels, in sides; infinite where there is one level."""
+        """The least distance between levels, in lengths of a cell; infinite for one level."""
         return min((b - a for a, b in pairwise(self.levels)), default=math.inf) / self.side
 
     def places(self, step: float) -> list[int] | None:
-        """For each centre its place 0, 1 or 2; None where there are more.
+        """Return the index 0, 1 or 2 of each centre; None if there are more than three levels.
 
         `step` is the lesser one of both axes.
         """
@@ -287,11 +288,11 @@ class _Axis:
         return (1, 2) if off_centre > self.side / 4 else (0, 1)
 
     def _is_gap_between(self, step: float, off_centre: float) -> bool:
-        """Whether two levels are so far apart that an empty one is between them."""
+        """Return whether two levels are so far apart that an empty level is between them."""
         distance = self.levels[1] - self.levels[0]
         if distance > 1.5 * step * self.side:
             return True
-        # Neighbours with wide gaps can be as far apart, but then half a step from the middle of the page.
+        # Neighbours with a wide gap can have the same distance; then both are half of it from the middle.
         beside = abs(off_centre - distance / 2) < distance / 20
         return distance > 1.7 * self.side and (
             off_centre < distance / 4 or (distance > 2 * self.side and not beside)
@@ -299,7 +300,7 @@ class _Axis:
 
 
 def _leaves_colour(cells: Sequence[_Region], colours: dict[str, Mask]) -> bool:
-    """Whether there is much red or green outside of the cells, the page apart: then some were not found."""
+    """Return whether much red or green is outside of the cells and the page: then cells were missed."""
     outside = colours["r"] | colours["g"]
     for cell in cells:
         outside &= ~_inside(cell, outside.shape)
@@ -312,7 +313,7 @@ def _leaves_colour(cells: Sequence[_Region], colours: dict[str, Mask]) -> bool:
 def _fillings(
     cells: Sequence[_Region], squares: Sequence[_Region], colours: dict[str, Mask], darkness: Mat
 ) -> list[str]:
-    """What fills each cell: "1", "r" or "g". Where some hold heavier squares, the others are guides: "0"."""
+    """Return each cell's filling: "1", "r" or "g"; "0" for guides, if other cells hold heavier squares."""
     holding = [any(_is_drawn_in(square, cell, darkness) for square in squares) for cell in cells]
     return [
         _filling(cell, colours) if holds or not any(holding) else "0"
@@ -321,7 +322,7 @@ def _fillings(
 
 
 def _is_drawn_in(square: _Region, cell: _Region, darkness: Mat) -> bool:
-    """Whether a square inside a cell has an outline of its own, heavier than the cell's."""
+    """Return whether a square inside a cell has its own outline, heavier than the cell's."""
     if not (cell.holds(square) and square.fills(cell) and square.side > cell.side / 2):
         return False
     inside = np.where(_inside(cell, darkness.shape), darkness, 0)
@@ -354,7 +355,10 @@ def _sides(right: Vector, down: Vector) -> Iterator[tuple[Vector, Vector]]:
 
 
 def _side_weight(darkness: Mat, cell: _Region, out: Vector, along: Vector) -> float:
-    """Median, over lines that leave the cell through one side, of the first ink that they cross."""
+    """Return the median line weight along one side of a cell, in pixels of black.
+
+    It is measured on rays that leave the cell through that side, as the first ink that they cross.
+    """
     outward = np.linspace(0.9, 1.6, math.ceil(0.7 * np.hypot(*out)) + 1)
     sideways = np.linspace(-0.6, 0.6, 15)
     points = np.array((cell.x, cell.y)) + outward[:, None] * out + sideways[:, None, None] * along

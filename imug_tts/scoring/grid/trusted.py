@@ -1,8 +1,8 @@
-"""The official reading of a drawing where the lines of the drawing bear it out.
+"""The official reading of a drawing, if the lines of the drawing confirm it.
 
-The official rule takes the box around everything dark for the grid. That is right if, and as far as anybody
-can tell only if, each cell that it reads as drawn has lines on all four sides of its ninth of the box, no
-other ninth has, and no line divides a ninth.
+The official rule takes the bounding box of all dark pixels for the grid. The lines confirm that if each cell
+that it reads as drawn has lines on all four sides of its ninth of the box, no other ninth has, and no line
+divides a ninth.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["read"]
 Mask = npt.NDArray[np.bool_]
 
 _SIDE: Final = 300
-"""The box is scaled to so many pixels a side."""
+"""The box is scaled to this number of pixels per side."""
 _CELL: Final = _SIDE // 3
 _NEAR: Final = 16
-"""So many pixels beside its place a line still counts, for gaps between cells and small rotations."""
+"""Distance in pixels up to which a line counts as a side, for gaps between cells and small rotations."""
 _DRAWN: Final = 0.9
-"""Least share of a side along which there is a line."""
+"""Least share of a side that must have a line."""
 
 
 def read(pixels: npt.NDArray[np.uint8], lines: Mask) -> list[list[str]] | None:
-    """The official reading, or None where lines do not bear it out.
+    """Return the official reading; None if the lines do not confirm it.
 
     Args:
         pixels: of shape (h, w, 3), RGB.
-        lines: of shape (h, w), where the drawing has dark lines.
+        lines: of shape (h, w), True where the drawing has dark lines.
     """
     matrix = official.read(pixels)
     if matrix is None:
@@ -51,15 +51,15 @@ def _box(pixels: npt.NDArray[np.uint8], lines: Mask) -> Mask:
 
 
 def _is_divided(box: Mask, row: int, column: int) -> bool:
-    """Whether a line runs through the middle of a ninth, as where the box holds more than nine cells."""
+    """Return whether a line runs through the middle of a ninth, as in a box with more than nine cells."""
     left, top = column * _CELL, row * _CELL
     middle = box[top + 2 * _NEAR : top + _CELL - 2 * _NEAR, left + 2 * _NEAR : left + _CELL - 2 * _NEAR]
     return bool(max(middle.mean(axis=0).max(), middle.mean(axis=1).max()) >= _DRAWN)
 
 
 def _is_enclosed(box: Mask, row: int, column: int) -> bool:
-    """Whether a ninth has lines on all four sides."""
-    padded = np.pad(box, _NEAR)  # a side at the border of the box is looked for inside of it
+    """Return whether a ninth has lines on all four sides."""
+    padded = np.pad(box, _NEAR)  # sides at the border of the box need a margin to be searched
     left, top = column * _CELL, row * _CELL
     strips = [
         padded[top + shift : top + shift + 2 * _NEAR, left + _NEAR : left + _NEAR + _CELL].T

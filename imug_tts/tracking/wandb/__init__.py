@@ -1,7 +1,7 @@
-"""Runs in wandb (Weights & Biases): one wandb run per arm, grouped by study.
+"""The tracker for wandb (Weights & Biases): one wandb run per arm, grouped by study.
 
-A process of its own talks to wandb, so that nothing in wandb can slow, hang or stop a study: neither its
-import, nor its threads, nor what it does when Python exits.
+A separate process talks to wandb, so that wandb's import, threads and exit handlers cannot slow, hang or stop
+a study.
 """
 
 from __future__ import annotations
@@ -28,31 +28,33 @@ __all__ = ["WandbTracker"]
 
 @component
 class WandbTracker(Tracker):
-    """One wandb run per arm: progress, scores, cost, sampled dialogues and records; offline without a key."""
+    """One wandb run per arm: progress, scores, cost, dialogues and records; offline without a key."""
 
     project: str = knob("The wandb project.", default=PROJECT, min_length=1, runtime=True)
     entity: str | None = knob(
-        "The wandb user or team; by default the one of the key.", default=None, runtime=True
+        "The wandb user or team; null for the owner of the key.", default=None, runtime=True
     )
     mode: Literal["auto", "online", "offline", "shared"] = knob(
-        "Where runs go; auto is what WANDB_MODE says, else online with a key and offline without one. "
-        "Several processes on one run that are online are shared by themselves.",
+        "Mode of wandb; auto takes WANDB_MODE, else online with a key and offline without one. "
+        "Online becomes shared if several processes work on one run.",
         default="auto",
         runtime=True,
     )
-    tags: Several[str] = knob("Tags of every run.", default=(), runtime=True)
-    interval_s: float = knob("Least seconds between two points of a run.", default=5.0, ge=0, runtime=True)
+    tags: Several[str] = knob("Tags of every wandb run.", default=(), runtime=True)
+    interval_s: float = knob(
+        "Least seconds between two logged points of a run.", default=5.0, ge=0, runtime=True
+    )
     dialogues: int = knob(
-        "Dialogues of each run that are shown with images, candidates and verdicts.",
+        "Dialogues of each run that are logged with images, candidates and verdicts.",
         default=4,
         ge=0,
         runtime=True,
     )
     image_px: int = knob(
-        "Longest side of the images shown; larger ones are reduced.", default=512, ge=16, runtime=True
+        "Longest side of logged images; larger ones are scaled down.", default=512, ge=16, runtime=True
     )
     patience_s: int = knob(
-        "Seconds that wandb gets to begin, and to upload what is left when all runs have ended.",
+        "Seconds that wandb may take to start, and to finish uploads after the last run.",
         default=300,
         ge=1,
         runtime=True,
@@ -72,7 +74,7 @@ class WandbTracker(Tracker):
         account = Account.of(self.mode)
         folder = runs[0].folder.resolve().parent / FOLDER
         if account.mode == "offline":
-            _print(f"wandb: {account.reason}; send what is kept here later with: wandb sync {folder}")
+            _print(f"wandb: {account.reason}; upload the offline runs later with: wandb sync {folder}")
         writer = WriterProcess(folder, self.patience_s, lambda text: _print(f"wandb: {text}"))
         arms = {run.name: self._arm(run, writer, account.mode) for run in runs}
         object.__setattr__(self, "_state", _State(arms, writer))
@@ -108,7 +110,7 @@ class WandbTracker(Tracker):
 
     def _arm(self, run: PlannedRun, writer: WriterProcess, mode: str) -> ArmRun:
         if mode == "online" and run.processes > 1:
-            mode = "shared"  # else each process would write over the points of the others
+            mode = "shared"  # otherwise each process would overwrite the points of the others
         return ArmRun(
             plan=run,
             writer=writer,
@@ -121,7 +123,7 @@ class WandbTracker(Tracker):
 
 
 class _State:
-    """The runs that are executed together, by name, and the process that writes them."""
+    """The runs in execution by name, and the writer process."""
 
     def __init__(self, arms: dict[str, ArmRun], writer: WriterProcess | None) -> None:
         self.arms = arms

@@ -1,4 +1,4 @@
-"""Whether runs go to a wandb server, or stay on this machine."""
+"""Whether wandb runs are sent to a server or kept on this machine."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["Account"]
 
 _SERVER: Final = "https://api.wandb.ai"
 _MODES: Final = ("online", "offline", "disabled", "shared")
-"""What wandb itself reads in WANDB_MODE."""
+"""The values of WANDB_MODE that wandb accepts."""
 
 
 class Account(NamedTuple):
-    """A mode of wandb, and why it is that one."""
+    """A mode of wandb, and the reason for it."""
 
     mode: str
     reason: str
 
     @classmethod
     def of(cls, wanted: str) -> Account:
-        """The mode that a knob asks for.
+        """Return the mode for a value of the knob `mode`.
 
         Raises:
-            ConfigurationError: online or shared without a key, for which wandb would ask on the terminal.
+            ConfigurationError: online or shared without a key; wandb would ask for one on the terminal.
         """
         said = os.environ.get("WANDB_MODE", "")
         if wanted == "auto" and said in _MODES:
@@ -52,13 +52,13 @@ def _has_key() -> bool:
 
 
 def _key_files() -> list[Path]:
-    """The files in which `wandb login` may have put a key."""
+    """Return the files in which `wandb login` may have stored a key."""
     given = os.environ.get("NETRC")
     return [Path(given)] if given else [Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()]
 
 
 def _names(path: Path, host: str) -> bool:
-    """Whether a netrc file has a password for a host."""
+    """Return whether a netrc file has a password for a host."""
     try:
         return netrc.netrc(path).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):

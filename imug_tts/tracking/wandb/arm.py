@@ -1,4 +1,4 @@
-"""One run as wandb is told of it."""
+"""One run of a study as a wandb run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from imug_tts.wandb_home import SETTINGS
 __all__ = ["ArmRun"]
 
 _RECORDS: Final = ("turns.jsonl", "manifest.json", "summary.json", "config.yaml")
-"""What goes into a run's artifact, of the files in its folder."""
+"""Files of a run's folder that become a wandb artifact."""
 
 
 @dataclass(kw_only=True)
 class ArmRun:
-    """Counts the turns of a run, and tells the writer what they add up to."""
+    """Counts the turns of a run, and sends the totals to the writer process."""
 
     plan: PlannedRun
     writer: WriterProcess
@@ -32,31 +32,31 @@ class ArmRun:
     sampled: SampledDialogues
     state: PointsState
     next_point: float = 0.0
-    """When the next point may be told, as `time.monotonic` counts."""
+    """Time of `time.monotonic` from which on the next point may be logged."""
     _is_open: bool = False
     _has_new: bool = False
     """Whether this invocation answered a turn."""
 
     def take(self, record: Record, replayed: bool) -> None:
-        """Count a turn."""
+        """Add the record of a turn to the totals and to the sample of dialogues."""
         self._has_new |= not replayed
         self.series.take(record)
         self.sampled.take(record)
 
     def point(self) -> None:
-        """Tell how the run stands, unless an earlier invocation or another process has told it."""
+        """Log the totals, unless another invocation or process has logged them."""
         step = self.state.claim(self.series.turns)
         if step is not None:
-            self._tell("row", row=self.series.row(), step=step)
+            self._send("row", row=self.series.row(), step=step)
 
     def finish(self, summary: Summary, interrupted: bool) -> None:
-        """Tell the end: summary, sampled dialogues and records; nothing if that was told before."""
+        """Log summary, sampled dialogues and records; nothing if an earlier invocation has logged them."""
         if not self._has_new and (interrupted or self.state.ended):
             return
         self.point()
-        # while another process has dialogues of the run in hand, that one tells the last end
+        # if another process still plays dialogues of the run, that process logs the complete run
         whole = not interrupted and sum(summary.outcomes.values()) + summary.unasked >= summary.planned
-        self._tell(
+        self._send(
             "end",
             step=self.state.end(whole, self.account),
             summary=self.series.row() | flat(summary.to_json() | {"interrupted": interrupted}, "final"),
@@ -67,7 +67,7 @@ class ArmRun:
             artifact=f"records-{self.state.id}",
         )
 
-    def _tell(self, what: str, **message: Any) -> None:
+    def _send(self, what: str, **message: Any) -> None:
         if not self._is_open:
             self._is_open = True
             self.writer.send(

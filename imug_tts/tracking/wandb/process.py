@@ -1,4 +1,4 @@
-"""The process that talks to wandb, as the study sees it."""
+"""The parent's side of the process that talks to wandb."""
 
 from __future__ import annotations
 
@@ -18,46 +18,43 @@ __all__ = ["WriterProcess"]
 
 _PROGRAM: Final = Path(__file__).with_name("writer.py")
 _GRACE_S: Final = 5
-"""Seconds that the process has to end after it stopped itself."""
+"""Seconds that the process has to exit after its own time limit."""
 _PARTS: Final = 2
-"""The process stops itself after so many times its patience."""
+"""The time limit of the process at the end, in multiples of its patience."""
 
 
 class WriterProcess:
-    """Messages go to the process in order, from a thread of their own: whoever sends one never waits.
+    """Sends messages to the writer process in order, from a separate thread, so that `send` never waits.
 
-    The process begins with the first message, so that a study with nothing left to tell takes no time.
+    The process starts with the first message, so that a study with nothing to log costs no time.
     """
 
     def __init__(self, folder: Path, patience_s: int, tell: Callable[[str], None]) -> None:
-        """wandb's caches and data go into `folder`, which is made.
-
-        `tell` is given what a user should know.
-        """
+        """Create a writer; `folder` will hold wandb's caches and data, `tell` gets messages for the user."""
         self.has_failed = False
-        """Whether something of what was sent may be lost."""
+        """Whether some sent messages may be lost."""
         self._folder = folder
         self._patience_s = patience_s
         self._tell = tell
-        self._said = _Said()
+        self._output = _OutputReader()
         self._messages: SimpleQueue[bytes | None] = SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Queue a message.
+        """Queue a message to the process.
 
         Raises:
             RuntimeError: the process has failed; says why.
         """
         if self._process is None:
             self._process = self._begin()
-        self._said.pass_on(self._tell)
-        if self._said.failure or self._process.poll() is not None:
+        self._output.pass_on(self._tell)
+        if self._output.failure or self._process.poll() is not None:
             self._fail()
         self._messages.put(json.dumps(message, default=str).encode() + b"\n")
 
     def close(self) -> None:
-        """Wait until everything is written and uploaded, for no longer than twice the patience for it.
+        """Wait until everything is written and uploaded, at most twice `patience_s`.
 
         Raises:
             RuntimeError: the process has failed; says why.
@@ -71,10 +68,10 @@ class WriterProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        self._said.end()
-        self._said.pass_on(self._tell)
+        self._output.end()
+        self._output.pass_on(self._tell)
         self.has_failed = code != 0
-        if self._said.failure or code < 0:
+        if self._output.failure or code < 0:
             self._fail()
 
     def _begin(self) -> subprocess.Popen[bytes]:
@@ -85,10 +82,10 @@ class WriterProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **environment(self._folder)},
-            start_new_session=True,  # a Ctrl-C is for the study; the process ends with its input
+            start_new_session=True,  # Ctrl-C must reach the study only; the process ends with its input
         )
         assert process.stdin is not None
-        self._said.begin(process)
+        self._output.begin(process)
         Thread(target=_pass_on, args=(self._messages, process.stdin), daemon=True).start()
         return process
 
@@ -96,21 +93,21 @@ class WriterProcess:
         self.has_failed = True
         self._process = None
         self._messages.put(None)
-        if not self._said.failure:
-            self._said.end()
+        if not self._output.failure:
+            self._output.end()
         stopped = f"wandb did not end within {_PARTS * self._patience_s} s and was stopped; {self._kept()}"
-        raise RuntimeError(self._said.failure or stopped)
+        raise RuntimeError(self._output.failure or stopped)
 
     def _kept(self) -> str:
         return f"what it wrote is kept, and sent with: wandb sync --include-online {self._folder}"
 
 
-class _Said:
-    """What the process says, read while it runs."""
+class _OutputReader:
+    """Reads the standard output of the process while it runs."""
 
     def __init__(self) -> None:
         self.failure = ""
-        """Why it failed."""
+        """Why the process failed; empty if it did not."""
         self._notes: SimpleQueue[str] = SimpleQueue()
         self._thread = Thread()
 
@@ -119,12 +116,12 @@ class _Said:
         self._thread.start()
 
     def pass_on(self, tell: Callable[[str], None]) -> None:
-        """Tell what nobody was told yet."""
+        """Pass new notes to `tell`."""
         while not self._notes.empty():
             tell(self._notes.get())
 
     def end(self) -> None:
-        """Wait until everything that a process said before its end is read."""
+        """Wait until the output up to the exit of the process is read."""
         self._thread.join(_GRACE_S)
 
     def _read(self, process: subprocess.Popen[bytes]) -> None:
@@ -136,15 +133,15 @@ class _Said:
                     self.failure = text
                 else:
                     self._notes.put(text)
-        process.wait()  # nobody else does, once it has failed
+        process.wait()  # reaps the process; after a failure nothing else waits for it
 
 
 def _pass_on(messages: SimpleQueue[bytes | None], pipe: IO[bytes]) -> None:
-    """Write messages until the end, which is None, or until nobody reads them."""
+    """Write messages to the process until None, or until the process closes its input."""
     try:
         with pipe:
             while (message := messages.get()) is not None:
                 pipe.write(message)
                 pipe.flush()
     except (BrokenPipeError, ValueError):
-        pass  # the process has ended, and whoever sends the next message is told why
+        pass  # the process has ended; the next call of `send` raises the reason

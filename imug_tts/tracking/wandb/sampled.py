@@ -1,4 +1,4 @@
-"""A few dialogues of a run, the same in every run, as rows of a table and as panels of images."""
+"""A sample of a run's dialogues, the same in every run, as table rows and image panels."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Key = tuple[str, str, str]
 
 
 class SampledDialogues:
-    """Keeps the dialogues whose names have the smallest digests: a sample that no order of events changes."""
+    """Keeps the dialogues with the smallest name digests: a sample that is independent of event order."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: dict[str, list[Record]] = {}
-        """Records by the digest of their dialogue."""
+        """Records by the digest of their dialogue's name."""
 
     def take(self, record: Record) -> None:
-        """Keep a record if its dialogue is among those that are shown."""
+        """Keep a record if its dialogue is in the sample."""
         name = "/".join((record["class"], record["task"], record["sample_id"]))
         digest = hashlib.sha256(name.encode()).hexdigest()
         self._kept.setdefault(digest, []).append(record)
@@ -37,16 +37,16 @@ class SampledDialogues:
             del self._kept[max(self._kept)]
 
     def rows(self, run: PlannedRun) -> list[list[Any]]:
-        """A row for each answer and each candidate; an image is {"image": its path}."""
+        """Return a table row for each answer and each candidate; images are given as {"image": path}."""
         return [_row(run, record, node) for record in self._records() for node in _nodes(record)]
 
     def panels(self, run: PlannedRun) -> dict[str, list[dict[str, str]]]:
-        """The images of each dialogue in order, each with a caption, by the panel's name."""
+        """Return the captioned images of each dialogue in order, by panel name."""
         panels: dict[str, list[dict[str, str]]] = {}
         for record in self._records():
             images = [_captioned(run, record, node) for node in _nodes(record) if node.image is not None]
             if images:
-                sample = record["sample_id"].replace("/", "_")  # a slash makes folders
+                sample = record["sample_id"].replace("/", "_")  # wandb would turn slashes into folders
                 panels.setdefault(f"dialogues/{record['class']}/{sample}", []).extend(images)
         return panels
 
@@ -59,7 +59,7 @@ class _Node(NamedTuple):
     """A response in the tree of a record."""
 
     place: str
-    """ "answer", or "candidate 0.1" for the second candidate of the first."""
+    """"answer", or "candidate 0.1" for the second candidate of the first."""
     chosen: bool
     response: Mapping[str, Any]
 
@@ -69,7 +69,7 @@ class _Node(NamedTuple):
 
     @property
     def image(self) -> str | None:
-        """The SHA-256 of the image, if the output is one."""
+        """The SHA-256 of the output image; None for text."""
         return self.output.get("image")
 
 

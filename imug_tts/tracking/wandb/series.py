@@ -1,4 +1,4 @@
-"""The series of a run: what its turns add up to so far, under the names that wandb shows."""
+"""The series of a run in wandb: totals over its turns so far, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imug_tts.contracts import Cost, Record, count_pools, count_verdicts
 __all__ = ["TURNS", "Series", "flat"]
 
 TURNS = "turns/done"
-"""The series along which all others are drawn."""
+"""The series on the x axis of all others."""
 
 
 class Series:
@@ -21,7 +21,7 @@ class Series:
         self.planned = planned
         self.turns = 0
         self.calls_made = 0
-        """Calls that this invocation made, which the journal did not answer."""
+        """Calls of this invocation that the journal did not answer."""
         self._outcomes: Counter[str] = Counter()
         self._costs: defaultdict[str, Cost] = defaultdict(Cost)
         self._sums: Counter[str] = Counter()
@@ -30,7 +30,7 @@ class Series:
         self._pools = _Share()
 
     def take(self, record: Record) -> None:
-        """Count a turn."""
+        """Add the record of a turn to the totals."""
         self.turns += 1
         self._outcomes[record["outcome"]] += 1
         for payer, cost in record["cost"].items():
@@ -43,7 +43,7 @@ class Series:
                 self._scored[name] += 1
 
     def row(self) -> dict[str, float]:
-        """The value of every series now."""
+        """Return the current value of every series."""
         ends = {end: self._outcomes[end] for end in ("scored", "unscored", "refused")}
         row: dict[str, float] = {
             TURNS: self.turns,
@@ -61,7 +61,7 @@ class Series:
 
 
 class _Share:
-    """A count, and a part of it."""
+    """A total count, and the count of a part of it."""
 
     def __init__(self) -> None:
         self.whole = 0
@@ -79,7 +79,7 @@ class _Share:
 
 
 def flat(values: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Nested values under names such as "final/spent/calls"."""
+    """Return nested values as one mapping with names such as "final/spent/calls"."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{head}/{key}"
@@ -88,6 +88,6 @@ def flat(values: Mapping[str, Any], head: str) -> dict[str, Any]:
 
 
 def _score_names(record: Record) -> tuple[str, str, str]:
-    """The series that the score of a turn counts in: of its history and modality, class and turn."""
+    """Return the series that a turn's score belongs to: by history and modality, class, and turn number."""
     head = f"score/{record['history']}/{record['modality']}"
     return head, f"{head}/class/{record['class']}", f"{head}/turn/{record['turn']:02}"

@@ -1,4 +1,4 @@
-"""What is kept beside wandb's own files from one invocation to the next: a run's id and its latest point."""
+"""The state that is kept between invocations for each wandb run: its id and its latest point."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from imug_tts.wandb_home import FOLDER, word
 __all__ = ["PointsState", "wandb_id"]
 
 _STALE_S: Final = 60
-"""Seconds after which a lock is nobody's; it is held for a few milliseconds."""
+"""Age of a lock file, in seconds, from which on it is abandoned; a lock lasts a few milliseconds."""
 
 
 def wandb_id(run: PlannedRun) -> str:
-    """The id of a run in wandb: the same in every invocation and every process that works on the run."""
+    """Return the wandb id of a run: the same in every invocation and process that works on the run."""
     whole = json.dumps([run.study, run.name, run.identity], sort_keys=True, default=str)
     words = (word(run.study), word(run.name), hashlib.sha256(whole.encode()).hexdigest()[:8])
     return "-".join(words)
@@ -30,7 +30,7 @@ def wandb_id(run: PlannedRun) -> str:
 
 @dataclass(frozen=True)
 class PointsState:
-    """The file of one run."""
+    """The state file of one run."""
 
     path: Path
     id: str
@@ -40,40 +40,40 @@ class PointsState:
         return cls(run.folder.resolve().parent / FOLDER / f"{run.name}.json", wandb_id(run))
 
     def claim(self, turns: int) -> int | None:
-        """The step of a point at so many turns; None if a point at as many or more was told by any process.
+        """Return the step for a point at `turns` turns; None if one at as many or more turns was logged.
 
-        So the points of a run that is restarted, or that several processes work on, rise and never double.
+        So the points of a resumed or shared run increase, and none is logged twice.
         """
         with self._alone() as alone:
             kept = self._read()
             return self._step(kept | {"turns": turns}) if alone and turns > kept["turns"] else None
 
     def end(self, ended: bool, account: Mapping[str, Any]) -> int:
-        """The step of what is told at an end; notes where the run went, and whether that was its last end."""
+        """Return the step of the final point; stores the wandb run's address and whether the run `ended`."""
         where = {key: account[key] for key in ("project", "entity", "mode")}
         with self._alone():
             return self._step(self._read() | {"ended": ended, **where})
 
     def reopen(self) -> None:
-        """Note that the last end may not have been told, so that the next invocation tells it."""
+        """Mark the run as not ended, so that the next invocation logs its end again."""
         with suppress(OSError), self._alone() as alone:
             if alone and self.ended:
                 write_atomically(self.path, json.dumps(self._read() | {"ended": False}).encode())
 
     @property
     def ended(self) -> bool:
-        """Whether the run was told to its end."""
+        """Whether the complete run has been logged."""
         ended: bool = self._read()["ended"]
         return ended
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether no other process changes the file now. Nobody waits: one point less is no loss."""
+        """Lock the file; yield whether that succeeded. Never waits: one point less is no loss."""
         lock = self.path.with_suffix(".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if time.time() - lock.stat().st_mtime > _STALE_S:
-                lock.unlink()  # of a process that was killed
+                lock.unlink()  # left by a killed process
         try:
             lock.touch(exist_ok=False)
         except FileExistsError:
@@ -85,7 +85,7 @@ class PointsState:
             lock.unlink(missing_ok=True)
 
     def _step(self, kept: dict[str, Any]) -> int:
-        """wandb's own count of what was told, over all invocations."""
+        """Store the state with the next step, and return it; steps count over all invocations."""
         step: int = kept["step"] + 1
         write_atomically(self.path, json.dumps(kept | {"step": step}).encode())
         return step
@@ -96,5 +96,5 @@ class PointsState:
             kept: dict[str, Any] = json.loads(self.path.read_bytes())
         except (FileNotFoundError, ValueError):
             return nothing
-        # another id: a run of another identity had the name before
+        # with another id the file belongs to a run of another identity that had the same name
         return kept if kept.get("id") == self.id else nothing

@@ -1,8 +1,8 @@
-"""The process that talks to wandb. It reads one JSON message a line, and ends with its input.
+"""The process that talks to wandb. It reads one JSON message per line, and exits when its input closes.
 
-It is run as a file and imports nothing of this package, so that it starts at once. What a user should know
-goes to standard output, a line each. It ends with code 0 when everything is uploaded, or kept on this machine
-and said to be; with code 1 when something failed.
+It runs as a script and imports nothing of this package, so that it starts fast. Messages for the user go to
+standard output, one per line. The exit code is 0 if everything is uploaded, or kept on this machine and
+reported; 1 if something failed.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from threading import Thread
 from typing import Any, Final
 
 _LEAST_FREE: Final = 1 << 20
-"""Free bytes below which a disk is full: wandb does not tell that it could not write."""
+"""Free bytes below which a disk counts as full: wandb does not report failed writes."""
 _BEGIN_S: Final = 90
 """Most seconds to wait for a server when a run begins."""
 _SHARE: Final = 3
-"""A run that cannot begin takes one part in so many of the patience, so that the others still begin."""
+"""A run that cannot begin takes 1/_SHARE of the patience, so that the other runs can still begin."""
 _SERVICE: Final = "WANDB_SERVICE"
-"""Where wandb tells a child process that it shares the service of its parent."""
+"""Variable by which wandb makes a child process share its parent's service."""
 _PARTS: Final = 2
-"""The end takes at most so many times the patience: uploads get it once, and questions before them once."""
+"""The end takes at most this many times the patience: once for requests, and once for uploads."""
 
 
 def main() -> int:
-    """Follow the messages; returns the exit code."""
-    voice = _Voice()
+    """Process the messages of standard input; return the exit code."""
+    output = _Output()
     patience_s = int(sys.argv[1])
     try:
-        writer = _Writer(patience_s, voice)
+        writer = _Writer(patience_s, output)
         for line in sys.stdin:
             writer.take(json.loads(line))
         signal.alarm(_PARTS * patience_s + 1)  # ends this process, whatever wandb waits for
         return 0 if writer.close(time.monotonic() + _PARTS * patience_s) else 1
     except Exception as error:
         signal.alarm(patience_s)
-        voice.say("failure", _named(error))
-        voice.end()
+        output.say("failure", _named(error))
+        output.end()
         return 1
 
 
-class _Voice:
-    """Standard output, which nothing but this process writes to."""
+class _Output:
+    """The original standard output of this process; wandb's own prints are discarded."""
 
     def __init__(self) -> None:
         self.said = os.dup(1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # wandb prints there too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # wandb also prints to it
 
     def say(self, kind: str, text: str) -> None:
-        """Say a "note", or the "failure" that ends this process."""
+        """Write a "note", or the "failure" that ends this process."""
         line = " ".join(text.split())[:1000]
         os.write(self.said, f"{json.dumps({kind: line})}\n".encode())
 
@@ -67,23 +67,23 @@ class _Voice:
 
 
 class _Writer:
-    def __init__(self, patience_s: int, voice: _Voice) -> None:
+    def __init__(self, patience_s: int, output: _Output) -> None:
         import wandb
 
         self._wandb = wandb
-        self._voice = voice
+        self._output = output
         self._patience_s = patience_s
         self._limits: dict[str, Any] = {
             "init_timeout": max(1, min(_BEGIN_S, patience_s // _SHARE)),
             "finish_timeout": patience_s,
             "finish_timeout_raises": True,
-            # processes that work on one run may begin in the same second, which is all that wandb tells apart
+            # wandb names folders by the second, and several processes may begin a run in one second
             "x_sync_dir_suffix": f"{os.uname().nodename}-{os.getpid()}",
         }
         self._runs: dict[str, Any] = {}
-        self._endings: list[_Ending] = []
+        self._finishing: list[_FinishingRun] = []
         self._offline: _OfflineWriter | None = None
-        """Takes the runs that could not begin on the server, and all that come later."""
+        """The process for runs that could not begin on the server, and for all later runs."""
         self._px = 0
         self._folder = ""
 
@@ -97,22 +97,22 @@ class _Writer:
             self._runs[run].log(message["row"], step=message["step"])
         else:
             ended = self._runs.pop(run)
-            self._endings.append(_Ending(lambda: self._end(ended, message)))
+            self._finishing.append(_FinishingRun(lambda: self._end(ended, message)))
 
     def close(self, deadline: float) -> bool:
-        """End the runs that were not told to their end; returns whether everything is sent or kept."""
-        self._endings += [_Ending(run.finish) for run in self._runs.values()]
+        """End the runs that have not ended; return whether everything is uploaded or kept."""
+        self._finishing += [_FinishingRun(run.finish) for run in self._runs.values()]
         if self._offline is not None:
             self._offline.close(deadline)
-        for ending in self._endings:
-            ending.wait(deadline)
-        if all(ending.is_sent for ending in self._endings):
+        for finishing in self._finishing:
+            finishing.wait(deadline)
+        if all(finishing.is_sent for finishing in self._finishing):
             return True
         if self._offline is None:
             late = f"the server did not take everything in time; {self._kept()}"
-            self._voice.say("note", f"{late}, and start the study once more for its dialogues and records")
-        if any(ending.is_running for ending in self._endings):
-            os._exit(1)  # wandb would wait for the server once more
+            self._output.say("note", f"{late}, and run the study again to send its dialogues and records")
+        if any(finishing.is_running for finishing in self._finishing):
+            os._exit(1)  # a normal exit would wait for the server once more
         return False
 
     def _open(self, name: str, message: dict[str, Any]) -> None:
@@ -122,10 +122,12 @@ class _Writer:
             try:
                 self._runs[name] = self._begin(message)
                 return
-            except Exception as error:  # wandb's errors have no common kind
+            except Exception as error:  # wandb's exceptions have no common base class
                 if init["mode"] == "offline":
                     raise
-                self._voice.say("note", f"no run could begin on the server ({_named(error)}); {self._kept()}")
+                self._output.say(
+                    "note", f"no run could begin on the server ({_named(error)}); {self._kept()}"
+                )
         self._pass_on({**message, "init": {**init, "mode": "offline"}})
 
     def _begin(self, message: dict[str, Any]) -> Any:
@@ -137,12 +139,12 @@ class _Writer:
 
     def _pass_on(self, message: dict[str, Any]) -> None:
         if self._offline is None:
-            self._offline = _OfflineWriter(self._patience_s, self._voice)
+            self._offline = _OfflineWriter(self._patience_s, self._output)
         self._offline.take(message)
 
     def _kept(self) -> str:
         folder = Path(self._folder, "wandb")
-        return f"what it lacks is kept here; send it later with: wandb sync --include-online {folder}"
+        return f"missing data is kept here; upload it later with: wandb sync --include-online {folder}"
 
     def _end(self, run: Any, message: dict[str, Any]) -> None:
         _check_disk(self._folder)
@@ -150,7 +152,7 @@ class _Writer:
         try:
             self._show(run, message)
         finally:
-            run.finish()  # whatever fails, what was told before is kept
+            run.finish()  # keeps what was logged before a failure
         _check_disk(self._folder)
 
     def _show(self, run: Any, message: dict[str, Any]) -> None:
@@ -162,10 +164,10 @@ class _Writer:
             run.log_artifact(artifact)
 
     def _shown(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The sampled dialogues as a table and as panels."""
+        """Return the sampled dialogues as a table and as image panels."""
         if not message["rows"]:
             return {}
-        image = cache(lambda path: self._image(path, None))  # answer and candidate are often one image
+        image = cache(lambda path: self._image(path, None))  # answer and candidate are often the same image
         rows: list[Any] = [
             [image(cell["image"]) if isinstance(cell, dict) else cell for cell in row]
             for row in message["rows"]
@@ -187,8 +189,8 @@ class _Writer:
             return self._wandb.Image(image.copy(), caption=caption)
 
 
-class _Ending:
-    """A run while it ends, which can take as long as the server takes; other runs go on meanwhile."""
+class _FinishingRun:
+    """Ends a run in a thread, because the server may be slow and other runs go on."""
 
     def __init__(self, end: Callable[[], None]) -> None:
         self._end = end
@@ -202,7 +204,7 @@ class _Ending:
         return self._thread.is_alive()
 
     def wait(self, deadline: float) -> None:
-        """Wait for the end; raises what made it fail."""
+        """Wait for the end of the run; raises the exception that it failed with."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._error is not None:
             raise self._error
@@ -212,22 +214,22 @@ class _Ending:
             self._end()
             self.is_sent = True
         except TimeoutError:
-            pass  # what the server lacks is kept on this machine
+            pass  # data that the server did not get is kept on this machine
         except Exception as error:
             self._error = error
 
 
 class _OfflineWriter:
-    """A process like this one, whose runs stay on this machine.
+    """A second process of this program, whose runs stay on this machine.
 
-    wandb cannot begin a run a second time in the process in which the server did not let it begin.
+    If the server has refused a run in one process, wandb cannot begin it again in that process.
     """
 
-    def __init__(self, patience_s: int, voice: _Voice) -> None:
+    def __init__(self, patience_s: int, output: _Output) -> None:
         command = [sys.executable, "-P", __file__, str(patience_s)]
         environment = {name: value for name, value in os.environ.items() if name != _SERVICE}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=voice.said, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=output.said, text=True, env=environment
         )
 
     def take(self, message: dict[str, Any]) -> None:
@@ -236,7 +238,7 @@ class _OfflineWriter:
         self._process.stdin.flush()
 
     def close(self, deadline: float) -> None:
-        """Wait for its end; raises CalledProcessError when it failed, which it has said why."""
+        """Wait for the exit; raises CalledProcessError on failure, which the process itself has reported."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         code = self._process.wait(max(0.0, deadline - time.monotonic()))

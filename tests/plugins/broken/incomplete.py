@@ -1,4 +1,4 @@
-"""A benchmark without a scorer."""
+"""A benchmark without a `score` method."""
 
 from __future__ import annotations
 

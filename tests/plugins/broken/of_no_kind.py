@@ -1,4 +1,4 @@
-"""A strategy that does not say that it is one."""
+"""A strategy that does not derive from Strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A judge that is made of other judges."""
+"""A judge with other judges as members."""
 
 from __future__ import annotations
 

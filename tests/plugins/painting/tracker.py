@@ -1,4 +1,4 @@
-"""A tracker that writes what it is told into a file, one event a line."""
+"""A tracker that writes the events that it receives into a file, one per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where requests of all clients meet: one strategy, one broker for each model, one journal."""
+"""Answers requests of all clients with one strategy, one broker per model, and one journal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from imug_tts.contracts import (
 from imug_tts.dialogue import Response, Turn
 from imug_tts.infer_protocol import shortened, write_response
 from imug_tts.registry import model_identity
-from imug_tts.serving.reading import Asked
+from imug_tts.serving.reading import InferRequest
 
-__all__ = ["Desk", "Served"]
+__all__ = ["RequestHandler", "Served"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What answers: a strategy on a model, or on several by role."""
+    """The model and strategy that answer requests; other models may take some of the roles."""
 
     backbone: Backbone
     strategy: Strategy
@@ -43,26 +43,26 @@ class Served:
         return models_by_role(self.backbone, self.roles)
 
     def check(self) -> None:
-        """Raises ConfigurationError when the strategy cannot work with the models."""
+        """Check that the strategy can work with the models; raises ConfigurationError if not."""
         check_composition(self.strategy, self.models, self.backbone.capabilities.outputs)
 
 
-class Desk:
-    """Answers what is asked. Calls of all who ask at the same time share the models' batches.
+class RequestHandler:
+    """Answers /infer requests. Concurrent requests share the models' batches.
 
-    Seeds follow from the history and the request's seed, so that the same request gets the same answer: from
-    a client that tries again, from two clients, and, if the journal is kept, from the next server.
+    Seeds are derived from the history and the request's seed. So equal requests get equal answers: on a
+    retry, from two clients and, if the journal is kept, after a restart of the server.
     """
 
     def __init__(self, served: Served, journal: Journal) -> None:
-        """Raises ConfigurationError when the strategy cannot work with the models."""
+        """Create a handler; raises ConfigurationError if the strategy cannot work with the models."""
         served.check()
         self._served = served
         self._brokers = Brokers(journal)
 
     @property
     def about(self) -> dict[str, Any]:
-        """What answers here, and what it does beyond the protocol (see `imug_tts.infer_protocol`)."""
+        """The model, the strategy, and the protocol extensions (see `imug_tts.infer_protocol`)."""
         served = self._served
         return {
             "model": model_identity(served.backbone),
@@ -75,11 +75,11 @@ class Desk:
     def _has_p_yes(self) -> bool:
         return self._served.models["verifier"].capabilities.logits
 
-    async def answer(self, asked: Asked) -> dict[str, Any]:
-        """The response in the protocol's form; a turn that fails is a response with its reason.
+    async def answer(self, asked: InferRequest) -> dict[str, Any]:
+        """Return the response body for a request; of a failed turn it holds the reason.
 
         Raises:
-            ConfigurationError: the strategy cannot work at the temperature asked for.
+            ConfigurationError: the strategy cannot work at the requested temperature.
         """
         try:
             if asked.yes_no and self._has_p_yes:
@@ -92,20 +92,20 @@ class Desk:
         return write_response(response.output)
 
     async def stop(self) -> None:
-        """Let the batches in flight end."""
+        """Finish the batches in flight."""
         await self._brokers.stop()
 
-    async def _respond(self, asked: Asked) -> Response:
+    async def _respond(self, asked: InferRequest) -> Response:
         served = self._served
         if asked.temperature is not None and asked.modality == "text":
-            # As on official servers: the protocol's temperature is that of text; images keep their own.
+            # As on official servers: the protocol's temperature applies to text, not to images.
             served = replace(served, strategy=at_temperature(served.strategy, asked.temperature))
             served.check()
         turn = _turn(asked)
         return await served.strategy.respond(turn, self._scope(asked, turn))
 
-    async def _answer_yes_no(self, asked: Asked) -> dict[str, Any]:
-        """The verifier's own answer with P(yes): a question to the model, for which strategies have none."""
+    async def _answer_yes_no(self, asked: InferRequest) -> dict[str, Any]:
+        """Return the verifier's answer with P(yes), without the strategy: strategies return no P(yes)."""
         sampling = Sampling(temperature=asked.temperature or 0.0)
         scope = self._scope(asked, _turn(asked))
         candidate = await scope.ask("verifier", asked.history, "text", sampling, form="yes_no")
@@ -113,7 +113,7 @@ class Desk:
             return _failed("the model refused")
         return write_response(candidate.output, candidate.p_yes)
 
-    def _scope(self, asked: Asked, turn: Turn) -> TurnScope:
+    def _scope(self, asked: InferRequest, turn: Turn) -> TurnScope:
         served = self._served
         return TurnScope.root(
             models=served.models,
@@ -124,7 +124,7 @@ class Desk:
         )
 
 
-def _turn(asked: Asked) -> Turn:
+def _turn(asked: InferRequest) -> Turn:
     digest = hashlib.sha256("".join(message.digest for message in asked.history).encode()).hexdigest()
     number = sum(message.role == "user" for message in asked.history)
     return Turn(f"infer/{digest}", number, asked.modality, asked.history)

@@ -1,4 +1,4 @@
-"""Requests of many clients meet in one broker; the same one gets the same answer; failures have words."""
+"""The request handler: requests share a broker, equal requests get equal answers, failures give a reason."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Req
 from imug_tts.dialogue import Message, Modality, Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Budget, Journal
-from imug_tts.serving import Desk, Served
-from imug_tts.serving.reading import Asked
+from imug_tts.serving import RequestHandler, Served
+from imug_tts.serving.reading import InferRequest
 from imug_tts.strategies import BestOfN, Direct, MajorityVote, SelfVerification
 from imug_tts.testing.toys import ToyBackbone
 
@@ -33,17 +33,19 @@ class Batching(ToyBackbone):
         return super().generate(requests)
 
 
-def asking(text: str, modality: Modality = "image", temperature: float | None = None) -> Asked:
-    return Asked(history=(Message("user", (Text(text),)),), modality=modality, temperature=temperature)
+def asking(text: str, modality: Modality = "image", temperature: float | None = None) -> InferRequest:
+    return InferRequest(history=(Message("user", (Text(text),)),), modality=modality, temperature=temperature)
 
 
-def answers(backbone: ToyBackbone, *asked: Asked, strategy: Strategy | None = None, **more: Any) -> list[Any]:
+def answers(
+    backbone: ToyBackbone, *asked: InferRequest, strategy: Strategy | None = None, **more: Any
+) -> list[Any]:
     async def main() -> list[Any]:
-        desk = Desk(Served(backbone=backbone, strategy=strategy or Direct(), **more), Journal())
+        handler = RequestHandler(Served(backbone=backbone, strategy=strategy or Direct(), **more), Journal())
         try:
-            return list(await asyncio.gather(*(desk.answer(one) for one in asked)))
+            return list(await asyncio.gather(*(handler.answer(one) for one in asked)))
         finally:
-            await desk.stop()
+            await handler.stop()
 
     return asyncio.run(main())
 
@@ -84,7 +86,7 @@ def test_a_yes_no_question_is_answered_with_p_yes_where_the_model_has_it(strateg
 @pytest.mark.parametrize(("seeds", "logits"), [("exact", True), ("none", False)])
 def test_what_goes_beyond_the_protocol_is_announced(seeds: SeedGuarantee, logits: bool) -> None:
     backbone = ToyBackbone(capabilities=replace(ToyBackbone().capabilities, seeds=seeds, logits=logits))
-    about = Desk(Served(backbone=backbone, strategy=Direct()), Journal()).about
+    about = RequestHandler(Served(backbone=backbone, strategy=Direct()), Journal()).about
     assert (about["seeds"], about["p_yes"]) == (logits, logits)
 
 

@@ -1,4 +1,4 @@
-"""The models that judges bring themselves, built from the judge's own knobs."""
+"""The models that judges own: built from the judge's knobs, not from the run's configuration."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from imug_tts.contracts import Backbone, Judge
 from imug_tts.knobs import knobs_of
 from imug_tts.registry import component_class
 
-__all__ = ["brought_model"]
+__all__ = ["own_model"]
 
 
-def brought_model(judge: Judge, name: str, knobs: type) -> Backbone:
-    """The backbone called `name`, with the judge's values of the knobs that the class `knobs` declares.
+def own_model(judge: Judge, name: str, knobs: type) -> Backbone:
+    """Return the backbone `name`, built with the judge's values of the knobs of class `knobs`.
 
     Judges with equal knobs share one model, with its weights and its limit of calls in flight.
     """
