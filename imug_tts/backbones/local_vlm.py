@@ -132,10 +132,10 @@ class LocalVlm(Pretrained):
     def _written(self, inputs: Any, sampling: Sampling, seeds: Sequence[int]) -> list[Candidate]:
         import torch
 
-        from imug_tts.backbones.native.sampling import GumbelNoise, generator
+        from imug_tts.backbones.native.sampling import GumbelNoise, random_stream
 
         model, processor = self._loaded
-        noise = GumbelNoise([generator(seed, "text") for seed in seeds], sampling.temperature)
+        noise = GumbelNoise([random_stream(seed, "text") for seed in seeds], sampling.temperature)
         with torch.inference_mode():
             drawn = model.generate(
                 **inputs, do_sample=False, max_new_tokens=sampling.max_tokens, logits_processor=[noise]

@@ -25,7 +25,7 @@ ADVICE = "download it again"
 
 
 def streams(*seeds: int) -> list[torch.Generator]:
-    return [sampling.generator(seed, "test") for seed in seeds]
+    return [sampling.random_stream(seed, "test") for seed in seeds]
 
 
 class TestSampling:
@@ -52,7 +52,7 @@ class TestSampling:
 
     def test_seeds_and_purposes_have_streams_of_their_own(self) -> None:
         first = {
-            torch.rand(1, generator=sampling.generator(seed, purpose)).item()
+            torch.rand(1, generator=sampling.random_stream(seed, purpose)).item()
             for seed in (0, 1, 2**40)
             for purpose in ("text", "image")
         }

@@ -15,7 +15,7 @@ from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.bagel.artist import Artist
+    from imug_tts.backbones.bagel.generator import BagelGenerator
     from imug_tts.backbones.native.prefill import PrefillCounts
 
 __all__ = ["BagelBackbone"]
@@ -88,14 +88,14 @@ class BagelBackbone(BagelSettings, Native):
         cache = self._loaded.reader.cache
         return PrefillCounts(cache.computed_tokens, cache.served_tokens)
 
-    def _load(self) -> Artist:
-        from imug_tts.backbones.bagel.artist import Artist
+    def _load(self) -> BagelGenerator:
         from imug_tts.backbones.bagel.context import ContextCache
+        from imug_tts.backbones.bagel.generator import BagelGenerator
         from imug_tts.backbones.bagel.loading import load
         from imug_tts.backbones.bagel.reading import Reader
 
         loaded = load(self)
-        return Artist(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
+        return BagelGenerator(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
         """See the contract. Requests are answered one after the other, their candidates side by side.
@@ -109,7 +109,7 @@ class BagelBackbone(BagelSettings, Native):
 
     def _answers(self, request: Request) -> list[Candidate]:
         settings = drawing(self, request.sampling.settings)
-        artist: Artist = self._loaded
-        draw_or_write: Any = artist.draw if request.modality == "image" else artist.write
+        generator: BagelGenerator = self._loaded
+        draw_or_write: Any = generator.draw if request.modality == "image" else generator.write
         made: list[Candidate] = draw_or_write(request, settings)
         return made

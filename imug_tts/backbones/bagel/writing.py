@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imug_tts.backbones.bagel.context import Context
 from imug_tts.backbones.bagel.loading import Loaded
 from imug_tts.backbones.bagel.model import Rows
-from imug_tts.backbones.native.sampling import RowSampler, generator
+from imug_tts.backbones.native.sampling import RowSampler, random_stream
 from imug_tts.backbones.native.yes_no import only_yes_or_no
 
 __all__ = ["Written", "answer_after_thought", "write"]
@@ -57,7 +57,7 @@ def _rows(
     max_tokens: int,
     is_check: bool,
 ) -> list[Written]:
-    sampler = RowSampler([generator(seed, "text") for seed in seeds], temperature)
+    sampler = RowSampler([random_stream(seed, "text") for seed in seeds], temperature)
     ends = (loaded.specials.text_end, loaded.specials.text_start)
     rows, tokens = Rows(context), [loaded.specials.text_start] * len(seeds)
     drawn: list[list[int]] = [[] for _ in seeds]

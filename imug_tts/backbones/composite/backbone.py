@@ -34,7 +34,7 @@ from imug_tts.dialogue import Image, Message, Text
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.composite.painter import Painter, Style
+    from imug_tts.backbones.composite.pipeline import LoadedPipeline, Style
 
 __all__ = ["CompositeBackbone", "CompositeSettings"]
 
@@ -172,10 +172,10 @@ class CompositeBackbone(Native):
                 answers[number] = self._draw(request)
         return [answers[number] for number in range(len(requests))]
 
-    def _load(self) -> Painter:
+    def _load(self) -> LoadedPipeline:
         import torch
 
-        from imug_tts.backbones.composite.painter import load
+        from imug_tts.backbones.composite.pipeline import load
 
         return load(self, getattr(torch, self._dtype_name))
 
@@ -201,20 +201,20 @@ class CompositeBackbone(Native):
         return replace(written, cost=replace(written.cost, seconds=seconds))
 
     def _drawn(self, request: Request, prompt: str) -> Iterator[Candidate]:
-        painter: Painter = self._loaded
+        pipeline: LoadedPipeline = self._loaded
         style, references = self._style(request), self._references(request.history)
-        steps, evaluations = painter.evaluations(style)
+        steps, evaluations = pipeline.evaluations(style)
         most = 1 if self._family[1].one_seed else self.images_per_call
         thought = prompt if self.drawing_prompt == "rewritten" else None
         for start in range(0, len(request.seeds), most):
             seeds, began = request.seeds[start : start + most], time.perf_counter()
-            images = painter.draw(prompt, references, seeds, style)
+            images = pipeline.draw(prompt, references, seeds, style)
             seconds = (time.perf_counter() - began) / len(seeds)
             cost = Cost(calls=1, images=1, denoise_steps=steps, nfe=evaluations, seconds=seconds)
             yield from (Candidate(output=image, thought=thought, cost=cost) for image in images)
 
     def _style(self, request: Request) -> Style:
-        from imug_tts.backbones.composite.painter import Style
+        from imug_tts.backbones.composite.pipeline import Style
 
         names = ("steps", "guidance", "height", "width")
         own = {name: getattr(self, name) for name in names}

@@ -11,7 +11,7 @@ from imug_tts.contracts import Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.emu3.speaker import Emu3Drawing, Emu3Speaker
+    from imug_tts.backbones.emu3.generator import Emu3Drawing, Emu3Generator
 
 _LIMITS = (
     "Emu3-Chat was trained to answer and Emu3-Gen to draw: the other task is out of distribution for each.",
@@ -85,7 +85,7 @@ class Emu3Backbone(Autoregressive):
         return _LEAST_PIXELS
 
     def _drawing(self, request: Request) -> Emu3Drawing:
-        from imug_tts.backbones.emu3.speaker import Emu3Drawing
+        from imug_tts.backbones.emu3.generator import Emu3Drawing
 
         settings: dict[str, Any] = dict(request.sampling.settings)
         asked = Emu3Settings(**settings)
@@ -95,8 +95,8 @@ class Emu3Backbone(Autoregressive):
             image_area=asked.image_area or self.image_area or self._least_pixels,
         )
 
-    def _load(self) -> Emu3Speaker:
-        from imug_tts.backbones.emu3.speaker import load
+    def _load(self) -> Emu3Generator:
+        from imug_tts.backbones.emu3.generator import load
 
         _ = self.configuration  # of this model, or refused
         return load(

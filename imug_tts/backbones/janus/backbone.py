@@ -9,8 +9,8 @@ from imug_tts.contracts import Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.janus.speaker import JanusSpeaker
-    from imug_tts.backbones.native.speaker import Drawing
+    from imug_tts.backbones.janus.generator import JanusGenerator
+    from imug_tts.backbones.native.generator import Drawing
 
 _LIMITS = (
     "Janus was not trained to edit: drawing from images of the history is out of distribution.",
@@ -56,14 +56,14 @@ class JanusBackbone(Autoregressive):
         return self._memory(image + 150, image, branches=1 if self.guidance == 1 else 2)
 
     def _drawing(self, request: Request) -> Drawing:
-        from imug_tts.backbones.native.speaker import Drawing
+        from imug_tts.backbones.native.generator import Drawing
 
         settings: dict[str, Any] = dict(request.sampling.settings)
         asked = JanusSettings(**settings)
         return Drawing(guidance=self.guidance if asked.guidance is None else asked.guidance)
 
-    def _load(self) -> JanusSpeaker:
-        from imug_tts.backbones.janus.speaker import load
+    def _load(self) -> JanusGenerator:
+        from imug_tts.backbones.janus.generator import load
 
         _ = self.configuration  # of this model, or refused
         return load(self)

@@ -11,8 +11,8 @@ from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
+    from imug_tts.backbones.native.generator import Drawing, TokenGenerator
     from imug_tts.backbones.native.prefill import PrefillCounts
-    from imug_tts.backbones.native.speaker import Drawing, Speaker
 
 __all__ = ["Autoregressive"]
 
@@ -26,12 +26,12 @@ class Autoregressive(Pretrained):
     @property
     def prefill_counts(self) -> PrefillCounts:
         """Prompt tokens computed and reused since the weights were loaded."""
-        return self._speaker.store.counts
+        return self._generator.store.counts
 
     @property
-    def _speaker(self) -> Speaker:
-        speaker: Speaker = self._loaded
-        return speaker
+    def _generator(self) -> TokenGenerator:
+        generator: TokenGenerator = self._loaded
+        return generator
 
     def _memory(self, tokens_per_turn: int, tokens_per_candidate: int, branches: int) -> MemoryNeed:
         """Weights by the headers of the files; keys and values by the shape of the network."""
@@ -67,6 +67,6 @@ class Autoregressive(Pretrained):
         answers: dict[int, list[Candidate]] = {}
         for alike in alike_requests(requests):
             chosen = [requests[number] for number in alike]
-            made = self._speaker.answer(chosen, self._drawing(chosen[0]))
+            made = self._generator.answer(chosen, self._drawing(chosen[0]))
             answers.update(zip(alike, made, strict=True))
         return [answers[number] for number in range(len(requests))]

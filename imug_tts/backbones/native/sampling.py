@@ -1,7 +1,7 @@
 """Exact sampling with one random stream per row, so that a row does not depend on its batch.
 
-`generator` turns a seed of the engine into a stream. `RowSampler` draws one token per row. `GumbelNoise` does
-the same inside transformers' `generate(do_sample=False, logits_processor=[noise])`.
+`random_stream` turns a seed of the engine into a random stream. `RowSampler` samples one token per row.
+`GumbelNoise` does the same inside transformers' `generate(do_sample=False, logits_processor=[noise])`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["GumbelNoise", "RowSampler", "generator", "guided"]
+__all__ = ["GumbelNoise", "RowSampler", "guided", "random_stream"]
 
 
-def generator(seed: int, purpose: str = "", device: str = "cpu") -> torch.Generator:
+def random_stream(seed: int, purpose: str = "", device: str = "cpu") -> torch.Generator:
     """The random stream of one candidate.
 
     `purpose` separates streams of one seed, e.g. "text" and "image". Keep the device "cpu": then all devices

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import torch
 
-    from imug_tts.backbones.pocket.speaker import Speaker
+    from imug_tts.backbones.pocket.generator import PocketGenerator
 
 CHECKSUMS: Final = "checksums.json"
 FILES: Final = ("config.json", "image_tokenizer.safetensors", "model.safetensors", "vocabulary.json")
@@ -52,13 +52,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
+def load_generator(folder: Path, dtype: torch.dtype, cache_bytes: int) -> PocketGenerator:
     """Load weights and tokenizers for inference in `dtype`. Raises DamagedFolder."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from imug_tts.backbones.pocket.decoder import Decoder, Sizes
-    from imug_tts.backbones.pocket.speaker import Speaker
+    from imug_tts.backbones.pocket.generator import PocketGenerator
     from imug_tts.backbones.pocket.vocabulary import Vocabulary
 
     try:
@@ -67,7 +67,7 @@ def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
         sizes = Sizes(**{field.name: config[field.name] for field in fields(Sizes)})
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
         weights = load_file(folder / "model.safetensors")
-        return Speaker(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
+        return PocketGenerator(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DamagedFolder(
             f"the pocket model in {folder} cannot be read: {error!r}; restore its files"

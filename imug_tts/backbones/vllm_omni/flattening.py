@@ -19,7 +19,7 @@ from imug_tts.dialogue import Image, Message, Part, Role, Text
 
 __all__ = ["Flat", "chat_frame", "flattened", "with_fewer_images"]
 
-_SPEAKERS: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
+_ROLE_NAMES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
 _NOT_SHOWN: Final = Text("(an image that is not shown)")
 
 
@@ -49,7 +49,7 @@ def flattened(history: Sequence[Message], most: int | None, *, mark: str, roles:
 
 
 def _in_words(roles: Sequence[Role], said: Sequence[str]) -> str:
-    return "\n".join(f"{_SPEAKERS[role]}: {words}" for role, words in zip(roles, said, strict=True))
+    return "\n".join(f"{_ROLE_NAMES[role]}: {words}" for role, words in zip(roles, said, strict=True))
 
 
 def _in_marks(roles: Sequence[Role], said: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from imug_tts.dialogue import Image
 if TYPE_CHECKING:
     from imug_tts.backbones.native.placement import Native
 
-__all__ = ["Painter", "Style", "load"]
+__all__ = ["LoadedPipeline", "Style", "load"]
 
 _LEAST_SIDE: Final = 64
 
@@ -36,7 +36,7 @@ class Style:
     width: int | None = None
 
 
-def load(backbone: Native, dtype: torch.dtype) -> Painter:
+def load(backbone: Native, dtype: torch.dtype) -> LoadedPipeline:
     """Load the pipeline of the backbone's folder, on the devices of its knobs.
 
     Raises:
@@ -69,7 +69,7 @@ def load(backbone: Native, dtype: torch.dtype) -> Painter:
             whole = getattr(module, "_no_split_modules", None) or ()
             setattr(pipeline, part, backbone.placed(module, whole=whole, part=part))
     pipeline.set_progress_bar_config(disable=True)
-    return Painter(pipeline, family)
+    return LoadedPipeline(pipeline, family)
 
 
 def _check(module: nn.Module, folder: Path) -> None:
@@ -86,7 +86,7 @@ def _check(module: nn.Module, folder: Path) -> None:
     ).check(folder, "download the pipeline again")
 
 
-class Painter:
+class LoadedPipeline:
     """Draws images with a pipeline, each from a random stream of its own."""
 
     def __init__(self, pipeline: Any, family: Family) -> None:

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
+from imug_tts.backbones.native.generator import Canvas, Drawing, Prompt, TokenGenerator
 from imug_tts.backbones.native.history import chat_of, newest_images
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
-from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
 from imug_tts.contracts import Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
     from imug_tts.backbones.native.autoregressive import Autoregressive
 
-__all__ = ["Emu3Drawing", "Emu3Speaker", "load"]
+__all__ = ["Emu3Drawing", "Emu3Generator", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class _Encoded:
 
 def load(
     backbone: Autoregressive, *, context_images: int | None, context_area: int | None, negative_prompt: str
-) -> Emu3Speaker:
+) -> Emu3Generator:
     """Load model and processor; the arguments are the knobs of the backbone.
 
     Raises:
@@ -56,10 +56,10 @@ def load(
     if context_area is not None:
         processor.image_processor.min_pixels = processor.image_processor.max_pixels = context_area
     store = PrefixStore(backbone.prefix_cache_bytes)
-    return Emu3Speaker(model, processor, store, context_images, negative_prompt)
+    return Emu3Generator(model, processor, store, context_images, negative_prompt)
 
 
-class Emu3Speaker(Speaker):
+class Emu3Generator(TokenGenerator):
     """A loaded Emu3. Texts and images are tokens of one vocabulary."""
 
     def __init__(

@@ -1,7 +1,8 @@
-"""A unified model that writes and draws token by token, many candidates at once, each from its own stream.
+"""Token-by-token generation of texts and images with a unified model, many candidates at once.
 
-A backbone gives the parts of its model (abstract methods of `Speaker`) and how one image is drawn (`Canvas`).
-Here are the loops over tokens: one prefill per prompt, classifier-free guidance, P(yes) and the cost.
+A backbone implements the model-specific parts: the abstract methods of `TokenGenerator`, and `Canvas` for the
+tokens of one image. This module holds the loops over tokens: one prefill per prompt, classifier-free
+guidance, P(yes) and the cost. Every candidate samples from its own random stream.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from torch import Tensor
 
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import Prefix, PrefixStore, Rows, extended
-from imug_tts.backbones.native.sampling import RowSampler, generator, guided
+from imug_tts.backbones.native.sampling import RowSampler, guided, random_stream
 from imug_tts.backbones.native.yes_no import only_yes_or_no
 from imug_tts.contracts import BackboneError, Candidate, Cost, Finish, Request
 from imug_tts.dialogue import Image, Text
 
-__all__ = ["Canvas", "Drawing", "Prompt", "Speaker"]
+__all__ = ["Canvas", "Drawing", "Prompt", "TokenGenerator"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class _Texts:
     finish: list[Finish] = field(default_factory=list)
 
 
-class Speaker(ABC):
+class TokenGenerator(ABC):
     """A loaded model.
 
     Args:
@@ -260,7 +261,7 @@ class Speaker(ABC):
 
 def _sampler(requests: Sequence[Request], purpose: str, top_k: int = 0) -> RowSampler:
     seeds = chain.from_iterable(request.seeds for request in requests)
-    streams = [generator(seed, purpose) for seed in seeds]
+    streams = [random_stream(seed, purpose) for seed in seeds]
     return RowSampler(streams, requests[0].sampling.temperature, top_k=top_k)
 
 

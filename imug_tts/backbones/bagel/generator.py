@@ -17,15 +17,15 @@ from imug_tts.backbones.bagel.reading import Reader, Scene
 from imug_tts.backbones.bagel.settings import Drawing
 from imug_tts.backbones.bagel.vision import pixels_of
 from imug_tts.backbones.bagel.writing import Written, answer_after_thought, write
-from imug_tts.backbones.native.sampling import generator
+from imug_tts.backbones.native.sampling import random_stream
 from imug_tts.contracts import Candidate, ConfigurationError, Cost, Request
 from imug_tts.dialogue import Image, Text
 
-__all__ = ["Artist"]
+__all__ = ["BagelGenerator"]
 
 
 @dataclass(frozen=True, eq=False)
-class Artist:
+class BagelGenerator:
     """A loaded model and what it has read."""
 
     loaded: Loaded
@@ -104,7 +104,7 @@ class Artist:
     def _noise(self, seed: int, cells: tuple[int, int]) -> Tensor:
         """Noise (tokens, values) from a candidate's own stream, the same on every device."""
         values = self.loaded.model.shape.latent_channels * LATENT_PATCH**2
-        noise = torch.randn(cells[0] * cells[1], values, generator=generator(seed, "image"))
+        noise = torch.randn(cells[0] * cells[1], values, generator=random_stream(seed, "image"))
         return noise.to(self.loaded.model.home, self.loaded.autoencoder.dtype)
 
     def _image(self, latents: Tensor, cells: tuple[int, int]) -> Image:

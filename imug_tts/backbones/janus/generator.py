@@ -10,22 +10,22 @@ from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusProcessor
 from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
 
+from imug_tts.backbones.native.generator import Canvas, Drawing, Prompt, TokenGenerator
 from imug_tts.backbones.native.history import chat_of
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
-from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
 from imug_tts.contracts import Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
     from imug_tts.backbones.native.autoregressive import Autoregressive
 
-__all__ = ["JanusSpeaker", "load"]
+__all__ = ["JanusGenerator", "load"]
 
 
-def load(backbone: Autoregressive) -> JanusSpeaker:
+def load(backbone: Autoregressive) -> JanusGenerator:
     """Load model and processor.
 
     Raises:
@@ -33,10 +33,10 @@ def load(backbone: Autoregressive) -> JanusSpeaker:
     """
     model = load_model(JanusForConditionalGeneration, backbone)
     processor = load_processor(JanusProcessor, backbone.folder)
-    return JanusSpeaker(model, processor, PrefixStore(backbone.prefix_cache_bytes))
+    return JanusGenerator(model, processor, PrefixStore(backbone.prefix_cache_bytes))
 
 
-class JanusSpeaker(Speaker):
+class JanusGenerator(TokenGenerator):
     """A loaded Janus. Images are read by its vision encoder and drawn as tokens of its codebook."""
 
     def __init__(self, model: Any, processor: Any, store: PrefixStore) -> None:

@@ -79,7 +79,7 @@ class _Noise:
         self.noise, self.temperatures = self.noise[chosen], self.temperatures[chosen]
 
 
-class Speaker:
+class PocketGenerator:
     """Pictures, plans, marks and answers of one set of weights."""
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
