@@ -26,13 +26,13 @@ __all__ = ["BagelGenerator"]
 
 @dataclass(frozen=True, eq=False)
 class BagelGenerator:
-    """A loaded model and what it has read."""
+    """A loaded BAGEL with its cache of contexts."""
 
     loaded: Loaded
     reader: Reader
 
     def write(self, request: Request, settings: Drawing) -> list[Candidate]:
-        """Texts, one for each seed."""
+        """Texts, one candidate for each seed."""
         think = settings.think and request.form == "free"
         context = self.reader.for_text(pieces(request.history, settings.history), think)
         sampling = request.sampling
@@ -47,7 +47,7 @@ class BagelGenerator:
         return [_as_text(text, request, context.tokens, think) for text in texts]
 
     def draw(self, request: Request, settings: Drawing) -> list[Candidate]:
-        """Images, one for each seed; candidates with one thought in common are drawn side by side.
+        """Images, one candidate for each seed; candidates that share a thought form one batch.
 
         Raises:
             ConfigurationError: the model cannot draw this size.
@@ -67,7 +67,9 @@ class BagelGenerator:
         ]
 
     def _cells(self, scene: Scene, settings: Drawing) -> tuple[int, int]:
-        """Height and width of the image in latent tokens: those of the last image, or of the setting."""
+        """Height and width of the image in latent tokens: those of the last image, or of the setting
+        `size`.
+        """
         limits = self.loaded.latent_limits
         size = settings.size or limits.longest
         if size > limits.longest or size % limits.stride:
@@ -102,7 +104,7 @@ class BagelGenerator:
         return [Candidate(output=self._image(row, cells), thought=said, cost=cost) for row in latents]
 
     def _noise(self, seed: int, cells: tuple[int, int]) -> Tensor:
-        """Noise (tokens, values) from a candidate's own stream, the same on every device."""
+        """Noise (tokens, values) from the candidate's own random stream; the same on every device."""
         values = self.loaded.model.shape.latent_channels * LATENT_PATCH**2
         noise = torch.randn(cells[0] * cells[1], values, generator=random_stream(seed, "image"))
         return noise.to(self.loaded.model.home, self.loaded.autoencoder.dtype)

@@ -1,4 +1,4 @@
-"""A loaded pipeline of diffusers, and one call of it."""
+"""A loaded pipeline of diffusers, and its calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEAST_SIDE: Final = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How an image is drawn; None for what the pipeline has as its default."""
+    """Generation settings of an image; None uses the pipeline's default."""
 
     steps: int | None = None
     guidance: float | None = None
@@ -37,10 +37,10 @@ class Style:
 
 
 def load(backbone: Native, dtype: torch.dtype) -> LoadedPipeline:
-    """Load the pipeline of the backbone's folder, on the devices of its knobs.
+    """Load the pipeline in the backbone's folder onto the devices that its knobs select.
 
     Raises:
-        ConfigurationError: files are missing or damaged, or this version of diffusers has another pipeline.
+        ConfigurationError: files are missing or damaged, or this version of diffusers lacks the pipeline.
     """
     import diffusers
     import transformers
@@ -73,7 +73,7 @@ def load(backbone: Native, dtype: torch.dtype) -> LoadedPipeline:
 
 
 def _check(module: nn.Module, folder: Path) -> None:
-    """Check that a part of diffusers got the tensors of its files; transformers renames some, and warns."""
+    """Check that a model of diffusers got the tensors of its files; transformers checks its own models."""
     from diffusers import ModelMixin
 
     if not isinstance(module, ModelMixin):
@@ -87,7 +87,7 @@ def _check(module: nn.Module, folder: Path) -> None:
 
 
 class LoadedPipeline:
-    """Draws images with a pipeline, each from a random stream of its own."""
+    """A pipeline that draws images, each from its own random stream."""
 
     def __init__(self, pipeline: Any, family: Family) -> None:
         self._pipeline = pipeline
@@ -97,7 +97,7 @@ class LoadedPipeline:
     def draw(
         self, prompt: str, references: Sequence[Image], seeds: Sequence[int], style: Style
     ) -> list[Image]:
-        """One image for each seed, from one prompt and the same references, the newest last."""
+        """One image for each seed, from one prompt and the same references (the newest last)."""
         shown = [_large_enough(to_pillow(image)) for image in references]
         if self._family.edits_only and not shown:
             shown = [_canvas(style)]
@@ -108,7 +108,7 @@ class LoadedPipeline:
         return [from_pillow(image) for image in drawn]
 
     def evaluations(self, style: Style) -> tuple[int, int]:
-        """Denoising steps of one image, and network evaluations with those of guidance."""
+        """The numbers of denoising steps and of network evaluations (guidance included) of one image."""
         steps = int(self._value(style.steps, "num_inference_steps"))
         name = self._family.guidance
         if name is None or not self._family.is_guided_twice or self._pipeline.config.get("is_distilled"):
@@ -129,7 +129,9 @@ class LoadedPipeline:
 
 
 def _large_enough(image: Pillow.Image) -> Pillow.Image:
-    """An image whose shorter side has 64 pixels at least, the least that Flux2's pipelines take."""
+    """The image, enlarged if needed so that its shorter side has at least 64 pixels, the minimum of Flux2's
+    pipelines.
+    """
     factor = _LEAST_SIDE / min(image.size)
     if factor <= 1:
         return image

@@ -29,7 +29,7 @@ def load(backbone: Autoregressive) -> JanusGenerator:
     """Load model and processor.
 
     Raises:
-        ConfigurationError: the files are missing, damaged or not of this model.
+        ConfigurationError: the files are missing, damaged or of another model.
     """
     model = load_model(JanusForConditionalGeneration, backbone)
     processor = load_processor(JanusProcessor, backbone.folder)
@@ -37,7 +37,7 @@ def load(backbone: Autoregressive) -> JanusGenerator:
 
 
 class JanusGenerator(TokenGenerator):
-    """A loaded Janus. Images are read by its vision encoder and drawn as tokens of its codebook."""
+    """A loaded Janus. Its vision encoder reads images; it draws them as tokens of its codebook."""
 
     def __init__(self, model: Any, processor: Any, store: PrefixStore) -> None:
         text = model.config.text_config
@@ -72,7 +72,9 @@ class JanusGenerator(TokenGenerator):
                 yield token
 
     def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
-        """The same length in padding; only the marks where the sequence and images begin stay."""
+        """The prompt of the unconditional branch: padding of equal length, with the begin tokens of sequence
+        and images kept.
+        """
         kept = {self._tokenizer.bos_token_id, self._tokenizer.boi_token_id}
         ids = tuple(token if token in kept else self._tokenizer.pad_token_id for token in prompt.ids)
         return Prompt(ids, ids)
@@ -89,7 +91,7 @@ class JanusGenerator(TokenGenerator):
         return embeds
 
     def _features(self, image: Image) -> Tensor:
-        """What the language model sees of an image, shape (1, tokens, width)."""
+        """The language model's input features of an image, shape (1, tokens, width)."""
         pixels = self._processor.image_processor(images=[to_pillow(image)], return_tensors="pt")[
             "pixel_values"
         ]

@@ -29,53 +29,55 @@ __all__ = ["Canvas", "Drawing", "Prompt", "TokenGenerator"]
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens of a prompt, up to the one after which the answer begins."""
+    """The tokens of a prompt, up to the last token before the answer."""
 
     ids: tuple[int, ...]
     keys: tuple[Hashable, ...]
-    """What tells the tokens from others, image tokens by their image; equal keys mean equal embeddings."""
+    """Cache keys of the tokens; equal keys mean equal embeddings. Image tokens are identified by their
+    image.
+    """
     images: tuple[Image, ...] = ()
-    """The images that some of the tokens stand for, in order."""
+    """The images that the image tokens stand for, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """How images are drawn. A guidance of 1 uses no second branch."""
+    """Settings of image generation. A guidance of 1 needs no second branch."""
 
     guidance: float
     top_k: int = 0
 
 
 class Canvas(ABC):
-    """How the tokens of one image follow each other."""
+    """The token sequence of one image."""
 
     length: int
-    """Tokens that the network computes for one image."""
+    """Number of tokens that the network computes for one image."""
 
     def forced(self, step: int) -> int | None:
-        """The only token that is allowed at this step; None where the model chooses."""
+        """The only allowed token at this step; None if the model chooses."""
         return None
 
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the codes, shape (rows, codes), of hidden states of shape (rows, width)."""
+        """Logits over the codes, shape (rows, codes), for hidden states of shape (rows, width)."""
 
     @abstractmethod
     def ids(self, codes: Tensor) -> Tensor:
-        """The tokens of the codes, shape (rows,)."""
+        """The token ids of codes, shape (rows,)."""
 
     @abstractmethod
     def embeds(self, ids: Tensor) -> Tensor:
-        """Embeddings of drawn tokens, shape (rows, width)."""
+        """Embeddings of image tokens, shape (rows, width)."""
 
     @abstractmethod
     def image(self, ids: Sequence[int]) -> Image:
-        """The picture of all tokens of one row."""
+        """The image of all tokens of one row."""
 
 
 @dataclass
 class _Texts:
-    """What rows have written so far."""
+    """The texts that the rows have generated so far."""
 
     ids: list[list[int]]
     p_yes: list[float | None]
@@ -83,13 +85,13 @@ class _Texts:
 
 
 class TokenGenerator(ABC):
-    """A loaded model.
+    """A loaded unified model that generates texts and images token by token.
 
     Args:
         network: the causal network of transformers.
         tokenizer: the tokenizer of transformers.
-        store: prompts of earlier calls.
-        longest: the most tokens that a prompt and its answer may have.
+        store: the cache of prompt prefixes.
+        longest: maximum number of tokens of a prompt and its answer together.
     """
 
     def __init__(self, network: Any, tokenizer: Any, store: PrefixStore, longest: int) -> None:
@@ -100,30 +102,30 @@ class TokenGenerator(ABC):
 
     @abstractmethod
     def prompt(self, request: Request, drawing: Drawing) -> Prompt:
-        """The prompt of a request. Raises BackboneError for a history that cannot be read."""
+        """The prompt of a request. Raises BackboneError if the history cannot be encoded."""
 
     @abstractmethod
     def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
-        """The prompt of the second branch of classifier-free guidance."""
+        """The prompt of the unconditional branch of classifier-free guidance."""
 
     @abstractmethod
     def embeds(self, prompt: Prompt, start: int) -> Tensor:
-        """Embeddings of the prompt's tokens from `start` on, shape (1, tokens, width)."""
+        """Embeddings of the prompt's tokens from index `start` on, shape (1, tokens, width)."""
 
     @abstractmethod
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the vocabulary, shape (rows, words), of hidden states of shape (rows, width)."""
+        """Logits over the vocabulary, shape (rows, words), for hidden states of shape (rows, width)."""
 
     @abstractmethod
     def canvas(self, drawing: Drawing) -> Canvas:
-        """How an image is drawn."""
+        """The token sequence of an image with these settings."""
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request], drawing: Drawing) -> list[list[Candidate]]:
-        """Candidates of requests that have modality, sampling and form in common.
+        """The candidates of requests with equal modality, sampling and form.
 
         Raises:
-            BackboneError: a prompt cannot be read, or is too long for the model.
+            BackboneError: a history cannot be encoded, or a prompt is too long for the model.
         """
         started = time.perf_counter()
         prompts = [self.prompt(request, drawing) for request in requests]
@@ -200,7 +202,7 @@ class TokenGenerator(ABC):
     def _texts(
         self, rows: Rows, embeds: Tensor, sampler: RowSampler, most: Sequence[int], is_check: bool
     ) -> _Texts:
-        """What each row writes, of at most `most` tokens, whatever room the other rows have."""
+        """The texts of all rows. Each row has its own limit in `most`, independent of other rows."""
         written = _Texts(ids=[[] for _ in range(len(rows))], p_yes=[None] * len(rows))
         is_open = list(range(len(rows)))
         for step in range(max(most)):
@@ -223,7 +225,7 @@ class TokenGenerator(ABC):
         return written
 
     def _is_open(self, ids: Sequence[int], most: int) -> bool:
-        """Whether a text goes on."""
+        """Whether the text is unfinished."""
         return len(ids) < most and ids[-1] not in self._stop_ids
 
     def _check_length(self, prompts: Sequence[Prompt], answer: int) -> None:
@@ -231,11 +233,11 @@ class TokenGenerator(ABC):
         if longest + answer > self._longest:
             raise BackboneError(
                 f"the prompt has {longest} tokens and the answer {answer}; the model takes {self._longest} "
-                "in all. Shorten the history, or let the prompt hold fewer or smaller images"
+                "in total. Shorten the history, or reduce the number or size of its images"
             )
 
     def _rows(self, prompts: Sequence[Prompt], repeats: Sequence[int], room: int) -> Rows:
-        """Rows after all tokens of the prompts but their last."""
+        """Decoding rows after all tokens of the prompts except their last ones."""
         return Rows(self._network, [self._prefix(prompt) for prompt in prompts], repeats, room)
 
     def _prefix(self, prompt: Prompt) -> Prefix:
@@ -249,7 +251,7 @@ class TokenGenerator(ABC):
         return prefix
 
     def _last(self, prompts: Sequence[Prompt], repeats: Sequence[int]) -> Tensor:
-        """Embeddings of the prompts' last tokens, one for each row."""
+        """Embeddings of the last tokens of the prompts, one for each row."""
         pairs = zip(prompts, repeats, strict=True)
         return self._embed(torch.tensor([p.ids[-1] for p, count in pairs for _ in range(count)]))
 

@@ -1,4 +1,4 @@
-"""The pocket model behind the Backbone protocol."""
+"""The pocket model as a backbone."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ _CACHE_BYTES: Final = 600 << 20
 class PocketBackbone(Backbone):
     """A 1 M-parameter unified model of the pocket world: it draws, plans, answers and checks.
 
-    Seeds are exact: inference is in float64 with one random stream a row, so a request and seed give the same
-    candidate alone, in any batch, and whatever the prefix cache holds. Words it has no token for are refused.
+    Seeds are exact: inference is in float64 with one random stream per row, so a request and a seed give the
+    same candidate alone, in any batch, and whatever the prefix cache contains. Requests with unknown words
+    are refused.
     """
 
     folder: Folder | None = knob(
-        "The folder of another model, e.g. one that experiments/train_pocket.py made; null for the model "
-        "that ships with the package.",
+        "Folder of another model, e.g. one from experiments/train_pocket.py; null for the model of this "
+        "package.",
         default=None,
         named=True,
     )
@@ -63,7 +64,7 @@ class PocketBackbone(Backbone):
         """Adapter version and hash of the model's files.
 
         Raises:
-            ConfigurationError: a file is missing or not the one that was published.
+            ConfigurationError: a file is missing or differs from the published one.
         """
         try:
             return f"pocket:{_VERSION}:{folder_hash(self._home)[:16]}"
@@ -103,7 +104,7 @@ class PocketBackbone(Backbone):
 
     @cached_property
     def _drawn(self) -> dict[str, tuple[int, ...]]:
-        """Codes of the pictures drawn by this object, by content."""
+        """The codes of images drawn by this object, by the image's SHA-256."""
         return {}
 
     @cached_property
@@ -112,7 +113,7 @@ class PocketBackbone(Backbone):
         def encode(image: Image) -> Sequence[int]:
             return self._tokenizer.encode(image.pixels())
 
-        # Only codes that a picture gives back exactly may stand for it: a run that goes on reads files.
+        # Cached codes replace encoding only if encoding is exact: a resumed run encodes the image files.
         exact = self._tokenizer.is_exact()
         return lambda image: (exact and self._drawn.get(image.sha256)) or encode(image)
 
@@ -127,16 +128,16 @@ class PocketBackbone(Backbone):
         return draw
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """See the protocol. Requests of all kinds may be mixed.
+        """The candidates of each request; requests of all kinds may be mixed. See `Backbone.generate`.
 
         Raises:
-            BackboneError: weights or an image of the history cannot be read.
+            BackboneError: the weights or an image of the history cannot be read.
         """
         answers: dict[int, list[Candidate]] = {}
         calls = {number: self._read(request) for number, request in enumerate(requests)}
         for number, call in calls.items():
             if isinstance(call, Unreadable | UnknownWord):
-                refusal = Candidate(output=None, finish="refused", thought=str(call), cost=Cost(calls=1))
+                refusal = Candidate(output=None, finish="refused", reason=str(call), cost=Cost(calls=1))
                 answers[number] = [refusal] * len(requests[number].seeds)
         for kind, respond in self._responders().items():
             chosen = [n for n, call in calls.items() if isinstance(call, kind)]
@@ -194,7 +195,9 @@ class PocketBackbone(Backbone):
         return [[v] * len(request.seeds) for (request, _), v in zip(asked, verdicts, strict=True)]
 
     def _verdict(self, call: CheckCall, shares: Sequence[float]) -> Candidate:
-        """All cells must be right: P(yes) is the product; the cells in doubt are named."""
+        """The verdict of a check: P(yes) is the product over all cells, and a "no" names the doubtful
+        cells.
+        """
         p_yes = 1.0
         for share in shares:
             p_yes *= share
@@ -235,7 +238,7 @@ def _sampled(request: Request, call: Call) -> Sampled:
 
 
 def _cost(call: Call, new_tokens: int, images: int = 0, nfe: int = 0) -> Cost:
-    """One call alone; the token that opens the answer counts to the prompt."""
+    """The cost of one call alone; the token that opens the answer counts as a prompt token."""
     prompt = sum(len(piece) for piece in call.prompt) + (
         len(call.check) if isinstance(call, CheckCall) else 1
     )
