@@ -15,7 +15,7 @@ from experiments.pocket_training.model import Shape
 from experiments.pocket_training.trees import Language, Row, TreeWriter, add_check, add_picture, marks
 from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.decoder import Decoder, Sizes
-from imug_tts.backbones.pocket.speaker import Sampled, Speaker
+from imug_tts.backbones.pocket.generator import PocketGenerator, Sampled
 from imug_tts.backbones.pocket.vocabulary import BOS
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
@@ -29,11 +29,11 @@ _FIRST_INDEX = 10**9
 
 def build_speaker(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype
-) -> Speaker:
+) -> PocketGenerator:
     """Inference on Llama-named weights."""
     stored = asdict(shape)
     sizes = Sizes(**{name: stored[name] for name in Sizes.__dataclass_fields__})
-    return Speaker(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
+    return PocketGenerator(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
 
 
 class Played:
@@ -62,7 +62,7 @@ class Played:
 
 
 def candidates(
-    speaker: Speaker, playing: Sequence[Played], stream: Stream
+    speaker: PocketGenerator, playing: Sequence[Played], stream: Stream
 ) -> tuple[list[str], list[list[Scene]]]:
     """Per dialogue, the greedy plan, and pictures: direct, after that plan, and after sampled plans."""
     vocabulary, language = speaker.vocabulary, playing[0].language
