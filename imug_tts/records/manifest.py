@@ -88,6 +88,8 @@ class Manifest:
     """The judges inside the strategy: place, layer, use ("selects" or "verifies"), judge, kind, models."""
     caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What a reader must know of each model, by its identity; models without such limits are left out."""
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the training of each model has cost, by its identity; models that do not say it are left out."""
     arm_identity: Mapping[str, Any] = field(default_factory=dict)
     """The configuration behind `arm`, as plain values."""
     selection: Mapping[str, Any] = field(default_factory=dict)
@@ -165,6 +167,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         models=stored.get("models", {}),
         judges=tuple(stored.get("judges", ())),
         caveats={str(model): tuple(map(str, said)) for model, said in stored.get("caveats", {}).items()},
+        training=stored.get("training", {}),
         arm_identity=arm_identity,
         selection=selection,
         planned=tuple(map(_planned, stored["planned"])),
