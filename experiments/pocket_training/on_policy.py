@@ -86,7 +86,7 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
     parent = writer.add(None, [BOS])
     for turn, scene in zip(played.turns, played.scenes, strict=False):
         asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
-        parent = add_picture(writer, language, asked, scene, 0.0)
+        parent = add_picture(writer, language, asked, scene, None)
     turn = played.turns[len(played.scenes)]
     asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
     opening = layout.check(language.vocabulary, plan if stream.chance(0.85) else None)
@@ -99,17 +99,22 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
     return writer.row()
 
 
+def dialogues_to_play(name: tuple[int, int, int], count: int) -> list[Dialogue]:
+    """Training dialogues of a round, `name` (seed, round, process), that no other row or round uses."""
+    first = _FIRST_INDEX + (name[1] * 64 + name[2]) * count
+    return [make_dialogue("train", name[0], first + number) for number in range(count)]
+
+
 def play(
     weights: Mapping[str, Tensor],
     shape: Shape,
     language: Language,
-    name: tuple[int, ...],
+    name: tuple[int, int, int],
     num_dialogues: int = 80,
 ) -> list[Row]:
     """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
     speaker, stream = build_speaker(weights, shape, language, torch.float32), Stream("pocket_play", *name)
-    first = _FIRST_INDEX + (name[1] * 64 + name[2]) * num_dialogues
-    playing = [Played(language, make_dialogue("train", name[0], first + i)) for i in range(num_dialogues)]
+    playing = [Played(language, dialogue) for dialogue in dialogues_to_play(name, num_dialogues)]
     rows: list[Row] = []
     while playing:
         for played in playing:

@@ -254,6 +254,27 @@ class MemoryNeed:
     """Additional bytes for each candidate of a batch."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingCost:
+    """What the training of a model has cost, beyond the weights that it began with.
+
+    Of a mean of several models' weights: their sums.
+    """
+
+    method: str
+    """As `step`, or `mean of 3: step`: models of one method are told together."""
+    start: str
+    """Hash of the model that the training began with, or `scratch`."""
+    seeds: Sequence[int]
+    steps: int
+    token_positions: int
+    """Trained on. What the model played itself is not among them, but is in the seconds."""
+    seconds: float
+    """Wall-clock seconds of one process, summed over invocations: of steps and of playing."""
+    play_seconds: float
+    processes: int
+
+
 class Backbone(ABC):
     """A unified multimodal model: it generates text and images from a history of both."""
 
@@ -274,6 +295,11 @@ class Backbone(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def training(self) -> TrainingCost | None:
+        """What the training of the weights has cost, for a run's manifest; None where nothing says it."""
+        return None
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imug_tts.backbones.pocket.folder import DamagedFolder, folder_hash, load_generator
+from imug_tts.backbones.pocket.folder import DamagedFolder, folder_hash, load_generator, read_training
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.backbones.pocket.reading import (
     AnswerCall,
@@ -27,6 +27,7 @@ from imug_tts.contracts import (
     ConfigurationError,
     Cost,
     Request,
+    TrainingCost,
 )
 from imug_tts.dialogue import Image, Text
 from imug_tts.knobs import Folder, component, knob
@@ -82,6 +83,18 @@ class PocketBackbone(Backbone):
             max_batch=64,
             prompts="pocket",
         )
+
+    @property
+    def training(self) -> TrainingCost | None:
+        """What `training.json` in the folder says.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+        """
+        try:
+            return read_training(self._home)
+        except DamagedFolder as error:
+            raise ConfigurationError(str(error)) from error
 
     @property
     def forward_seconds(self) -> float:

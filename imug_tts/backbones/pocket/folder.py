@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+import os
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from imug_tts.contracts import TrainingCost
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from imug_tts.backbones.pocket.generator import PocketGenerator
 
 CHECKSUMS: Final = "checksums.json"
+TRAINING: Final = "training.json"
 FILES: Final = ("config.json", "image_tokenizer.safetensors", "model.safetensors", "vocabulary.json")
 
 
@@ -48,6 +52,26 @@ def folder_hash(folder: Path) -> str:
             )
         digest.update(found.encode())
     return digest.hexdigest()
+
+
+def write_training(folder: Path, cost: TrainingCost) -> None:
+    """Write what the training has cost, by rename. The file is no part of what the model is."""
+    temporary = folder / f".{TRAINING}"
+    temporary.write_text(json.dumps(asdict(cost), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / TRAINING)
+
+
+def read_training(folder: Path) -> TrainingCost | None:
+    """What `write_training` wrote; None where it wrote nothing. Raises DamagedFolder."""
+    path = folder / TRAINING
+    if not path.exists():
+        return None
+    try:
+        return TrainingCost(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise DamagedFolder(
+            f"{path} does not say what the training has cost: {error}; run the training again, or remove it"
+        ) from error
 
 
 def _sha256(path: Path) -> str:
