@@ -52,7 +52,7 @@ class Bootstrap:
         return self.each(lambda weights: np.asarray(weights @ columns))
 
     def each(self, function: Callable[[Floats], Floats]) -> Floats:
-        """`function` of the weights of all resamples; it gets a few at a time, shape (resamples, clusters)."""
+        """`function` of the weights of all resamples, which come a few at a time: (resamples, clusters)."""
         return np.concatenate([function(chunk) for chunk in self._chunks()])
 
     def _chunks(self) -> Iterator[Floats]:

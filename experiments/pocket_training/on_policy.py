@@ -27,7 +27,7 @@ _FIRST_INDEX = 10**9
 """Indices of played dialogues start here, beyond those that gold rows use."""
 
 
-def build_speaker(
+def build_generator(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype
 ) -> PocketGenerator:
     """Inference on Llama-named weights."""
@@ -62,19 +62,19 @@ class Played:
 
 
 def candidates(
-    speaker: PocketGenerator, playing: Sequence[Played], stream: Stream
+    generator: PocketGenerator, playing: Sequence[Played], stream: Stream
 ) -> tuple[list[str], list[list[Scene]]]:
     """Per dialogue, the greedy plan, and pictures: direct, after that plan, and after sampled plans."""
-    vocabulary, language = speaker.vocabulary, playing[0].language
+    vocabulary, language = generator.vocabulary, playing[0].language
     seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
-    greedy = [plans[0] for plans in speaker.plan([Sampled(p.prompt) for p in playing])]
-    varied = speaker.plan([Sampled(p.prompt, s, 0.7) for p, s in zip(playing, seeds, strict=True)])
+    greedy = [plans[0] for plans in generator.plan([Sampled(p.prompt) for p in playing])]
+    varied = generator.plan([Sampled(p.prompt, s, 0.7) for p, s in zip(playing, seeds, strict=True)])
     words = [[vocabulary.decode(plan) for plan in [g, *v]] for g, v in zip(greedy, varied, strict=True)]
     jobs = []
     for played, plans in zip(playing, words, strict=True):
         prompts = [played.prompt, *([*played.prompt, layout.plan(vocabulary, plan)] for plan in plans)]
         jobs += [Sampled(prompt, (stream.below(1 << 40),), 1.0) for prompt in prompts]
-    pictures = [language.scene(codes[0]) for codes in speaker.draw(jobs)]
+    pictures = [language.scene(codes[0]) for codes in generator.draw(jobs)]
     each = 2 + _SAMPLED_PLANS
     drawn = [pictures[at : at + each] for at in range(0, len(pictures), each)]
     return [plans[0] for plans in words], drawn
@@ -113,13 +113,13 @@ def play(
     num_dialogues: int = 80,
 ) -> list[Row]:
     """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
-    speaker, stream = build_speaker(weights, shape, language, torch.float32), Stream("pocket_play", *name)
+    generator, stream = build_generator(weights, shape, language, torch.float32), Stream("pocket_play", *name)
     playing = [Played(language, dialogue) for dialogue in dialogues_to_play(name, num_dialogues)]
     rows: list[Row] = []
     while playing:
         for played in playing:
             played.ask()
-        plans, drawn = candidates(speaker, playing, stream)
+        plans, drawn = candidates(generator, playing, stream)
         for played, plan, pictures in zip(playing, plans, drawn, strict=True):
             row = _row(played, plan, pictures, stream)
             rows += [] if row is None else [row]

@@ -25,7 +25,7 @@ from experiments.pocket_training.trees import (
     marks,
 )
 from imug_tts.backbones.pocket import layout
-from imug_tts.backbones.pocket.speaker import Sampled, Speaker
+from imug_tts.backbones.pocket.generator import PocketGenerator, Sampled
 from imug_tts.backbones.pocket.vocabulary import BOS
 from imug_tts.benchmarks.pocket_world import operations, scoring, world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, Turn
@@ -64,7 +64,7 @@ def dialogue_targets(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> list
 
 
 def play_out(
-    speaker: Speaker, language: Language, dialogues: Sequence[Dialogue], stream: Stream
+    generator: PocketGenerator, language: Language, dialogues: Sequence[Dialogue], stream: Stream
 ) -> list[list[Scene]]:
     """The pictures that the model draws directly, at temperature 1, on its own history of each dialogue."""
     played = [on_policy.Played(language, dialogue) for dialogue in dialogues]
@@ -72,7 +72,7 @@ def play_out(
         for each in playing:
             each.ask()
         jobs = [Sampled(each.prompt, (stream.below(1 << 40),), 1.0) for each in playing]
-        for each, codes in zip(playing, speaker.draw(jobs), strict=True):
+        for each, codes in zip(playing, generator.draw(jobs), strict=True):
             each.take(language.scene(codes[0]))
     return [each.scenes for each in played]
 
@@ -84,10 +84,10 @@ def _own_history(targets: Callable[[Sequence[ImageTurn], Sequence[Scene]], list[
         weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
     ) -> list[Row]:
         dialogues = on_policy.dialogues_to_play(name, num_dialogues)
-        speaker = on_policy.build_speaker(weights, shape, language, torch.float32)
+        generator = on_policy.build_generator(weights, shape, language, torch.float32)
         stream = Stream("pocket_own_history", *name)
         rows = []
-        for dialogue, drawn in zip(dialogues, play_out(speaker, language, dialogues, stream), strict=True):
+        for dialogue, drawn in zip(dialogues, play_out(generator, language, dialogues, stream), strict=True):
             turns = retargeted(
                 dialogue, targets([t for t in dialogue.turns if isinstance(t, ImageTurn)], drawn)
             )
@@ -117,7 +117,7 @@ def _preference(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
 ) -> list[Row]:
     """On the model's own history, of several pictures the best and the worst by the exact score."""
-    speaker = on_policy.build_speaker(weights, shape, language, torch.float32)
+    generator = on_policy.build_generator(weights, shape, language, torch.float32)
     stream = Stream("pocket_own_history", *name)
     played = [on_policy.Played(language, each) for each in on_policy.dialogues_to_play(name, num_dialogues)]
     found: list[list[tuple[Scene, Scene] | None]] = [[] for _ in played]
@@ -126,7 +126,7 @@ def _preference(
             played[number].ask()
         seeds = [tuple(stream.below(1 << 40) for _ in range(CANDIDATES)) for _ in playing]
         jobs = [Sampled(played[n].prompt, s, 1.0) for n, s in zip(playing, seeds, strict=True)]
-        for number, codes in zip(playing, speaker.draw(jobs), strict=True):
+        for number, codes in zip(playing, generator.draw(jobs), strict=True):
             each, drawn = played[number], [language.scene(picture) for picture in codes]
             found[number].append(comparison(each.turns[len(each.scenes)], each.before, drawn))
             each.take(stream.choice(drawn))

@@ -131,5 +131,14 @@ class Tracker(ABC):
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
         """Called when a run is complete, or `interrupted` before that."""
 
+    def start_training(self, runs: Sequence[PlannedRun]) -> None:
+        """These trainings are about to begin, or to go on, in this order."""
+
+    def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        """An optimizer step is done; `values` is its line of training.jsonl."""
+
+    def finish_training(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        """A training has ended; `values` is what its metrics.json says."""
+
     def close(self) -> None:
         """Called after the last event, to release resources."""
