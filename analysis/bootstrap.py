@@ -1,8 +1,8 @@
 """Paired cluster bootstrap: clusters are drawn with replacement within their stratum.
 
-One weight matrix serves every strategy and statistic, so differences are paired. Statistics are functions
-of sums over clusters, so no resample is ever materialised: integers are drawn, counted, and multiplied with
-the sums, in chunks.
+One weight matrix serves every strategy and statistic, so differences are paired. Statistics are functions of
+sums over clusters, so resamples are never materialised: cluster indices are drawn, counted, and multiplied
+with the sums, in chunks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """The resamples of one study. `strata` names the stratum (class) of each cluster."""
+    """The resamples of one study. `strata` gives the stratum (class) of each cluster."""
 
     strata: tuple[str, ...]
     resamples: int = 10_000
@@ -30,9 +30,9 @@ class Bootstrap:
 
     @cached_property
     def counts(self) -> npt.NDArray[np.uint16]:
-        """How often each resample holds each cluster, shape (resamples, clusters).
+        """How often each resample contains each cluster, shape (resamples, clusters).
 
-        A stratum of one cluster is thereby held fixed.
+        The only cluster of a stratum is in every resample exactly once.
         """
         strata = np.asarray(self.strata)
         counts = np.empty((self.resamples, len(strata)), dtype=np.uint16)
@@ -45,16 +45,18 @@ class Bootstrap:
         return counts
 
     def totals(self, columns: Floats) -> Floats:
-        """Sums of columns, shape (clusters, columns), over each resample; (resamples, columns)."""
+        """Sums of `columns`, shape (clusters, columns), over each resample; shape (resamples, columns)."""
         return self.each(lambda weights: np.asarray(weights @ columns))
 
-    def each(self, function: Callable[[Floats], Floats], rows: int = _CHUNK) -> Floats:
-        """`function` of the weights of resamples, shape (resamples, clusters), at most `rows` at a time."""
-        return np.concatenate([function(chunk) for chunk in self._chunks(rows)])
+    def each(self, function: Callable[[Floats], Floats]) -> Floats:
+        """The values of `function` for all resamples. It gets the weights in chunks of shape (chunk,
+        clusters).
+        """
+        return np.concatenate([function(chunk) for chunk in self._chunks()])
 
-    def _chunks(self, rows: int = _CHUNK) -> Iterator[Floats]:
-        for start in range(0, self.resamples, rows):
-            yield self.counts[start : start + rows].astype(np.float64)
+    def _chunks(self) -> Iterator[Floats]:
+        for start in range(0, self.resamples, _CHUNK):
+            yield self.counts[start : start + _CHUNK].astype(np.float64)
 
 
 def _draw(rng: np.random.Generator, rows: int, size: int) -> npt.NDArray[np.int64]:
