@@ -1,4 +1,4 @@
-"""How runs ended, in words that fit the exit status."""
+"""Messages about how runs ended, consistent with the exit status."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from experiments.command import complain
 from imug_tts.contracts import Summary
 
-__all__ = ["report", "report_scores", "said_of"]
+__all__ = ["report", "report_scores", "sentences"]
 
 _MOST_REASONS = 8
-_TRY_AGAIN = "mend what the reasons name, then run the same command again: it tries these turns again"
-_ANSWER_FIRST = (
-    "turns that have no answer are tried again by the command that answered them; then score again"
-)
+_TRY_AGAIN = "fix the causes named above, then run the same command again: it retries these turns"
+_ANSWER_FIRST = "retry unanswered turns with the command that made the run; then score again"
 
 
 def report(summaries: Sequence[Summary]) -> int:
-    """Say what is missing and why; the exit status is 1 if another invocation would try any turn again."""
-    lines = list(said_of(summaries))
+    """Print what is missing and why; returns the exit status, 1 if another invocation would retry any
+    turn.
+    """
+    lines = list(sentences(summaries))
     missing = sum(summary.missing for summary in summaries)
     if lines:
         complain("\n".join(lines), 1)
@@ -27,7 +27,9 @@ def report(summaries: Sequence[Summary]) -> int:
 
 
 def report_scores(summary: Summary) -> int:
-    """Say what has no score and why; the exit status is 1 if another invocation could score any of it."""
+    """Print which scores are missing and why; returns the exit status, 1 if another invocation could add
+    any.
+    """
     failed = summary.outcomes.get("judge_error", 0)
     advice = [_TRY_AGAIN] if failed else []
     if summary.missing > failed:
@@ -35,7 +37,7 @@ def report_scores(summary: Summary) -> int:
     lines = [*_missing([summary], "\n".join(advice)), *_elsewhere([summary]), *_refused([summary])]
     if summary.unscored:
         lines.append(
-            f"{summary.unscored} turns wait for a judge; choose one, and another folder for the scores: "
+            f"{summary.unscored} turns need a judge; choose one, and another folder for the scores: "
             "judge=openai judge.base_url=URL judge.model=NAME output=DIR"
         )
     if lines:
@@ -43,8 +45,8 @@ def report_scores(summary: Summary) -> int:
     return 1 if summary.missing or summary.unscored else 0
 
 
-def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Sentences about turns elsewhere or without a score, unread verdicts, equal candidates; or none."""
+def sentences(summaries: Sequence[Summary]) -> Iterator[str]:
+    """Sentences about missing turns, unparsed verdicts and identical candidates; none if all is well."""
     yield from _missing(summaries, _TRY_AGAIN)
     yield from _elsewhere(summaries)
     yield from _refused(summaries)
@@ -54,22 +56,26 @@ def said_of(summaries: Sequence[Summary]) -> Iterator[str]:
 def _elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
     elsewhere = sum(summary.elsewhere for summary in summaries)
     if elsewhere:
-        yield f"{elsewhere} turns are in the hands of other processes, which write them"
+        yield f"{elsewhere} turns are being answered by other processes, which write them"
 
 
 def _refused(summaries: Sequence[Summary]) -> Iterator[str]:
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
-        after = f", and {unasked} turns after them cannot be asked" if unasked else ""
-        yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
+        after = f", and {unasked} later turns of these dialogues cannot be asked" if unasked else ""
+        yield (
+            f"{refused} turns were refused by the model{after}; refusals are final and count as missing in "
+            "tables"
+        )
 
 
 def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
-            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
-            "look at `detail` of the verdicts in turns.jsonl"
+            f"{unread} of {verdicts} verdicts could not be parsed from the judge's replies and were not "
+            "used; "
+            "see `detail` of the verdicts in turns.jsonl"
         )
     pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
     if identical == pools > 0:

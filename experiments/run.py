@@ -1,16 +1,16 @@
-"""Answer a benchmark's dialogues with one test-time-scaling strategy, and score them.
+"""Answer a benchmark's dialogues with one test-time-scaling strategy, and score the answers.
 
     python experiments/run.py strategy=best_of_n strategy.n=8       one run
     python experiments/run.py -m strategy=direct,cot seed=0,1       a study: every combination
     python experiments/run.py -m experiment=demo                    a study from conf/experiment/
-    python experiments/run.py ... +dry_run=true                     checks, and says what it would ask for
+    python experiments/run.py ... +dry_run=true                     checks everything and prints the plan
     python experiments/run.py -m ... hydra/launcher=submitit_slurm  a study as jobs of SLURM: slurm/README.md
     strategies nest: strategy=best_of_n strategy@strategy.inner=self_verify
 
-The same command again goes on where it stopped.
+The same command again resumes where it stopped.
 
-Exit status: 0 when every planned turn has its final outcome, 1 when some failed or the output cannot be
-written, 2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 if every planned turn has its final outcome, 1 if some failed or the output cannot be written,
+2 if the configuration is invalid, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Batch(NamedTuple):
 
 
 def main() -> int:
-    """Compose, build and check every run before the first begins; then execute them."""
+    """Compose, build and check every run before the first one begins, then execute them; returns the exit
+    status.
+    """
     return guarded(_main)
 
 
@@ -67,12 +69,12 @@ def _main() -> int:
         compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
     configs, launchers, is_study = _compose()
-    if not configs:  # --cfg and its like
+    if not configs:  # --cfg and similar flags
         return 0
     dry_runs = [take_dry_run(config) for config in configs]
     queue = queue_of(launchers)
     if queue is not None and not is_study:
-        raise ConfigurationError("hydra/launcher starts the runs of a study; add -m, or leave it out")
+        raise ConfigurationError("hydra/launcher works for studies only; add -m, or remove it")
     batches = prepare(configs, is_study)
     if any(dry_runs):
         from experiments.dry_run import print_plans
@@ -101,13 +103,13 @@ def _compose() -> tuple[list[Config], list[Config], bool]:
 
     @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
     def collect(config: DictConfig) -> None:
-        if HydraConfig.initialized():  # not by our sweeper
+        if HydraConfig.initialized():  # a single run, not our sweeper
             single.append(HydraConfig.get())
         else:
             launchers.append(plain(config.hydra.launcher))
         configs.append({key: value for key, value in plain(config).items() if key != "hydra"})
 
-    # Hydra would print errors in its own words and exit; this way they come to main().
+    # Otherwise Hydra prints errors itself and exits; this way they reach main().
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = for_every_job(as_hydra_reads(sys.argv[1:]))
     collect()
@@ -120,7 +122,9 @@ def _compose() -> tuple[list[Config], list[Config], bool]:
 
 
 def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
-    """Build and check all runs. Equal backbones and benchmarks are built once, and equal runs are one."""
+    """Build and check all runs. Equal backbones and benchmarks are built once, and duplicate runs are
+    dropped.
+    """
     from imug_tts.runs import check
 
     shared = assemble.Shared()
@@ -140,7 +144,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
         batch = Batch([], journal, settings.in_flight, settings.share)
         batches.setdefault(batch[1:], batch).runs.append(run)
     if twice:
-        verb = "stands" if len(twice) == 1 else "stand"
+        verb = "occurs" if len(twice) == 1 else "occur"
         warnings.warn(f"{', '.join(twice)} {verb} twice in the sweep and will be run once", stacklevel=1)
     return list(batches.values())
 
@@ -148,7 +152,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
 def _place(
     config: Config, arm: Arm, title: str, settings: assemble.RunSettings, is_study: bool
 ) -> tuple[Run, Path]:
-    """The run in its folder, and the folder of its journal."""
+    """The run with its folder, and the folder of its journal."""
     from imug_tts.composition import label
     from imug_tts.records import digest
     from imug_tts.runs import Run
@@ -161,7 +165,7 @@ def _place(
 
 
 def carry_out(batches: Sequence[Batch], config: Config) -> int:
-    """Execute all runs, with the trackers of `config`, and say what is missing; returns the exit status."""
+    """Execute all runs with the trackers of `config`, and print what is missing; returns the exit status."""
     from experiments.outcome import report
     from imug_tts.runs import execute
 
@@ -184,7 +188,7 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
 
 
 def _titles(arms: Sequence[Arm]) -> list[str]:
-    """What each run is among the others: its strategy, and the knobs in which they differ."""
+    """The title of each run: its strategy, and the knobs in which the runs differ."""
     from imug_tts.composition import label
 
     knobs = [dict(_leaves(_beside_the_strategy(arm))) for arm in arms]
@@ -197,7 +201,7 @@ def _titles(arms: Sequence[Arm]) -> list[str]:
 
 
 def _beside_the_strategy(arm: Arm) -> dict[str, Any]:
-    """The arm's identity as a configuration has it."""
+    """The arm's identity in the form of a configuration, without the strategy."""
     known = arm.identity
     benchmark = known["benchmark"] | known["selection"]
     return {**{k: v for k, v in known.items() if k not in ("strategy", "selection")}, "benchmark": benchmark}
