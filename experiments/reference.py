@@ -1,9 +1,10 @@
-"""Print what can be configured, as Markdown: every component with its knobs, and the knobs of the commands.
+"""Print the reference of all configuration options as Markdown: components, their knobs, and knobs of
+commands.
 
-    python experiments/reference.py                                    ours and those of installed plugins
-    python experiments/reference.py imug_tts > docs/reference.md       those of one package alone
+    python experiments/reference.py                                    all packages, with plugins
+    python experiments/reference.py imug_tts > docs/reference.md       one package
 
-Exit status: 0, or 2 when there is no such package.
+Exit status: 0, or 2 if the package does not exist.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _main() -> int:
 
 
 def reference(packages: Sequence[str] = ()) -> str:
-    """The page, of all installed packages or of those named.
+    """The reference page of the named packages, or of all installed ones.
 
     Raises:
         ConfigurationError: a package declares no component.
@@ -88,7 +89,7 @@ def _component(kind: type, name: str) -> Iterator[str]:
     try:
         cls = component_class(kind, name, GROUPS[kind])
     except ConfigurationError:
-        return  # stands at the end of the page
+        return  # listed at the end of the page
     about = f"{_first_paragraph(cls)} From the package `{source_of(GROUPS[kind], name)}`."
     yield from ["", f"### {name}", "", about.strip()]
     yield from _table(cls)
@@ -102,7 +103,7 @@ def _prompt_sets(packages: Sequence[str]) -> Iterator[str]:
     rows = []
     for name in prompts.available():
         if (package := source_of("prompts", name)) in packages:
-            with suppress(ConfigurationError):  # stands at the end of the page
+            with suppress(ConfigurationError):  # listed at the end of the page
                 rows.append(f"| {name} | `{package}` | {', '.join(prompts.own_names(name))} |")
     if rows:
         yield from ["", "## Prompt sets", "", "A backbone names its set in `Capabilities.prompts`."]
@@ -148,7 +149,7 @@ def _commands() -> Iterator[str]:
 def _unusable(packages: Sequence[str]) -> Iterator[str]:
     reasons = [*broken(packages), *prompts.broken(packages)]
     if reasons:
-        yield from ["", "## Installed, and cannot be used", "", *(f"- {reason}" for reason in reasons)]
+        yield from ["", "## Installed, but unusable", "", *(f"- {reason}" for reason in reasons)]
 
 
 def _table(cls: type) -> Iterator[str]:
@@ -191,7 +192,7 @@ def _effect(knob: Knob) -> str:
 
 def _first_paragraph(cls: type) -> str:
     said = " ".join((cls.__doc__ or "").strip().partition("\n\n")[0].split())
-    return "" if said.startswith(f"{cls.__name__}(") else said  # what dataclasses write by themselves
+    return "" if said.startswith(f"{cls.__name__}(") else said  # the docstring that dataclasses generate
 
 
 def _groups() -> list[str]:

@@ -1,4 +1,4 @@
-"""Write a synthetic benchmark in the form of IMUG-Bench, for dry runs: of its own content, of any size."""
+"""Write a synthetic benchmark in the format of IMUG-Bench with its own content, of any size, for dry runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from imug_tts.contracts import ConfigurationError
 
 
 def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print their folder."""
     style = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets data/")
-    parser.add_argument("--samples", type=int, default=97, help="3113 for the size of the release")
+    parser.add_argument("--out", type=Path, required=True, help="folder into which data/ is written")
+    parser.add_argument(
+        "--samples", type=int, default=97, help="number of samples; 3113 is the size of the release"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
     parser.add_argument("--image-size", type=int, default=64, help="width of the input images in pixels")
     args = parser.parse_args()

@@ -11,15 +11,17 @@ from imug_tts.contracts import ConfigurationError
 
 
 def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print their folder."""
     defaults = PocketWorld()
     style = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets data/")
+    parser.add_argument("--out", type=Path, required=True, help="folder into which data/ is written")
     parser.add_argument("--split", default=defaults.split, help="train, validation or test")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of the samples")
-    parser.add_argument("--num-samples", type=int, default=defaults.num_samples, help="over all classes")
-    parser.add_argument("--classes", nargs="+", default=list(defaults.classes), help="which of them to write")
+    parser.add_argument(
+        "--num-samples", type=int, default=defaults.num_samples, help="number of samples over all classes"
+    )
+    parser.add_argument("--classes", nargs="+", default=list(defaults.classes), help="classes to write")
     args = parser.parse_args()
     try:
         benchmark = PocketWorld(

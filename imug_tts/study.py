@@ -45,7 +45,7 @@ __all__ = ["ArmsFailed", "Executed", "Study"]
 Said = str | Mapping[str, Any]
 """A component as the command line names it, or the mapping of its name and knobs."""
 
-_AGAIN: Final = "mend what the reasons name, then call run() again: it tries these turns again"
+_AGAIN: Final = "fix the causes named above, then call run() again: it retries these turns"
 _OF_THE_COMMAND: Final = {
     "study": "the folder of a study is its first argument: Study('runs/NAME')",
     "output": "the folder of a study is its first argument: Study('runs/NAME')",
