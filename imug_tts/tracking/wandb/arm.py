@@ -21,7 +21,7 @@ _RECORDS: Final = ("turns.jsonl", "manifest.json", "summary.json", "config.yaml"
 
 @dataclass(kw_only=True)
 class ArmRun:
-    """Counts the turns of a run, and sends the totals to the writer process."""
+    """Counts the turns of a run, and tells the writer what they add up to."""
 
     plan: PlannedRun
     writer: WriterProcess
@@ -47,7 +47,7 @@ class ArmRun:
         """Log the totals, unless another invocation or process has logged them."""
         step = self.state.claim(self.series.turns)
         if step is not None:
-            self._send("row", row=self.series.row(), step=step)
+            self._tell("row", row=self.series.row(), step=step)
 
     def finish(self, summary: Summary, interrupted: bool) -> None:
         """Log summary, sampled dialogues and records; nothing if an earlier invocation has logged them."""
@@ -56,7 +56,7 @@ class ArmRun:
         self.point()
         # if another process still plays dialogues of the run, that process logs the complete run
         whole = not interrupted and sum(summary.outcomes.values()) + summary.unasked >= summary.planned
-        self._send(
+        self._tell(
             "end",
             step=self.state.end(whole, self.account),
             summary=self.series.row() | flat(summary.to_json() | {"interrupted": interrupted}, "final"),
@@ -67,7 +67,7 @@ class ArmRun:
             artifact=f"records-{self.state.id}",
         )
 
-    def _send(self, what: str, **message: Any) -> None:
+    def _tell(self, what: str, **message: Any) -> None:
         if not self._is_open:
             self._is_open = True
             self.writer.send(

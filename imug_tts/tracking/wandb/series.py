@@ -79,7 +79,7 @@ class _Share:
 
 
 def flat(values: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Return nested values as one mapping with names such as "final/spent/calls"."""
+    """Nested values under names such as "final/spent/calls"."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{head}/{key}"
