@@ -26,12 +26,12 @@ class UnreadableReply(ValueError):
 
 
 async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callable[[str], T]) -> T:
-    """Return the result of `read` on the scorer's reply to `question`.
+    """What `read` makes of the scorer's reply to `question`.
 
-    If `read` raises `UnreadableReply`, the scorer gets its reply and the problem, and is asked again with
-    another seed, at most twice. A scorer that refuses gets the same question again. Replies loaded from the
-    journal do not use up these attempts: if an earlier invocation could not parse a reply, this one asks the
-    scorer again.
+    If `read` raises `UnreadableReply`, the scorer is shown its reply and what is wrong with it, and is asked
+    again with another seed, at most twice. A scorer that refuses is asked the same question again. Replies
+    loaded from the journal do not use up these attempts: if an earlier invocation could not read a reply,
+    this one asks the scorer again.
 
     Raises:
         NoScorer: the run has no scorer.

@@ -26,7 +26,7 @@ _ARTICLE: Final = re.compile(
 _CALLED: Final = re.compile(
     r"\b[Aa]nswers?\b\W*(?:(?:is|are)\b\W*)?(?:[Oo]ptions?\W+)?((?:\b[A-G]+\b(?:\W+and\b)?\W*)+)"
 )
-"""Letters after a label such as "Answer:"."""
+"""What a reply calls its answer."""
 _OPTION: Final = re.compile(r"\W*([A-G])[.):](?=\s)")
 
 
@@ -88,13 +88,12 @@ class MajorityVote(Strategy):
 
 
 def ballot(text: str) -> str:
-    """Return the vote of a reply: its option letters A-G, sorted; the whole text if it has no letters.
+    """What a reply votes for: its option letters A-G, sorted, or without any its text.
 
-    Letters may be separate ("A, C") or joined ("CA"): both give "AC". Reasoning is ignored (see
-    `final_text`). The letters are taken from the first of these that exists: the last labelled answer; a last
-    or first line of letters only; the options that all lines begin with ("B. A red circle"); the whole text.
-    The article "A" is not a letter, and in the whole text joined letters must be in alphabetical order ("AC",
-    not "BAD").
+    Letters may stand alone ("A, C") or joined ("CA"): both vote "AC". Reasoning does not vote (see
+    `final_text`). Of a longer reply the letters count that it calls its answer; else those of a last or
+    first line of letters alone, or of the options that its lines begin with ("B. A red circle"); else all,
+    where the article "A" is no letter, and letters are joined in alphabetical order only ("AC", not "BAD").
     """
     said = final_text(text)
     named = _ARTICLE.sub("a", said)
