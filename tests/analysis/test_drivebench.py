@@ -122,6 +122,7 @@ def test_other_data_are_said_below_the_table() -> None:
     clean, fog = group("clean", graded()), group("fog", graded(), data="drivebench:Fog")
     (table, *_) = tables_of([clean, fog], questions_of([clean, fog]))
     assert "different data or settings: drivebench:Fog, drivebench:clean" in table.notes[-1]
+    assert "Too few clusters (12 scenes < 30)" in table.notes[1]
 
 
 def test_what_is_no_run_of_drivebench_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
