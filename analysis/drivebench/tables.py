@@ -127,6 +127,7 @@ def _capabilities(groups: Sequence[Group], questions: Questions) -> Table:
             f"Too few clusters ({questions.num_clusters} {questions.cluster}s < {FEW_CLUSTERS}): the "
             "intervals are unreliable."
         )
+    notes += [f"{g.name} is the mean of {', '.join(g.folders)}." for g in groups if len(g.folders) > 1]
     benchmarks = sorted({benchmark for group in groups for benchmark in group.benchmarks})
     if len(benchmarks) > 1:
         notes.append(f"The groups answered different data or settings: {', '.join(benchmarks)}.")
