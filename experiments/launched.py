@@ -28,13 +28,15 @@ class Launched:
 
     def __call__(self) -> None:
         """Execute the arms, or go on with them; a warned job that may go on later is queued again."""
-        job, warned = self._job.processes()[task_number()], Warned()
+        job = self._job.processes()[task_number()]
         see_own_gpus(job.task, job.tasks)
         id = own_number() or job.id
         job.begin(id, turns_done(job, Path(self._study)))
+        warned = Warned()  # before this, submitit's handler queues the job again
         status = guarded(lambda: _execute(list(_own(job))))
         if status != _INTERRUPTED:
             status = max(status, guarded(lambda: _await_the_others(job)))
+        warned.listen_no_more()
         if status == _INTERRUPTED:
             job.end("queued again")
             try:

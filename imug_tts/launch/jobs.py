@@ -113,16 +113,19 @@ class Job:
     def end(self, how: Ended) -> None:
         self._say({**self.state(), "ended": time.time(), "end": how})
 
-    def turns_when_killed(self) -> int:
-        """The turns of its runs that were done when a process was last killed; -1 if none ever was."""
-        try:
-            return int(json.loads(self._killed_file.read_bytes())["done"])
-        except FileNotFoundError:
-            return -1
+    def killed(self, done: int) -> int:
+        """Keep that a process was killed; returns how often one was since a turn was added.
 
-    def keep_kill(self, done: int) -> None:
-        """Keep that a process was killed, and how many turns of the runs were done then."""
-        write_atomically(self._killed_file, json.dumps({"done": done, "at": time.time()}).encode())
+        Args:
+            done: the turns of its runs that are done.
+        """
+        try:
+            before = json.loads(self._killed_file.read_bytes())
+        except FileNotFoundError:
+            before = {"done": done, "times": 0}
+        times = int(before["times"]) + 1 if before["done"] == done else 1
+        write_atomically(self._killed_file, json.dumps({"done": done, "times": times}).encode())
+        return times
 
     def found(self, slurm: Mapping[str, SlurmJob] | None) -> Job:
         """The job with its number, if SLURM or the job itself says it."""

@@ -2,7 +2,7 @@
 
 SLURM and submitit warn by SIGUSR2, SIGUSR1 or SIGTERM, once or several times. The first of the two former
 becomes one SIGINT, on which the engine stops asking, keeps what comes in and ends as after Ctrl-C. On SIGTERM
-the engine does so by itself.
+the engine does so by itself, and so does what comes before it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ class Warned:
         self.came = False
         for number in _WARNINGS:
             signal.signal(number, self._take)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the engine listens
+
+    def listen_no_more(self) -> None:
+        """Ignore signals that warn or end a process: the work is over, and its end is being written."""
+        for number in (*_WARNINGS, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
     def _take(self, number: int, frame: object) -> None:
         del number, frame
@@ -47,7 +53,6 @@ def go_on_later(warned: Warned, queue: str, job: str) -> bool:
     is_asked = is_left_to_the_job(job) if queue == "slurm" else warned.came
     if not is_asked or warned.requeue is None:
         return False
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends it to what is queued again
     try:
         warned.requeue(signal.SIGUSR2, None)
     except SystemExit as end:  # threads in calls that nobody waits for must not keep the process alive
