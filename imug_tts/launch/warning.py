@@ -20,15 +20,18 @@ _WARNINGS: Final = (signal.SIGUSR2, signal.SIGUSR1)
 
 
 class Warned:
-    """Listens for warnings from now on; made in the main thread."""
+    """Listens for warnings and for SIGTERM from now on; made in the main thread.
+
+    The first one interrupts what is done, and all others are ignored: SLURM sends SIGTERM twice and more.
+    """
 
     def __init__(self) -> None:
         # Submitit's handler, which queues the job again; found before its signal is taken from it.
         self.requeue: Any = next((h for n in _WARNINGS if _is_requeue(h := signal.getsignal(n))), None)
         self.came = False
-        for number in _WARNINGS:
+        self._interrupted = False
+        for number in (*_WARNINGS, signal.SIGTERM):
             signal.signal(number, self._take)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the engine listens
 
     def listen_no_more(self) -> None:
         """Ignore signals that warn or end a process: the work is over, and its end is being written."""
@@ -36,9 +39,10 @@ class Warned:
             signal.signal(number, signal.SIG_IGN)
 
     def _take(self, number: int, frame: object) -> None:
-        del number, frame
-        if not self.came:
-            self.came = True
+        del frame
+        self.came = self.came or number != signal.SIGTERM
+        if not self._interrupted:
+            self._interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -34,7 +34,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
 
     Queues of clusters send SIGTERM several times, and another signal before: these ask for no more.
 
-    Outside the main thread signals are left to whoever owns that.
+    Afterwards SIGTERM is handled as before. Outside the main thread signals are left to whoever owns that.
     """
     interrupt = Interrupt()
 
@@ -56,6 +56,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     loop = asyncio.get_running_loop()
     said: list[asyncio.TimerHandle] = []
     counts: Counter[int] = Counter()
+    before = signal.getsignal(signal.SIGTERM)
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop, number)
     try:
@@ -63,6 +64,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         for timer in said:
             timer.cancel()
 
