@@ -83,7 +83,9 @@ def _is_one_value(parser: OverridesParser, argument: str) -> bool:
     except HydraException:
         return False  # a flag, or an override whose error Hydra reports
     is_knob = override.type is OverrideType.CHANGE and "." in override.key_or_group and not override.package
-    return is_knob and not override.is_sweep_override() and not argument.startswith(("hydra.", "-"))
+    if override.is_sweep_override() or override.value() is None:  # choice() takes no null
+        return False
+    return is_knob and not argument.startswith(("hydra.", "-"))
 
 
 def _is_override(argument: str) -> bool:
