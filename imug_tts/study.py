@@ -30,7 +30,7 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.knobs import knobs_of
-from imug_tts.records import MANIFEST
+from imug_tts.records import MANIFEST, digest
 from imug_tts.registry import describe, without_code
 from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
 
@@ -137,7 +137,7 @@ class Study:
         _refuse(settings, _OF_THE_COMMAND)
         self._settings = assemble.build_settings(assemble.RunSettings, self._common, assemble.RUN_PARTS)
         self._shared = assemble.Shared()
-        self._arms: dict[Path, _Arm] = {}
+        self._arms: dict[str, _Arm] = {}
 
     def add(self, strategy: Said | Strategy, /, **changes: Any) -> Path:
         """Add an arm. The same arm again changes nothing, so that a cell of a notebook can run twice.
@@ -162,10 +162,8 @@ class Study:
         built = assemble.build_arm(config, self._shared)
         check(built)
         arm = _Arm(built, {key: _plain(value) for key, value in config.items()})
-        folder = self.folder / folder_name(built)
-        self._arms = {at: each for at, each in self._arms.items() if at == folder or each.kind != arm.kind}
-        self._arms.setdefault(folder, arm)
-        return folder
+        self._arms[arm.key] = arm
+        return self._folder_of(arm)
 
     def run(self, *, tracking: Iterable[Said] = ("bar",)) -> Executed:
         """Run all arms that are not complete; a finished model call is never made again.
@@ -185,8 +183,8 @@ class Study:
         if not self._arms:
             raise ConfigurationError("the study has no arms; add one first, e.g. study.add('direct')")
         runs = [
-            Run(arm=arm.arm, folder=folder, config=arm.config, title=title)
-            for (folder, arm), title in zip(self._arms.items(), self._titles(), strict=True)
+            Run(arm=arm.arm, folder=self._folder_of(arm), config=arm.config, title=title)
+            for arm, title in zip(self._arms.values(), self._titles(), strict=True)
         ]
         trackers = _trackers(tracking)
         try:
@@ -239,6 +237,10 @@ class Study:
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r}) of {len(self._arms)} arms: {', '.join(self._titles())}"
 
+    def _folder_of(self, arm: _Arm) -> Path:
+        """The run of the arm as its code is now: a function that it uses may have been defined again."""
+        return self.folder / folder_name(arm.arm)
+
     def _titles(self) -> list[str]:
         return titles([arm.arm for arm in self._arms.values()])
 
@@ -274,15 +276,15 @@ class Study:
 
     def _stored(self) -> list[Path] | None:
         """The runs that stand for the arms; None for every run of the folder."""
-        begun = [folder for folder in self._arms if (folder / MANIFEST).exists()]
-        return begun if self._arms else None
+        folders = [self._folder_of(arm) for arm in self._arms.values()]
+        return [folder for folder in folders if (folder / MANIFEST).exists()] if folders else None
 
     def _notes(self) -> list[str]:
         """What is not as the arms promise."""
         waiting = [
             title
-            for (folder, _), title in zip(self._arms.items(), self._titles(), strict=True)
-            if not (folder / MANIFEST).exists()
+            for arm, title in zip(self._arms.values(), self._titles(), strict=True)
+            if not (self._folder_of(arm) / MANIFEST).exists()
         ]
         return [f"not run yet, and left out: {', '.join(waiting)}; call run()"] if waiting else []
 
@@ -295,9 +297,9 @@ class _Arm:
     config: Mapping[str, Any]
 
     @property
-    def kind(self) -> Any:
+    def key(self) -> str:
         """What it has in common with the same arm of earlier code."""
-        return label(self.arm.strategy), without_code(self.arm.identity)
+        return digest({"label": label(self.arm.strategy), "identity": without_code(self.arm.identity)})
 
 
 def _runtime_knobs() -> Iterator[Any]:
