@@ -179,12 +179,10 @@ def model_identity(backbone: Backbone) -> str:
 
     It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
     default and is not declared `named=True`. So a knob that the author of a backbone forgets in `identity`
-    never lets two different models share the calls of a journal. A class of a notebook or script is named
-    with the hash of its code, so that no call of an earlier version is taken for one of this version.
+    never lets two different models share the calls of a journal. The code of its class is not in it: the
+    author states in `identity` which versions are one model.
     """
-    own = identity_of(type(backbone))
-    unsaid: dict[str, Any] = {"class": own} if _OWN_CLASS.fullmatch(own) else {}
-    unsaid |= {
+    unsaid = {
         knob.name: _stated(value)
         for knob, value in _changed(backbone)
         if not (knob.named or knob.name in _MEMBERS)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.knobs import knobs_of
-from imug_tts.records import MANIFEST, digest
-from imug_tts.registry import describe, without_code
+from imug_tts.records import MANIFEST, Manifest, RecordError, digest, read_manifest, run_folders
+from imug_tts.registry import describe, identity_of, model_identity, without_code
 from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ class Study:
             for arm, title in zip(self._arms.values(), self._titles(), strict=True)
         ]
         trackers = _trackers(tracking)
+        for sentence in dict.fromkeys(_models_of_two_versions(self.folder, runs)):
+            warnings.warn(sentence, stacklevel=2)
         try:
             summaries = self._execute(runs, trackers)
         except StorageError:
@@ -208,8 +211,6 @@ class Study:
         Raises:
             StudyError: there is no run, or the runs cannot be read; says where and what to do.
         """
-        import warnings
-
         with _analysis_installed():
             from analysis.frame import frame_of
             from analysis.records import load_study
@@ -324,6 +325,33 @@ def _plain(value: Any) -> Any:
 def _trackers(tracking: Iterable[Said]) -> Sequence[Any]:
     named = [tracking] if isinstance(tracking, (str, Mapping)) else list(tracking)
     return assemble.build_trackers({str(place): each for place, each in enumerate(named)})
+
+
+def _models_of_two_versions(folder: Path, runs: Sequence[Run]) -> Iterator[str]:
+    """What is wrong where other code of a backbone made calls under the same identity in this folder."""
+    stored = [manifest for each in run_folders(folder) if (manifest := _manifest(each)) is not None]
+    for run in runs:
+        backbone = run.arm.backbone
+        name, identity = identity_of(type(backbone)), model_identity(backbone)
+        earlier = {
+            str(other.arm_identity.get("backbone", {}).get("name"))
+            for other in stored
+            if other.backbone == identity
+        } - {name}
+        if without_code(name) in map(without_code, earlier):
+            yield (
+                f"the code of {without_code(name)} has changed and its identity {identity!r} has not: "
+                "calls of the earlier code are taken from the journal; state another identity if this code "
+                "answers otherwise"
+            )
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    """The manifest of a run; None for a damaged one, of which whoever needs it says more."""
+    try:
+        return read_manifest(folder)
+    except RecordError:
+        return None
 
 
 def _ask_the_same(runs: Sequence[Run]) -> bool:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,25 @@ def test_a_function_that_is_defined_again_makes_another_run_of_an_arm_that_was_a
     notebook.run("def pick(answers):\n    return answers[0]")
     study.run(tracking=())
     assert first.name not in {*study.records()["run"]}
+
+
+def test_a_backbone_whose_code_changed_under_the_same_identity_is_warned_of(
+    tmp_path: Path, notebook: Notebook
+) -> None:
+    cell = """
+from imug_tts.testing.toys import ToyBackbone
+class Mine(ToyBackbone):
+    def calls(self, modality):
+        return WHAT
+"""
+    for what, identity, warned in (("1", "toy", False), ("2", "toy", True), ("2", "toy:2", False)):
+        notebook.run(cell.replace("WHAT", what))
+        study = toy_study(tmp_path, notebook.Mine(identity=identity))
+        study.add("direct")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            study.run(tracking=())
+        assert any("calls of the earlier code" in str(each.message) for each in told) == warned
 
 
 def test_an_arm_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
