@@ -1,7 +1,7 @@
 """The named quantities of one strategy, each as a statistic on the cells (sample, turn) that it needs.
 
 Image turns only; seeds are averaged within a cell first, and every cell has equal weight. What compares two
-arms takes the cells that both have. docs/statistics.md defines each with its formula.
+arms takes the cells that both have. docs/concepts/statistics.md defines each with its formula.
 """
 
 from __future__ import annotations

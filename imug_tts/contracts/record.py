@@ -9,6 +9,7 @@ __all__ = [
     "FINAL_OUTCOMES",
     "HISTORIES",
     "OUTCOMES",
+    "OUTCOME_MEANINGS",
     "History",
     "Outcome",
     "Record",
@@ -22,6 +23,15 @@ Record = dict[str, Any]
 Outcome = Literal["scored", "unscored", "model_error", "judge_error", "refused", "timed_out"]
 """How a turn ends; a closed set. Only `scored` has a score; `unscored` is answered and waits for a scorer."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+OUTCOME_MEANINGS: Final[Mapping[Outcome, str]] = {
+    "scored": "The turn is answered and its answer has a score.",
+    "unscored": "The turn is answered; its answer needs a scorer that the run does not have.",
+    "model_error": "A call of a model failed, or a server gave no usable answer.",
+    "judge_error": "The judge inside the strategy or the scorer failed or could not be read.",
+    "refused": "The model declined to answer.",
+    "timed_out": "A call took longer than its time limit.",
+}
 
 FINAL_OUTCOMES: Final[tuple[Outcome, ...]] = ("scored", "unscored", "refused")
 """Outcomes that the same invocation would only repeat: a scorer makes another run, a refusal is journaled."""
