@@ -1,7 +1,7 @@
 """The named estimands of one strategy, each as a statistic on the cells (sample, turn) that it needs.
 
 Image turns only. Seeds are averaged within a cell first, and every cell has equal weight. Comparisons of two
-arms use the cells that both have. docs/statistics.md defines each estimand with its formula.
+arms use the cells that both have. docs/concepts/statistics.md defines each estimand with its formula.
 """
 
 from __future__ import annotations

@@ -211,14 +211,20 @@ def _sequential_seconds() -> float:
     return time.perf_counter() - started
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"figures to measure: {', '.join(FIGURES)}")
+    command.add_argument("--json", type=Path, help="also write {name: {value, target, met}} to this file")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"figures to measure: {', '.join(FIGURES)}")
-    parser.add_argument("--json", type=Path, help="also write {name: {value, target, met}} to this file")
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
     unknown = set(options.names) - FIGURES.keys()
     if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
+        command.error(f"there is no figure {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
     results: dict[str, dict[str, Any]] = {}
     for name in options.names or FIGURES:
         figure = FIGURES[name]

@@ -166,10 +166,15 @@ def _matrix_flops(generator: BagelGenerator) -> float:
     return 10 * 2 * side**3 / (time.perf_counter() - started)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("--json", type=Path, help="also write the figures to this file")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     import torch
 
     if not torch.cuda.is_available():

@@ -1,12 +1,11 @@
-"""Write a small checkpoint with random weights in a released model's layout, to try a study without a
-download.
+"""A small checkpoint with random weights in a released model's layout, to try a study without a download.
 
     python experiments/tiny_checkpoint.py NAME --out FOLDER [--seed N]
 
     python experiments/tiny_checkpoint.py janus --out tiny/janus
     python experiments/run.py backbone=janus backbone.folder=tiny/janus benchmark=pocket_world +dry_run=true
 
-Its answers and images are nonsense; it only shows that everything runs.
+It answers and draws nonsense; what it shows is that everything runs.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["main", "names", "writer_of"]
 
 
 def names() -> list[str]:
-    """The models that have a small checkpoint."""
+    """The models of which there is a small checkpoint."""
     modules = [module.name for module in pkgutil.iter_modules(checkpoints.__path__)]
     files = {name: Path(checkpoints.__path__[0], f"{name}.py") for name in modules}
     return [name for name in modules if f"def write_tiny_{name}(" in files[name].read_text(encoding="utf-8")]
@@ -38,16 +37,22 @@ def writer_of(name: str) -> Callable[[Path, int], None]:
     return writer
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
+    command.add_argument("--out", type=Path, required=True, help="the folder to write; new or empty")
+    command.add_argument("--seed", type=int, default=0, help="of the random weights")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write into; new or empty")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights")
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
     if options.name not in names():
-        parser.error(f"there is no small checkpoint of {options.name!r}; {nearest(options.name, names())}")
+        command.error(f"there is no small checkpoint of {options.name!r}; {nearest(options.name, names())}")
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-        parser.error(f"{options.out} is not an empty folder; give a new one, or remove it")
+        command.error(f"{options.out} is not an empty folder; give a new one, or remove it")
     from transformers.utils import logging
 
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,8 @@
-"""`python -m analysis.label STUDY --out labels`: draw image turns for labelling by hand, blind to the
-strategy.
+"""`python -m analysis.label STUDY --out labels`: draw image turns to label by hand, blind to the strategy.
 
-Send `label.html` (and `images/`, if it exists) to the labellers and keep `key.csv`. Merge their exported
-labels with `python -m analysis.label STUDY --merge labels.csv --key labels/key.csv --out
-runs_with_human.csv`, and analyse the result with `python -m analysis runs_with_human.csv --out DIR`.
+Send the labellers `label.html` (and `images/`, if there is one) and keep `key.csv`. What they export comes
+back with `python -m analysis.label STUDY --merge labels.csv --key labels/key.csv --out runs_with_human.csv`,
+and `python -m analysis runs_with_human.csv --out DIR` analyses it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from analysis.records import StudyError, load_study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw or merge; returns the exit status: 0, or 2 if the study or the labels cannot be used."""
-    options = _parser().parse_args(arguments)
+    """Draw or merge; returns 0, or 2 when the study or the labels cannot be used."""
+    options = parser().parse_args(arguments)
     try:
         if options.merge is None:
             _draw(options)
@@ -42,39 +41,36 @@ def _draw(options: argparse.Namespace) -> None:
     page, key = write_labelling(items, options.out)
     print(
         f"{len(items)} images to label: {page}",
-        f"key of items to strategies (do not send it to the labellers): {key}",
+        f"which strategy drew which (keep it to yourself): {key}",
         sep="\n",
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
         prog="python -m analysis.label",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
-    parser.add_argument(
+    options.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
+    options.add_argument(
         "--out", type=Path, required=True, help="folder to draw into, or the CSV to merge into"
     )
-    parser.add_argument(
+    options.add_argument(
         "--n",
         type=_positive,
         default=100,
         help="turns to draw, each labelled for every strategy (default: 100)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random sample (default: 0)")
-    parser.add_argument(
+    options.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
+    options.add_argument(
         "--strategies",
         help="names of arms to draw from, as tables show them, with commas between (default: all)",
     )
-    parser.add_argument(
-        "--merge", type=Path, metavar="LABELS.csv", help="the CSV that the labelling page exported"
-    )
-    parser.add_argument(
-        "--key", type=Path, help="key.csv that was written with the page (default: beside LABELS.csv)"
-    )
-    return parser
+    options.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
+    options.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
+    return options
 
 
 def _positive(text: str) -> int:
