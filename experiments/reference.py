@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from typing import Any, Final
 
 from experiments.choices import HYDRA_GROUPS
@@ -137,6 +137,12 @@ def _commands() -> Iterator[str]:
         pass
     else:
         settings["serve.py"] = ServiceSettings
+    try:
+        from imug_tts.training.session import DistillSettings
+    except ImportError:  # an extra
+        pass
+    else:
+        settings["distill.py"] = DistillSettings
     yield from ["", "## Commands"]
     for command, cls in settings.items():
         yield from ["", f"### experiments/{command}"]
@@ -154,14 +160,17 @@ def _table(cls: type) -> Iterator[str]:
     yield from ["", *_TABLE, *rows] if rows else ["", "It has no knobs."]
 
 
-def _rows(cls: type, prefix: str = "") -> Iterator[str]:
-    for name, knob in knobs_of(cls).items():
+def _rows(cls: type, prefix: str = "", default_of: object = None) -> Iterator[str]:
+    """The rows of a class; the defaults are those of the object `default_of`, if there is one."""
+    for name, declared in knobs_of(cls).items():
+        knob = replace(declared, default=getattr(default_of, name)) if default_of is not None else declared
         is_group = isinstance(knob.hint, type) and bool(knobs_of(knob.hint)) and knob.part is None
         default = "" if is_group else _default(knob)
         shown = (f"`{prefix}{name}`", type_in_words(knob.hint), default, knob.range, knob.meaning)
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in (*shown, _effect(knob)))} |"
         if is_group:
-            yield from _rows(knob.hint, f"{prefix}{name}.")
+            group = None if knob.default is MISSING else knob.default
+            yield from _rows(knob.hint, f"{prefix}{name}.", group)
 
 
 def _default(knob: Knob) -> str:
