@@ -19,6 +19,7 @@ from analysis.notes import notes
 from analysis.panel import Panel
 from analysis.propagation import Propagation, propagation
 from analysis.records import Study, StudyError
+from analysis.remedies import Remedy, remedies
 from analysis.scaling import Curve, Ladder, curves, ladders
 from analysis.selection import Selection, Verifier, selections, verifiers
 from analysis.sensitivity import Check, checks
@@ -64,6 +65,8 @@ class Ablation:
     selections: tuple[Selection, ...]
     agreement: Agreement | None
     checks: tuple[Check, ...]
+    remedies: tuple[Remedy, ...]
+    """Trained weights, where the study has some."""
     caveats: Mapping[str, tuple[str, ...]]
     """What a reader must know of each model, by its identity."""
     warnings: tuple[str, ...]
@@ -126,6 +129,7 @@ def ablation(
         selections=selections(study, panel, inference),
         agreement=agreement(study, panel, inference),
         checks=checks(panel, reference, cluster),
+        remedies=remedies(study, panel, inference, setting.costs),
         caveats=study.caveats,
         warnings=(*study.warnings, *notes(setting, arms), *_contradictions(arms, reference)),
     )

@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -202,13 +202,34 @@ def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
     every = [arm.leaves for arm in arms]
     known = sorted({path for leaves in every for path in leaves}, key=_name_first)
     paths = [path for path in known if _differs(path, every)]
-    short = _short_names(paths)
+    short, values = _short_names(paths), {path: _short_values(path, every) for path in paths}
     for arm in arms:
         if len(paths) > _MOST_SETTINGS:
             yield [("arm", arm.runs[0].arm.rpartition("#")[2])]
         else:
             applying = [path for path in paths if _applies(path, arm.leaves, every)]
-            yield [(short[path], _shown(arm.leaves.get(path), _default(path))) for path in applying]
+            yield [
+                (short[path], values[path].get(repr(arm.leaves.get(path)), _default(path)))
+                for path in applying
+            ]
+
+
+def _short_values(path: _Path, arms: Sequence[_Leaves]) -> dict[str, str]:
+    """How each value of a leaf is shown; of the paths of several files or folders, what they do not share."""
+    values = {repr(leaves[path]): leaves[path] for leaves in arms if path in leaves}
+    pieces = [str(value).split("/") for value in values.values() if isinstance(value, str)]
+    if len(pieces) != len(values) or len(values) < 2 or min(map(len, pieces)) < 2:
+        return {key: _shown(value, _default(path)) for key, value in values.items()}
+    start = _num_shared(pieces)
+    rest = {key: str(value).split("/")[start:] for key, value in values.items()}
+    end = _num_shared([parts[::-1] for parts in rest.values()])
+    return {key: _shown("/".join(parts[: len(parts) - end]), "") for key, parts in rest.items()}
+
+
+def _num_shared(lists: Sequence[Sequence[str]]) -> int:
+    """How many first items all lists share, short of the whole of any."""
+    columns = zip(*(items[:-1] for items in lists), strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def _name_first(path: _Path) -> tuple[_Path, bool, str]:

@@ -19,8 +19,10 @@ from analysis.inference import Inference
 
 __all__ = ["Auc"]
 
-_AT_ONCE: Final = 1000
+_AT_ONCE: Final = 10_000
 """Heights that are resampled at once, so that the memory does not grow with their number."""
+_FEW: Final = 64
+"""Heights up to which a dense matrix of counts is multiplied faster than a sparse one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +61,9 @@ class Auc:
         pieces = list(self._pieces(inference))
 
         def value(weights: Floats) -> Floats:
-            drawn = np.ascontiguousarray(weights.T)
             won, num_positive, num_negative = np.zeros((3, len(weights)))
             for counts in pieces:
-                positives, negatives = (each @ drawn for each in counts)
+                positives, negatives = (each @ weights.T for each in counts)
                 outdone = num_negative + np.cumsum(negatives, axis=0) - negatives / 2
                 won += np.einsum("ij,ij->j", positives, outdone)
                 num_positive += positives.sum(axis=0)
@@ -73,14 +74,15 @@ class Auc:
             return inference.bootstrap.each(value)
 
     def _pieces(self, inference: Inference) -> Iterator[list[Any]]:
-        """Positives and negatives at some heights, the lowest first, shape (heights, clusters), sparse."""
+        """Positives and negatives at some heights, the lowest heights first, shape (heights, clusters)."""
         from scipy.sparse import csr_array
 
         shape = self._heights.size, len(inference.bootstrap.strata)
-        both = []
+        both: list[Any] = []
         for kind in (self.positive, ~self.positive):
             places = self._height[kind], inference.clusters[self.sample[kind]]
-            both.append(csr_array((np.ones(places[0].size), places), shape=shape))
+            counts = csr_array((np.ones(places[0].size), places), shape=shape)
+            both.append(counts.toarray() if self._heights.size <= _FEW else counts)
         for start in range(0, self._heights.size, _AT_ONCE):
             yield [counts[start : start + _AT_ONCE] for counts in both]
 

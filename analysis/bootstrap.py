@@ -18,6 +18,9 @@ __all__ = ["Bootstrap", "Floats"]
 
 Floats = npt.NDArray[np.float64]
 _CHUNK = 500
+"""Resamples drawn at once. Another number draws other resamples."""
+_IN_CACHE = 100
+"""Resamples whose weights are used at once: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +51,13 @@ class Bootstrap:
         """Sums of columns, shape (clusters, columns), over each resample; (resamples, columns)."""
         return self.each(lambda weights: np.asarray(weights @ columns))
 
-    def each(self, function: Callable[[Floats], Floats], rows: int = _CHUNK) -> Floats:
-        """`function` of the weights of resamples, shape (resamples, clusters), at most `rows` at a time."""
-        return np.concatenate([function(chunk) for chunk in self._chunks(rows)])
+    def each(self, function: Callable[[Floats], Floats]) -> Floats:
+        """`function` of the weights of all resamples, which come a few at a time: (resamples, clusters)."""
+        return np.concatenate([function(chunk) for chunk in self._chunks()])
 
-    def _chunks(self, rows: int = _CHUNK) -> Iterator[Floats]:
-        for start in range(0, self.resamples, rows):
-            yield self.counts[start : start + rows].astype(np.float64)
+    def _chunks(self) -> Iterator[Floats]:
+        for start in range(0, self.resamples, _IN_CACHE):
+            yield self.counts[start : start + _IN_CACHE].astype(np.float64)
 
 
 def _draw(rng: np.random.Generator, rows: int, size: int) -> npt.NDArray[np.int64]:

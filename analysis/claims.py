@@ -108,7 +108,12 @@ def bases(study: Study) -> dict[str, Basis]:
         verdicts[record.key.strategy].update(record.verdicts)
         draws[record.key.strategy].update(record.draws)
     return {
-        strategy: _basis(study.judges.get(strategy, ()), study.backbone, verdicts[strategy], draws[strategy])
+        strategy: _basis(
+            study.judges.get(strategy, ()),
+            study.backbones.get(strategy, study.backbone),
+            verdicts[strategy],
+            draws[strategy],
+        )
         for strategy in {key.strategy for key in study.planned}
     }
 

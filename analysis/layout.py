@@ -1,4 +1,4 @@
-"""One table, three forms: plain text for a terminal, Markdown, and LaTeX (booktabs, siunitx)."""
+"""One table, four forms: plain text for a terminal, Markdown, HTML, and LaTeX (booktabs, siunitx)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
-__all__ = ["WIDTH", "Table", "to_latex", "to_markdown", "to_text"]
+__all__ = ["WIDTH", "Table", "to_html", "to_latex", "to_markdown", "to_text"]
 
 WIDTH = 120
 _LABEL_WIDTH = 36
@@ -35,6 +36,20 @@ def to_markdown(table: Table, caption: str = "") -> str:
     lines += [_row(row) for row in table.rows]
     lines += ["", *(line for note in (*table.notes, caption) if note for line in (_plain(note), ""))]
     return "\n".join(lines)
+
+
+def to_html(table: Table, caption: str = "") -> str:
+    """The table under its title, its notes below, and the caption last; for a notebook."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.header)
+    rows = "".join(f"<tr>{_html_row(row)}</tr>" for row in table.rows)
+    notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in (*table.notes, caption) if note)
+    title = f"<p><strong>{escape(table.title)}</strong></p>" if table.title else ""
+    return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+
+
+def _html_row(row: Sequence[str]) -> str:
+    first, *others = map(escape, row)
+    return f'<th style="text-align:left">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
 
 
 def to_text(table: Table) -> str:

@@ -1,9 +1,9 @@
 """Reading a long CSV, one row per turn, into the same study as stored runs give.
 
 Required columns: strategy, seed, class, domain, task, sample_id, turn, modality, history, score. Known beside
-them: run, outcome, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another pass of the
-scorer), dynamic (1 for a question about what the model itself drew), history_from (whose outputs a swapped
-history holds), benchmark, backbone. Others are ignored.
+them: run, outcome, step_score, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another
+pass of the scorer), dynamic (1 for a question about what the model itself drew), history_from (whose outputs
+a swapped history holds), benchmark, backbone. Others are ignored.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _record(place: str, row: Row) -> Record:
         modality=MODALITIES[_one_of(tuple(MODALITIES), row, "modality")],
         outcome=outcome,
         score=score,
-        step_score=None,
+        step_score=_unit(row, "step_score"),
         human=_unit(row, "human_score"),
         second=_unit(row, "second_score"),
         dynamic=(row.get("dynamic") or "").strip().lower() in ("1", "1.0", "true", "yes"),

@@ -8,8 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
-__all__ = ["arm_name", "is_part_of", "label_of", "layers", "separated", "setting_of", "short_name", "swapped"]
+__all__ = [
+    "SWAP",
+    "arm_name",
+    "is_part_of",
+    "label_of",
+    "layers",
+    "separated",
+    "setting_of",
+    "short_name",
+    "swapped",
+]
+
+SWAP: Final = "swap:"
+"""Begins the name of a history that another arm produced."""
 
 _NAME = re.compile(r"(?P<label>.+?) @ (?P<setting>[\w.]+=.*)", re.DOTALL)
 
@@ -66,4 +80,4 @@ def separated(text: str, separator: str) -> list[str]:
 
 def swapped(name: str) -> str:
     """The name of the history that the arm `name` produced and another arm answers on."""
-    return f"swap:{name}"
+    return f"{SWAP}{name}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from analysis.arms import arm_names, history_names, runs_left_out
 from analysis.caveats import merged
 from analysis.responses import Draw, Judged, Pool, Said, draws, judged_images, pools, verdicts
+from analysis.weights import Training, spoken, training_of, without_weights
 from imug_tts.contracts.record import Record as StoredRecord
 from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders, turn_files
 
@@ -131,6 +132,10 @@ class Study:
     num_runs: int
     arms: Mapping[Path, Arm]
     """The arm of each run, by its folder; none for a CSV."""
+    backbones: Mapping[str, str] = field(default_factory=dict)
+    """The identity of each arm's backbone, by its name; none for a CSV. They differ in weights at most."""
+    training: Mapping[str, Training] = field(default_factory=dict)
+    """What the training of each arm's backbone has cost, by the arm's name, where the manifests say it."""
     judges: Mapping[str, tuple[Judge, ...]] = field(default_factory=dict)
     """The judges of each arm, by its name, where the manifests state them."""
     caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -146,8 +151,8 @@ class _Run:
     records: Sequence[Record]
 
 
-def load_study(folder: Path) -> Study:
-    """Read every run at or below `folder`.
+def load_study(folder: Path, runs: Iterable[Path] | None = None) -> Study:
+    """Read every run at or below `folder`, or those of the folders `runs` alone.
 
     Raises:
         StudyError: there is no run, a file is damaged or missing, two runs hold the same turn, or
@@ -155,7 +160,7 @@ def load_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
-    manifests = [_manifest(run) for run in sorted(run_folders(folder))]
+    manifests = [_manifest(run) for run in sorted(run_folders(folder) if runs is None else runs)]
     if not manifests:
         raise StudyError(
             f"{folder}: no runs below it (a run is a folder with manifest.json and turns.jsonl); "
@@ -163,21 +168,23 @@ def load_study(folder: Path) -> Study:
         )
     _check_one_study(manifests)
     warnings: list[str] = []
-    runs = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
-    records = tuple(record for run in runs for record in run.records)
+    counted = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
+    records = tuple(record for run in counted for record in run.records)
     check_no_duplicates(records)
     return Study(
         folder=folder,
         benchmark=manifests[0].benchmark,
-        backbone=manifests[0].backbone,
+        backbone=spoken([manifest.backbone for manifest in manifests]),
         records=records,
-        planned={key: modality for run in runs for key, modality in run.planned.items()},
+        planned={key: modality for run in counted for key, modality in run.planned.items()},
         num_candidates={},
-        oracles=frozenset(run.arm.strategy for run in runs if run.manifest.oracle),
-        num_runs=len(runs),
-        arms={run.manifest.folder: run.arm for run in runs},
-        judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in runs},
-        caveats=merged(run.manifest.caveats for run in runs),
+        oracles=frozenset(run.arm.strategy for run in counted if run.manifest.oracle),
+        num_runs=len(counted),
+        arms={run.manifest.folder: run.arm for run in counted},
+        backbones={run.arm.strategy: run.manifest.backbone for run in counted},
+        training={run.arm.strategy: c for run in counted if (c := _training(run.manifest)) is not None},
+        judges={run.arm.strategy: tuple(map(_judge, run.manifest.judges)) for run in counted},
+        caveats=merged(run.manifest.caveats for run in counted),
         warnings=tuple(warnings),
     )
 
@@ -217,6 +224,13 @@ def _judge(stated: Mapping[str, Any]) -> Judge:
     models = dict.fromkeys(map(str, stated["models"].values()))
     identity = str(stated.get("identity", ""))
     return Judge(str(stated["layer"]), str(stated["use"]), str(stated["judge"]), tuple(models), identity)
+
+
+def _training(manifest: Manifest) -> Training | None:
+    try:
+        return training_of(manifest)
+    except RecordError as error:
+        raise _unreadable(error, manifest.folder) from None
 
 
 def _run(manifest: Manifest, warnings: list[str]) -> _Run:
@@ -344,10 +358,14 @@ def _cost(row: StoredRecord) -> Cost:
 
 
 def _check_one_study(manifests: Sequence[Manifest]) -> None:
+    """Runs of one study have one benchmark, and one model; its weights may differ, and then name the arms."""
     first, *others = manifests
     for manifest in others:
-        for what in ("benchmark", "backbone"):
-            here, there = getattr(first, what), getattr(manifest, what)
+        compared = {
+            "benchmark": (first.benchmark, manifest.benchmark),
+            "backbone": (without_weights(first.backbone), without_weights(manifest.backbone)),
+        }
+        for what, (here, there) in compared.items():
             if here != there:
                 raise StudyError(
                     f"runs of different {what}s cannot share a table: {first.folder / 'manifest.json'} has "

@@ -1,4 +1,4 @@
-"""The tables of a paper, T1 to T8, from the numbers of an analysis."""
+"""The tables of a paper, T1 to T9, from the numbers of an analysis."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from analysis.exposure_tables import cells, coupling, gap_by_turn, propagation, 
 from analysis.inference import Estimate
 from analysis.judge_tables import judge_tables
 from analysis.layout import Table
+from analysis.remedy_tables import remedy_tables
 from analysis.sensitivity import MODELS
 from analysis.wording import TIERS
 
@@ -50,7 +51,12 @@ def tables(result: Ablation) -> tuple[Table, ...]:
         _main, _text, cells, worst_cases, _by_turn, gap_by_turn, _nestings, _synergies, _robustness,
         propagation, coupling, wear,
     )  # fmt: skip
-    found = (*(make(result) for make in makers), *judge_tables(result), *cost_tables(result))
+    found = (
+        *(make(result) for make in makers),
+        *judge_tables(result),
+        *cost_tables(result),
+        *remedy_tables(result),
+    )
     return tuple(table for table in found if table.rows)
 
 

@@ -121,12 +121,14 @@ def _launchers() -> Iterator[str]:
 def _commands() -> Iterator[str]:
     from experiments.check_data import CheckSettings
     from experiments.choose_temperatures import ChoiceSettings
+    from experiments.drivebench import DriveBenchSettings
     from experiments.export import ExportSettings
 
     settings: dict[str, type] = {
         "run.py": RunSettings,
         "qualify.py": QualifySettings,
         "score.py": ScoreSettings,
+        "drivebench.py": DriveBenchSettings,
         "check_data.py": CheckSettings,
         "export.py": ExportSettings,
         "choose_temperatures.py": ChoiceSettings,

@@ -15,29 +15,22 @@ written, 2 when it cannot work as configured, 130 when interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from experiments.choices import declare_settings, register_components
 from experiments.command import (
     Config,
     compose,
     guarded,
     leave,
-    plain,
     take_dry_run,
     wants_help,
 )
-from experiments.launchers import declare_launchers, queue_of
-from experiments.overrides import as_hydra_reads, for_every_job
+from experiments.launchers import queue_of
+from experiments.sweeps import compose_all
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
 
@@ -65,7 +58,7 @@ def _main() -> int:
     if wants_help(sys.argv[1:]):
         compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
-    configs, launchers, is_study = _compose()
+    configs, launchers, is_study = compose_all("config", assemble.RunSettings)
     if not configs:  # --cfg and its like
         return 0
     dry_runs = [take_dry_run(config) for config in configs]
@@ -87,35 +80,6 @@ def _main() -> int:
 
         return launch(batches, queue)
     return carry_out(batches, configs[0])
-
-
-def _compose() -> tuple[list[Config], list[Config], bool]:
-    """The configurations of all runs, the launcher of each, and whether they are a study."""
-    configs: list[Config] = []
-    launchers: list[Config] = []
-    single: list[Any] = []
-    register_components()
-    declare_settings("config_settings", assemble.RunSettings)
-    declare_launchers()
-
-    @hydra.main(config_path="../conf", config_name="config", version_base="1.3")
-    def collect(config: DictConfig) -> None:
-        if HydraConfig.initialized():  # not by our sweeper
-            single.append(HydraConfig.get())
-        else:
-            launchers.append(plain(config.hydra.launcher))
-        configs.append({key: value for key, value in plain(config).items() if key != "hydra"})
-
-    # Hydra would print errors in its own words and exit; this way they come to main().
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = for_every_job(as_hydra_reads(sys.argv[1:]))
-    collect()
-    for job in single:
-        launchers.append(plain(job.launcher))
-        if job.sweeper.params:
-            choice = job.runtime.choices.experiment
-            raise ConfigurationError(f"experiment={choice} is a study of many runs; add -m")
-    return configs, launchers, not single
 
 
 def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:

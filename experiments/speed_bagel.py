@@ -25,14 +25,14 @@ from imug_tts.dialogue import Image, Message, Text
 if TYPE_CHECKING:
     import torch
 
-    from imug_tts.backbones.bagel.artist import Artist
+    from imug_tts.backbones.bagel.generator import BagelGenerator
     from imug_tts.backbones.bagel.model import Shape
 
 __all__ = [
     "figures",
     "full_shape",
     "main",
-    "random_artist",
+    "random_bagel",
 ]
 
 TURNS = 6
@@ -69,15 +69,15 @@ def full_shape() -> Shape:
     )
 
 
-def random_artist(shape: Shape, channels: tuple[int, ...], device: str, dtype: torch.dtype) -> Artist:
+def random_bagel(shape: Shape, channels: tuple[int, ...], device: str, dtype: torch.dtype) -> BagelGenerator:
     """A model with random weights; `channels` are those of the autoencoder's levels."""
     import torch
     from diffusers import AutoencoderKL
     from torch import nn
 
-    from imug_tts.backbones.bagel.artist import Artist
     from imug_tts.backbones.bagel.context import ContextCache
     from imug_tts.backbones.bagel.folder import specials_of, tokenizer_of
+    from imug_tts.backbones.bagel.generator import BagelGenerator
     from imug_tts.backbones.bagel.latents import autoencoder_arguments
     from imug_tts.backbones.bagel.loading import Loaded, empty
     from imug_tts.backbones.bagel.reading import Reader
@@ -94,53 +94,55 @@ def random_artist(shape: Shape, channels: tuple[int, ...], device: str, dtype: t
         tokenizer = tokenizer_of(Path(folder))
         specials = specials_of(Path(folder), tokenizer)
     loaded = Loaded.of(model, autoencoder, tokenizer, specials)
-    return Artist(loaded, Reader(loaded, ContextCache(CACHE_BYTES)))
+    return BagelGenerator(loaded, Reader(loaded, ContextCache(CACHE_BYTES)))
 
 
-def figures(artist: Artist, timesteps: int) -> dict[str, float]:
+def figures(generator: BagelGenerator, timesteps: int) -> dict[str, float]:
     """Seconds per image and share of the peak with 1 and 4 candidates; seconds and memory over six turns."""
-    peak = _matrix_flops(artist)
+    peak = _matrix_flops(generator)
     measured = {"peak_tflops": peak / 1e12}
     asked = [Message("user", (Text("Draw a wooden house at the edge of a lake, in the evening."),))]
-    _draw(artist, asked, 1, timesteps)
+    _draw(generator, asked, 1, timesteps)
     for count in CANDIDATES:
-        seconds, candidate = _draw(artist, asked, count, timesteps)
-        work = count * candidate.cost.nfe * _evaluation_flops(artist)
+        seconds, candidate = _draw(generator, asked, count, timesteps)
+        work = count * candidate.cost.nfe * _evaluation_flops(generator)
         measured[f"seconds_per_image_{count}"] = seconds / count
         measured[f"share_of_peak_{count}"] = work / seconds / peak
-    return measured | _dialogue(artist, timesteps)
+    return measured | _dialogue(generator, timesteps)
 
 
-def _draw(artist: Artist, history: Sequence[Message], count: int, timesteps: int) -> tuple[float, Candidate]:
+def _draw(
+    generator: BagelGenerator, history: Sequence[Message], count: int, timesteps: int
+) -> tuple[float, Candidate]:
     """Seconds of one call, which ends with pixels in main memory, and one of its candidates."""
     from imug_tts.backbones.bagel.settings import PRESETS
 
     request = Request(history=tuple(history), modality="image", seeds=tuple(range(count)))
     started = time.perf_counter()
-    made = artist.draw(request, replace(PRESETS["imug"], timesteps=timesteps))
+    made = generator.draw(request, replace(PRESETS["imug"], timesteps=timesteps))
     return time.perf_counter() - started, made[0]
 
 
-def _dialogue(artist: Artist, timesteps: int) -> dict[str, float]:
+def _dialogue(generator: BagelGenerator, timesteps: int) -> dict[str, float]:
     """Six turns, each with an image: seconds of the last one, and gigabytes of GPU memory at the peak."""
     import torch
 
-    on_gpu = artist.loaded.model.home.type == "cuda"
+    on_gpu = generator.loaded.model.home.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     history, seconds = list[Message](), 0.0
     for turn in range(TURNS):
         history.append(Message("user", (Text(f"Turn {turn}: move the house a little to the left."),)))
-        seconds, candidate = _draw(artist, history, 1, timesteps)
+        seconds, candidate = _draw(generator, history, 1, timesteps)
         assert isinstance(candidate.output, Image)
         history.append(Message("assistant", (candidate.output,)))
     gigabytes = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0
     return {"seconds_of_turn_6": seconds, "dialogue_peak_gb": gigabytes}
 
 
-def _evaluation_flops(artist: Artist) -> float:
+def _evaluation_flops(generator: BagelGenerator) -> float:
     """Operations of one network evaluation of one candidate without a long history."""
-    shape = artist.loaded.model.shape
+    shape = generator.loaded.model.shape
     llm, tokens = shape.llm, shape.latent_side**2 + 2
     width, layers = llm.hidden_size, llm.num_hidden_layers
     shared = width // llm.num_attention_heads * (llm.num_key_value_heads or llm.num_attention_heads)
@@ -148,13 +150,13 @@ def _evaluation_flops(artist: Artist) -> float:
     return layers * tokens * (2.0 * weights + 4.0 * tokens * width)
 
 
-def _matrix_flops(artist: Artist) -> float:
+def _matrix_flops(generator: BagelGenerator) -> float:
     """Operations per second of a large matrix product in the model's type."""
     import torch
 
-    home = artist.loaded.model.home
+    home = generator.loaded.model.home
     side = 8192 if home.type == "cuda" else 256
-    matrix = torch.ones(side, side, device=home, dtype=next(artist.loaded.model.parameters()).dtype)
+    matrix = torch.ones(side, side, device=home, dtype=next(generator.loaded.model.parameters()).dtype)
     product = matrix @ matrix
     float(product[0, 0])
     started = time.perf_counter()
@@ -173,8 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print("PyTorch finds no GPU here, so nothing is measured; run this where there is one")
         return 0
-    artist = random_artist(full_shape(), (128, 256, 512, 512), "cuda:0", torch.bfloat16)
-    measured = figures(artist, timesteps=50)
+    generator = random_bagel(full_shape(), (128, 256, 512, 512), "cuda:0", torch.bfloat16)
+    measured = figures(generator, timesteps=50)
     print(torch.cuda.get_device_name())
     for name, value in measured.items():
         print(f"{name:24} {value:10.3f}")

@@ -4,6 +4,9 @@
 >>> chat = Conversation(load_backbone("pocket"), ChainOfThought(inner=Direct()))  # doctest: +SKIP
 >>> image = chat.say("draw a red star at b2", modality="image").output  # doctest: +SKIP
 
+>>> from imug_tts import Study
+>>> study = Study("runs/first")  # doctest: +SKIP
+
 Names are imported when they are first used, so that `import imug_tts` is instant.
 """
 
@@ -13,14 +16,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from analysis.shown import Analysis
     from imug_tts.backbones.pocket import PocketBackbone
     from imug_tts.benchmarks.pocket_world import PocketWorld
     from imug_tts.contracts import Backbone
     from imug_tts.judges import BackboneJudge, ExactJudge
     from imug_tts.runs import Conversation
     from imug_tts.strategies import BestOfN, ChainOfThought, Direct, MajorityVote, SelfVerification
+    from imug_tts.study import Study
 
 __all__ = [
+    "Analysis",
     "BackboneJudge",
     "BestOfN",
     "ChainOfThought",
@@ -31,6 +37,7 @@ __all__ = [
     "PocketBackbone",
     "PocketWorld",
     "SelfVerification",
+    "Study",
     "__version__",
     "load_backbone",
 ]
@@ -38,6 +45,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES: Final = {
+    "Analysis": "analysis.shown",
     "BackboneJudge": "imug_tts.judges",
     "BestOfN": "imug_tts.strategies",
     "ChainOfThought": "imug_tts.strategies",
@@ -48,6 +56,7 @@ _HOMES: Final = {
     "PocketBackbone": "imug_tts.backbones.pocket",
     "PocketWorld": "imug_tts.benchmarks.pocket_world",
     "SelfVerification": "imug_tts.strategies",
+    "Study": "imug_tts.study",
 }
 
 

@@ -234,8 +234,8 @@ def build_service(config: Node) -> Service:
 
 def choices(kind: type) -> list[str]:
     """Return the names that a configuration can use for a kind of component."""
-    more: dict[type, Iterable[str]] = {Judge: [NONE], Tracker: [NONE], Strategy: COMPOSITIONS}
-    return sorted({*names(GROUPS[kind]), *more.get(kind, ())})
+    more = COMPOSITIONS if kind is Strategy else [NONE] if kind in (Judge, Tracker) else []
+    return sorted({*names(GROUPS[kind]), *more})
 
 
 class _Builder:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from imug_tts.contracts import OutOfBudget
@@ -37,10 +39,34 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T | OutOfBudget
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine and return its result; in another thread if an event loop runs, as in notebooks."""
+    """Run a coroutine and return its result; in another thread if an event loop runs, as in notebooks.
+
+    In another thread, an interrupt (a notebook's stop button) cancels the coroutine and waits for its end.
+
+    Raises:
+        KeyboardInterrupt: interrupted, and the coroutine did not end with a result of its own.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
+    started: SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = SimpleQueue()
+
+    async def cancellable() -> T:
+        task: asyncio.Task[T] | None = asyncio.current_task()
+        assert task is not None
+        started.put((asyncio.get_running_loop(), task))
+        return await work
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        running = thread.submit(asyncio.run, cancellable())
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            loop, task = started.get()
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+        try:
+            return running.result()
+        except CancelledError:
+            raise KeyboardInterrupt from None

@@ -14,7 +14,15 @@ from typing import Final
 
 from imug_tts.contracts import ConfigurationError, StorageError
 
-__all__ = ["link_or_write", "plain_name", "size", "storage_errors", "write_atomically", "write_pieces"]
+__all__ = [
+    "link_or_write",
+    "plain_name",
+    "size",
+    "storage_errors",
+    "unfinished",
+    "write_atomically",
+    "write_pieces",
+]
 
 _NO_LINKS: Final = frozenset(
     [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK]
@@ -52,6 +60,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         StorageError: the file could not be written.
     """
     write_pieces(path, (data,))
+
+
+def unfinished(folder: Path) -> Iterator[Path]:
+    """The files of a folder that a process was writing atomically, or was killed while it wrote."""
+    return folder.glob(".*.tmp")
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:

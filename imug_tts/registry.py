@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from typing import Any, Final, cast
 
 from imug_tts.contracts import Backbone, Benchmark, ConfigurationError, Judge, Strategy, Tracker
 from imug_tts.knobs import Knob, check_declaration, knobs_of, nearest
+from imug_tts.own_code import code_hash
 
 __all__ = [
     "GROUPS",
@@ -25,12 +27,14 @@ __all__ = [
     "component_class",
     "describe",
     "entry",
+    "identity_of",
     "in_a_line",
     "model_identity",
     "name_of",
     "names",
     "selection",
     "source_of",
+    "without_code",
 ]
 
 GROUPS: Final[Mapping[type, str]] = {
@@ -42,6 +46,7 @@ GROUPS: Final[Mapping[type, str]] = {
 }
 """The group of entry points of each kind of component."""
 
+_OWN_CLASS: Final = re.compile(r"[\w.]+:[\w.<>]+#[0-9a-f]{8}")
 _MEMBERS: Final = frozenset(["identity", "capabilities"])
 """Members of a backbone that a plain dataclass may have as fields, but that are no knobs."""
 _NOT_INSTALLED: Final = "imug_tts is not installed; run: pip install -e . -c constraints.txt"
@@ -116,17 +121,37 @@ def broken(packages: Collection[str] | None = None) -> Iterator[str]:
 
 def name_of(cls: type) -> str:
     """Return the name under which a component's class is declared; MODULE:CLASS if it is not declared."""
-    return _name_of(cls)
+    return _declared_name(cls) or f"{cls.__module__}:{cls.__qualname__}"
 
 
 @cache
-def _name_of(cls: Any) -> str:
+def _declared_name(cls: Any) -> str | None:
     for kind, group in GROUPS.items():
         if issubclass(cls, kind):
             for point in _entry_points(group).values():
                 if point.attr == cls.__qualname__ and _loads(point, cls):
                     return point.name
-    return f"{cls.__module__}:{cls.__qualname__}"
+    return None
+
+
+def identity_of(cls: type) -> str:
+    """What names a component's class in the identity of a run.
+
+    Its declared name; MODULE:CLASS for a class of an installed package that is not declared; and
+    MODULE:CLASS#HASH for a class of a notebook or script, whose code has no other version: see `own_code`.
+    """
+    code = "" if _declared_name(cls) else code_hash(cls)
+    return f"{name_of(cls)}#{code}" if code else name_of(cls)
+
+
+def without_code(identity: Any) -> Any:
+    """An identity, as plain values, without the hashes of code: equal for two versions of one class."""
+    if isinstance(identity, Mapping):
+        return {key: without_code(value) for key, value in identity.items()}
+    if isinstance(identity, list):
+        return [without_code(item) for item in identity]
+    is_class = isinstance(identity, str) and _OWN_CLASS.fullmatch(identity)
+    return identity.rpartition("#")[0] if is_class else identity
 
 
 def source_of(group: str, name: str) -> str:
@@ -143,7 +168,7 @@ def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
     without `selects`, so are knobs that select dialogues.
     """
     changed = {k.name: _plain(value) for k, value in _changed(component) if selects or not k.selects}
-    named = {"name": name_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
+    named = {"name": identity_of(type(component))} if isinstance(component, tuple(GROUPS)) else {}
     return {**named, **changed}
 
 
@@ -152,9 +177,12 @@ def model_identity(backbone: Backbone) -> str:
 
     It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
     default and is not declared `named=True`. So even if the author of a backbone forgets a knob in
-    `identity`, two different models never share calls of a journal.
+    `identity`, two different models never share calls of a journal. A class of a notebook or script is named
+    with the hash of its code, so a changed class never gets the calls of its earlier version.
     """
-    unsaid = {
+    own = identity_of(type(backbone))
+    unsaid: dict[str, Any] = {"class": own} if _OWN_CLASS.fullmatch(own) else {}
+    unsaid |= {
         knob.name: _stated(value)
         for knob, value in _changed(backbone)
         if not (knob.named or knob.name in _MEMBERS)

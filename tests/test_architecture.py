@@ -26,6 +26,7 @@ UTILITIES = {
     "images",
     "infer_protocol",
     "json_images",
+    "option_letters",
     "secrecy",
     "urls",
     "wandb_home",
@@ -37,7 +38,7 @@ ENGINE = COMPONENT | {"composition", "prompts", "records", "registry"}
 EVERYTHING = (
     ENGINE
     | COMPONENTS
-    | {"assemble", "calls", "launch", "nodes", "runs", "serving", "testing", "training", *UTILITIES}
+    | {"assemble", "calls", "launch", "nodes", "runs", "serving", "study", "testing", "training", *UTILITIES}
 )
 
 # Each part of the package, and what it may import; a part may always import itself. Parts are named below
@@ -50,7 +51,8 @@ ARROWS: dict[str, set[str]] = {
     "endpoint": LANGUAGE | {"knobs", "secrecy", "urls"},
     "local_model": LANGUAGE | {"knobs"},
     "reward_service": LANGUAGE | {"endpoint", "knobs", "urls"},
-    "registry": LANGUAGE | {"knobs"},
+    "own_code": LANGUAGE | {"knobs"},
+    "registry": LANGUAGE | {"knobs", "own_code"},
     "nodes": LANGUAGE | {"knobs"},
     "prompts": COMPONENT | {"registry"},
     "records": COMPONENT,
@@ -63,9 +65,11 @@ ARROWS: dict[str, set[str]] = {
     "runs": ENGINE | {"calls"},
     "serving": COMPONENT | {"calls", "composition", "registry"},
     "launch": ENGINE | {"calls", "runs"},
-    "assemble": EVERYTHING - {"testing"},
-    "testing": EVERYTHING - {"assemble"},
-    PACKAGE: EVERYTHING - {"testing"},  # its __init__
+    "assemble": EVERYTHING - {"testing", "study"},
+    # A study from Python runs arms as experiments/ does, and shows what the analysis reads in their folders.
+    "study": EVERYTHING - {"testing"} | {"analysis"},
+    "testing": EVERYTHING - {"assemble", "study"},
+    PACKAGE: EVERYTHING - {"testing"} | {"analysis"},  # its __init__, which names what users import
     "experiments": EVERYTHING | UTILITIES | {PACKAGE, "analysis"},
     "analysis": {"contracts.record", "records", "wandb_home"},  # the tracker and the analysis tell one wandb
 }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from experiments.pocket_training.model import Shape
-from experiments.pocket_training.trainer import TrainConfig, Trainer
-from imug_tts.backbones.pocket.folder import write_checksums
+from experiments.pocket_training.trainer import Trainer, saved_config
+from imug_tts.backbones.pocket.folder import write_checksums, write_training
 from imug_tts.backbones.pocket.vocabulary import BOS, PAD, Vocabulary
 
 
@@ -41,20 +43,34 @@ def llama_config(shape: Shape, vocabulary: Vocabulary) -> dict[str, object]:
 
 
 def export(run: Path, folder: Path) -> None:
-    """Write the latest checkpoint of `run` as a model folder, file by file by rename."""
-    trainer = Trainer(TrainConfig(out=run, processes=1), rank=0)
+    """Write the latest checkpoint of `run` as a model folder, with what its training has cost.
+
+    Raises:
+        ValueError: the run has no checkpoint.
+    """
+    trainer = Trainer(saved_config(run), rank=0)
+    write_folder(
+        folder, trainer.model.to_llama(), trainer.language.vocabulary, run / "image_tokenizer.safetensors"
+    )
+    write_training(folder, trainer.cost())
+
+
+def write_folder(
+    folder: Path, weights: Mapping[str, Tensor], vocabulary: Vocabulary, tokenizer: Path
+) -> None:
+    """Write a model folder, file by file by rename."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {
         name: folder / f".{name}" for name in ("model.safetensors", "config.json", "vocabulary.json")
     }
-    save_file(trainer.model.to_llama(), temporary["model.safetensors"], metadata={"format": "pt"})
-    config = llama_config(trainer.model.shape, trainer.language.vocabulary)
+    save_file(dict(weights), temporary["model.safetensors"], metadata={"format": "pt"})
+    config = llama_config(Shape(), vocabulary)
     temporary["config.json"].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    trainer.language.vocabulary.save(temporary["vocabulary.json"])
+    vocabulary.save(temporary["vocabulary.json"])
     for name, path in temporary.items():
         path.chmod(0o644)
         os.replace(path, folder / name)
-    shutil.copyfile(run / "image_tokenizer.safetensors", folder / "image_tokenizer.safetensors")
+    shutil.copyfile(tokenizer, folder / "image_tokenizer.safetensors")
     write_checksums(folder)
 
 

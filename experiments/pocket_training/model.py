@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,25 @@ class TokenTable(nn.Module):
             words = words.index_add(0, ids, table.index_select(0, sources))
         images = (self.cells[:, None] + self.codes[None]).flatten(0, 1)
         return torch.cat([words, images])
+
+    @torch.no_grad()
+    def set_flat(self, table: Tensor) -> None:
+        """Take over a whole table (vocabulary, width) that `flat` made.
+
+        Only the sum of a cell's vector and a code's is stored in it; the cells' vectors get mean 0.
+
+        Raises:
+            ValueError: the table is no sum of words, cells and codes.
+        """
+        images = table[len(self.words) :].view(len(self.cells), len(self.codes), -1)
+        self.codes.copy_(images.mean(0))
+        self.cells.copy_(images.mean(1) - images.mean((0, 1)))
+        self.words.zero_()
+        self.words.copy_(table[: len(self.words)] - self.flat()[: len(self.words)])
+        if not torch.allclose(self.flat(), table, atol=1e-4):
+            raise ValueError(
+                "its image tokens are no sums of a cell and a code, so this trainer did not make it"
+            )
 
 
 class Layer(nn.Module):
@@ -119,11 +138,32 @@ class PocketModel(nn.Module):
 
     def to_llama(self) -> dict[str, Tensor]:
         """The same weights under the names of transformers' LlamaForCausalLM."""
-        named = {
-            "model.embed_tokens.weight": self.embedding.flat(),
-            "lm_head.weight": self.head.flat(),
-            "model.norm.weight": self.norm,
-        }
+        tables = {f"{name}.weight": table.flat() for name, table in self._tables()}
+        named = {**tables, **self._matrices()}
+        return {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
+
+    @torch.no_grad()
+    def from_llama(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over weights that `to_llama` made.
+
+        Raises:
+            ValueError: names or shapes differ, or an embedding is not factorised as this model's are.
+        """
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.to_llama().items()}
+        if shapes != {name: tuple(tensor.shape) for name, tensor in weights.items()}:
+            raise ValueError("its weights have other names or shapes than the pocket model's")
+        for name, matrix in self._matrices().items():
+            matrix.copy_(weights[name])
+        for name, table in self._tables():
+            table.set_flat(weights[f"{name}.weight"])
+
+    def _tables(self) -> Iterator[tuple[str, TokenTable]]:
+        yield "model.embed_tokens", self.embedding
+        yield "lm_head", self.head
+
+    def _matrices(self) -> dict[str, Tensor]:
+        """Everything but the tables, by name."""
+        named: dict[str, Tensor] = {"model.norm.weight": self.norm}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
             at = f"model.layers.{number}."
@@ -133,7 +173,7 @@ class PocketModel(nn.Module):
             named[f"{at}mlp.down_proj.weight"] = layer.mlp_out
             named[f"{at}input_layernorm.weight"] = layer.attention_norm
             named[f"{at}post_attention_layernorm.weight"] = layer.mlp_norm
-        return {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
+        return named
 
 
 def tree_mask(segments: Tensor, ancestors: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from experiments.pocket_training.model import Shape
 from experiments.pocket_training.trees import Language, Row, TreeWriter, add_check, add_picture, marks
 from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.decoder import Decoder, Sizes
-from imug_tts.backbones.pocket.speaker import Sampled, Speaker
+from imug_tts.backbones.pocket.generator import PocketGenerator, Sampled
 from imug_tts.backbones.pocket.vocabulary import BOS
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
@@ -27,13 +27,13 @@ _FIRST_INDEX = 10**9
 """Indices of played dialogues start here, beyond those that gold rows use."""
 
 
-def build_speaker(
+def build_generator(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype
-) -> Speaker:
+) -> PocketGenerator:
     """Inference on Llama-named weights."""
     stored = asdict(shape)
     sizes = Sizes(**{name: stored[name] for name in Sizes.__dataclass_fields__})
-    return Speaker(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
+    return PocketGenerator(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
 
 
 class Played:
@@ -62,19 +62,19 @@ class Played:
 
 
 def candidates(
-    speaker: Speaker, playing: Sequence[Played], stream: Stream
+    generator: PocketGenerator, playing: Sequence[Played], stream: Stream
 ) -> tuple[list[str], list[list[Scene]]]:
     """Per dialogue, the greedy plan, and pictures: direct, after that plan, and after sampled plans."""
-    vocabulary, language = speaker.vocabulary, playing[0].language
+    vocabulary, language = generator.vocabulary, playing[0].language
     seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
-    greedy = [plans[0] for plans in speaker.plan([Sampled(p.prompt) for p in playing])]
-    varied = speaker.plan([Sampled(p.prompt, s, 0.7) for p, s in zip(playing, seeds, strict=True)])
+    greedy = [plans[0] for plans in generator.plan([Sampled(p.prompt) for p in playing])]
+    varied = generator.plan([Sampled(p.prompt, s, 0.7) for p, s in zip(playing, seeds, strict=True)])
     words = [[vocabulary.decode(plan) for plan in [g, *v]] for g, v in zip(greedy, varied, strict=True)]
     jobs = []
     for played, plans in zip(playing, words, strict=True):
         prompts = [played.prompt, *([*played.prompt, layout.plan(vocabulary, plan)] for plan in plans)]
         jobs += [Sampled(prompt, (stream.below(1 << 40),), 1.0) for prompt in prompts]
-    pictures = [language.scene(codes[0]) for codes in speaker.draw(jobs)]
+    pictures = [language.scene(codes[0]) for codes in generator.draw(jobs)]
     each = 2 + _SAMPLED_PLANS
     drawn = [pictures[at : at + each] for at in range(0, len(pictures), each)]
     return [plans[0] for plans in words], drawn
@@ -86,7 +86,7 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
     parent = writer.add(None, [BOS])
     for turn, scene in zip(played.turns, played.scenes, strict=False):
         asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
-        parent = add_picture(writer, language, asked, scene, 0.0)
+        parent = add_picture(writer, language, asked, scene, None)
     turn = played.turns[len(played.scenes)]
     asked = writer.add(parent, layout.request(language.vocabulary, turn.request))
     opening = layout.check(language.vocabulary, plan if stream.chance(0.85) else None)
@@ -99,22 +99,27 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
     return writer.row()
 
 
+def dialogues_to_play(name: tuple[int, int, int], count: int) -> list[Dialogue]:
+    """Training dialogues of a round, `name` (seed, round, process), that no other row or round uses."""
+    first = _FIRST_INDEX + (name[1] * 64 + name[2]) * count
+    return [make_dialogue("train", name[0], first + number) for number in range(count)]
+
+
 def play(
     weights: Mapping[str, Tensor],
     shape: Shape,
     language: Language,
-    name: tuple[int, ...],
+    name: tuple[int, int, int],
     num_dialogues: int = 80,
 ) -> list[Row]:
     """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
-    speaker, stream = build_speaker(weights, shape, language, torch.float32), Stream("pocket_play", *name)
-    first = _FIRST_INDEX + (name[1] * 64 + name[2]) * num_dialogues
-    playing = [Played(language, make_dialogue("train", name[0], first + i)) for i in range(num_dialogues)]
+    generator, stream = build_generator(weights, shape, language, torch.float32), Stream("pocket_play", *name)
+    playing = [Played(language, dialogue) for dialogue in dialogues_to_play(name, num_dialogues)]
     rows: list[Row] = []
     while playing:
         for played in playing:
             played.ask()
-        plans, drawn = candidates(speaker, playing, stream)
+        plans, drawn = candidates(generator, playing, stream)
         for played, plan, pictures in zip(playing, plans, drawn, strict=True):
             row = _row(played, plan, pictures, stream)
             rows += [] if row is None else [row]

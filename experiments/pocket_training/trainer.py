@@ -6,62 +6,47 @@ Steps, not minutes, are counted: a busy or slower machine makes the same weights
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 from torch.optim import AdamW, Muon, Optimizer
 
+from experiments.pocket_training.config import Progress, TrainConfig
 from experiments.pocket_training.model import PocketModel, Shape, tree_mask
 from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
-from experiments.pocket_training.trees import NO_TARGET, Language, Row, dialogue_row, stack
+from experiments.pocket_training.trees import (
+    NO_TARGET,
+    ROW_TOKENS,
+    WEIGHTS,
+    Kind,
+    Language,
+    Row,
+    gold_row,
+    stack,
+)
 from experiments.pocket_training.words import build_vocabulary
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
+from imug_tts.contracts import TrainingCost
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One training run. A step sees `processes` x `rows` dialogues."""
-
-    out: Path
-    seed: int = 0
-    steps: int = 3400
-    processes: int = 2
-    rows: int = 8
-    muon_lr: float = 0.02
-    adam_lr: float = 4e-3
-    decay_share: float = 0.8
-    on_policy_share: float = 0.3
-    on_policy_rows: int = 2
-    play_every_steps: int = 100
-    play_dialogues: int = 80
-    save_every_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.processes < 1 or self.rows <= self.on_policy_rows:
-            raise ValueError("steps and processes must be 1 or more, and rows more than on_policy_rows")
-
-
-@dataclass
-class Progress:
-    """Where a run is: optimizer steps done, seconds they took, rounds of own dialogues played."""
-
-    step: int = 0
-    seconds: float = 0.0
-    plays: int = 0
+_MAX_PAIRS = 64
+"""Comparisons that one row can number."""
 
 
 def build_optimizers(model: PocketModel, muon_lr: float, adam_lr: float) -> list[Optimizer]:
@@ -85,8 +70,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = PocketModel(self.language.vocabulary, self.language.shown, Shape())
         self.optimizers = build_optimizers(self.model, config.muon_lr, config.adam_lr)
+        self.weights = torch.tensor([WEIGHTS[kind] for kind in Kind])
         self.own_rows: list[Row] = []
         self.saved_at = time.monotonic()
+        if config.start is not None:
+            self.model.from_llama(load_file(config.start / "model.safetensors"))
+        self.reference = (
+            copy.deepcopy(self.model).requires_grad_(False) if config.practice == "preference" else None
+        )
         if self.checkpoint.exists():
             self.load()
 
@@ -127,6 +118,18 @@ class Trainer:
                     parameters[name].data.copy_(stored.get_tensor(full_name))
                 else:
                     owner[id(parameters[name])].state[parameters[name]][key] = stored.get_tensor(full_name)
+        self._cut_curve()
+
+    def _cut_curve(self) -> None:
+        """Leave out the lines of the curve that the checkpoint does not reach: they will be written again."""
+        if self.rank == 0 and self.curve.exists():
+            lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = (
+                line
+                for line in lines
+                if line.endswith("\n") and json.loads(line)["step"] <= self.progress.step
+            )
+            self.curve.write_text("".join(kept), encoding="utf-8")
 
     def rows(self) -> list[Row]:
         """This step's rows: new dialogues, and in the on-policy phase some with own pictures."""
@@ -137,7 +140,7 @@ class Trainer:
         for number in range(config.rows - own):
             index = place * config.rows + number
             dialogue = make_dialogue("train", config.seed, index)
-            rows.append(dialogue_row(self.language, dialogue, Stream("pocket_rows", config.seed, index)))
+            rows.append(gold_row(self.language, dialogue, Stream("pocket_rows", config.seed, index)))
         return rows
 
     def step(self) -> dict[str, float]:
@@ -156,28 +159,40 @@ class Trainer:
         return losses
 
     def losses(self, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
-        """Mean loss by weight class (for the curve) and the weighted mean (to descend)."""
-        targets, weights = batch["targets"].flatten(), batch["weights"].flatten()
-        places = (targets != NO_TARGET).nonzero()[:, 0]
+        """Mean loss by kind of target (for the curve) and the loss to descend.
+
+        That is the weighted mean cross-entropy, plus the mean loss of the comparisons if there are any.
+        """
+        kept = batch["targets"].flatten() != NO_TARGET
+        places = kept.nonzero()[:, 0]
+        targets, kinds, pairs = (batch[name].flatten()[places] for name in ("targets", "kinds", "pairs"))
         mask = tree_mask(batch["segments"], batch["ancestors"])
-        logits = self.model(batch["ids"], batch["positions"], mask, places)
-        targets, weights = targets[places], weights[places]
-        each = functional.cross_entropy(logits, targets, reduction="none")
-        is_image = targets >= self.language.vocabulary.num_words
-        kinds = {
-            "image": is_image & (weights > 0),
-            "plan": ~is_image & (weights == 1.0),
-            "mark": weights == 0.5,
-            "letter": weights == 4.0,
-            "value": weights == 2.0,
-        }
+        inputs = batch["ids"], batch["positions"], mask
+        each = functional.cross_entropy(self.model(*inputs, places), targets, reduction="none")
         named = {
-            kind: float(each[chosen].detach().mean()) for kind, chosen in kinds.items() if bool(chosen.any())
+            kind.name.lower(): float(each[kinds == kind].detach().mean())
+            for kind in Kind
+            if bool((kinds == kind).any())
         }
-        return named, (each * weights).sum() / weights.sum()
+        weights = self.weights[kinds]
+        loss = (each * weights).sum() / weights.sum()
+        if self.reference is None or not bool(pairs.any()):
+            return named, loss
+        compared = pairs > 0
+        with torch.no_grad():
+            logits = self.reference(*inputs, places[compared])
+            held = functional.cross_entropy(logits, targets[compared], reduction="none")
+        rows = places[compared] // batch["ids"].shape[1]
+        preference = preference_loss(
+            held - each[compared],
+            kinds[compared] == Kind.CHOSEN,
+            rows * _MAX_PAIRS + pairs[compared],
+            self.config.beta,
+        )
+        return {**named, "preference": float(preference.detach())}, loss + preference
 
     def _set_learning_rates(self) -> None:
-        share = min(1.0, (self.progress.step + 1) / 50) * min(
+        share = min(1.0, (self.progress.step + 1) / self.config.warm_up) * min(
             1.0, max(0.0, 1 - self.spent) / self.config.decay_share
         )
         for optimizer, peak in zip(self.optimizers, (self.config.muon_lr, self.config.adam_lr), strict=True):
@@ -198,50 +213,100 @@ class Trainer:
             at += gradient.numel()
 
     def play_if_due(self) -> None:
-        """In the last part of the run, the model plays dialogues and learns to mark what it drew.
+        """Every `play_every_steps` in the on-policy part of the run: new rows from the model's own dialogues.
 
-        A resumed run plays at once: the pictures that it had played were not stored.
+        A resumed run plays at once, as rows are not stored.
         """
         config = self.config
         due = not self.own_rows or self.progress.step % config.play_every_steps == 0
         if self.spent < 1 - config.on_policy_share or not due:
             return
-        from experiments.pocket_training.on_policy import play
+        from experiments.pocket_training.practice import PRACTICES
 
         started = time.monotonic()
         name = (config.seed, self.progress.plays, self.rank)
-        played = play(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
-        self.own_rows = (self.own_rows + played)[-1500:]
+        practise = PRACTICES[config.practice]
+        played = practise(self.model.to_llama(), self.model.shape, self.language, name, config.play_dialogues)
+        self.own_rows = [*self.own_rows[len(self.own_rows) - self._kept(len(played)) :], *played]
         self.progress.plays += 1
+        self.progress.play_seconds += time.monotonic() - started
         self.progress.seconds += time.monotonic() - started
 
-    def log(self, losses: dict[str, float]) -> None:
+    def _kept(self, new: int) -> int:
+        """How many earlier rows stay beside `new` ones."""
+        return min(len(self.own_rows), max(0, self.config.kept_rows - new))
+
+    @property
+    def tokens(self) -> int:
+        """Token positions trained on so far, by all processes."""
+        return self.progress.step * self.config.rows * self.config.processes * ROW_TOKENS
+
+    def cost(self) -> TrainingCost:
+        """What the run has cost so far."""
+        config, done = self.config, self.progress
+        return TrainingCost(
+            method=config.practice,
+            start=config.start_hash,
+            seeds=[config.seed],
+            steps=done.step,
+            token_positions=self.tokens,
+            seconds=round(done.seconds, 3),
+            play_seconds=round(done.play_seconds, 3),
+            processes=config.processes,
+        )
+
+    @property
+    def curve(self) -> Path:
+        """Running mean losses, a line every 50 steps."""
+        return self.config.out / "curve.jsonl"
+
+    def log(self) -> None:
         """One line of the curve."""
         done = asdict(self.progress)
-        line = {
-            **done,
-            "tokens": self.progress.step * self.config.rows * self.config.processes * 384,
-            **losses,
-        }
-        with (self.config.out / "curve.jsonl").open("a", encoding="utf-8") as curve:
+        line = {**done, "tokens": self.tokens, **done.pop("losses")}
+        line.pop("losses")
+        with self.curve.open("a", encoding="utf-8") as curve:
             curve.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
 
+    @property
+    def _save_is_due(self) -> bool:
+        """Practice from the first step is saved where it is played anew: a resumed run is the same run."""
+        config, now = self.config, self.progress.step
+        if config.kept_rows == 0:
+            return now % config.play_every_steps == 0
+        return time.monotonic() - self.saved_at > config.save_every_s
+
     def run(self) -> None:
-        """Train until the budget is spent, or until the process that started this one has ended."""
-        mean: dict[str, float] = {}
+        """Train until the budget is spent; one process of several ends with the one that started it."""
+        mean = self.progress.losses
         parent = os.getppid()
-        while self.spent < 1 and os.getppid() == parent:
+        while self.spent < 1 and (self.config.processes == 1 or os.getppid() == parent):
             self.play_if_due()
             for kind, value in self.step().items():
                 mean[kind] = mean.get(kind, value) * 0.95 + value * 0.05
             if self.rank:
                 continue
             if self.progress.step % 50 == 0:
-                self.log(mean)
-            if time.monotonic() - self.saved_at > self.config.save_every_s:
+                self.log()
+            if self._save_is_due:
                 self.save()
-        if self.rank == 0:
+        if self.rank == 0 and (self.spent >= 1 or self.config.kept_rows):
             self.save()
+
+
+def preference_loss(gained: Tensor, chosen: Tensor, pairs: Tensor, beta: float) -> Tensor:
+    """Direct preference optimisation (Rafailov et al. 2023, equation 7): the mean over comparisons.
+
+    Args:
+        gained: log-probability of each token less that under the reference weights, (tokens,).
+        chosen: whether the token is of the chosen picture, (tokens,).
+        pairs: the number of the token's comparison, (tokens,).
+        beta: how strongly the reference holds.
+    """
+    _, number = torch.unique(pairs, return_inverse=True)
+    signed = torch.where(chosen, gained, -gained)
+    margins = torch.zeros(int(number.max()) + 1).index_add(0, number, signed)
+    return -functional.logsigmoid(beta * margins).mean()
 
 
 def _process(rank: int, config: TrainConfig) -> None:
@@ -254,13 +319,37 @@ def _process(rank: int, config: TrainConfig) -> None:
         dist.destroy_process_group()
 
 
+def saved_config(run: Path) -> TrainConfig:
+    """The settings of the run in a folder. Raises ValueError: it has none."""
+    stored = _stored(run)
+    start = stored["start"]
+    known = {name: value for name, value in stored.items() if name not in ("start", "start_hash")}
+    return TrainConfig(out=run, start=None if start is None else Path(start), **known)
+
+
+def _stored(run: Path) -> dict[str, Any]:
+    try:
+        stored: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{run} holds no training run that can be read: {error}") from error
+    return stored
+
+
 def train(config: TrainConfig) -> None:
-    """Run or resume a training run in `config.out`."""
+    """Run or resume a training run in `config.out`.
+
+    Raises:
+        ValueError: the folder holds a run of other settings, or the weights to start from cannot be read.
+    """
     config.out.mkdir(parents=True, exist_ok=True)
+    _claim(config)
     tokenizer = config.out / "image_tokenizer.safetensors"
     if not tokenizer.exists():
         temporary = tokenizer.with_suffix(".tmp")
-        train_image_tokenizer(config.seed).save(temporary)
+        if config.start is None:
+            train_image_tokenizer(config.seed).save(temporary)
+        else:
+            shutil.copyfile(config.start / tokenizer.name, temporary)
         os.replace(temporary, tokenizer)
     if config.processes == 1:
         _process(0, config)
@@ -268,3 +357,25 @@ def train(config: TrainConfig) -> None:
     for stale in config.out.glob("meeting-*"):
         stale.unlink()
     spawn(_process, args=(config,), nprocs=config.processes)  # type: ignore[no-untyped-call]
+
+
+def _claim(config: TrainConfig) -> None:
+    """Write the settings beside the checkpoint, or check that they are those of the run that is there."""
+    path = config.out / "config.json"
+    if path.exists():
+        before, now = _stored(config.out), config.identity()
+        changed = [
+            f"{name} {before.get(name)} (now {value})"
+            for name, value in now.items()
+            if before.get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"{config.out} holds a run with {', '.join(changed)}; use the same or another --out"
+            )
+    folder = None if config.start is None else str(config.start)
+    stored = {**asdict(config), "start": folder, "start_hash": config.start_hash}
+    del stored["out"]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

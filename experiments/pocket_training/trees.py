@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.backbones.pocket.vocabulary import BOS, Vocabulary
 from imug_tts.benchmarks.pocket_world import operations, questions, world
-from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn, make_exercise
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, McqTurn, Turn, make_exercise
 from imug_tts.benchmarks.pocket_world.operations import Operation
 from imug_tts.benchmarks.pocket_world.plans import plan_words
 from imug_tts.benchmarks.pocket_world.streams import Stream
@@ -28,7 +29,32 @@ ROW_TOKENS, MAX_SEGMENTS = 384, 64
 NO_TARGET = -1
 CANDIDATES = 2
 """Pictures to mark after one check's opening."""
-IMAGE_WEIGHT, PLAN_WEIGHT, MARK_WEIGHT, VALUE_WEIGHT, LETTER_WEIGHT = 1.0, 1.0, 0.5, 2.0, 4.0
+
+
+class Kind(IntEnum):
+    """What a target is. A comparison's tokens are learned by preference, not one by one."""
+
+    IMAGE, PLAN, MARK, VALUE, LETTER, CHOSEN, REJECTED = range(7)
+
+
+WEIGHTS = {
+    Kind.IMAGE: 1.0,
+    Kind.PLAN: 1.0,
+    Kind.MARK: 0.5,
+    Kind.VALUE: 2.0,
+    Kind.LETTER: 4.0,
+    Kind.CHOSEN: 0.0,
+    Kind.REJECTED: 0.0,
+}
+"""Weight of the cross-entropy of a target, by its kind."""
+
+
+class Goal(NamedTuple):
+    """The target of one token; `pair` numbers the comparison that it belongs to, from 1 (0: none)."""
+
+    target: int
+    kind: Kind = Kind.IMAGE
+    pair: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,13 +89,14 @@ class Language:
 
 @dataclass
 class Row:
-    """One row: ids, positions, segments, targets and weights (tokens,), ancestors (segments, segments)."""
+    """One row: ids, positions, segments, targets, kinds, pairs (tokens,), ancestors (segments, segments)."""
 
     ids: NDArray[np.int64]
     positions: NDArray[np.int64]
     segments: NDArray[np.int64]
     targets: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    kinds: NDArray[np.int64]
+    pairs: NDArray[np.int64]
     ancestors: NDArray[np.bool_]
 
 
@@ -81,8 +108,7 @@ class TreeWriter:
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     segments: list[int] = field(default_factory=list)
-    targets: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
     lineages: list[frozenset[int]] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
 
@@ -90,27 +116,23 @@ class TreeWriter:
         """Whether that many tokens still fit."""
         return len(self.ids) + count <= self.limit and len(self.lineages) < MAX_SEGMENTS - 2
 
-    def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[tuple[int, float]] = ()) -> int:
-        """Append a segment after its parent and return its number.
-
-        `goals` are (target, weight) of its last tokens.
-        """
+    def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[Goal] = ()) -> int:
+        """Append a segment after its parent and return its number. `goals` are those of its last tokens."""
         number, start = len(self.lineages), 0 if parent is None else self.ends[parent]
         self.lineages.append(
             frozenset({number}) | (self.lineages[parent] if parent is not None else frozenset())
         )
         self.ends.append(start + len(ids))
-        padded = [(NO_TARGET, 0.0)] * (len(ids) - len(goals)) + list(goals)
+        self.goals += [Goal(NO_TARGET)] * (len(ids) - len(goals)) + list(goals)
         self.ids += ids
         self.positions += range(start, start + len(ids))
         self.segments += [number] * len(ids)
-        self.targets += [target for target, _ in padded]
-        self.weights += [weight for _, weight in padded]
         return number
 
     def row(self) -> Row:
         """The finished row, padded; padding is a segment of its own without targets."""
         gap = self.limit - len(self.ids)
+        goals = self.goals + [Goal(NO_TARGET)] * gap
         ancestors = np.zeros((MAX_SEGMENTS, MAX_SEGMENTS), np.bool_)
         for number, lineage in enumerate(self.lineages):
             ancestors[number, list(lineage)] = True
@@ -119,8 +141,9 @@ class TreeWriter:
             ids=np.array(self.ids + [0] * gap),
             positions=np.array(self.positions + list(range(gap))),
             segments=np.array(self.segments + [MAX_SEGMENTS - 1] * gap),
-            targets=np.array(self.targets + [NO_TARGET] * gap),
-            weights=np.array(self.weights + [0.0] * gap, np.float32),
+            targets=np.array([goal.target for goal in goals]),
+            kinds=np.array([goal.kind for goal in goals]),
+            pairs=np.array([goal.pair for goal in goals]),
             ancestors=ancestors,
         )
 
@@ -130,23 +153,31 @@ def stack(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     return {f.name: np.stack([getattr(row, f.name) for row in rows]) for f in fields(Row)}
 
 
-def next_goals(ids: Sequence[int], weight: float) -> list[tuple[int, float]]:
+def next_goals(ids: Sequence[int], kind: Kind, pair: int = 0) -> list[Goal]:
     """Each token predicts the next; the last predicts nothing."""
-    return [*((target, weight) for target in ids[1:]), (NO_TARGET, 0.0)]
+    return [*(Goal(target, kind, pair) for target in ids[1:]), Goal(NO_TARGET)]
 
 
-def add_picture(writer: TreeWriter, language: Language, parent: int, scene: Scene, weight: float) -> int:
-    """A picture after `parent`, learned with `weight` (0: input only, no target)."""
+def add_picture(
+    writer: TreeWriter, language: Language, parent: int, scene: Scene, kind: Kind | None, pair: int = 0
+) -> int:
+    """A picture after `parent`, learned as `kind` says (None: input only, no target)."""
     ids = layout.image(language.vocabulary, language.codes(scene))
-    return writer.add(parent, ids, next_goals(ids, weight))
+    return writer.add(parent, ids, () if kind is None else next_goals(ids, kind, pair))
+
+
+def add_target(writer: TreeWriter, language: Language, asked: int, scene: Scene) -> None:
+    """The picture to learn beside another one in the history, if there is room."""
+    if writer.room(world.NUM_CELLS + 1):
+        add_picture(writer, language, asked, scene, Kind.IMAGE)
 
 
 def add_plan(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn) -> None:
     """The gold plan and the gold picture after it, if there is room."""
     ids = encoded_plan(language, turn)
     if writer.room(_with_picture(ids)):
-        planned = writer.add(asked, ids, next_goals(ids, PLAN_WEIGHT))
-        add_picture(writer, language, planned, turn.gold, IMAGE_WEIGHT)
+        planned = writer.add(asked, ids, next_goals(ids, Kind.PLAN))
+        add_picture(writer, language, planned, turn.gold, Kind.IMAGE)
 
 
 def _with_picture(ids: Sequence[int]) -> int:
@@ -158,19 +189,21 @@ def add_check(
 ) -> None:
     """A picture and its marks, one a cell, after what opened the check."""
     yes, no = language.vocabulary.id_of["yes"], language.vocabulary.id_of["no"]
-    goals = [(yes if cell else no, MARK_WEIGHT) for cell in right]
+    goals = [Goal(yes if cell else no, Kind.MARK) for cell in right]
     writer.add(opening, layout.marked(language.vocabulary, language.codes(scene)), goals)
 
 
-def add_checks(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn, stream: Stream) -> None:
-    """Checks of candidates after one opening, if there is room."""
+def add_checks(
+    writer: TreeWriter, language: Language, asked: int, turn: ImageTurn, drawn: Scene, stream: Stream
+) -> None:
+    """Checks of candidates after one opening, if there is room; `drawn` is one if it is no gold picture."""
     size = _with_picture(encoded_plan(language, turn))
     if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
         return
     words = plan_words(turn.operations, turn.gold_before) if stream.chance(0.85) else None
     opening = writer.add(asked, layout.check(language.vocabulary, words))
-    for _ in range(CANDIDATES):
-        scene = _candidate(turn, stream)
+    own = [] if drawn == turn.gold else [drawn]
+    for scene in [*own, *(_candidate(turn, stream) for _ in range(CANDIDATES - len(own)))]:
         add_check(writer, language, opening, scene, marks(turn.operations, turn.gold_before, scene))
 
 
@@ -181,7 +214,7 @@ def add_question(writer: TreeWriter, language: Language, drawn: int, mcq: questi
     ids = layout.question(language.vocabulary, mcq.words())
     value = language.vocabulary.encode(mcq.options[questions.LETTERS.index(letter)])
     answer = language.vocabulary.encode(letter)
-    writer.add(drawn, [*ids, *value], [(value[0], VALUE_WEIGHT), (answer[0], LETTER_WEIGHT)])
+    writer.add(drawn, [*ids, *value], [Goal(value[0], Kind.VALUE), Goal(answer[0], Kind.LETTER)])
 
 
 def add_exercise(writer: TreeWriter, language: Language, drawn: int, scene: Scene, stream: Stream) -> None:
@@ -191,7 +224,7 @@ def add_exercise(writer: TreeWriter, language: Language, drawn: int, scene: Scen
         return
     asked, ids = layout.request(language.vocabulary, turn.request), encoded_plan(language, turn)
     if writer.room(len(asked) + len(ids)):
-        writer.add(drawn, [*asked, *ids], next_goals(ids, PLAN_WEIGHT))
+        writer.add(drawn, [*asked, *ids], next_goals(ids, Kind.PLAN))
 
 
 def encoded_plan(language: Language, turn: ImageTurn) -> list[int]:
@@ -259,23 +292,45 @@ def _candidate(turn: ImageTurn, stream: Stream) -> Scene:
     return stream.choice(right) if stream.chance(0.4) else corrupted(turn, stream)
 
 
-def dialogue_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
-    """The trunk of a dialogue, its plans, and as many of its other branches as fit, in random order."""
-    writer, plans, others = TreeWriter(), list[Callable[[], None]](), list[Callable[[], None]]()
-    parent = writer.add(None, [BOS])
-    for each in dialogue.turns:
+def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[Scene], stream: Stream) -> Row:
+    """The trunk of a dialogue, its plans, and as many of its other branches as fit, in random order.
+
+    The trunk holds `pictures`, one for each image turn. A picture that is its turn's `gold` is learned where
+    it stands; another one is input only, and `gold` is learned on a branch beside it.
+    """
+    writer, shown = TreeWriter(), iter(pictures)
+    targets, plans, others = (
+        list[Callable[[], object]](),
+        list[Callable[[], object]](),
+        list[Callable[[], object]](),
+    )
+    parent, picture = writer.add(None, [BOS]), world.BLANK
+    for each in turns:
         if isinstance(each, McqTurn):
-            others.append(partial(add_question, writer, language, parent, each.mcq, each.gold))
+            letter = each.mcq.answer(picture)
+            if letter is not None:
+                others.append(partial(add_question, writer, language, parent, each.mcq, letter))
             continue
+        picture = next(shown)
         asked = writer.add(parent, layout.request(language.vocabulary, each.request))
-        parent = add_picture(writer, language, asked, each.gold, IMAGE_WEIGHT)
+        parent = add_picture(writer, language, asked, picture, Kind.IMAGE if picture == each.gold else None)
+        if picture != each.gold:
+            targets.append(partial(add_target, writer, language, asked, each.gold))
         plans.append(partial(add_plan, writer, language, asked, each))
-        others.append(partial(add_checks, writer, language, asked, each, stream))
-        mcq = questions.static_mcq([each.gold], stream)
-        letter = None if mcq is None else mcq.answer(each.gold)
+        others.append(partial(add_checks, writer, language, asked, each, picture, stream))
+        if set(picture) <= {EMPTY} or EMPTY not in picture:
+            continue  # an untrained model's picture: nothing to ask about, or no room to change
+        mcq = questions.static_mcq([picture], stream)
+        letter = None if mcq is None else mcq.answer(picture)
         if mcq is not None and letter is not None:
             others.append(partial(add_question, writer, language, parent, mcq, letter))
-        others.append(partial(add_exercise, writer, language, parent, each.gold, stream))
-    for add in [*stream.sample(plans, len(plans)), *stream.sample(others, len(others))]:
+        others.append(partial(add_exercise, writer, language, parent, picture, stream))
+    for add in [*targets, *stream.sample(plans, len(plans)), *stream.sample(others, len(others))]:
         add()
     return writer.row()
+
+
+def gold_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
+    """The row of a dialogue on its gold pictures."""
+    pictures = [turn.gold for turn in dialogue.turns if isinstance(turn, ImageTurn)]
+    return dialogue_row(language, dialogue.turns, pictures, stream)

@@ -1,4 +1,6 @@
-"""Histories in the form of chat endpoints, where images are data URLs and only users show them."""
+"""Converts histories to the messages of chat endpoints: images are data URLs, and only user messages hold
+images.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ _ASSISTANTS: Final = "The assistant's image in the message before:"
 
 
 def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
-    """The messages, in which an image of the assistant is moved into the user's next message, and labelled.
+    """The messages, with images of the assistant moved into the user's next message under a label.
 
-    Messages of others than users have one text.
+    Messages of other roles than the user hold one text.
     """
     moved: list[Part] = []
     for message in history:
@@ -38,7 +40,7 @@ def with_images_from_users(history: Sequence[Message]) -> Iterator[Message]:
 
 
 def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The history in the form of the endpoint, where only users may show images."""
+    """The history as messages of a chat endpoint, where only user messages hold images."""
     for message in with_images_from_users(history):
         if message.role == "user":
             yield {"role": "user", "content": [content_of(part) for part in message.parts]}
@@ -48,14 +50,14 @@ def messages(history: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 
 def content_of(part: Part) -> dict[str, Any]:
-    """A part of a message; an image stands in it as itself, for `encoded`."""
+    """The content item of a part. An image remains an `Image`, which `encoded` turns into a data URL."""
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": {"url": part}}
 
 
 def encoded(frame: Any) -> bytes:
-    """The JSON of a request, with the images at its keys `url` as data URLs.
+    """The JSON of a request, with the images at keys `url` as data URLs.
 
     Raises:
         BackboneError: an image cannot be read, or is neither PNG nor JPEG.
@@ -65,13 +67,13 @@ def encoded(frame: Any) -> bytes:
 
 
 def data_url(image: Image) -> bytes:
-    """The image as a URL that holds it; raises as `encoded`."""
+    """The image as a data URL. Raises as `encoded`."""
     mime, content = typed(image)
     return b"data:%s;base64,%s" % (mime.encode(), base64.b64encode(content))
 
 
 def typed(image: Image) -> tuple[str, bytes]:
-    """The media type of an image and its bytes; raises as `encoded`."""
+    """The media type and the bytes of an image. Raises as `encoded`."""
     with reading(image):
         content = image.read()
     mime = _MIME.get(kind_of(content) or "")

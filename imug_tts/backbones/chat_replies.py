@@ -1,4 +1,4 @@
-"""What the responses of a chat endpoint say: completions, errors and lists of models."""
+"""Parses responses of a chat endpoint: completions, errors and lists of models."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ _FINISHES: Final[Mapping[str, Finish]] = {
     **dict.fromkeys(["content_filter", "safety", "refusal"], "refused"),
     "": "stop",
 }
-"""What endpoints call the ends of a reply. OpenAI's own and others' have sent whole replies with null."""
+"""Finish reasons of endpoints -> `Finish`. The empty one is a stop: OpenAI and others have sent complete
+replies with null.
+"""
 
 
 class BadReply(ValueError):
-    """A reply that is no whole completion. Says why."""
+    """The reply is not a complete completion. The message says why."""
 
 
 class Usage(NamedTuple):
-    """Tokens by the endpoint's count; all 0 where it has none that can be read."""
+    """Token counts as reported by the endpoint; all 0 if they cannot be read."""
 
     prompt: int = 0
-    """The cached ones included."""
+    """Prompt tokens, cached ones included."""
     cached: int = 0
     new: int = 0
 
 
 class Reply(NamedTuple):
-    """What a completion says. `reason` is that of a refusal."""
+    """The content of a completion. `reason` is the reason of a refusal."""
 
     text: str
     finish: Finish
@@ -44,10 +46,10 @@ class Reply(NamedTuple):
 
 
 def read_completion(body: bytes) -> Reply:
-    """What a chat completion says.
+    """Parse a chat completion.
 
     Raises:
-        BadReply: it is no chat completion, or one that broke off.
+        BadReply: the body is not a chat completion, or an incomplete one.
     """
     try:
         return _read(json.loads(body))
@@ -70,7 +72,7 @@ def _read(completion: Any) -> Reply:
 
 
 def _content_of(content: Any) -> str:
-    """The text of a message, which some endpoints send in parts, reasoning among them."""
+    """The text of a message; some endpoints send it in parts, of which reasoning parts are dropped."""
     if isinstance(content, list):
         return "".join(map(_part_of, content))
     if not isinstance(content, str | None):
@@ -96,7 +98,7 @@ def _usage(usage: Any) -> Usage:
 
 
 def read_models(response: Response) -> list[str]:
-    """The names in a list of models; none where the response is no such list."""
+    """The model names of a model list; empty if the response is not such a list."""
     try:
         return [str(model["id"]) for model in json.loads(response.body)["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -104,7 +106,7 @@ def read_models(response: Response) -> list[str]:
 
 
 def error_of(response: Response) -> dict[str, Any]:
-    """What a response says of its failure; empty when it says it in another form."""
+    """The error object of a response; empty if the response has none."""
     try:
         answer = json.loads(response.body)
     except (ValueError, RecursionError):

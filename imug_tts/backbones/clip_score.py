@@ -1,4 +1,4 @@
-"""How well an image fits a text, by a CLIP or SigLIP checkpoint: a backbone for reward calls alone."""
+"""A backbone for reward calls: how well an image fits a text, by a CLIP or SigLIP checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ClipScore"]
 
 _ROWS: Final = 64
 _BYTES_PER_PIXEL: Final = 192
-"""Of an image and its activations, roughly, for the estimate of memory."""
+"""Memory of an image and its activations per pixel, roughly; for the memory estimate."""
 
 
 class _Loaded(NamedTuple):
@@ -32,11 +32,11 @@ class _Loaded(NamedTuple):
 
 @component
 class ClipScore(Pretrained):
-    """Scores the last image of a dialogue against the user's last words.
+    """Scores the last image of a dialogue against the text of the last user message.
 
-    The reward is the checkpoint's own logit for the pair: the scaled cosine of the embeddings of image and
-    text, for SigLIP with its bias. Sources: CLIPScore, Hessel et al. 2021, arXiv 2104.08718; PickScore, a
-    CLIP checkpoint trained on preferences of people, Kirstain et al. 2023, arXiv 2305.01569.
+    The reward is the checkpoint's logit for the pair: the scaled cosine similarity of image and text
+    embedding, for SigLIP plus its bias. Sources: CLIPScore, Hessel et al. 2021, arXiv 2104.08718; PickScore,
+    a CLIP checkpoint trained on human preferences, Kirstain et al. 2023, arXiv 2305.01569.
     """
 
     model_types: ClassVar[tuple[str, ...]] = ("clip", "siglip", "siglip2")
@@ -55,7 +55,7 @@ class ClipScore(Pretrained):
             rewards=True,
             limits=(
                 f"It reads the last request, to at most {self._most_tokens} tokens, and the candidate image; "
-                "it sees nothing of the dialogue before.",
+                "it does not see earlier messages.",
             ),
         )
 
@@ -67,10 +67,10 @@ class ClipScore(Pretrained):
         )
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """One reward for each request; all of them are one forward pass.
+        """One reward for each request, all computed in one forward pass.
 
         Raises:
-            BackboneError: a request is no reward call, shows no image, or an image cannot be read.
+            BackboneError: a request is not a reward call or has no image, or an image cannot be read.
             ConfigurationError: the checkpoint does not fit the model.
         """
         pairs = [_pair(request) for request in requests]
@@ -110,16 +110,18 @@ class ClipScore(Pretrained):
 
     @property
     def _most_tokens(self) -> int:
-        """How much text the checkpoint was trained to read."""
+        """The maximum number of text tokens that the checkpoint was trained on."""
         config = self.configuration
         usual = 77 if config["model_type"] == "clip" else 64
         return int(config.get("text_config", {}).get("max_position_embeddings", usual))
 
 
 def _pair(request: Request) -> tuple[str, Image]:
-    """The user's last words, and the image that answers them."""
+    """The text of the last user message, and the image of the answer. Raises BackboneError if there is
+    none.
+    """
     if request.form != "reward":
-        raise BackboneError("a CLIP checkpoint gives rewards only")
+        raise BackboneError("a CLIP checkpoint answers reward calls only")
     *before, answer = request.history
     images = [part for part in answer.parts if isinstance(part, Image)]
     if answer.role != "assistant" or not images:

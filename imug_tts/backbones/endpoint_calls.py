@@ -1,4 +1,6 @@
-"""Calls to one address, as backbones behind one make them: slots, retries, and a key that never leaks."""
+"""HTTP calls of a backbone to one endpoint: concurrency slots, retries, and a key that appears in no
+message.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +22,21 @@ T = TypeVar("T")
 
 
 class Answered(NamedTuple):
-    """A response, and the seconds that the call took without its wait for a slot."""
+    """A response, and the seconds of the call without its wait for a slot."""
 
     response: Response
     seconds: float
 
 
 class EndpointCalls:
-    """The calls of one component to one address; safe to share between threads."""
+    """The calls of one component to one endpoint. Thread-safe."""
 
     def __init__(self, knobs: PaidCalls, address: str) -> None:
-        """`address` is what messages call it."""
+        """`address` is the endpoint's name in messages."""
         self._knobs = knobs
         self._address = address
         self.client = HttpClient(timeout_s=knobs.timeout_s, proxies=True)
-        # As many threads as calls may be in flight: a free one sends the next prepared call.
+        # One thread per slot: a free thread sends the next prepared call.
         self._slots = ThreadPoolExecutor(knobs.concurrency)
         self._retries = Retries(
             max_attempts=knobs.max_attempts,
@@ -43,15 +45,15 @@ class EndpointCalls:
         )
 
     def retried(self, attempt: Callable[[], T]) -> Retried[T]:
-        """See `Retries`: attempts until one succeeds or no more are allowed."""
+        """The result of the first attempt that succeeds. See `Retries`."""
         return self._retries(attempt)
 
     def post(self, url: str, body: bytes) -> Answered:
-        """The response to one call, of whatever status.
+        """The response to one POST, whatever its status.
 
         Raises:
-            Transient: there was none, and another attempt may get one.
-            BackboneError: there was none, and another attempt would not get one either.
+            Transient: no response came, and a retry may succeed.
+            BackboneError: no response came, and a retry would fail too.
         """
         try:
             return self._slots.submit(self._send, url, body).result()
@@ -59,23 +61,23 @@ class EndpointCalls:
             raise self.broken(error) from None
 
     def get(self, url: str, timeout_s: float) -> Response:
-        """One call, not repeated. Raises HttpFailure."""
+        """The response to one GET without retries. Raises HttpFailure."""
         return self.client.send("GET", url, headers=self._headers, timeout_s=timeout_s)
 
     def interrupt(self) -> None:
         self.client.interrupt()
 
     def broken(self, error: HttpFailure) -> BackboneError | Transient:
-        """What a call without a whole response comes to."""
+        """The error of a call without a complete response."""
         if isinstance(error, Late):
             return Transient(TimedOut(f"{self._address} took longer than {self._knobs.timeout_s:g} s"))
         failure = self.failure(str(error))
-        if isinstance(error, TooLarge):  # another attempt would fetch as much again
+        if isinstance(error, TooLarge):  # a retry would get the same response
             return failure
         return Transient(failure, away=True, sent=not isinstance(error, Unreached))
 
     def response_failure(self, response: Response, advice: str = "") -> BackboneError | Transient:
-        """What a response of another status than 200 means; `advice` is added for status 404."""
+        """The error of a response whose status is not 200; `advice` is added for status 404."""
         message = error_of(response).get("message")
         said = f"HTTP status {response.status}: {message}" if message else response.problem
         return self.status_failure(
@@ -83,7 +85,7 @@ class EndpointCalls:
         )
 
     def status_failure(self, status: int, said: str, headers: Mapping[str, str]) -> BackboneError | Transient:
-        """What another status than 200 means, whose words are `said`."""
+        """The error of an HTTP status that is not 200, with the message `said`."""
         if status in (401, 403):
             said += f" (the key is read from ${self._knobs.api_key_env})"
         failure = self.failure(said)
@@ -92,7 +94,7 @@ class EndpointCalls:
         return Transient(failure, away=status >= 500, retry_after_s=retry_after_s(headers))
 
     def failure(self, what: str) -> BackboneError:
-        """A failure without the key, whatever the address echoes."""
+        """A BackboneError whose message does not contain the key, even if the endpoint repeats it."""
         return BackboneError(f"{self._address}: {self.without_key(what)}")
 
     def without_key(self, said: str) -> str:
@@ -106,6 +108,6 @@ class EndpointCalls:
 
     @property
     def _headers(self) -> Mapping[str, Any]:
-        """The key is read at every call, and kept nowhere."""
+        """The HTTP headers. The key is read from the environment at every call and stored nowhere."""
         key = self._knobs.api_key
         return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})

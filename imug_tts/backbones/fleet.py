@@ -1,7 +1,7 @@
-"""A model on one HTTP server or several: what all clients of such servers have in common.
+"""Base class of backbones that call one model on one or several HTTP servers.
 
-A call goes to the server that the pool lends, is attempted again where another attempt may succeed, and
-keeps its server until the engine has written the answer to the journal.
+The pool reserves a server for each call, failed calls are retried where a retry may succeed, and the server
+stays reserved until the engine has written the answer to the journal.
 """
 
 from __future__ import annotations
@@ -25,71 +25,77 @@ from imug_tts.urls import check_url
 __all__ = ["HEALTH_S", "Ask", "Fleet"]
 
 HEALTH_S: Final = 5.0
-"""How long a server may take to say how it is, in seconds."""
+"""Timeout of a health check, in seconds."""
 
 Ask = Callable[[str], Candidate]
-"""Asks the server at a URL once. Raises `Transient` for what another attempt may mend."""
+"""A function that sends one call to the server at a URL. Raises `Transient` if a retry may succeed."""
 
 
 class _Unreachable(ServerFailure):
-    """The server was not reached, so that no call was made."""
+    """The server could not be reached, so no call was made."""
 
 
 @component
 class Fleet(Remote):
-    """Servers of one model. A server that fails is set aside and probed; a slow one gets fewer calls."""
+    """A pool of servers of one model. A failing server is taken out of service and probed; a slow one gets
+    fewer calls.
+    """
 
     urls: Several[str] = knob(
-        "Where the servers are; all offer the same model.",
+        "URLs of the servers; all serve the same model.",
         default=("http://127.0.0.1:8000",),
         min_length=1,
         runtime=True,
     )
     per_server: int = knob(
-        "Calls in flight on one server; with 2 the next one waits there when the server ends one.",
+        "Calls in flight per server; with 2, the next call is already queued at the server when it finishes "
+        "one.",
         default=2,
         ge=1,
         runtime=True,
     )
-    timeout_s: float = knob("Seconds that one attempt may take.", default=600.0, gt=0, runtime=True)
-    max_attempts: int = knob("Attempts of one call.", default=3, ge=1, runtime=True)
+    timeout_s: float = knob("Timeout of one attempt, in seconds.", default=600.0, gt=0, runtime=True)
+    max_attempts: int = knob("Maximum number of attempts per call.", default=3, ge=1, runtime=True)
     patience_s: float = knob(
-        "Seconds that all servers may be failing before calls fail without being made.",
+        "If all servers have been failing for this many seconds, calls fail without being sent.",
         default=60.0,
         gt=0,
         runtime=True,
     )
     dollars_per_call: float = knob(
-        "What an answered call costs on average, for dry runs and summaries.", default=0.0, ge=0, runtime=True
+        "Mean cost of an answered call in dollars, for dry runs and summaries.",
+        default=0.0,
+        ge=0,
+        runtime=True,
     )
     probe: bool = knob(
-        "Whether a few small calls to each server show, before the first dialogue, whether seeds, images and "
-        "the assistant's words count when it draws.",
+        "Whether to probe each server with a few small calls before the first dialogue: do seeds, images and "
+        "the assistant's texts influence the images that it draws?",
         default=True,
         runtime=True,
     )
 
     route: ClassVar[str] = ""
-    """What a URL may end with, and is left out, e.g. "infer"."""
+    """A suffix of URLs that is removed, e.g. "infer"."""
 
     def __post_init__(self) -> None:
         urls = tuple(_base(url, self.route) for url in self.urls)
         if len(set(urls)) < len(urls):
             raise ConfigurationError(f"urls is {list(urls)}; name each server once")
         object.__setattr__(self, "urls", urls)
-        _ = self._pool, self._retries  # made before any thread asks
+        _ = self._pool, self._retries  # created here, before several threads use them
 
     @abstractmethod
     def _prepared(self, request: Request) -> Ask:
-        """How to ask a server for the answer to a request of one seed."""
+        """The function that asks a server for the answer to a request with one seed."""
 
     @abstractmethod
     def _out_of_order(self, url: str) -> str | None:
-        """Why the server cannot be used now; None when it can."""
+        """The reason why the server cannot be used now; None if it can."""
 
     @cached_property
     def _client(self) -> HttpClient:
-        return HttpClient(timeout_s=self.timeout_s, proxies=False)  # servers stand nearby
+        return HttpClient(timeout_s=self.timeout_s, proxies=False)  # model servers are in the local network
 
     @cached_property
     def _pool(self) -> ServerPool:
@@ -111,24 +117,24 @@ class Fleet(Remote):
 
     @contextmanager
     def answered(self, request: Request) -> Iterator[Candidate]:
-        """One call, whose server takes no other in its place before the block ends.
+        """The answer to one request. Its server slot stays reserved until the block ends.
 
-        A call is attempted again, elsewhere if it can be, when the server did not answer, answered with a
-        status that speaks of the server, or with no whole answer. `Cost.calls` counts the attempts that
-        reached a server, and `Cost.seconds` is the time of the last, with its wait in that server.
+        A call is retried, on another server if possible, if the server did not answer, answered with a
+        retryable status, or sent an incomplete answer. `Cost.calls` counts the attempts that reached a
+        server. `Cost.seconds` is the duration of the last attempt, including its wait inside the server.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.
-            BackboneError: it failed, with the reason that the server gave.
+            BackboneError: the last attempt failed; the message holds the server's reason.
         """
         ask = self._prepared(request)
-        with ExitStack() as lent:
-            candidate, calls = self._retries(partial(self._attempt, ask, request.modality, lent))
+        with ExitStack() as reserved:
+            candidate, calls = self._retries(partial(self._attempt, ask, request.modality, reserved))
             cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
             yield replace(candidate, cost=cost)
 
     def unreachable(self) -> dict[str, str]:
-        """The servers that are out of order, and why."""
+        """The servers that cannot be used, each with the reason."""
         reasons = {url: self._out_of_order(url) for url in self.urls}
         return {url: reason for url, reason in reasons.items() if reason is not None}
 
@@ -141,25 +147,27 @@ class Fleet(Remote):
             return {}
         return {url: replace(self, urls=(url,)) for url in self.urls}
 
-    def _attempt(self, ask: Ask, modality: Modality, lent: ExitStack) -> Candidate:
-        """One attempt that reaches a server, which `lent` keeps if it has answered."""
+    def _attempt(self, ask: Ask, modality: Modality, reserved: ExitStack) -> Candidate:
+        """The candidate of one attempt that reaches a server. After an answer, `reserved` holds the server's
+        slot.
+        """
         while True:
             try:
-                with ExitStack() as this_time:
-                    server = this_time.enter_context(self._pool.lend(modality))
+                with ExitStack() as attempt:
+                    server = attempt.enter_context(self._pool.reserve(modality))
                     candidate = ask(server.url)
-                    lent.enter_context(this_time.pop_all())
+                    reserved.enter_context(attempt.pop_all())
                     return candidate
             except _Unreachable:
-                continue  # the pool has set it aside, and says when there is no other
+                continue  # the pool has taken it out of service, and raises if no server is left
 
     def _post(
         self, url: str, path: str, body: bytes | Iterable[bytes], headers: Mapping[str, str]
     ) -> Response:
-        """The response of one call, whatever its status.
+        """The response to one POST, whatever its status.
 
         Raises:
-            ServerFailure: there is no whole response; another attempt may have one.
+            ServerFailure: no complete response came; a retry may succeed.
             BackboneError: the response is too large.
         """
         try:
@@ -169,13 +177,13 @@ class Fleet(Remote):
         except Late as error:
             late = TimedOut(f"{url} took longer than {self.timeout_s:g} s")
             raise ServerFailure(late, down=True) from error
-        except TooLarge as error:  # another attempt would fetch as much again
+        except TooLarge as error:  # a retry would get the same response
             raise BackboneError(f"{url}: {error}") from error
         except HttpFailure as error:
             raise ServerFailure(BackboneError(f"{url}: {error}")) from error
 
     def _status_failure(self, url: str, response: Response) -> BackboneError | ServerFailure:
-        """What a response that is not 200 comes to, to be raised."""
+        """The error of a response whose status is not 200."""
         failure = BackboneError(f"{url}: {self._without_secrets(response.problem)}")
         if not is_retryable_status(response.status):
             return failure
@@ -184,11 +192,11 @@ class Fleet(Remote):
         return ServerFailure(failure, down=overloaded, retry_after_s=asked_s)
 
     def _without_secrets(self, said: str) -> str:
-        """What a server said, for a message."""
+        """The server's words without secrets, for a message."""
         return said
 
     def _says_of_health(self, url: str, headers: Mapping[str, str] | None = None) -> str | None:
-        """Why GET /health speaks against the server; None when it answers, in whatever words."""
+        """The reason why GET /health fails; None if the server answers, whatever the body."""
         try:
             response = self._client.send("GET", f"{url}/health", headers=headers, timeout_s=HEALTH_S)
         except HttpFailure as error:
@@ -199,6 +207,6 @@ class Fleet(Remote):
 
 
 def _base(url: str, route: str) -> str:
-    """The URL without its last slash and route. Raises ConfigurationError when it is not a server's."""
+    """The URL without a trailing slash and route. Raises ConfigurationError if it is not a server's URL."""
     check_url(url, "urls")
     return re.sub(rf"(/{route})?/*$" if route else "/*$", "", url)

@@ -1,7 +1,7 @@
-"""Models of a provider behind the provider's own package: attempts, failures, keys and prices.
+"""Base class of backbones that call a provider's model through the provider's own package.
 
-The package writes requests and reads responses. Its HTTP calls go over our client, so that the limit of time
-is that of a whole call and an interrupt ends it; its own retries are off, because ours are counted.
+The package writes requests and parses responses. Its HTTP calls use our client, so that the timeout covers a
+whole call and an interrupt ends it. The package's own retries are off, because the engine counts ours.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Hosted(PaidCalls, Remote):
 
     model: str = knob("The provider's name of the model.", min_length=1, named=True)
     base_url: str | None = knob(
-        "Another address than the provider's, e.g. a proxy's.", default=None, runtime=True
+        "Address to use instead of the provider's, e.g. a proxy.", default=None, runtime=True
     )
-    timeout_s: float = knob("Seconds that one attempt may take.", default=300.0, gt=0, runtime=True)
+    timeout_s: float = knob("Timeout of one attempt, in seconds.", default=300.0, gt=0, runtime=True)
     prices: Folder | None = knob(
-        "A file of prices by model (see docs/guides/closed_models.md); null: dollars_per_call.",
+        "File with prices by model (see docs/guides/closed_models.md); null uses dollars_per_call.",
         default=None,
         runtime=True,
     )
     dollars_per_call: float = knob(
-        "What an answered call costs on average, for dry runs, and for summaries without prices.",
+        "Mean cost of an answered call in dollars, for dry runs, and for summaries if prices is null.",
         default=0.0,
         ge=0,
         runtime=True,
@@ -59,20 +59,22 @@ class Hosted(PaidCalls, Remote):
     def __post_init__(self) -> None:
         if self.base_url is not None:
             check_url(self.base_url, "base_url")
-        _ = self._calls, self._prices  # made before any thread asks
+        _ = self._calls, self._prices  # created here, before several threads use them
 
     @property
     @abstractmethod
     def _priced(self) -> Sequence[str]:
-        """The models that a call pays for."""
+        """The models whose prices a call needs."""
 
     @abstractmethod
     def _call(self, request: Request) -> Candidate:
-        """One attempt, with the provider's package; raises what `_status_failure` gives, or HttpFailure."""
+        """The candidate of one attempt through the package. Raises the errors of `_status_failure`, or
+        HttpFailure.
+        """
 
     @abstractmethod
     def _ask_for_model(self) -> None:
-        """Ask the provider for the model; raises as `_call`."""
+        """Request the model's metadata from the provider; raises as `_call`."""
 
     @cached_property
     def _calls(self) -> EndpointCalls:
@@ -89,18 +91,21 @@ class Hosted(PaidCalls, Remote):
 
     @contextmanager
     def answered(self, request: Request) -> Iterator[Candidate]:
-        """One call, attempted again where that may help; `Cost.calls` counts the attempts that were sent.
+        """The answer to one request, with retries where they may help. `Cost.calls` counts the attempts that
+        were sent.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.
-            BackboneError: it failed, with what the provider said.
+            BackboneError: the last attempt failed; the message holds the provider's reason.
         """
         candidate, calls = self._calls.retried(partial(self._timed, request))
         cost = replace(candidate.cost, calls=calls)
         yield replace(candidate, cost=cost if self._prices else replace(cost, dollars=self.dollars_per_call))
 
     def unreachable(self) -> dict[str, str]:
-        """The provider and why, when the model cannot be used; asks for the model, which costs nothing."""
+        """The address and the reason if the model cannot be used. The check requests metadata, which is
+        free.
+        """
         try:
             self._ask_for_model()
         except (BackboneError, HttpFailure, Transient) as error:
@@ -118,7 +123,7 @@ class Hosted(PaidCalls, Remote):
             raise
         except HttpFailure as error:
             raise self._calls.broken(error) from None
-        except Exception as error:  # what a package makes of a body that it does not expect
+        except Exception as error:  # packages raise arbitrary errors for unexpected bodies
             said = f"the response cannot be read: {type(error).__name__}: {error}"
             raise Transient(self._calls.failure(said)) from error
         seconds = time.perf_counter() - started
@@ -134,7 +139,7 @@ class Hosted(PaidCalls, Remote):
         thought: str = "",
         source: str,
     ) -> Candidate:
-        """A candidate with what it costs; `usage` is by priced model."""
+        """A candidate with its cost; `usage` is by priced model."""
         dollars = sum(self._prices[model].dollars(used) for model, used in usage.items() if self._prices)
         total = list(usage.values())
         cost = Cost(
@@ -157,12 +162,12 @@ class Hosted(PaidCalls, Remote):
     def _status_failure(
         self, status: int, message: str, headers: Mapping[str, str]
     ) -> BackboneError | Transient:
-        """What an HTTP status that is not 200 comes to."""
+        """The error of an HTTP status that is not 200."""
         return self._calls.status_failure(status, f"HTTP status {status}: {message}", headers)
 
     @property
     def _key(self) -> str:
-        """Raises BackboneError where there is none."""
+        """The provider's key. Raises BackboneError if the environment variable is not set."""
         key = self.api_key
         if not key:
             raise BackboneError(f"${self.api_key_env} is not set; export the provider's key under this name")
@@ -172,9 +177,9 @@ class Hosted(PaidCalls, Remote):
 def transport_over(
     client: HttpClient, library: Any, on_body: Callable[[bytes], None] = lambda body: None
 ) -> Any:
-    """A transport of `library` (httpx or httpx2) that makes its calls over `client`.
+    """A transport of `library` (httpx or httpx2) that sends its calls with `client`.
 
-    `on_body` is told the body of each response, in the thread of the call.
+    `on_body` receives the body of each response, in the thread of the call.
     """
 
     class Transport(library.BaseTransport):  # type: ignore[misc]

@@ -1,7 +1,7 @@
-"""HTTP calls to model servers, from as many threads as there are calls in flight, over urllib3.
+"""HTTP calls to model servers over urllib3, from as many threads as there are calls in flight.
 
-urllib3 keeps the connections; what is added is a limit of time for a whole call, however slowly its bytes
-come, and a way to end every call from another thread.
+urllib3 keeps the connections. This module adds a timeout for a whole call, however slowly its bytes arrive,
+and an interrupt that ends every call from another thread.
 """
 
 from __future__ import annotations
@@ -37,38 +37,38 @@ from imug_tts.infer_protocol import described, shortened
 __all__ = ["HttpClient", "HttpFailure", "Late", "Response", "TooLarge", "Unreached"]
 
 _DIAL_S: Final = 1.5
-"""Of a connection with no answer yet, which cannot be interrupted: enough for one answer to be lost."""
+"""Timeout of opening a TCP connection, which cannot be interrupted; long enough for one lost packet."""
 _CONNECT_S: Final = 10.0
-"""Of what follows: a tunnel, TLS."""
+"""Timeout of the steps after that: proxy tunnel and TLS."""
 _KEPT_S: Final = 2.0
-"""Idle connections are given up before uvicorn, which official servers use, closes them after 5 s."""
+"""Idle connections are closed after this time; uvicorn, which official servers use, closes them after 5 s."""
 _KEPT: Final = 256
-"""Connections to one server, and servers."""
+"""Maximum number of kept connections per server, and of servers."""
 _MAX_BYTES: Final = 256 << 20
 _KEYS_IN: Final = ("authorization", "x-goog-api-key")
 """Headers that hold a key."""
 _SHORTEST_KEY: Final = 8
-"""Characters of a key that is looked for in responses; a shorter word may stand there by chance."""
+"""Minimum length of a key that is replaced in responses; a shorter word may occur by chance."""
 
 
 class HttpFailure(Exception):
-    """No whole response came. Says why, and nothing of the request."""
+    """No complete response came. The message says why, and holds nothing of the request."""
 
 
 class Unreached(HttpFailure):
-    """No connection was made, so that no call was made."""
+    """No connection could be opened, so no call was made."""
 
 
 class Late(HttpFailure):
-    """The response took longer than it may."""
+    """The response took longer than the timeout."""
 
 
 class TooLarge(HttpFailure):
-    """The response has more bytes than are taken."""
+    """The response exceeds the maximum size."""
 
 
 class Response(NamedTuple):
-    """A response of any status. `headers` finds names in any case."""
+    """A response of any status. `headers` ignores the case of names."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,7 +76,7 @@ class Response(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """The status, and what the body says or is: the words for a response that is not 200."""
+        """The status with the body's text or type: the message for a status that is not 200."""
         said = f"HTTP status {self.status}: {described(self.body)}"
         if not 300 <= self.status < 400:
             return said
@@ -84,8 +84,8 @@ class Response(NamedTuple):
         return f"{said}; it redirects to {shortened(leads) if leads else 'nowhere'}, which is not followed"
 
 
-class _Lines:
-    """The open connections of one client, which another thread can shut down for good."""
+class _OpenSockets:
+    """The open sockets of one client, which another thread can shut down for good."""
 
     def __init__(self) -> None:
         self.interrupted = threading.Event()
@@ -93,7 +93,7 @@ class _Lines:
 
     def add(self, line: socket.socket) -> None:
         self._open.add(line)
-        if self.interrupted.is_set():  # `shut_down` may have looked before
+        if self.interrupted.is_set():  # `shut_down` may have run before
             self.shut_down()
 
     def discard(self, line: socket.socket) -> None:
@@ -106,12 +106,12 @@ class _Lines:
     def shut_down(self) -> None:
         self.interrupted.set()
         for line in list(self._open):
-            with suppress(OSError):  # it is closed, or its peer has gone
+            with suppress(OSError):  # the socket is closed, or the peer is gone
                 line.shutdown(socket.SHUT_RDWR)
 
 
 class _InTime(io.RawIOBase):
-    """Reads from a socket whose timeout is meant for all that is read, however little comes at once."""
+    """A reader of a socket whose timeout covers the whole response, however few bytes come at once."""
 
     def __init__(self, sock: socket.socket, source: io.RawIOBase) -> None:
         self._sock, self._source = sock, source
@@ -137,11 +137,11 @@ class _Response(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection among the `lines` of its client. Its timeout is that of a whole call."""
+    """A connection that is registered in `lines`. Its timeout covers a whole call."""
 
     response_class = _Response
 
-    def __init__(self, *args: Any, lines: _Lines, **options: Any) -> None:
+    def __init__(self, *args: Any, lines: _OpenSockets, **options: Any) -> None:
         super().__init__(*args, **options)
         self._lines = lines
         self._line: socket.socket | None = None
@@ -156,7 +156,7 @@ class _Connection(HTTPConnection):
         try:
             super().connect()
         except (HTTPError, HTTPException, OSError) as error:
-            raise Unreached(f"no connection: {_said(error)}") from None
+            raise Unreached(f"no connection: {_reason(error)}") from None
         self.sock.settimeout(self.timeout)
 
     def _new_conn(self) -> socket.socket:
@@ -182,7 +182,7 @@ class _Connection(HTTPConnection):
 
     def getresponse(self) -> Any:
         response = super().getresponse()
-        # A server that failed may close the connection only after its response was read.
+        # A failed server may close the connection after its response was read, so do not reuse it.
         self._used = time.monotonic() if response.status < 500 else -_KEPT_S
         return response
 
@@ -196,7 +196,7 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    """The same over TLS."""
+    """A `_Connection` over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
@@ -208,28 +208,28 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class HttpClient:
-    """Keeps its connections, and is safe to share between threads. Follows no redirects, repeats nothing."""
+    """A thread-safe client that keeps connections. It follows no redirects and makes no retries."""
 
     def __init__(self, *, timeout_s: float, proxies: bool) -> None:
-        """One client for all threads.
+        """Create a client for all threads.
 
         Args:
-            timeout_s: how long a call may take, from its beginning to the last byte read.
-            proxies: whether calls go through the proxies that the environment names.
+            timeout_s: timeout of a call, from its beginning to the last byte read.
+            proxies: whether calls use the proxies of the environment.
         """
         self._timeout_s = timeout_s
         self._proxies = getproxies() if proxies else {}
-        self._lines = _Lines()
+        self._lines = _OpenSockets()
         self._managers: dict[tuple[str, str | None], PoolManager] = {}
         self._making = threading.Lock()
 
     @property
     def interrupted(self) -> threading.Event:
-        """Set by `interrupt`; for whoever waits for something else meanwhile."""
+        """An event that `interrupt` sets, for threads that wait for something else."""
         return self._lines.interrupted
 
     def interrupt(self) -> None:
-        """End every call, those in flight and those to come, with a BackboneError "interrupted"."""
+        """End every call, running or future, with the BackboneError "interrupted"."""
         self._lines.shut_down()
 
     def send(
@@ -241,15 +241,16 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Response:
-        """One call; `timeout_s` is the client's by default. An iterable body comes with its Content-Length.
+        """The response to one call.
 
-        A body that is compressed, and says so, is decompressed. Where a server repeats the key that it was
-        sent, the response has "[key]" in its place, before anybody shortens, logs or keeps what it says.
+        The timeout defaults to the client's. An iterable body must come with a Content-Length header.
+        Compressed response bodies are decompressed. If a server repeats the key of the request, the response
+        contains "[key]" instead, before anything is shortened, logged or stored.
 
         Raises:
-            Unreached: there is no connection to be had.
-            Late: the response has not come, or not to its end.
-            TooLarge: the response has more than 256 MB.
+            Unreached: no connection could be opened.
+            Late: the response was not complete within the timeout.
+            TooLarge: the response is larger than 256 MB.
             HttpFailure: the connection broke.
             BackboneError: the client was interrupted.
         """
@@ -277,7 +278,7 @@ class HttpClient:
         return _without_key(Response(response.status, response.headers, received), headers or {})
 
     def _manager(self, url: str) -> PoolManager:
-        """What keeps the connections for a URL, direct ones or those to the proxy on its way."""
+        """The connection manager for a URL: direct, or through its proxy."""
         parts = urlsplit(url)
         proxy = self._proxies.get(parts.scheme)
         if proxy is not None and proxy_bypass(parts.hostname or ""):
@@ -290,7 +291,7 @@ class HttpClient:
 
     def _new_manager(self, scheme: str, proxy: str | None) -> PoolManager:
         options: dict[str, Any] = {"num_pools": _KEPT, "maxsize": _KEPT}
-        if scheme == "https":  # the machine's certificate authorities, or those that SSL_CERT_FILE names
+        if scheme == "https":  # certificate authorities of the machine, or of SSL_CERT_FILE
             options["ssl_context"] = ssl.create_default_context()
         manager = PoolManager(**options) if proxy is None else _proxied(proxy, options)
         pools = {"http": partial(_Pool, lines=self._lines), "https": partial(_TlsPool, lines=self._lines)}
@@ -299,7 +300,7 @@ class HttpClient:
 
 
 def _without_key(response: Response, sent: Mapping[str, str]) -> Response:
-    """The response without the key among the headers that were sent."""
+    """The response with the key of the sent headers replaced by "[key]"."""
     by_name = {name.lower(): value for name, value in sent.items()}
     values = (by_name.get(name, "").removeprefix("Bearer ") for name in _KEYS_IN)
     for key in (value for value in values if len(value) >= _SHORTEST_KEY):
@@ -321,12 +322,12 @@ def _failure(error: Exception, ends: float) -> HttpFailure:
     if isinstance(error, HttpFailure):
         return error
     if isinstance(error, ReadTimeoutError) or time.monotonic() >= ends:
-        return Late("the response has not come to its end in time")
-    return HttpFailure(_said(error))
+        return Late("the response was not complete within the timeout")
+    return HttpFailure(_reason(error))
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, without the layers around it."""
+def _reason(error: Exception) -> str:
+    """The root cause of an error, without the layers around it."""
     inner = [arg for arg in error.args if isinstance(arg, Exception)]
     if isinstance(error, DecodeError):
         return str(error.args[0])
@@ -337,5 +338,5 @@ def _said(error: Exception) -> str:
 
 
 def _left_s(ends: float) -> float:
-    """What is left, as the timeout of a socket, of which 0 means something else."""
+    """The remaining seconds as a socket timeout, which must not be 0."""
     return max(ends - time.monotonic(), 0.001)

@@ -1,4 +1,4 @@
-"""A reward service behind HTTP, as a backbone that answers reward calls alone."""
+"""A backbone for reward calls that asks a reward service over HTTP."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _PROBE_S: Final = 10.0
 
 
 class _Unscored(Exception):
-    """The service answered, and has no such reward for this candidate. Says why."""
+    """The service answered but has no reward for this candidate. The message says why."""
 
 
 @component
 class HttpReward(RewardService, Remote):
-    """A service that reads a dialogue and scores its last answer.
+    """A reward service that reads a dialogue and scores its last answer.
 
-    It is asked by POST to `url`, with the JSON
+    The backbone sends a POST to `url` with the JSON
 
         {"model": MODEL, "messages": [{"role": "user", "content": [PART, ...]}, ...]}
 
-    where the last message is the assistant's, the answer to score. A PART is {"type": "text", "text": TEXT}
-    or {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}, and it returns
+    where the last message is the assistant's answer to score. A PART is {"type": "text", "text": TEXT}
+    or {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}. The service returns
 
         {"rewards": {NAME: NUMBER, ...}, "errors": {NAME: REASON, ...}}
 
-    A larger reward is better. A reward that stands among the errors, is null or no finite number, and a
-    request that the service refuses (a status 4xx that no repetition would change), are refusals with the
-    service's reason: that answer has no reward, which is never a reward of 0.
+    A larger reward is better. The candidate is a refusal with the service's reason, never a reward of 0, if
+    the reward is listed in the errors, is null or not finite, or if the service rejects the request with a
+    status 4xx that a retry would not change.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._calls  # made before any thread asks
+        _ = self._calls  # created here, before several threads use it
 
     @cached_property
     def _calls(self) -> EndpointCalls:
@@ -69,21 +69,21 @@ class HttpReward(RewardService, Remote):
             seeds="best_effort",
             logits=False,
             max_batch=1,
-            # As many again are prepared, or read, while the others are in flight.
+            # Twice the slots: some calls are prepared or parsed while others are in flight.
             concurrent_batches=2 * self.concurrency,
             rewards=True,
         )
 
     @contextmanager
     def answered(self, request: Request) -> Iterator[Candidate]:
-        """One reward. What may pass is attempted again, as for chat endpoints.
+        """The reward of one request. Transient failures are retried, as for chat endpoints.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.
-            BackboneError: it failed, with what the service said.
+            BackboneError: the last attempt failed; the message holds the service's reason.
         """
         if request.form != "reward":
-            raise BackboneError(f"{self.model} behind a reward service gives rewards only")
+            raise BackboneError(f"{self.model}: a reward service answers reward calls only")
         candidate, calls = self._calls.retried(partial(self._attempt, self._body(request.history)))
         cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
         yield replace(candidate, cost=cost)
@@ -92,7 +92,7 @@ class HttpReward(RewardService, Remote):
         self._calls.interrupt()
 
     def unreachable(self) -> dict[str, str]:
-        """The service and why, when it does not answer; any answer to GET tells that it is there."""
+        """The service and the reason if it does not answer. Any answer to GET below status 500 counts."""
         try:
             response = self._calls.get(self.url, _PROBE_S)
         except HttpFailure as error:
@@ -114,7 +114,7 @@ class HttpReward(RewardService, Remote):
         return Candidate(output=Text(f"{reward:g}"), reward=reward, cost=cost)
 
     def _read(self, response: Response) -> float:
-        """The reward. Raises _Unscored, Transient or BackboneError."""
+        """The reward in a response. Raises _Unscored, Transient or BackboneError."""
         if response.status in (400, 413, 422):
             raise _Unscored(response.problem)
         if response.status != 200:
@@ -130,7 +130,7 @@ class HttpReward(RewardService, Remote):
         return self._chosen(rewards, errors)
 
     def _chosen(self, rewards: Mapping[str, Any], errors: Mapping[str, Any]) -> float:
-        """The reward that counts."""
+        """The reward named by the knob `reward`, or the only one. Raises _Unscored or BackboneError."""
         named = {*rewards, *errors}
         if self.reward is None and len(named) != 1:
             names = ", ".join(sorted(named)) or "none"
@@ -140,8 +140,8 @@ class HttpReward(RewardService, Remote):
             raise _Unscored(f"{name}: {errors[name]}")
         if name not in rewards:
             names = ", ".join(sorted(rewards)) or "none"
-            raise self._calls.failure(f"it returned no reward {name!r}; those it has: {names}")
+            raise self._calls.failure(f"it returned no reward {name!r}; it returned: {names}")
         value = rewards[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise _Unscored(f"{name} is {value!r}, and no finite number")
+            raise _Unscored(f"{name} is {value!r}, not a finite number")
         return float(value)

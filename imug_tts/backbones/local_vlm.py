@@ -26,7 +26,7 @@ from imug_tts.knobs import component, knob
 __all__ = ["LocalVlm"]
 
 _TOKENS_PER_TURN: Final = 1500
-"""Of a text and an image at a usual size, for the estimate of memory."""
+"""Tokens of a text and an image of usual size, for the memory estimate."""
 
 
 class _Loaded(NamedTuple):
@@ -38,15 +38,15 @@ class _Loaded(NamedTuple):
 class LocalVlm(Pretrained):
     """Any model that transformers loads as "image-text-to-text", e.g. Qwen2.5-VL, InternVL3 or LLaVA.
 
-    Yes/no calls are one forward pass: P(yes) is read from the logits of the first token (VQAScore, Lin et al.
-    2024, arXiv 2404.01291). Images of the assistant are shown in the user's next message, as every chat
-    template takes them.
+    A yes/no call is one forward pass: P(yes) comes from the logits of the first token (VQAScore, Lin et al.
+    2024, arXiv 2404.01291). Images of the assistant are moved into the user's next message, because every
+    chat template accepts images there.
     """
 
     version: ClassVar[str] = "1"
     adapter: ClassVar[str] = "local_vlm"
 
-    max_batch: int = knob("Most candidates in one forward pass.", default=8, ge=1, runtime=True)
+    max_batch: int = knob("Maximum number of candidates in one forward pass.", default=8, ge=1, runtime=True)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -66,10 +66,10 @@ class LocalVlm(Pretrained):
         return MemoryNeed(weights=weights, per_turn=per_turn, per_candidate=per_turn)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """Candidates of all requests; those with equal form and sampling are computed together.
+        """Candidates of all requests; requests with equal form and sampling form one batch.
 
         Raises:
-            BackboneError: an image is asked for, or an image of the history cannot be read.
+            BackboneError: the request is for an image or a reward, or an image of the history cannot be read.
             ConfigurationError: the checkpoint does not fit the model.
         """
         answers: dict[int, list[Candidate]] = {}
@@ -80,12 +80,12 @@ class LocalVlm(Pretrained):
         return [answers[number] for number in range(len(requests))]
 
     def _answer(self, requests: Sequence[Request]) -> list[Candidate]:
-        """One candidate for each seed of requests that are alike, in order."""
+        """One candidate for each seed of requests with equal modality, sampling and form, in order."""
         first = requests[0]
         if first.modality != "text":
-            raise BackboneError("a vision-language model writes text only, and draws no image")
+            raise BackboneError("a vision-language model writes text only and cannot draw images")
         if first.form == "reward":
-            raise BackboneError("this model writes text, and gives no rewards")
+            raise BackboneError("this model writes text and cannot answer reward calls")
         rows = [(request.history, seed) for request in requests for seed in request.seeds]
         inputs = self._inputs([history for history, _ in rows])
         if first.form == "yes_no":
@@ -93,7 +93,7 @@ class LocalVlm(Pretrained):
         return self._written(inputs, first.sampling, [seed for _, seed in rows])
 
     def _inputs(self, histories: Sequence[tuple[Message, ...]]) -> Any:
-        """Tensors of all prompts, shorter ones padded on the left."""
+        """The model's input tensors of all prompts, padded on the left."""
         from imug_tts.backbones.native.history import chat_of
         from imug_tts.backbones.native.images import to_pillow
 
@@ -132,10 +132,10 @@ class LocalVlm(Pretrained):
     def _written(self, inputs: Any, sampling: Sampling, seeds: Sequence[int]) -> list[Candidate]:
         import torch
 
-        from imug_tts.backbones.native.sampling import GumbelNoise, generator
+        from imug_tts.backbones.native.sampling import GumbelNoise, random_stream
 
         model, processor = self._loaded
-        noise = GumbelNoise([generator(seed, "text") for seed in seeds], sampling.temperature)
+        noise = GumbelNoise([random_stream(seed, "text") for seed in seeds], sampling.temperature)
         with torch.inference_mode():
             drawn = model.generate(
                 **inputs, do_sample=False, max_new_tokens=sampling.max_tokens, logits_processor=[noise]
@@ -181,7 +181,7 @@ def _ends(model: Any) -> frozenset[int]:
 
 
 def _candidate(tokenizer: Any, answer: Sequence[int], prompt: int, ends: frozenset[int]) -> Candidate:
-    """The answer up to its first end; without one it was cut off by the limit of tokens."""
+    """The answer up to its first end token; without one, the token limit cut it off."""
     length = next((at for at, token in enumerate(answer) if token in ends), None)
     text = tokenizer.decode(answer[:length], skip_special_tokens=True)
     new = len(answer) if length is None else length + 1

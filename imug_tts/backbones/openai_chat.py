@@ -1,7 +1,7 @@
-"""A model behind an OpenAI-compatible chat endpoint (vLLM, SGLang, Gemini's, OpenAI's) that writes text.
+"""A model that writes text behind an OpenAI-compatible chat endpoint (vLLM, SGLang, Gemini's, OpenAI's).
 
-As a backbone it is journaled, bounded and counted by the engine like any other, so that a paid reply
-of a judge is never lost or bought twice.
+The engine journals, limits and counts its calls like those of any other backbone, so a paid reply of a judge
+is never lost or paid twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["OpenAIChat"]
 _VERSION: Final = "1"
 _PROBE_S: Final = 10.0
 _REFUSALS: Final = frozenset(["content_filter", "content_policy_violation", "moderation_blocked"])
-"""Codes by which endpoints say, with an HTTP error, that they will not answer."""
+"""Error codes with which endpoints refuse to answer."""
 _TINY: Final = Request(
     history=(Message("user", (Text("Say yes."),)),),
     modality="text",
@@ -48,11 +48,11 @@ _TINY: Final = Request(
 
 @component
 class OpenAIChat(Endpoint, Remote):
-    """A model that reads text and images and writes text."""
+    """A chat model that reads text and images and writes text."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self._calls  # made before any thread asks
+        _ = self._calls  # created here, before several threads use it
 
     @cached_property
     def _calls(self) -> EndpointCalls:
@@ -60,12 +60,12 @@ class OpenAIChat(Endpoint, Remote):
 
     @cached_property
     def _warned(self) -> threading.Event:
-        """Set once a usage that cannot be right has been reported."""
+        """Set after the first warning about an impossible token count."""
         return threading.Event()
 
     @property
     def identity(self) -> str:
-        """The model, and how it is asked if not as usual."""
+        """The model, and the call options that differ from their defaults."""
         unusual = {
             ":unseeded": not self.send_seed,
             ":own_temperature": not self.send_temperature,
@@ -82,25 +82,25 @@ class OpenAIChat(Endpoint, Remote):
             seeds="best_effort" if self.send_seed else "none",
             logits=False,
             max_batch=1,
-            # As many again are prepared, or read, while the others are in flight.
+            # Twice the slots: some calls are prepared or parsed while others are in flight.
             concurrent_batches=2 * self.concurrency,
         )
 
     @contextmanager
     def answered(self, request: Request) -> Iterator[Candidate]:
-        """One call. The next one may be in flight before the block ends; bounded by `concurrent_batches`.
+        """The answer to one request. Calls in flight are limited by `concurrent_batches`.
 
-        Failures that may pass are attempted again: an endpoint that is away for `patience_s`, others (a
-        timeout, HTTP 408, 409, 425, 429, a body that is no completion, a reply that broke off)
-        `max_attempts` times. `Cost.calls` counts the attempts that were sent; a refusal is a candidate.
-        `Cost.seconds` is the time of the last attempt.
+        Transient failures are retried: for up to `patience_s` if the endpoint is unavailable, otherwise (a
+        timeout, HTTP 408, 409, 425, 429, a body that is not a completion, an incomplete reply) up to
+        `max_attempts` attempts. `Cost.calls` counts the attempts that were sent, `Cost.seconds` is the
+        duration of the last attempt, and a refusal is a candidate.
 
         Raises:
             TimedOut: the last attempt took longer than `timeout_s`.
-            BackboneError: it failed, with what the endpoint said.
+            BackboneError: the last attempt failed; the message holds the endpoint's reason.
         """
         if request.modality != "text":
-            raise BackboneError(f"{self.model} behind a chat endpoint writes text only, and draws no image")
+            raise BackboneError(f"{self.model}: a chat endpoint writes text only and cannot draw images")
         candidate, calls = self._calls.retried(partial(self._attempt, self._body(request)))
         cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
         yield replace(candidate, cost=cost)
@@ -109,9 +109,9 @@ class OpenAIChat(Endpoint, Remote):
         self._calls.interrupt()
 
     def unreachable(self) -> dict[str, str]:
-        """The endpoint and why, when it cannot be used.
+        """The endpoint and the reason if it cannot be used.
 
-        Where it lists no models, a call of one token decides.
+        If the endpoint lists no models, a call of one token is the test.
         """
         try:
             response = self._calls.get(f"{self._url}/models", _PROBE_S)
@@ -120,7 +120,7 @@ class OpenAIChat(Endpoint, Remote):
         models = read_models(response)
         if models:
             listed = self.model in models or f"models/{self.model}" in models  # Gemini's form
-            return {} if listed else {self.base_url: f"it serves {', '.join(models)}, and not {self.model}"}
+            return {} if listed else {self.base_url: f"it serves {', '.join(models)}, not {self.model}"}
         try:
             self._attempt(self._body(_TINY))
         except (BackboneError, Transient) as error:
@@ -142,7 +142,7 @@ class OpenAIChat(Endpoint, Remote):
         return encoded(frame)
 
     def _attempt(self, body: bytes) -> Candidate:
-        """One call."""
+        """The candidate of one call. Raises Transient or BackboneError."""
         response, seconds = self._calls.post(f"{self._url}/chat/completions", body)
         if response.status != 200:
             error = error_of(response)
@@ -161,8 +161,8 @@ class OpenAIChat(Endpoint, Remote):
         if cached > prompt and not self._warned.is_set():
             self._warned.set()
             warnings.warn(
-                f"{self.base_url} counts {cached} cached tokens in a prompt of {prompt}; no more than the "
-                "prompt is counted",
+                f"{self.base_url} counts {cached} cached tokens in a prompt of {prompt} tokens; at most "
+                "the prompt's tokens are counted",
                 stacklevel=2,
             )
         cached = min(cached, prompt)

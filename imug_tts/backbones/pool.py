@@ -1,8 +1,9 @@
-"""Servers of one model: which one takes the next call, and which ones are set aside.
+"""A pool of servers of one model: it selects the server of each call and takes failing servers out of
+service.
 
 A call goes to a free server, the fastest first. A server that cannot be reached, is overloaded or fails
-again and again rests for a time that grows with every failure in a row, and must then answer a probe
-before it gets a call again.
+repeatedly is out of service for a time that grows with every failure in a row. It must then answer a probe
+before it gets calls again.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ __all__ = ["Server", "ServerFailure", "ServerPool"]
 _NEWEST_WEIGHT: Final = 0.3
 _FIRST_REST_S: Final = 0.2
 _TOLERATED: Final = 2
-"""Failures in a row that may be the request's: official servers answer 500 when their model fails."""
+"""Failures in a row that may be caused by the request: official servers answer 500 if their model fails."""
 
 
 class ServerFailure(Transient):
-    """The server failed. When it is surely its own fault (`down`) it rests at once."""
+    """The server failed. If the fault is certainly the server's (`down`), it is taken out of service at
+    once.
+    """
 
     def __init__(
         self, failure: BackboneError, *, down: bool = False, retry_after_s: float | None = None
@@ -39,22 +42,22 @@ class ServerFailure(Transient):
 
 @dataclass(eq=False)
 class Server:
-    """What the pool knows of one server. Times are of the monotonic clock, in seconds."""
+    """The pool's state of one server. Times are from the monotonic clock, in seconds."""
 
     url: str
     in_flight: int = 0
     failures: int = 0
-    """Failures in a row."""
+    """Number of failures in a row."""
     failing_since: float | None = None
     rests_until: float | None = None
-    """None while it is in service."""
+    """The time until which the server is out of service; None if it is in service."""
     reason: str = ""
-    """Of the last failure."""
+    """The reason of the last failure."""
     usual_s: dict[Modality, float] = field(default_factory=dict)
-    """What a call takes, the last ones weighing most."""
+    """Moving average of the duration of a call in seconds, by modality."""
 
     def seconds(self, modality: Modality) -> float:
-        """What a call is expected to take; 0 as long as nobody knows."""
+        """The expected duration of a call in seconds; 0 if unknown."""
         return self.usual_s.get(modality, 0.0)
 
     def took(self, modality: Modality, seconds: float) -> None:
@@ -70,13 +73,13 @@ class Server:
         self.failing_since = self.failing_since or now
         self.reason = str(failure)
         if failure.down or self.failures > _TOLERATED:
-            # Requests that nobody can answer, one after another, must not rest a sound server for long.
+            # Several unanswerable requests in a row must not take a healthy server out of service for long.
             steps = self.failures if failure.down else _TOLERATED + 1
             self.rests_until = now + wait_s(steps, first_s=_FIRST_REST_S, asked_s=failure.retry_after_s)
 
 
 class ServerPool:
-    """Lends servers to the threads that call them; safe to share between threads."""
+    """Reserves server slots for the threads that make calls. Thread-safe."""
 
     def __init__(
         self,
@@ -87,18 +90,18 @@ class ServerPool:
         probe: Callable[[str], str | None],
         interrupted: threading.Event,
     ) -> None:
-        """One pool for all threads.
+        """Create one pool for all threads.
 
         Args:
-            per_server: calls that one server takes at a time.
-            patience_s: how long every server may be failing before calls are no longer kept waiting.
-            probe: says of a URL why it is out of order, or None when it answers.
-            interrupted: when it is set, and `wake` is called, nobody waits for a server any longer.
+            per_server: number of slots of one server.
+            patience_s: if all servers have been failing for longer than this, calls fail at once.
+            probe: returns the reason why the server at a URL cannot be used, or None if it can.
+            interrupted: after it is set and `wake` is called, waiting calls fail.
         """
         self.servers = [Server(url) for url in urls]
         self.slots = per_server * len(urls)
-        # Calls that wait here for a server, so that none idles while the next call is prepared, and so
-        # that the last calls can be told from the first of many.
+        # Additional calls that may queue here: they keep servers busy while the next call is prepared, and an
+        # empty queue shows that the run is nearly over.
         self.lookahead = len(urls)
         self._per_server = per_server
         self._patience_s = patience_s
@@ -108,11 +111,13 @@ class ServerPool:
         self._changed = threading.Condition()
 
     @contextmanager
-    def lend(self, modality: Modality) -> Iterator[Server]:
-        """A server for one call. A `ServerFailure` raised inside counts against it.
+    def reserve(self, modality: Modality) -> Iterator[Server]:
+        """A slot of a server for one call, until the block ends. A `ServerFailure` inside counts against the
+        server.
 
         Raises:
-            BackboneError: every server has been failing for longer than `patience_s`, or it was interrupted.
+            BackboneError: every server has been failing for longer than `patience_s`, or the pool was
+                interrupted.
         """
         server = self._take(modality)
         started = time.monotonic()
@@ -125,10 +130,10 @@ class ServerPool:
             failure = error
             raise
         finally:
-            self._take_back(server, failure)
+            self._release(server, failure)
 
     def wake(self) -> None:
-        """Let those who wait for a server look again."""
+        """Wake the threads that wait for a server, so that they check again."""
         with self._changed:
             self._changed.notify_all()
 
@@ -143,10 +148,10 @@ class ServerPool:
                 server.in_flight += 1
             if server.rests_until is None:
                 return server
-            self._try_out(server)
+            self._probe_resting(server)
 
     def _await(self, modality: Modality) -> Server:
-        """A free server, or one whose rest is over and that nobody tries out yet."""
+        """A free server, or one that is due for a probe and has no call in flight."""
         while True:
             if self._interrupted.is_set():
                 raise BackboneError("interrupted")
@@ -160,7 +165,7 @@ class ServerPool:
             if given_up_at <= now:
                 raise BackboneError(self._all_failing())
             ends = [until for until, _ in resting if until > now]
-            # With no end in sight a server that is busy will tell; a wait of an hour is forever.
+            # Without a known time the wait ends when a busy server finishes; an hour stands for no limit.
             self._changed.wait(min([*ends, given_up_at, now + 3600]) - now)
 
     def _free(self, modality: Modality) -> Server | None:
@@ -171,10 +176,9 @@ class ServerPool:
         return next(sensible, None)
 
     def _sooner_elsewhere(self, slow: Server, in_service: Sequence[Server], modality: Modality) -> bool:
-        """Whether the faster servers, all busy, would be done with all that waits before `slow` is with one.
+        """True if the faster, busy servers would finish all queued calls before `slow` finishes one.
 
-        Only when no more calls wait here than may: otherwise there are more than we see, and every
-        server helps.
+        False if more calls wait than `lookahead`: then the engine has further calls, and every server helps.
         """
         if self._waiting > self.lookahead:
             return False
@@ -182,7 +186,7 @@ class ServerPool:
         faster = [s.seconds(modality) for s in in_service if 0 < s.seconds(modality) < takes_s]
         return sum(self._per_server * (takes_s // s - 1) for s in faster) >= self._waiting
 
-    def _take_back(self, server: Server, failure: ServerFailure | None) -> None:
+    def _release(self, server: Server, failure: ServerFailure | None) -> None:
         with self._changed:
             server.in_flight -= 1
             if failure is None:
@@ -191,8 +195,8 @@ class ServerPool:
                 server.failed(failure)
             self._changed.notify_all()
 
-    def _try_out(self, server: Server) -> None:
-        """Put a server that rested back into service, or let it rest again."""
+    def _probe_resting(self, server: Server) -> None:
+        """Probe a server that was out of service: put it back into service, or take it out again."""
         reason = self._probe(server.url)
         with self._changed:
             server.in_flight -= 1
@@ -203,9 +207,11 @@ class ServerPool:
             self._changed.notify_all()
 
     def _given_up_at(self) -> float:
-        """When all servers will have been failing for too long; infinity while any works or is tried out.
+        """The time at which all servers will have been failing for `patience_s`; infinity if one works or is
+        being probed.
 
-        A server whose last call succeeded works, even while it rests for the failures before.
+                A server whose last call succeeded works, even while it is out of service because of earlier
+                    failures.
         """
         since = [s.failing_since for s in self.servers if s.rests_until is not None and not s.in_flight]
         failing = [start for start in since if start is not None]

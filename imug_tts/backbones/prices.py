@@ -1,8 +1,7 @@
-"""What providers charge, in a table that the user keeps, because prices change.
+"""Prices of providers, in a file that the user maintains because prices change.
 
-# dollars for a million tokens; `image` is for each image
-gpt-5.2: {input: 1.75, cached_input: 0.175, output: 14}
-gpt-image-2: {input: 5, image_input: 8, output: 10, image_output: 30}
+# dollars for a million tokens; `image` is for each image gpt-5.2: {input: 1.75, cached_input: 0.175, output:
+14} gpt-image-2: {input: 5, image_input: 8, output: 10, image_output: 30}
 """
 
 from __future__ import annotations
@@ -23,37 +22,37 @@ _MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """Tokens and images of one response, by the provider's count; each token is in one field."""
+    """Tokens and images of one response, as counted by the provider; each token is in exactly one field."""
 
     input: int = 0
     cached_input: int = 0
     image_input: int = 0
-    """Tokens of images that were shown, where the provider counts them apart."""
+    """Tokens of input images, if the provider counts them separately."""
     cached_image_input: int = 0
     output: int = 0
     image_output: int = 0
-    """Tokens of images that were drawn."""
+    """Tokens of drawn images."""
     image: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """Dollars for a million tokens, and for an image. What is not named costs as much as its kind."""
+    """Dollars per million tokens, and per image. A missing price defaults to that of its kind."""
 
     input: float = 0.0
     cached_input: float | None = None
-    """By default as other input."""
+    """Defaults to `input`."""
     image_input: float | None = None
-    """By default as other input."""
+    """Defaults to `input`."""
     cached_image_input: float | None = None
-    """By default as other cached input."""
+    """Defaults to `cached_input`."""
     output: float = 0.0
     image_output: float | None = None
-    """By default as other output."""
+    """Defaults to `output`."""
     image: float = 0.0
 
     def dollars(self, usage: Usage) -> float:
-        """What a response costs."""
+        """The cost of a response in dollars."""
         cached = self.input if self.cached_input is None else self.cached_input
         shown = self.input if self.image_input is None else self.image_input
         cached_shown = cached if self.cached_image_input is None else self.cached_image_input
@@ -68,10 +67,10 @@ _NAMES: Final = tuple(each.name for each in fields(Price))
 
 
 def read_prices(path: Path) -> Mapping[str, Price]:
-    """The prices in a file of YAML or JSON, by model.
+    """The prices in a YAML or JSON file, by model.
 
     Raises:
-        ConfigurationError: the file is missing or no such table; names the file, the model and the key.
+        ConfigurationError: the file is missing or not a price table. The message names file, model and key.
     """
     try:
         table = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""Calls over HTTP that may be made again: which failures, how often, and how long to wait before.
+"""Retries of HTTP calls: which failures are retried, how often, and how long to wait before a retry.
 
-Waits grow exponentially with full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture
-Blog 2015): uniform between nothing and the cap of the attempt, so that many clients that failed
-together do not come back together. A server that names a time in `Retry-After` is waited for.
+Waits grow exponentially with full jitter (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog
+2015): uniform between 0 and the cap of the attempt, so that many clients that failed together do not retry
+together. A server's `Retry-After` is respected.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _RETRYABLE: Final = frozenset([408, 409, 425, 429])
 
 
 class Transient(Exception):
-    """An attempt failed in a way that the next may not; `failure` is what the last attempt raises.
+    """An attempt failed, and a retry may succeed. `failure` is raised if the last attempt fails this way.
 
-    `away` says that the server is not there or out of order, whatever is asked of it. `sent` is false when
-    no call was made. `retry_after_s` is the wait in seconds that the server asked for, if it did.
+    `away`: the server is unavailable, whatever the request. `sent`: False if no call was made.
+    `retry_after_s`: the wait in seconds that the server asked for, if any.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Transient(Exception):
 
 
 class Retried(NamedTuple, Generic[T]):
-    """What the last attempt returned, and how many attempts were calls, counted from 1."""
+    """The result of the successful attempt, and the number of calls that were sent."""
 
     value: T
     calls: int
@@ -59,19 +59,19 @@ class Retried(NamedTuple, Generic[T]):
 
 @dataclass(kw_only=True)
 class Retries:
-    """How calls to one model are attempted; shared by all of them, from any thread."""
+    """The retry policy of calls to one model; shared by all of them. Thread-safe."""
 
     max_attempts: int
-    """Of one call; those that find the server away are not counted."""
+    """Maximum number of attempts of one call; attempts that find the server unavailable do not count."""
     patience_s: float = 0.0
-    """How long a server may be away before calls that find it away fail."""
+    """Maximum time for which calls wait for an unavailable server, in seconds."""
     interrupted: threading.Event
-    """Ends every wait."""
+    """An event that ends every wait."""
     _away_since: float | None = field(default=None, init=False)
-    """Of the first call that found the server away since one succeeded."""
+    """Time of the first call that found the server unavailable since the last success."""
 
     def __call__(self, attempt: Callable[[], T]) -> Retried[T]:
-        """Attempt until it succeeds. `attempt` raises `Transient` for what may be tried again.
+        """The result of the first successful attempt. `attempt` raises `Transient` if it may be retried.
 
         Raises:
             BackboneError: the failure of the last attempt.
@@ -90,14 +90,16 @@ class Retries:
         return Retried(value, call.sent + 1)
 
     def patience_left_s(self, own_since: float) -> float:
-        """What is left for a call that first found the server away at `own_since`."""
+        """The seconds left to wait for a call that first found the server unavailable at `own_since`."""
         self._away_since = self._away_since or own_since
         return self.patience_s - (time.monotonic() - min(own_since, self._away_since))
 
 
 @dataclass
 class _Call:
-    """What one call has been through: a request that alone finds the server away runs out of patience too."""
+    """The retry state of one call. A call also has its own waiting time, if only its requests find the server
+    unavailable.
+    """
 
     retries: Retries
     failures: int = 0
@@ -105,10 +107,10 @@ class _Call:
     counted: int = 0
     away_since: float | None = None
     wait_s: float = 0.0
-    """Before the next attempt."""
+    """Wait before the next attempt, in seconds."""
 
     def goes_on(self, error: BaseException) -> bool:
-        """Count a failed attempt; says whether there is another."""
+        """Count a failed attempt; returns whether to retry."""
         if not isinstance(error, Transient):
             return False
         self.sent += error.sent
@@ -131,14 +133,14 @@ def wait_s(
     asked_s: float | None = None,
     draw: Callable[[], float] = random.random,
 ) -> float:
-    """The wait after so many failures in a row (1 or more), in seconds.
+    """The wait after the given number of failures in a row (1 or more), in seconds.
 
     Args:
-        first_s: cap of the first wait; each further one is twice the one before.
-        longest_s: no wait is longer, whatever a server asks for.
-        asked_s: what the server asked for; it is waited for in full, and up to half the cap of this
-            failure more, because everyone was asked for the same.
-        draw: draws a random number in [0, 1).
+        first_s: cap of the first wait; each further cap is twice the previous one.
+        longest_s: upper limit of every wait, including waits that a server asks for.
+        asked_s: the wait that the server asked for. It is waited in full, plus up to half the cap of this
+            failure, because the server asks all clients for the same wait.
+        draw: returns a random number in [0, 1).
     """
     cap: float = min(longest_s, first_s * 2.0 ** min(failures - 1, 64))
     wait = cap * draw() if asked_s is None else asked_s + cap / 2 * draw()
@@ -146,22 +148,22 @@ def wait_s(
 
 
 def is_retryable_status(status: int) -> bool:
-    """Whether an HTTP status speaks of the server's state rather than of the request."""
+    """Whether an HTTP status describes the server's state rather than the request."""
     return status in _RETRYABLE or status >= 500
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """The wait that a response asks for: seconds, or the time until a date (RFC 9110, section 10.2.3).
 
-    None where there is none or it cannot be read. `headers` finds names in any case, or has them in
-    lower case.
+    None if there is none or it cannot be parsed. `headers` ignores the case of names, or has lower-case
+    names.
     """
     stated = headers.get("retry-after", "").strip()
     if stated.isascii() and stated.isdigit():
         return float(stated)
     try:
         date = parsedate_to_datetime(stated)
-    except Exception:  # it promises no closed set for texts from outside
+    except Exception:  # the parser documents no set of exceptions for arbitrary text
         return None
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())

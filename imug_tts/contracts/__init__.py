@@ -32,6 +32,7 @@ from imug_tts.contracts.model import (
     Sampling,
     Scalar,
     SeedGuarantee,
+    TrainingCost,
     models_by_role,
 )
 from imug_tts.contracts.record import (
@@ -91,6 +92,7 @@ __all__ = [
     "Summary",
     "TimedOut",
     "Tracker",
+    "TrainingCost",
     "count_pools",
     "count_verdicts",
     "models_by_role",

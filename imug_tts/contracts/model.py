@@ -254,6 +254,28 @@ class MemoryNeed:
     """Additional bytes for each candidate of a batch."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingCost:
+    """The cost of training a model, beyond its initial weights.
+
+    For a mean of several models' weights, the fields are the sums of theirs.
+    """
+
+    method: str
+    """E.g. `step`, or `mean of 3: step`; models with the same method are reported together."""
+    start: str
+    """Hash of the model from which the training began, or `scratch`."""
+    seeds: Sequence[int]
+    steps: int
+    token_positions: int
+    """Trained token positions; those that the model itself generated are not counted, but their seconds
+    are."""
+    seconds: float
+    """Wall-clock seconds of one process for steps and generation, summed over invocations."""
+    play_seconds: float
+    processes: int
+
+
 class Backbone(ABC):
     """A unified multimodal model: it generates text and images from a history of both."""
 
@@ -274,6 +296,11 @@ class Backbone(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def training(self) -> TrainingCost | None:
+        """The cost of training the weights, for a run's manifest; None if unknown."""
+        return None
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:

@@ -131,5 +131,14 @@ class Tracker(ABC):
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
         """Called when a run is complete, or `interrupted` before that."""
 
+    def start_training(self, runs: Sequence[PlannedRun]) -> None:
+        """Called once with all trainings, in order of execution, before the first begins or is resumed."""
+
+    def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        """Called after each optimizer step; `values` is the step's line of training.jsonl."""
+
+    def finish_training(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        """Called when a training is complete; `values` is the content of its metrics.json."""
+
     def close(self) -> None:
         """Called after the last event, to release resources."""

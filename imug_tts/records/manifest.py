@@ -93,6 +93,8 @@ class Manifest:
     """The judges inside the strategy: place, layer, use ("selects" or "verifies"), judge, kind, models."""
     caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Caveats of each model by its identity; models without caveats are left out."""
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The training cost of each model by its identity; models without a stated cost are left out."""
     arm_identity: Mapping[str, Any] = field(default_factory=dict)
     """The configuration that `arm` hashes, as plain values."""
     selection: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +172,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         models=stored.get("models", {}),
         judges=tuple(stored.get("judges", ())),
         caveats={str(model): tuple(map(str, said)) for model, said in stored.get("caveats", {}).items()},
+        training=stored.get("training", {}),
         arm_identity=arm_identity,
         selection=selection,
         planned=tuple(map(_planned, stored["planned"])),

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from imug_tts.files import storage_errors, write_atomically
+from imug_tts.files import storage_errors, unfinished, write_atomically
 from imug_tts.records import SEGMENTS, segment_path
 
 __all__ = ["MERGE", "STALE_S", "Worker", "WorkerState", "workers"]
@@ -133,7 +133,7 @@ class Worker:
                 claim.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the files of dead workers."""
+        """Remove what dead workers left: claims, their own files, and files that they had half written."""
         for what, generations in self._generations().items():
             living = self._living(*_signs(what))
             for claim in (self._claim(what, generation) for generation in generations):
@@ -142,6 +142,10 @@ class Worker:
         living = self._living(*_signs(MERGE))
         for path in (*self._folder.glob(f"*{_WORKER}"), *self._folder.glob(f"*{_LEFT}")):
             if path.stem not in living:
+                path.unlink(missing_ok=True)
+        run = self._folder.parent
+        for folder in (run, run / "images"):
+            for path in unfinished(folder):
                 path.unlink(missing_ok=True)
 
     def leave(self) -> None:

@@ -112,13 +112,14 @@ class _Session:
         """The error that stopped the session, if a model is down."""
 
     async def play(self) -> bool:
-        """Play every dialogue without records; return True if a signal interrupted the session."""
+        """Play every dialogue without records; return True if a signal or the caller asked to stop."""
         todo = enumerate(self._dialogues())
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
         with stop_signals(workers) as interrupt:
             try:
                 await asyncio.gather(*workers)
             except asyncio.CancelledError:
+                interrupt.requested = interrupt.requested or _is_cancelled()
                 if not interrupt.requested:
                     raise
             except ModelDown as error:
@@ -153,6 +154,12 @@ class _Session:
     @cached_property
     def _brokers(self) -> Brokers:
         return Brokers(self._journal)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody asked this task to stop, as a notebook's interrupt does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _refuse_equal_folders(runs: Sequence[Work]) -> None:

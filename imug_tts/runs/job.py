@@ -57,6 +57,11 @@ class Run(Work):
             "models": {place: model_identity(model) for place, model in self.models.items()},
             "judges": arm.judges,
             "caveats": all_caveats(self.models.values()),
+            "training": {
+                model_identity(model): asdict(cost)
+                for model in self.models.values()
+                if (cost := model.training) is not None
+            },
             "probes": {
                 place: asdict(model.findings)
                 for place, model in self.models.items()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from imug_tts.contracts import PlannedRun, Record, Summary, Tracker
 
@@ -28,6 +29,15 @@ class Trackers:
 
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
         self._tell(lambda tracker: tracker.finish(run, summary, interrupted))
+
+    def start_training(self, runs: Sequence[PlannedRun]) -> None:
+        self._tell(lambda tracker: tracker.start_training(runs))
+
+    def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        self._tell(lambda tracker: tracker.step(run, values))
+
+    def finish_training(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        self._tell(lambda tracker: tracker.finish_training(run, values))
 
     def close(self) -> None:
         self._tell(_close)

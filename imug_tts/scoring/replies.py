@@ -25,36 +25,46 @@ class UnreadableReply(ValueError):
     """A scorer's reply does not have the requested form; the message says what is wrong."""
 
 
-async def ask_until_read(scope: Scope, question: tuple[Part, ...], read: Callable[[str], T]) -> T:
-    """What `read` makes of the scorer's reply to `question`.
+async def ask_until_read(
+    scope: Scope,
+    question: tuple[Part, ...],
+    read: Callable[[str], T],
+    *,
+    sampling: Sampling = SAMPLING,
+    form: str = "one complete JSON object and nothing else",
+) -> T:
+    """Return the result of `read` on the scorer's reply to `question`.
 
-    If `read` raises `UnreadableReply`, the scorer is shown its reply and what is wrong with it, and is asked
-    again with another seed, at most twice. A scorer that refuses is asked the same question again. Replies
-    loaded from the journal do not use up these attempts: if an earlier invocation could not read a reply,
-    this one asks the scorer again.
+    If `read` raises `UnreadableReply`, the scorer gets its reply and the problem, and is asked again with
+    another seed, at most twice. A scorer that refuses gets the same question again, unless the temperature is
+    0 and its reply would be the same. Replies loaded from the journal do not use up these attempts: if an
+    earlier invocation could not parse a reply, this one asks the scorer again.
+
+    Args:
+        form: the required form of a reply, in words, for repeated questions.
 
     Raises:
         NoScorer: the run has no scorer.
         JudgeError: a call failed, or no reply could be parsed. Shows the last reply, or why it was refused.
     """
-    asked: tuple[Message, ...] = (Message("user", question),)
-    history = asked
+    history: tuple[Message, ...] = (Message("user", question),)
     left = 1 + MAX_REASKS
     for attempt in count():
-        candidate = await scope.child(attempt).ask("scorer", history, "text", SAMPLING)
+        candidate = await scope.child(attempt).ask("scorer", history, "text", sampling)
         try:
             return read(_text_of(candidate))
         except UnreadableReply as error:
             problem = str(error)
         left -= candidate.is_new
-        if not left:
+        if not left or (candidate.output is None and sampling.temperature == 0):
             break
         if candidate.output is not None:
-            again = scope.prompts("scorer")["unreadable"].format(problem=problem)
+            # All replies stay: at temperature 0 the same history would have the same reply from the journal.
+            again = scope.prompts("scorer")["unreadable"].format(problem=problem, form=form)
             reply = Message("assistant", (candidate.output,))
-            history = (*asked, reply, Message("user", (Text(again),)))
+            history = (*history, reply, Message("user", (Text(again),)))
     last = _shown(candidate, problem)
-    raise JudgeError(f"{1 + MAX_REASKS} replies of the scorer could not be read: {last}")
+    raise JudgeError(f"{max(1, 1 + MAX_REASKS - left)} replies of the scorer could not be read: {last}")
 
 
 def _text_of(candidate: Candidate) -> str:

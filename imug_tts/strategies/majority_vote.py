@@ -5,29 +5,17 @@ Wang et al. 2022, arXiv 2203.11171.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from typing import Final
 
 from imug_tts.concurrency import gather_all
 from imug_tts.contracts import ConfigurationError, Models, OutOfBudget, Scope, Setting, Strategy
 from imug_tts.dialogue import Modality, Response, Text, Turn
 from imug_tts.final_text import final_text
 from imug_tts.knobs import component, knob
+from imug_tts.option_letters import option_letters
 from imug_tts.strategies._selection import adopt, refused
 
 __all__ = ["MajorityVote", "ballot"]
-
-_LETTERS: Final = re.compile(r"\b[A-G]+\b")
-_ARTICLE: Final = re.compile(
-    r"\bA(?=\s+(?!(?:and|or|is|are|was|because|since|as|but|if|so|for|seems|looks|fits|matches|shows)\b)"
-    r"[a-z]{2,}\b)"
-)
-_CALLED: Final = re.compile(
-    r"\b[Aa]nswers?\b\W*(?:(?:is|are)\b\W*)?(?:[Oo]ptions?\W+)?((?:\b[A-G]+\b(?:\W+and\b)?\W*)+)"
-)
-"""What a reply calls its answer."""
-_OPTION: Final = re.compile(r"\W*([A-G])[.):](?=\s)")
 
 
 @component
@@ -88,27 +76,9 @@ class MajorityVote(Strategy):
 
 
 def ballot(text: str) -> str:
-    """What a reply votes for: its option letters A-G, sorted, or without any its text.
+    """Return the vote of a reply: its option letters A-G, sorted; the whole text if it has no letters.
 
-    Letters may stand alone ("A, C") or joined ("CA"): both vote "AC". Reasoning does not vote (see
-    `final_text`). Of a longer reply the letters count that it calls its answer; else those of a last or
-    first line of letters alone, or of the options that its lines begin with ("B. A red circle"); else all,
-    where the article "A" is no letter, and letters are joined in alphabetical order only ("AC", not "BAD").
+    Reasoning is ignored (see `final_text`); `option_letters` defines which letters count.
     """
     said = final_text(text)
-    named = _ARTICLE.sub("a", said)
-    lines, called = [line for line in named.splitlines() if line.strip()], _CALLED.findall(named)
-    alone = [line for line in (*lines[-1:], *lines[:1]) if _is_letters(line)]
-    options = [option[1] for line in lines if (option := _OPTION.match(line))]
-    if called or alone:
-        runs = _LETTERS.findall((called[-1:] or alone)[0])
-    elif options and len(options) == len(lines):
-        runs = options
-    else:
-        runs = [run for run in _LETTERS.findall(named) if list(run) == sorted(set(run))]
-    return "".join(sorted(set("".join(runs)))) or said
-
-
-def _is_letters(line: str) -> bool:
-    words = re.findall(r"[^\W_]+", line)
-    return any(map(_LETTERS.fullmatch, words)) and all(_LETTERS.fullmatch(w) or w == "and" for w in words)
+    return option_letters(said) or said

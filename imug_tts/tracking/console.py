@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from imug_tts.contracts import PlannedRun, Record, Summary, Tracker
 from imug_tts.knobs import component, knob
 from imug_tts.tracking.progress import Counts, Progress
+from imug_tts.tracking.steps import StepLines
 
 __all__ = ["ConsoleTracker"]
 
@@ -25,6 +26,7 @@ class ConsoleTracker(Tracker):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_state", _State([], 0.0))  # the class is frozen
+        object.__setattr__(self, "_steps", StepLines(self.interval_s, _print))
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
         object.__setattr__(self, "_state", _State(runs, self.interval_s))
@@ -45,6 +47,14 @@ class ConsoleTracker(Tracker):
             self._now.empty += 1
         else:
             self._now.display.say(f"{progress.head(run)}  {'  '.join(_result(summary, interrupted))}")
+
+    def start_training(self, runs: Sequence[PlannedRun]) -> None:
+        object.__setattr__(self, "_state", _State([], self.interval_s))
+        object.__setattr__(self, "_steps", StepLines(self.interval_s, _print))
+
+    def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        steps: StepLines = vars(self)["_steps"]
+        steps.step(run, values)
 
     def close(self) -> None:
         self._now.close()

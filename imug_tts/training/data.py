@@ -6,13 +6,16 @@ A file holds one JSON object a line, here broken for reading:
                   {"role": "assistant", "content": "A car."}],
      "images": ["front.jpg"], "question_type": "perception"}
 
-`<image>` in a user's content stands for the next image. Paths are relative to the folder of the file.
+A file named *.json holds a list of such objects instead. `<image>` in a user's content stands for the next
+image. Paths are relative to the folder of the file.
 The keys are those of the records that Drive-KD (arXiv 2601.21288) released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,7 +26,7 @@ from imug_tts.benchmarks.imug.records import what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.images import BrokenImage, check_image
 
-__all__ = ["IMAGE", "Capability", "Message", "Record", "read_records"]
+__all__ = ["IMAGE", "Capability", "Message", "Record", "read_records", "split_by_images"]
 
 Capability = Literal["perception", "reasoning", "planning"]
 IMAGE: Final = "<image>"
@@ -93,23 +96,56 @@ def read_records(path: Path) -> list[Record]:
 def _records(path: Path, problems: list[str]) -> Iterator[Record]:
     """The records that are in order, and what is wrong with the others and with images."""
     known: dict[Path, str] = {}
-    for number, line in numbered_lines(path):
+    for place, encoded in _encoded_records(path):
         try:
-            record = Record.model_validate(parse_object(line))
+            record = Record.model_validate(parse_object(encoded))
         except ValidationError as error:
-            problems.extend(_said(path, number, key, complaint) for key, complaint in what_is_wrong(error))
+            problems.extend(_said(path, place, key, complaint) for key, complaint in what_is_wrong(error))
         except ValueError as error:
-            problems.append(_said(path, number, "", f"{error}; a line must be one record"))
+            problems.append(_said(path, place, "", f"{error}; a {place.split()[0]} must be one record"))
         else:
             images = [path.parent.absolute() / image for image in record.images]
             for index, image in enumerate(images):
                 if complaint := _once(known, image, _why_unreadable):
-                    problems.append(_said(path, number, f"images[{index}]", f"{image} {complaint}"))
+                    problems.append(_said(path, place, f"images[{index}]", f"{image} {complaint}"))
             yield record.model_copy(update={"images": [str(image) for image in images]})
 
 
-def _said(path: Path, line: int, key: str, complaint: str) -> str:
-    return f"{path}, line {line}{f', {key}' if key else ''}: {complaint}"
+def _encoded_records(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Each record as JSON, with its place in the file: "line 3", or "record 3" of a list."""
+    if path.suffix != ".json":
+        yield from ((f"line {number}", line) for number, line in numbered_lines(path))
+        return
+    try:
+        records = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(records, list):
+        raise ConfigurationError(f"{path} holds no JSON list; name a file of one record a line *.jsonl")
+    yield from ((f"record {number}", json.dumps(record).encode()) for number, record in enumerate(records, 1))
+
+
+def split_by_images(records: Sequence[Record], share: float) -> tuple[list[Record], list[Record]]:
+    """Records to train on, and those that are held out.
+
+    Records that show the same images are on one side. The side follows from the names of the image files, so
+    the order of records and the other records change nothing.
+
+    Args:
+        share: of the records that are held out, about; in [0, 1].
+    """
+    sides: tuple[list[Record], list[Record]] = ([], [])
+    for record in records:
+        shown = "\0".join(sorted(Path(image).name for image in record.images)) or record.messages[0].content
+        drawn = int.from_bytes(hashlib.sha256(shown.encode()).digest()[:8], "big") / 2**64
+        sides[drawn < share].append(record)
+    return sides
+
+
+def _said(path: Path, place: str, key: str, complaint: str) -> str:
+    return f"{path}, {place}{f', {key}' if key else ''}: {complaint}"
 
 
 def _once(known: dict[Path, str], image: Path, check: Callable[[Path], str]) -> str:

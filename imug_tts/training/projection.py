@@ -1,7 +1,11 @@
-"""Combine the gradients of several capabilities so that none undoes another or the hard labels.
+"""Combine the gradients of several losses so that none undoes another or the hard labels.
 
 A gradient is a sequence of tensors, one for each trained parameter, None where a loss does not reach the
-parameter. Inner products run over all parameters together, in float64.
+parameter, which is a gradient of 0 there. Inner products run over all parameters together, in float64.
+
+Every gradient that the projections make is a weighted sum of the given ones. So the inner products of the
+given gradients are computed once, the projections work on weights alone, and one pass makes the sum: no
+projected copy of a gradient is ever held.
 
 Source: asymmetric gradient projection of Drive-KD (arXiv 2601.21288); its second stage is the gradient
 surgery of PCGrad (arXiv 2001.06782) applied to merged gradients.
@@ -9,15 +13,16 @@ surgery of PCGrad (arXiv 2001.06782) applied to merged gradients.
 
 from __future__ import annotations
 
-import math
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+import torch
 from torch import Tensor
 
-__all__ = ["Combined", "Gradient", "Projection", "combine", "cosine", "inner", "without_conflict"]
+__all__ = ["Combined", "Gradient", "Projection", "combine"]
 
 Gradient = Sequence[Tensor | None]
 Projection = Literal["both", "anchor", "shuffled", "none"]
@@ -25,73 +30,78 @@ Projection = Literal["both", "anchor", "shuffled", "none"]
 
 _SMALLEST_SQUARE: Final = 1e-20
 """A squared norm below it counts as this much, so that a gradient of zeros projects nothing."""
+_CHUNK: Final = 1 << 22
+"""Numbers of each gradient that are in float64 at a time."""
 
 
 @dataclass(frozen=True)
 class Combined:
-    """The gradient to apply, and by capability its cosine with the anchor before any projection."""
+    """The gradient to apply, and what the given gradients were."""
 
     gradient: list[Tensor | None]
-    cosines: dict[str, float]
+    norms: dict[str, float]
+    """The norm of each gradient before its weight."""
+    cosines: dict[tuple[str, str], float]
+    """The cosine of the angle between each two gradients before any projection; 0 where one is zero."""
 
 
 def combine(
-    anchor: Gradient, followers: Mapping[str, Gradient], projection: Projection, shuffle: random.Random
+    gradients: Mapping[str, Gradient],
+    weights: Mapping[str, float],
+    anchor: str,
+    projection: Projection,
+    shuffle: random.Random,
+    *,
+    as_released: bool = False,
 ) -> Combined:
-    """Combine the weighted gradient of the hard labels with those of the capabilities.
+    """Combine the weighted gradient of the hard labels with those of the other losses.
 
-    With a projection stage the anchor counts once for each capability, as in the source, because it is merged
+    With a projection stage the anchor counts once for each other loss, as in the source, because it is merged
     into each. With "none" it counts once, so "none" differs in the weight of the hard labels too.
-    Without a capability the result is the anchor.
+    Without another loss the result is the anchor.
 
     Args:
-        anchor: the gradient of the hard labels; never changed.
-        followers: the gradient of each capability.
+        gradients: the gradient of each loss.
+        weights: of each gradient, 0 or more.
+        anchor: the loss of the hard labels; its gradient is never changed.
         projection: the stages that run.
         shuffle: draws the order of the symmetric stage.
+        as_released: leave a gradient unchanged at the parameters that its loss does not reach, as the
+            released trainer does. A part of its conflict with the anchor then stays.
 
     Raises:
         ValueError: the projection is unknown, or gradients are of different numbers of parameters.
     """
     if projection not in get_args(Projection):
         raise ValueError(f"projection is {projection!r}; allowed are {', '.join(get_args(Projection))}")
-    cosines = {name: cosine(anchor, follower) for name, follower in followers.items()}
+    names = list(gradients)
+    space = _Space([gradients[name] for name in names], as_released)
+    given = {name: space.unit(place, weights[name]) for place, name in enumerate(names)}
+    followers = {name: one for name, one in given.items() if name != anchor}
     if projection == "none" or not followers:
-        return Combined(_sum([anchor, *followers.values()]), cosines)
+        total = sum(given.values(), torch.zeros_like(given[anchor]))
+    else:
+        total = _projected(space, given[anchor], followers, projection, shuffle)
+    return Combined(space.gradient(total), *_geometry(space, names))
+
+
+def _projected(
+    space: _Space,
+    anchor: Tensor,
+    followers: Mapping[str, Tensor],
+    projection: Projection,
+    shuffle: random.Random,
+) -> Tensor:
+    """The weights of the sum of all merged gradients after the stages of the projection."""
     if projection != "shuffled":
-        followers = {name: without_conflict(one, anchor) for name, one in followers.items()}
-    merged: dict[str, Gradient] = {name: _sum([anchor, one]) for name, one in followers.items()}
+        followers = {name: space.without_conflict(one, anchor) for name, one in followers.items()}
+    merged = {name: anchor + one for name, one in followers.items()}
     if projection != "anchor":
-        merged = _symmetric(merged, shuffle)
-    return Combined(_sum(list(merged.values())), cosines)
+        merged = _symmetric(space, merged, shuffle)
+    return torch.stack(list(merged.values())).sum(dim=0)
 
 
-def without_conflict(gradient: Gradient, other: Gradient) -> Gradient:
-    """The gradient without its part against the other; unchanged where the inner product is not negative."""
-    product = inner(gradient, other)
-    if product >= 0:
-        return gradient
-    share = product / max(inner(other, other), _SMALLEST_SQUARE)
-    return [_less(one, away, share) for one, away in zip(gradient, other, strict=True)]
-
-
-def inner(gradient: Gradient, other: Gradient) -> float:
-    """The inner product over all parameters."""
-    products = [
-        (one.detach().double() * two.detach().double()).sum().item()
-        for one, two in zip(gradient, other, strict=True)
-        if one is not None and two is not None
-    ]
-    return math.fsum(products)
-
-
-def cosine(gradient: Gradient, other: Gradient) -> float:
-    """The cosine of the angle between two gradients; 0 where one is zero."""
-    norms = math.sqrt(inner(gradient, gradient) * inner(other, other))
-    return inner(gradient, other) / norms if norms else 0.0
-
-
-def _symmetric(merged: Mapping[str, Gradient], shuffle: random.Random) -> dict[str, Gradient]:
+def _symmetric(space: _Space, merged: Mapping[str, Tensor], shuffle: random.Random) -> dict[str, Tensor]:
     """Project each gradient away from each of the others as these were before, in one shuffled order."""
     order = list(merged)
     shuffle.shuffle(order)
@@ -99,17 +109,77 @@ def _symmetric(merged: Mapping[str, Gradient], shuffle: random.Random) -> dict[s
     for name in order:
         for other in order:
             if other != name:
-                projected[name] = without_conflict(projected[name], merged[other])
+                projected[name] = space.without_conflict(projected[name], merged[other])
     return projected
 
 
-def _less(one: Tensor | None, away: Tensor | None, share: float) -> Tensor | None:
-    return one if one is None or away is None else one - share * away
+def _geometry(space: _Space, names: Sequence[str]) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
+    """The norm of each gradient, and the cosine of each two."""
+    products = space.products.sum(dim=0)
+    norms = products.diagonal().clamp_min(0).sqrt().tolist()
+    cosines = {}
+    for one, two in itertools.combinations(range(len(names)), 2):
+        length = norms[one] * norms[two]
+        cosines[names[one], names[two]] = products[one, two].item() / length if length else 0.0
+    return dict(zip(names, norms, strict=True)), cosines
 
 
-def _sum(gradients: Sequence[Gradient]) -> list[Tensor | None]:
-    return [_total([one for one in of_one if one is not None]) for of_one in zip(*gradients, strict=True)]
+class _Space:
+    """Weighted sums of given gradients; a sum is its weights, (parameters, gradients) in float64."""
+
+    def __init__(self, basis: Sequence[Gradient], as_released: bool) -> None:
+        self._rows = list(zip(*basis, strict=True))
+        self._as_released = as_released
+        self._reaches = torch.tensor([[part is not None for part in row] for row in self._rows])
+        self.products = _products(self._rows, len(basis))
+        """The inner products of the given gradients at each parameter, (parameters, gradients, gradients)."""
+
+    def unit(self, place: int, weight: float) -> Tensor:
+        """A given gradient times a number."""
+        weights = torch.zeros(self._reaches.shape, dtype=torch.float64)
+        weights[self._reaches[:, place], place] = weight
+        return weights
+
+    def inner(self, one: Tensor, other: Tensor) -> float:
+        return torch.einsum("pi,pij,pj->", one, self.products, other).item()
+
+    def without_conflict(self, one: Tensor, other: Tensor) -> Tensor:
+        """The gradient without its part against the other; unchanged if the inner product is not negative."""
+        product = self.inner(one, other)
+        if product >= 0:
+            return one
+        away = product / max(self.inner(other, other), _SMALLEST_SQUARE) * other
+        if self._as_released:
+            away = away * (one != 0).any(dim=1, keepdim=True)
+        return one - away
+
+    def gradient(self, weights: Tensor) -> list[Tensor | None]:
+        """The sum itself, in the type of the given gradients."""
+        return [_weighted(row, own) for row, own in zip(self._rows, weights.tolist(), strict=True)]
 
 
-def _total(parts: Sequence[Tensor]) -> Tensor | None:
-    return sum(parts[1:], start=parts[0]) if parts else None
+def _products(rows: Sequence[Sequence[Tensor | None]], count: int) -> Tensor:
+    """The inner products at each parameter on the CPU; devices are waited for once."""
+    products = [_products_of_one(row, count) for row in rows]
+    return torch.stack([one.to("cpu", non_blocking=True) for one in products]) if products else torch.zeros(0)
+
+
+def _products_of_one(row: Sequence[Tensor | None], count: int) -> Tensor:
+    present = [place for place, part in enumerate(row) if part is not None]
+    parts = [part.detach().flatten() for part in row if part is not None]
+    device = parts[0].device if parts else torch.device("cpu")
+    products = torch.zeros(count, count, dtype=torch.float64, device=device)
+    if not parts:
+        return products
+    for chunks in zip(*(torch.split(part, _CHUNK) for part in parts), strict=True):
+        stacked = torch.stack(chunks).double()
+        products[torch.tensor(present)[:, None], torch.tensor(present)] += stacked @ stacked.T
+    return products
+
+
+def _weighted(row: Sequence[Tensor | None], weights: Sequence[float]) -> Tensor | None:
+    total: Tensor | None = None
+    for part, weight in zip(row, weights, strict=True):
+        if part is not None:
+            total = part * weight if total is None else total.add_(part, alpha=weight)
+    return total

@@ -10,15 +10,16 @@ Source: Drive-KD (arXiv 2601.21288), losses of its section on distillation signa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 __all__ = [
+    "Distance",
     "cosine_distance",
-    "grouped_attention",
+    "grouped",
     "hidden_distance",
     "layer_groups",
     "mean_over_heads",
@@ -26,6 +27,10 @@ __all__ = [
     "text_to_vision",
     "token_kl",
 ]
+
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Of a student's tensor and a teacher's: a number to be reduced."""
 
 
 def mean_over_heads(attention: Tensor) -> Tensor:
@@ -108,22 +113,25 @@ def layer_groups(students: Sequence[int], teachers: Sequence[int]) -> list[tuple
     return [(layer, list(teachers[start : start + width])) for start, layer in enumerate(students)]
 
 
-def grouped_attention(students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
-    """Match each student map with the mean map of its group of teacher layers, over all entries.
+def grouped(
+    students: Sequence[Tensor], teachers: Sequence[Tensor], distance: Distance = squared_error
+) -> Tensor:
+    """Match the map of each student layer with the mean map of its group of teacher layers.
 
     Args:
-        students: head-averaged maps of the chosen student layers, each (batch, queries, keys).
-        teachers: those of the chosen teacher layers, at least as many, each of the same shape.
+        students: head-averaged maps, or hidden states, of the chosen student layers.
+        teachers: those of the chosen teacher layers, at least as many, of a shape that `distance` takes.
+        distance: of a student's tensor and a teacher's.
 
     Returns:
-        The mean over student layers of the mean squared difference.
+        The mean distance over student layers.
 
     Raises:
         ValueError: the layers cannot be grouped, or shapes differ.
     """
     groups = layer_groups(range(len(students)), range(len(teachers)))
     losses = [
-        squared_error(students[layer], torch.stack([teachers[other] for other in group]).mean(dim=0))
+        distance(students[layer], torch.stack([teachers[other] for other in group]).mean(dim=0))
         for layer, group in groups
     ]
     return torch.stack(losses).mean()

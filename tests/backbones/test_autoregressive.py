@@ -279,7 +279,7 @@ def test_wrong_files_are_named(folder: Path, tmp_path: Path) -> None:
     copied = tmp_path / "copied"
     shutil.copytree(folder, copied)
     (copied / "model.safetensors").unlink()
-    with pytest.raises(ConfigurationError, match=r"holds no \*.safetensors file"):
+    with pytest.raises(ConfigurationError, match=r"has no \*.safetensors file"):
         backbone_of(copied).generate([ask([user("a tree")], "image")])
 
 
@@ -309,7 +309,9 @@ def test_damaged_files_are_named(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, copied)
     whole = (copied / "model.safetensors").read_bytes()
     (copied / "model.safetensors").write_bytes(whole[:-100])
-    with pytest.raises(ConfigurationError, match=r"model.safetensors is no whole safetensors file: it ends"):
+    with pytest.raises(
+        ConfigurationError, match=r"model.safetensors is not a complete safetensors file: it ends"
+    ):
         backbone_of(copied).generate([ask([user("a tree")], "image")])
     (copied / "model.safetensors").write_bytes(whole)
     (copied / "tokenizer.json").write_text("{")

@@ -27,7 +27,7 @@ from imug_tts.testing.closed_servers import (
     openai_server,
 )
 from imug_tts.testing.infer_servers import unused_url
-from imug_tts.testing.json_server import Said
+from imug_tts.testing.json_server import JsonResponse
 from imug_tts.testing.runs import ToyBenchmark, records
 from imug_tts.testing.toys import picture
 
@@ -176,7 +176,7 @@ def test_images_that_are_shown_drawn_and_cached_have_prices_of_their_own(
         " image_output: 32}\n"
     )
     drawn = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": "aGk="}
-    at_openai.script = [Said(200, openai_response([drawn], tool_usage={"image_gen": used}))]
+    at_openai.script = [JsonResponse(200, openai_response([drawn], tool_usage={"image_gen": used}))]
     [candidate] = ask(gpt(at_openai, prices=path))
     text, images = 600 * 5 + 400 * 1.25 + 900 * 10, 500 * 8 + 1500 * 2 + 4100 * 32
     assert candidate.cost.dollars == pytest.approx((text + images) / 1e6)
@@ -218,16 +218,16 @@ FAILED_IMAGE = {
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (Said(400, BLOCKED), "blocked"),
-        (Said(200, openai_response([FAILED_IMAGE])), "unsafe"),
-        (Said(200, openai_response([REFUSAL])), "No."),
-        (Said(200, openai_response([EXCUSE])), "I cannot."),
-        (Said(200, openai_response([], **FILTERED)), "content_filter"),
-        (Said(200, openai_response([])), "no image came"),
+        (JsonResponse(400, BLOCKED), "blocked"),
+        (JsonResponse(200, openai_response([FAILED_IMAGE])), "unsafe"),
+        (JsonResponse(200, openai_response([REFUSAL])), "No."),
+        (JsonResponse(200, openai_response([EXCUSE])), "I cannot."),
+        (JsonResponse(200, openai_response([], **FILTERED)), "content_filter"),
+        (JsonResponse(200, openai_response([])), "no image"),
     ],
 )
 def test_what_openai_refuses_is_an_answer_with_its_reason(
-    said: Said, reason: str, at_openai: ClosedServer
+    said: JsonResponse, reason: str, at_openai: ClosedServer
 ) -> None:
     at_openai.script = [said]
     [candidate] = ask(gpt(at_openai))
@@ -249,7 +249,7 @@ def test_what_openai_refuses_is_an_answer_with_its_reason(
 def test_what_gemini_refuses_is_an_answer_with_its_reason(
     body: dict[str, Any], reason: str, at_google: ClosedServer
 ) -> None:
-    at_google.script = [Said(200, body)]
+    at_google.script = [JsonResponse(200, body)]
     [candidate] = ask(gemini(at_google))
     assert (candidate.output, candidate.finish, candidate.reason) == (None, "refused", reason)
 
@@ -257,8 +257,8 @@ def test_what_gemini_refuses_is_an_answer_with_its_reason(
 def test_a_text_that_was_cut_off_says_so(at_openai: ClosedServer, at_google: ClosedServer) -> None:
     cut = openai_message({"type": "output_text", "text": "A and"})
     more: dict[str, Any] = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-    at_openai.script = [Said(200, openai_response([cut], **more))]
-    at_google.script = [Said(200, gemini_response([{"text": "A and"}], ended="MAX_TOKENS"))]
+    at_openai.script = [JsonResponse(200, openai_response([cut], **more))]
+    at_google.script = [JsonResponse(200, gemini_response([{"text": "A and"}], ended="MAX_TOKENS"))]
     for backbone in (gpt(at_openai), gemini(at_google)):
         [candidate] = ask(backbone, "text")
         assert (candidate.output, candidate.finish) == (Text("A and"), "length")
@@ -269,14 +269,16 @@ def test_attempts_are_ours_and_counted(
     connect: Connect, at_openai: ClosedServer, at_google: ClosedServer
 ) -> None:
     server = at_openai if connect is gpt else at_google
-    busy = Said(429, {"error": {"message": "slow down", "code": 429, "status": "X"}}, {"retry-after": "0"})
+    busy = JsonResponse(
+        429, {"error": {"message": "slow down", "code": 429, "status": "X"}}, {"retry-after": "0"}
+    )
     server.script = [busy, busy]
     [candidate] = ask(connect(server), "text")
     assert (candidate.cost.calls, len(server.bodies)) == (3, 3)
     server.script = [busy] * 2
     with pytest.raises(BackboneError, match=r"429.*slow down"):
         ask(connect(server, max_attempts=2), "text")
-    server.script = [Said(400, {"error": {"message": "bad size", "code": 400, "status": "X"}})]
+    server.script = [JsonResponse(400, {"error": {"message": "bad size", "code": 400, "status": "X"}})]
     with pytest.raises(BackboneError, match=r"400.*bad size"):
         ask(connect(server), "text")
     assert len(server.bodies) == 6
@@ -287,10 +289,10 @@ def test_a_body_that_is_no_response_is_attempted_again(
     connect: Connect, at_openai: ClosedServer, at_google: ClosedServer
 ) -> None:
     server = at_openai if connect is gpt else at_google
-    server.script = [Said(200, ["junk"])]
+    server.script = [JsonResponse(200, ["junk"])]
     [candidate] = ask(connect(server), "text")
     assert candidate.cost.calls == 2
-    server.script = [Said(200, ["junk"])]
+    server.script = [JsonResponse(200, ["junk"])]
     with pytest.raises(BackboneError, match="cannot be read"):
         ask(connect(server, max_attempts=1), "text")
 

@@ -280,7 +280,7 @@ class TestDeclaration:
 
     def test_a_text_backbone_that_only_draws_is_refused(self, tiny_composite: Path) -> None:
         only_draws = ToyBackbone(capabilities=replace(CAPABILITIES, outputs=frozenset({"image"})))
-        with pytest.raises(ConfigurationError, match="ToyBackbone, which writes no text"):
+        with pytest.raises(ConfigurationError, match="ToyBackbone, which cannot write text"):
             _ = painter(tiny_composite, only_draws).capabilities
 
     @pytest.mark.parametrize("name", FAMILIES)

@@ -12,7 +12,7 @@ import torch
 from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
 from imug_tts.backbones.emu3 import Emu3Backbone
-from imug_tts.contracts import BackboneError, Request, Sampling
+from imug_tts.contracts import BackboneError, ConfigurationError, Request, Sampling
 from imug_tts.dialogue import Image, Message, Text
 
 PICTURE = Image.from_pixels(np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3))
@@ -117,6 +117,13 @@ def test_the_negative_prompt_changes_the_image_only_with_guidance(
         assert (one.output == two.output) is is_same
 
 
+def test_a_negative_prompt_with_an_image_mark_is_refused_before_any_call(tiny_emu3: Path) -> None:
+    marked = Emu3Backbone(folder=tiny_emu3, negative_prompt="ugly <|image start|>")
+    request = Request(history=ALONE, modality="text", seeds=(1,), sampling=GREEDY)
+    with pytest.raises(ConfigurationError, match=r"negative_prompt contains '<\|image start\|>'.*remove it"):
+        marked.generate([request])
+
+
 def test_the_area_of_an_image_is_a_setting(backbone: Emu3Backbone) -> None:
     sampling = Sampling(settings=(("image_area", 64 * 64),))
     request = Request(history=ALONE, modality="image", seeds=(1,), sampling=sampling)
@@ -149,7 +156,7 @@ def test_context_images_can_be_made_smaller(tiny_emu3: Path, backbone: Emu3Backb
 def test_images_that_do_not_fit_are_refused_with_the_numbers(tiny_emu3: Path) -> None:
     huge = Emu3Backbone(folder=tiny_emu3, image_area=1024 * 1024)
     request = Request(history=ALONE, modality="image", seeds=(1,), sampling=GREEDY)
-    with pytest.raises(BackboneError, match=r"the answer 16511; the model takes 9216 in all. Shorten"):
+    with pytest.raises(BackboneError, match=r"the answer 16511; the model takes 9216 in total. Shorten"):
         huge.generate([request])
 
 

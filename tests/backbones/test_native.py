@@ -25,7 +25,7 @@ ADVICE = "download it again"
 
 
 def streams(*seeds: int) -> list[torch.Generator]:
-    return [sampling.generator(seed, "test") for seed in seeds]
+    return [sampling.random_stream(seed, "test") for seed in seeds]
 
 
 class TestSampling:
@@ -52,7 +52,7 @@ class TestSampling:
 
     def test_seeds_and_purposes_have_streams_of_their_own(self) -> None:
         first = {
-            torch.rand(1, generator=sampling.generator(seed, purpose)).item()
+            torch.rand(1, generator=sampling.random_stream(seed, purpose)).item()
             for seed in (0, 1, 2**40)
             for purpose in ("text", "image")
         }
@@ -164,7 +164,7 @@ class TestCheckpoint:
         with pytest.raises(ConfigurationError) as error:
             checkpoint.load_strictly(nn.Linear(3, 2), [file], tmp_path, advice=ADVICE, unused=("ema",))
         assert str(error.value) == (
-            f"the tensors of {tmp_path} are not those of the model; missing: bias; unexpected: other; "
+            f"the tensors of {tmp_path} do not fit the model; missing: bias; unexpected: other; "
             "of another shape: weight is [2, 4], not [2, 3]; download it again"
         )
 
@@ -204,7 +204,7 @@ class TestCheckpoint:
         file = tmp_path / "model.safetensors"
         file.write_bytes(content)
         with pytest.raises(
-            ConfigurationError, match=f"model.safetensors is no whole safetensors file: .*{said}"
+            ConfigurationError, match=f"model.safetensors is not a complete safetensors file: .*{said}"
         ):
             checkpoint.tensor_headers([file])
 
@@ -214,7 +214,7 @@ class TestCheckpoint:
         with pytest.raises(ConfigurationError, match=r"config.json cannot be read: No such file"):
             checkpoint.read_json(tmp_path / "config.json")
         (tmp_path / "config.json").write_text("[1]")
-        with pytest.raises(ConfigurationError, match="holds no JSON object"):
+        with pytest.raises(ConfigurationError, match="does not hold a JSON object"):
             checkpoint.read_json(tmp_path / "config.json")
 
 

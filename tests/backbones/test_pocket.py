@@ -100,7 +100,7 @@ def test_every_call_answers_in_its_form(backbone: PocketBackbone, requests: list
     assert answers[8][0].thought in ("b4", "a1", "b2", "c3")
     refusal = answers[9][0]
     assert (refusal.output, refusal.finish) == (None, "refused")
-    assert "fetch" in (refusal.thought or "")
+    assert "fetch" in (refusal.reason or "")
 
 
 def test_forks_and_batches_and_caches_change_nothing(requests: list[Request]) -> None:

@@ -13,10 +13,10 @@ import torch
 from imug_tts.backbones.pocket import layout
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.backbones.pocket.decoder import Rows
-from imug_tts.backbones.pocket.folder import DamagedFolder, load_speaker
+from imug_tts.backbones.pocket.folder import DamagedFolder, load_generator
+from imug_tts.backbones.pocket.generator import Options, PocketGenerator, Sampled
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
-from imug_tts.backbones.pocket.speaker import Options, Sampled, Speaker
 from imug_tts.backbones.pocket.vocabulary import BOS, DRAW, UnknownWord, Vocabulary
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
@@ -24,8 +24,8 @@ from imug_tts.benchmarks.pocket_world.plans import plan_words
 
 
 @pytest.fixture(scope="module")
-def speaker() -> Speaker:
-    return load_speaker(WEIGHTS, torch.float64, cache_bytes=1 << 28)
+def generator() -> PocketGenerator:
+    return load_generator(WEIGHTS, torch.float64, cache_bytes=1 << 28)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def prompt_of(dialogue: Dialogue, vocabulary: Vocabulary, tokenizer: ImageTokeni
 
 
 @pytest.fixture(scope="module")
-def prompts(speaker: Speaker, tokenizer: ImageTokenizer) -> list[list[list[int]]]:
+def prompts(generator: PocketGenerator, tokenizer: ImageTokenizer) -> list[list[list[int]]]:
     dialogues = [make_dialogue("validation", 5, index) for index in range(12)]
-    return [prompt_of(dialogue, speaker.vocabulary, tokenizer) for dialogue in dialogues]
+    return [prompt_of(dialogue, generator.vocabulary, tokenizer) for dialogue in dialogues]
 
 
 def flat(prompt: Sequence[Sequence[int]]) -> list[int]:
@@ -63,11 +63,11 @@ def flat(prompt: Sequence[Sequence[int]]) -> list[int]:
 
 
 def test_stock_generate_draws_the_same_pictures(
-    llama: Any, speaker: Speaker, prompts: list[list[list[int]]]
+    llama: Any, generator: PocketGenerator, prompts: list[list[list[int]]]
 ) -> None:
     """Plain `transformers` with the grammar as a token filter and no sampling."""
-    vocabulary = speaker.vocabulary
-    drawn = speaker.draw([Sampled(prompt) for prompt in prompts])
+    vocabulary = generator.vocabulary
+    drawn = generator.draw([Sampled(prompt) for prompt in prompts])
     for prompt, pictures in zip(prompts, drawn, strict=True):
         ids = torch.tensor([[*flat(prompt), DRAW]])
         start = ids.shape[1]
@@ -87,11 +87,11 @@ def test_stock_generate_draws_the_same_pictures(
 
 
 def test_hidden_states_are_those_of_the_stock_model(
-    llama: Any, speaker: Speaker, prompts: list[list[list[int]]]
+    llama: Any, generator: PocketGenerator, prompts: list[list[list[int]]]
 ) -> None:
-    spans = speaker.decoder.prefill(prompts)
+    spans = generator.decoder.prefill(prompts)
     opening = torch.full((2 * len(prompts), 1), DRAW)
-    states = Rows(speaker.decoder, spans, forks=2, max_tokens=1).advance(opening)[:, 0]
+    states = Rows(generator.decoder, spans, forks=2, max_tokens=1).advance(opening)[:, 0]
     for number, prompt in enumerate(prompts):
         with torch.inference_mode():
             stock = llama.model(torch.tensor([[*flat(prompt), DRAW]])).last_hidden_state[0, -1]
@@ -102,19 +102,21 @@ def test_hidden_states_are_those_of_the_stock_model(
 
 
 def test_prefixes_are_computed_once(prompts: list[list[list[int]]]) -> None:
-    speaker = load_speaker(WEIGHTS, torch.float64, cache_bytes=1 << 28)
-    speaker.decoder.prefill(prompts)
-    before = speaker.decoder.counters.prefilled_tokens
+    generator = load_generator(WEIGHTS, torch.float64, cache_bytes=1 << 28)
+    generator.decoder.prefill(prompts)
+    before = generator.decoder.counters.prefilled_tokens
     assert before == sum(len(flat(prompt)) for prompt in prompts)
-    speaker.decoder.prefill(prompts)
-    assert speaker.decoder.counters.prefilled_tokens == before
-    assert speaker.decoder.counters.cached_tokens >= before
-    assert speaker.decoder.counters.forward_seconds > 0
+    generator.decoder.prefill(prompts)
+    assert generator.decoder.counters.prefilled_tokens == before
+    assert generator.decoder.counters.cached_tokens >= before
+    assert generator.decoder.counters.forward_seconds > 0
 
 
-def test_a_tiny_cache_gives_the_same_pictures(speaker: Speaker, prompts: list[list[list[int]]]) -> None:
+def test_a_tiny_cache_gives_the_same_pictures(
+    generator: PocketGenerator, prompts: list[list[list[int]]]
+) -> None:
     jobs = [Sampled(prompt, seeds=(1, 2), temperature=1.0) for prompt in prompts]
-    assert load_speaker(WEIGHTS, torch.float64, cache_bytes=1).draw(jobs) == speaker.draw(jobs)
+    assert load_generator(WEIGHTS, torch.float64, cache_bytes=1).draw(jobs) == generator.draw(jobs)
 
 
 def test_the_cache_drops_what_was_not_used_for_longest() -> None:
@@ -127,17 +129,19 @@ def test_the_cache_drops_what_was_not_used_for_longest() -> None:
     assert [cache.get([token]) is None for token in (1, 2, 3)] == [False, True, False]
 
 
-def test_greedy_decoding_is_the_same_in_any_company(speaker: Speaker, prompts: list[list[list[int]]]) -> None:
-    together = speaker.plan([Sampled(prompt) for prompt in prompts])
-    assert together == [speaker.plan([Sampled(prompt)])[0] for prompt in prompts]
+def test_greedy_decoding_is_the_same_in_any_company(
+    generator: PocketGenerator, prompts: list[list[list[int]]]
+) -> None:
+    together = generator.plan([Sampled(prompt) for prompt in prompts])
+    assert together == [generator.plan([Sampled(prompt)])[0] for prompt in prompts]
 
 
-def test_answers_are_among_the_options(speaker: Speaker, prompts: list[list[list[int]]]) -> None:
-    vocabulary = speaker.vocabulary
+def test_answers_are_among_the_options(generator: PocketGenerator, prompts: list[list[list[int]]]) -> None:
+    vocabulary = generator.vocabulary
     asked = layout.question(vocabulary, "what is at b2 ? A ash B ice")[:-1]
     offered = tuple((vocabulary.id_of[v], vocabulary.id_of[k]) for k, v in (("A", "ash"), ("B", "ice")))
     jobs = [Options([*prompt, asked], offered, seed, 1.0) for prompt in prompts for seed in range(3)]
-    assert {(answer.value, answer.letter) for answer in speaker.answer(jobs)} <= {
+    assert {(answer.value, answer.letter) for answer in generator.answer(jobs)} <= {
         (value, letter) for value, _ in offered for _, letter in offered
     }
 
@@ -153,8 +157,8 @@ def test_pictures_survive_the_tokenizer(tokenizer: ImageTokenizer) -> None:
         tokenizer.encode(np.zeros((4, 4), np.uint8))
 
 
-def test_the_vocabulary_covers_the_world_and_nothing_else(speaker: Speaker, tmp_path: Path) -> None:
-    vocabulary = speaker.vocabulary
+def test_the_vocabulary_covers_the_world_and_nothing_else(generator: PocketGenerator, tmp_path: Path) -> None:
+    vocabulary = generator.vocabulary
     for index in range(60):
         for turn in make_dialogue("validation", 6, index).turns:
             assert vocabulary.encode(turn.request)
@@ -170,4 +174,4 @@ def test_the_vocabulary_covers_the_world_and_nothing_else(speaker: Speaker, tmp_
 
 def test_a_folder_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(DamagedFolder, match="cannot be read"):
-        load_speaker(tmp_path, torch.float64, cache_bytes=1)
+        load_generator(tmp_path, torch.float64, cache_bytes=1)

@@ -14,7 +14,7 @@ from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.backbones.vllm_omni import VllmOmniBackbone
 from imug_tts.contracts import Backbone, BackboneError, Form, Request, Sampling
 from imug_tts.dialogue import Message, Text
-from imug_tts.testing.json_server import Asked, Said, serving
+from imug_tts.testing.json_server import JsonRequest, JsonResponse, serving
 
 KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyz"
 VARIABLES = ("REWARD_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "VLLM_API_KEY")
@@ -26,7 +26,7 @@ CLIENTS: dict[str, Callable[[str], Backbone]] = {
     "gemini": lambda url: GeminiBackbone(base_url=url, **ONCE),
     "vllm_omni": lambda url: VllmOmniBackbone(urls=(url,), **ONCE),
 }
-Script = list[Said]
+Script = list[JsonResponse]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def server() -> Iterator[tuple[str, Script]]:
     script: Script = []
 
-    def answer(asked: Asked) -> Said:
+    def answer(asked: JsonRequest) -> JsonResponse:
         return script[0]
 
     with serving(answer) as url:
@@ -67,7 +67,7 @@ def test_no_message_holds_a_key_or_its_beginning(name: str, status: int, server:
     for padding in (0, *range(430, 500, 7)):
         said = "x" * padding + KEY
         for body in ({"detail": said}, {"error": {"message": said, "code": status, "status": "X"}}):
-            script[:] = [Said(status, body)]
+            script[:] = [JsonResponse(status, body)]
             assert KEY[:12] not in told(model)
 
 
@@ -76,5 +76,5 @@ def test_no_message_holds_a_key_or_its_beginning(name: str, status: int, server:
 def test_no_answer_and_no_refusal_holds_a_key(name: str, field: str, server: tuple[str, Script]) -> None:
     url, script = server
     message = {"role": "assistant", "content": None, field: f"You sent {KEY}."}
-    script[:] = [Said(200, {"choices": [{"message": message, "finish_reason": "stop"}]})]
+    script[:] = [JsonResponse(200, {"choices": [{"message": message, "finish_reason": "stop"}]})]
     assert "You sent [key]." in told(CLIENTS[name](url))

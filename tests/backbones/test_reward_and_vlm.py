@@ -84,7 +84,7 @@ def test_words_before_the_last_request_change_nothing_and_long_ones_are_cut_whic
 
 def test_a_clip_checkpoint_gives_rewards_for_images_only(clip: Path) -> None:
     model = ClipScore(folder=clip)
-    with pytest.raises(BackboneError, match="rewards only"):
+    with pytest.raises(BackboneError, match="reward calls only"):
         model.generate([replace(REWARD, form="free")])
     with pytest.raises(BackboneError, match="scores images only"):
         model.generate([replace(REWARD, history=(SHOWN[0], Message("assistant", (Text("a star"),))))])

@@ -12,6 +12,7 @@ import pytest
 
 from experiments.check_data import CheckSettings
 from experiments.choose_temperatures import ChoiceSettings
+from experiments.drivebench import DriveBenchSettings
 from experiments.export import ExportSettings
 from experiments.reference import OWN, reference
 from experiments.score import ScoreSettings
@@ -26,7 +27,10 @@ from imug_tts.serving import Limits, ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 RENEW = "python experiments/reference.py imug_tts > docs/reference.md"
-SETTINGS = (RunSettings, ScoreSettings, CheckSettings, ExportSettings, ChoiceSettings, ServiceSettings)
+SETTINGS = (
+    *(RunSettings, ScoreSettings, DriveBenchSettings, CheckSettings),
+    *(ExportSettings, ChoiceSettings, ServiceSettings),
+)
 GROUPS_OF_KNOBS = (Budget, Limits, Scoring)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from experiments.speed_bagel import figures, full_shape, random_artist
+from experiments.speed_bagel import figures, full_shape, random_bagel
 from experiments.speed_native import bagel_second_turn
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_the_figures_are_measured_on_a_small_model() -> None:
         vit_side=4,
         vit_positions=16,
     )
-    measured = figures(random_artist(shape, (32, 32), "cpu", torch.float32), timesteps=3)
+    measured = figures(random_bagel(shape, (32, 32), "cpu", torch.float32), timesteps=3)
     assert measured.pop("dialogue_peak_gb") == 0.0
     assert set(measured) >= {"seconds_per_image_1", "seconds_per_image_4", "seconds_of_turn_6"}
     assert all(value > 0 for value in measured.values())

@@ -16,10 +16,11 @@ import pytest
 import torch
 
 from experiments.pocket_training import on_policy, trees
+from experiments.pocket_training.config import TrainConfig
 from experiments.pocket_training.export import export
 from experiments.pocket_training.model import tree_mask
 from experiments.pocket_training.train_image_tokenizer import train_image_tokenizer
-from experiments.pocket_training.trainer import TrainConfig, Trainer, build_optimizers, train
+from experiments.pocket_training.trainer import Trainer, build_optimizers, train
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import make_dialogue
@@ -118,8 +119,7 @@ def test_training_learns(tmp_path: Path) -> None:
     def loss(trainer: Trainer) -> float:
         index = range(10**6, 10**6 + 6)
         rows = [
-            trees.dialogue_row(trainer.language, make_dialogue("train", 0, i), Stream("test", i))
-            for i in index
+            trees.gold_row(trainer.language, make_dialogue("train", 0, i), Stream("test", i)) for i in index
         ]
         batch = {name: torch.from_numpy(array) for name, array in trees.stack(rows).items()}
         return float(trainer.losses(batch)[1].detach())
@@ -135,7 +135,7 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_a_branch_of_a_tree_is_seen_as_if_it_stood_alone(trained: Path) -> None:
     """Hidden states of every path through a tree equal those of the plain sequence."""
     trainer = Trainer(TrainConfig(out=trained, processes=1), rank=0)
-    row = trees.dialogue_row(trainer.language, make_dialogue("train", 0, 3), Stream("test", 3))
+    row = trees.gold_row(trainer.language, make_dialogue("train", 0, 3), Stream("test", 3))
     batch = {name: torch.from_numpy(array) for name, array in trees.stack([row]).items()}
     mask = tree_mask(batch["segments"], batch["ancestors"])
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_only_marks_are_learned_from_own_pictures(trained: Path) -> None:
     yes_no = {trainer.language.vocabulary.id_of[word] for word in ("yes", "no")}
     assert rows
     for row in rows:
-        assert set(row.targets[row.weights > 0].tolist()) <= yes_no
+        assert set(row.targets[row.targets != trees.NO_TARGET].tolist()) <= yes_no
 
 
 def test_a_fresh_image_tokenizer_is_exact() -> None:

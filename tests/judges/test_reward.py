@@ -93,7 +93,7 @@ def test_one_of_several_rewards_must_be_named() -> None:
         with pytest.raises(BackboneError, match=r"quality, safety; choose one: reward=NAME"):
             ask(server)
         assert ask(server, reward="safety").reward == 3.0
-        with pytest.raises(BackboneError, match=r"no reward 'beauty'; those it has: quality, safety"):
+        with pytest.raises(BackboneError, match=r"no reward 'beauty'; it returned: quality, safety"):
             ask(server, reward="beauty")
 
 
@@ -109,7 +109,7 @@ def test_a_service_that_is_down_fails_the_call_and_a_passing_failure_is_tried_ag
 
 def test_it_gives_rewards_only() -> None:
     plain = HttpReward(url="http://127.0.0.1:1/reward", model="rm-1")
-    with pytest.raises(BackboneError, match="rewards only"):
+    with pytest.raises(BackboneError, match="reward calls only"):
         plain.generate([Request(history=SHOWN, modality="text", seeds=(0,))])
 
 

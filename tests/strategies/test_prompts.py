@@ -17,7 +17,7 @@ PLACEHOLDERS = {
     "feedback": {"failed"},
     "score_image": {"instruction", "points"},
     "resolve": {"kind"},
-    "unreadable": {"problem"},
+    "unreadable": {"problem", "form"},
 }
 
 

@@ -56,7 +56,7 @@ LOSSES: dict[str, tuple[Loss, Tensor]] = {
         attention(1),
     ),
     "groups": (
-        lambda s: signals.grouped_attention([s, averaged(3)], [averaged(n) for n in (4, 5, 6, 7)]),
+        lambda s: signals.grouped([s, averaged(3)], [averaged(n) for n in (4, 5, 6, 7)]),
         averaged(1),
     ),
     "KL": (
@@ -120,7 +120,7 @@ def test_the_grouped_loss_is_the_mean_written_out() -> None:
     students, teachers = [averaged(1), averaged(2)], [averaged(n) for n in (3, 4, 5)]
     first = ((students[0] - (teachers[0] + teachers[1]) / 2) ** 2).sum() / (2 * TOKENS**2)
     second = ((students[1] - (teachers[1] + teachers[2]) / 2) ** 2).sum() / (2 * TOKENS**2)
-    torch.testing.assert_close(signals.grouped_attention(students, teachers), (first + second) / 2)
+    torch.testing.assert_close(signals.grouped(students, teachers), (first + second) / 2)
 
 
 def test_kl_is_the_sum_written_out() -> None:
@@ -149,7 +149,7 @@ def test_the_teacher_is_never_trained() -> None:
     losses = [
         signals.squared_error(averaged(1).requires_grad_(), teacher),
         signals.cosine_distance(averaged(1).requires_grad_(), teacher, SELECTED),
-        signals.grouped_attention([averaged(1).requires_grad_()], [teacher]),
+        signals.grouped([averaged(1).requires_grad_()], [teacher]),
     ]
     torch.autograd.backward(losses)
     assert teacher.grad is None

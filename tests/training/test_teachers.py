@@ -1,121 +1,132 @@
-"""Teachers on tiny random models of transformers: how often they run, and what the student imitates."""
+"""Teachers on tiny models: how often they run, what is recorded of them, and which ones are refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from imug_tts.training.teachers import Maps, capability_losses, maps_of_teachers
+from imug_tts.contracts import ConfigurationError
+from imug_tts.training.data import read_records
+from imug_tts.training.encoding import Encoder
+from imug_tts.training.method import CAPABILITIES, Method, Signal, layers_of
+from imug_tts.training.models import check_pair, check_tokens, load_teacher
+from imug_tts.training.teachers import see_all
+from tests.training.tiny import FAMILIES, write_models, write_triad
 
-TOKENS = torch.tensor([[5, 1, 2, 3, 7, 8]])
-IS_IMAGE = torch.tensor([[False, True, True, True, False, False]])
+CPU = torch.device("cpu")
 
 
-def language_model(layers: int, heads: int, attention: str = "eager") -> nn.Module:
-    """A random language model of the family that InternVL3 and Qwen2.5-VL use."""
-    torch.manual_seed(layers)
-    config = Qwen2Config(
-        vocab_size=16,
-        hidden_size=8 * heads,
-        intermediate_size=16,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=1,
+def test_a_shared_teacher_runs_once_without_its_last_layer_and_an_unused_one_never(tmp_path: Path) -> None:
+    _, (folder,) = write_models(tmp_path, "internvl3")
+    signals = Method().signals
+    shared, other = (
+        load_teacher(folder, signals, needs_logits=False, dtype=torch.float32, device=CPU) for _ in range(2)
     )
-    model = Qwen2ForCausalLM(config)
-    model.set_attn_implementation(attention)
-    return model
+    runs = {"shared": 0, "other": 0}
+    for name, reader in (("shared", shared), ("other", other)):
+
+        def count(*_: object, name: str = name) -> None:
+            runs[name] += 1
+
+        reader.model.model.language_model.register_forward_hook(count)
+    record = read_records(write_triad(tmp_path / "data", 1))[0]
+    sample = Encoder(folder, shared.model.config, 16).encode(record)
+    teachers = {"perception": shared, "reasoning": shared, "planning": other}
+    seen = see_all(teachers, ["perception", "reasoning"], sample)  # type: ignore[arg-type]
+    assert runs == {"shared": 1, "other": 0}
+    assert seen["perception"] is seen["reasoning"]
+    assert len(shared.model.model.language_model.layers) == 4
+    kept = seen["reasoning"].kept
+    tokens, images = len(sample.is_image), int(sample.is_image.sum())
+    assert {key for key, _ in kept.items() if key[0] == "full"} == {("full", layer) for layer in range(4)}
+    assert kept["full", 0].shape == (1, tokens, tokens)
+    assert kept["text_to_vision", 0].shape == (1, tokens - images, images)
+    assert not any(one.requires_grad for one in kept.values())
+    torch.testing.assert_close(kept["full", 3].sum(-1), torch.ones(1, tokens))
+    with pytest.raises(ValueError, match="no teacher for planning; teachers are of perception"):
+        see_all({"perception": shared}, ["planning"], sample)
 
 
-def attention_of(model: nn.Module) -> Maps:
-    attentions: Maps = model(input_ids=TOKENS, output_attentions=True).attentions
-    return attentions
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("first", [0]),
+        ("first_to_penultimate", [0, 1, 2, 3]),
+        ("second_to_antepenultimate", [1, 2]),
+        ("penultimate", [3]),
+    ],
+)
+def test_layers_are_counted_from_the_first(layers: str, expected: list[int]) -> None:
+    assert layers_of(layers, 5) == expected  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a model of 1 layers has no layers"):
+        layers_of(layers, 1)  # type: ignore[arg-type]
 
 
-class Counted:
-    """Runs models and counts how often each one ran."""
-
-    def __init__(self) -> None:
-        self.runs: dict[int, int] = {}
-
-    def __call__(self, model: nn.Module) -> Maps:
-        self.runs[id(model)] = self.runs.get(id(model), 0) + 1
-        return attention_of(model)
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_shares_of_signals_sum_to_one(capability: str) -> None:
+    shares = Method().shares(capability)  # type: ignore[arg-type]
+    assert shares[capability] == pytest.approx(0.8)
+    assert sum(shares[name] for name in CAPABILITIES) == pytest.approx(1)
+    assert Method(reasoning=Signal(), planning=Signal()).shares(capability)["perception"] == 1  # type: ignore[arg-type]
 
 
-def test_a_shared_teacher_runs_once_and_an_unused_one_never() -> None:
-    shared, other = language_model(5, 2), language_model(4, 2)
-    forward = Counted()
-    found = maps_of_teachers(
-        {"perception": shared, "reasoning": shared, "planning": other}, ["perception", "reasoning"], forward
-    )
-    assert forward.runs == {id(shared): 1}
-    assert found["perception"] is found["reasoning"]
-    assert not any(one.requires_grad for one in found["perception"])
+SIGNALS = Method().signals
 
 
-def test_each_capability_imitates_its_layers() -> None:
-    student, teacher = attention_of(language_model(3, 2)), attention_of(language_model(5, 4))
-    losses = capability_losses(
-        student, {"perception": teacher, "reasoning": teacher, "planning": teacher}, IS_IMAGE
-    )
-    assert losses["perception"].item() == pytest.approx(by_loops(student[0], teacher[0]), rel=1e-5)
-    assert losses["planning"].item() == pytest.approx(by_loops(student[1], teacher[3]), rel=1e-5)
-    windows = [torch.stack(list(teacher[start : start + 3])).mean(dim=(0, 2)) for start in (0, 1)]
-    full = [(student[layer].mean(1) - windows[layer]).square().mean() for layer in (0, 1)]
-    torch.testing.assert_close(losses["reasoning"], (full[0] + full[1]) / 2)
+def changed(folder: Path, file: str, **values: object) -> None:
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def by_loops(student: Tensor, teacher: Tensor) -> float:
-    pairs = [(i, j) for i in (0, 4, 5) for j in (1, 2, 3)]
-    squares = [(student[0, :, i, j].mean() - teacher[0, :, i, j].mean()).item() ** 2 for i, j in pairs]
-    return sum(squares) / len(squares)
+def test_models_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    student, (teacher,) = write_models(tmp_path / "a", "internvl3")
+    other, _ = write_models(tmp_path / "b", "qwen2_5_vl", teachers=0)
+    check_pair(student, teacher, SIGNALS)
+    cases: Mapping[str, tuple[Path, Path]] = {
+        "student .* is of InternVL3 and the teacher .* of Qwen2.5-VL": (student, other),
+        "teacher .* has .* weights, fewer than the .* were the two folders swapped": (teacher, student),
+        "config.json cannot be read: No such file or directory; is it the model's folder": (
+            student,
+            tmp_path / "none",
+        ),
+    }
+    for complaint, (one, two) in cases.items():
+        with pytest.raises(ConfigurationError, match=complaint):
+            check_pair(one, two, SIGNALS)
+    shallow = tmp_path / "shallow"
+    FAMILIES["internvl3"](shallow, 0, layers=2, width=128, heads=8)
+    with pytest.raises(
+        ConfigurationError, match=r"has 2 layers and the student .* 3, so method.reasoning.la"
+    ):
+        check_pair(student, shallow, SIGNALS)
+    changed(teacher, "config.json", model_type="llava")
+    with pytest.raises(ConfigurationError, match=r"of type 'llava'; models of InternVL3 and Qwen2.5-VL can"):
+        check_pair(student, teacher, SIGNALS)
+    changed(teacher, "config.json", model_type="internvl_chat")
+    with pytest.raises(ConfigurationError, match="convert it to the layout of transformers"):
+        check_pair(student, teacher, SIGNALS)
 
 
-def test_only_layers_up_to_the_imitated_one_are_trained() -> None:
-    student = language_model(3, 2)
-    teacher = attention_of(language_model(5, 4))
-    losses = capability_losses(attention_of(student), {"perception": teacher}, IS_IMAGE)
-    torch.autograd.backward([losses["perception"]])
-    reached = {name for name, value in student.named_parameters() if value.grad is not None}
-    assert any("layers.0.self_attn.q_proj" in name for name in reached)
-    assert not any("layers.1." in name or "layers.2." in name for name in reached)
-
-
-def test_a_distilled_student_comes_closer_to_its_teacher() -> None:
-    student, teacher = language_model(3, 2), attention_of(language_model(5, 4))
-    teacher = [one.detach() for one in teacher]
-    optimizer = torch.optim.Adam(student.parameters(), lr=0.02)
-    course = []
-    for _ in range(30):
-        losses = capability_losses(attention_of(student), {"reasoning": teacher}, IS_IMAGE)
-        optimizer.zero_grad()
-        torch.autograd.backward([losses["reasoning"]])
-        optimizer.step()
-        course.append(losses["reasoning"].item())
-    assert course[-1] < course[0] / 2
-
-
-def refused(teacher: nn.Module, forward: Callable[[nn.Module], Maps]) -> str:
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the caller compares the message
-        maps_of_teachers({"planning": teacher}, ["planning"], forward)
-    return str(raised.value)
-
-
-def test_a_teacher_without_maps_or_layers_is_refused() -> None:
-    assert "the teacher of planning returned no attention maps; load it with attn_implementation='eager'" in (
-        refused(language_model(3, 2, "sdpa"), attention_of)
-    )
-    assert "the teacher of planning has 1 layer" in refused(language_model(1, 2), attention_of)
-    with pytest.raises(ValueError, match="no teacher for reasoning; teachers are of planning"):
-        maps_of_teachers({"planning": language_model(3, 2)}, ["reasoning"], attention_of)
-
-
-def test_a_teacher_with_fewer_layers_than_the_student_is_refused() -> None:
-    student, teacher = attention_of(language_model(4, 2)), attention_of(language_model(3, 2))
-    with pytest.raises(ValueError, match="2 teacher layers cannot be grouped for 3 student layers"):
-        capability_losses(student, {"reasoning": teacher}, IS_IMAGE)
+def test_models_that_read_other_tokens_are_refused(tmp_path: Path) -> None:
+    student, (teacher,) = write_models(tmp_path, "internvl3")
+    record = read_records(write_triad(tmp_path / "data", 1))[0]
+    check_tokens(student, teacher, record, None)
+    finer = tmp_path / "finer"
+    FAMILIES["internvl3"](finer, 1, layers=5, width=64, grid=4)
+    with pytest.raises(
+        ConfigurationError, match=r"images of a record are 4 tokens .* and 16 for the teacher"
+    ):
+        check_tokens(student, finer, record, None)
+    changed(teacher, "preprocessor_config.json", image_mean=[0.1, 0.1, 0.1])
+    with pytest.raises(ConfigurationError, match="prepare an image differently"):
+        check_tokens(student, teacher, record, None)
+    words = json.loads((teacher / "tokenizer.json").read_text())
+    vocabulary = words["model"]["vocab"]
+    vocabulary["!"], vocabulary['"'] = vocabulary['"'], vocabulary["!"]
+    (teacher / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(ConfigurationError, match=r"tokenizers of .* differ, first in the token"):
+        check_tokens(student, teacher, record, None)

@@ -1,4 +1,4 @@
-"""BAGEL behind the Backbone contract."""
+"""BAGEL as a backbone: knobs, capabilities and identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.bagel.artist import Artist
+    from imug_tts.backbones.bagel.generator import BagelGenerator
     from imug_tts.backbones.native.prefill import PrefillCounts
 
 __all__ = ["BagelBackbone"]
@@ -25,24 +25,23 @@ _VERSION: Final = "1"
 
 @component
 class BagelBackbone(BagelSettings, Native):
-    """BAGEL-7B-MoT in this process, on modules of transformers and diffusers.
+    """BAGEL-7B-MoT in this process, built from modules of transformers and diffusers.
 
-    Loads the released folder. Every image of the history counts, in its place. All candidates of a call share
-    one context, and later turns go on from the contexts of earlier ones.
+    It loads the released folder. Every image of the history is used, in its place. All candidates of a call
+    share one context, and later turns reuse the cached contexts of earlier turns.
     """
 
     settings: ClassVar[type | None] = BagelSettings
 
     max_batch: int = knob(
-        "Most candidates that are computed side by side; fewer take less memory.",
+        "Maximum number of candidates in one batch; fewer take less memory.",
         default=8,
         ge=1,
         runtime=True,
     )
 
     prefix_cache_gib: float = knob(
-        "Memory for contexts of earlier calls, which later turns continue, in GiB; a turn with an image "
-        "takes 0.8.",
+        "Memory for cached contexts, which later turns continue, in GiB; a turn with an image takes 0.8.",
         default=8.0,
         ge=0,
         runtime=True,
@@ -75,12 +74,14 @@ class BagelBackbone(BagelSettings, Native):
 
     @property
     def memory(self) -> MemoryNeed:
-        """See `Local`. Working memory of the autoencoder is in the weights: it decodes image by image."""
+        """The memory need. The autoencoder's working memory counts as weights, because it decodes one image
+        at a time.
+        """
         return estimate(self.folder, self.dtype)
 
     @property
     def prefill_counts(self) -> PrefillCounts:
-        """Tokens of contexts computed and reused since the weights were loaded."""
+        """Numbers of context tokens computed and reused since the weights were loaded."""
         from imug_tts.backbones.native.prefill import PrefillCounts
 
         if not self.is_loaded:
@@ -88,28 +89,29 @@ class BagelBackbone(BagelSettings, Native):
         cache = self._loaded.reader.cache
         return PrefillCounts(cache.computed_tokens, cache.served_tokens)
 
-    def _load(self) -> Artist:
-        from imug_tts.backbones.bagel.artist import Artist
+    def _load(self) -> BagelGenerator:
         from imug_tts.backbones.bagel.context import ContextCache
+        from imug_tts.backbones.bagel.generator import BagelGenerator
         from imug_tts.backbones.bagel.loading import load
         from imug_tts.backbones.bagel.reading import Reader
 
         loaded = load(self)
-        return Artist(loaded, Reader(loaded, ContextCache(self.prefix_cache_bytes)))
+        return BagelGenerator(loaded, Reader(loaded, ContextCache(int(self.prefix_cache_gib * (1 << 30)))))
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """See the contract. Requests are answered one after the other, their candidates side by side.
+        """The candidates of each request. Requests are answered one after another, their candidates in one
+        batch.
 
         Raises:
-            ConfigurationError: the files are not those of the model, or it cannot draw the size.
+            ConfigurationError: the files are not those of the model, or the model cannot draw the size.
             BackboneError: an image of the history cannot be read.
-            torch.OutOfMemoryError: the candidates do not fit.
+            torch.OutOfMemoryError: the candidates do not fit into memory.
         """
         return [self._answers(request) for request in requests]
 
     def _answers(self, request: Request) -> list[Candidate]:
         settings = drawing(self, request.sampling.settings)
-        artist: Artist = self._loaded
-        draw_or_write: Any = artist.draw if request.modality == "image" else artist.write
+        generator: BagelGenerator = self._loaded
+        draw_or_write: Any = generator.draw if request.modality == "image" else generator.write
         made: list[Candidate] = draw_or_write(request, settings)
         return made

@@ -1,4 +1,4 @@
-"""What a dialogue has put into the model so far: immutable, shared by all who go on from it."""
+"""Contexts: the immutable keys and values of a dialogue so far, shared by all continuations."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["EMPTY", "Context", "ContextCache"]
 class Context:
     """One piece of a dialogue (a text, or an image block) after the pieces of its parent.
 
-    Contexts that begin alike share the tensors of the beginning. Going on from a context makes a new one, so
-    guidance branches, candidates and a draft's check fork without copies.
+    Contexts with a common beginning share its tensors. Extending a context creates a new one, so guidance
+    branches, candidates and the check of a draft branch off without copies.
     """
 
     parent: Context | None
     key: str
-    """SHA-256 over what was put in, first piece to last."""
+    """SHA-256 over the contents of all pieces, first to last."""
     layers: tuple[KeysValues, ...]
     """Keys and values of this piece alone, per layer."""
     tokens: int
-    """Tokens up to and including this piece."""
+    """Number of tokens up to and including this piece."""
     position: int
     """The rotary position of the next token; an image block takes one position."""
 
     def chain(self) -> list[Context]:
-        """The pieces, first to last; the empty beginning is none of them."""
+        """The pieces, first to last, without the empty context."""
         pieces, at = list[Context](), self
         while at.parent is not None:
             pieces.append(at)
@@ -50,16 +50,16 @@ class Context:
         return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
 
     def after(self, name: str) -> str:
-        """The key of the context that has the piece `name` more."""
+        """The key of this context extended by the piece `name`."""
         return hashlib.sha256(f"{self.key}\x1f{name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 EMPTY: Final = Context(None, "", (), tokens=0, position=0)
-"""The context that holds nothing."""
+"""The empty context."""
 
 
 class ContextCache:
-    """Contexts by what they hold, at most `limit_bytes` of keys and values; least recently used go first."""
+    """An LRU cache of contexts by content, limited to `limit_bytes` of keys and values."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.nbytes = limit_bytes, 0
@@ -67,7 +67,9 @@ class ContextCache:
         self._kept: OrderedDict[str, Context] = OrderedDict()
 
     def extend(self, context: Context, name: str, compute: Callable[[], Context]) -> Context:
-        """The context with one piece more: the kept one, or a new one that is kept."""
+        """The context extended by one piece: the cached one, or the result of `compute`, which is then
+        cached.
+        """
         kept = self._kept.get(context.after(name))
         if kept is not None:
             self.served_tokens += kept.tokens - context.tokens
@@ -81,8 +83,8 @@ class ContextCache:
     def used(self, contexts: Sequence[Context]) -> None:
         """Mark contexts as just used, and drop the least recently used ones above the limit.
 
-        A piece counts as used after the pieces that follow it, so what is dropped has no kept followers and
-        its memory is really freed.
+        A piece counts as used after the pieces that follow it, so a dropped piece has no cached successors
+        and its memory is actually freed.
         """
         for context in contexts:
             for piece in reversed(context.chain()):

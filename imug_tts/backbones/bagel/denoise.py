@@ -1,4 +1,6 @@
-"""Drawing: Euler steps along BAGEL's velocity, guided by contexts that lack the text or the images."""
+"""Image generation: Euler steps along BAGEL's velocity, guided by contexts without the text or without the
+images.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,21 @@ __all__ = ["Branches", "denoise", "times"]
 
 @dataclass(frozen=True, kw_only=True)
 class Branches:
-    """The contexts of one drawing."""
+    """The contexts of the guidance branches of one image."""
 
     full: Context
     without_text: Context
-    """All but the last text (and what was thought)."""
+    """The context without the last text and without the thought."""
     without_images: Context
-    """All texts, no image."""
+    """The context of all texts and no image."""
 
     def thinking(self, full: Context) -> Branches:
-        """The contexts after a thought, which only the full one has."""
+        """The branches after a thought, which only the full context contains."""
         return replace(self, full=full)
 
 
 def times(timesteps: int, shift: float) -> Tensor:
-    """Times from 1 (noise) to 0 (image), in float32; n timesteps make n - 1 steps."""
+    """The times from 1 (noise) to 0 (image), in float32; n timesteps make n - 1 steps."""
     even = torch.linspace(1, 0, timesteps)
     return shift * even / (1 + (shift - 1) * even)
 
@@ -44,9 +46,10 @@ def denoise(
     drawing: Drawing,
     specials: Specials,
 ) -> tuple[Tensor, int]:
-    """Latents (rows, tokens, values) from noise of that shape and type, and network evaluations a row.
+    """Latents (rows, tokens, values), and the number of network evaluations per row.
 
-    `cells` are the height and width of the image in tokens. All rows share the contexts.
+    `noise` has the shape and dtype of the latents. `cells` are the height and width of the image in tokens.
+    All rows share the contexts.
     """
     latents, evaluations = noise, 0
     schedule = times(drawing.timesteps, drawing.timestep_shift)
@@ -67,7 +70,7 @@ def denoise(
 
 
 def guided(velocity: Tensor, text: Tensor, image: Tensor | None, drawing: Drawing) -> Tensor:
-    """The velocity pushed away from that without the text, then from that without the images."""
+    """The velocity guided away from that without the text, then from that without the images."""
     pushed = text + drawing.text_guidance * (velocity - text)
     if drawing.renorm == "text_channel":
         pushed = _renormed(pushed, velocity, drawing.renorm, drawing.renorm_min)
@@ -79,7 +82,7 @@ def guided(velocity: Tensor, text: Tensor, image: Tensor | None, drawing: Drawin
 
 
 def _renormed(pushed: Tensor, velocity: Tensor, renorm: Renorm, least: float) -> Tensor:
-    """`pushed`, shrunk towards the norm of `velocity`: of each row ("global"), or of each token."""
+    """`pushed`, shrunk towards the norm of `velocity`: the norm of each row ("global"), or of each token."""
     axes = (1, 2) if renorm == "global" else (2,)
     norm, pushed_norm = (v.square().sum(axes, keepdim=True).sqrt() for v in (velocity, pushed))
     return pushed * (norm / (pushed_norm + 1e-8)).clamp(min=least, max=1.0)

@@ -1,4 +1,4 @@
-"""How much memory BAGEL takes, from its files alone."""
+"""Estimates BAGEL's memory need from its files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from imug_tts.contracts import ConfigurationError, MemoryNeed
 __all__ = ["estimate"]
 
 _TEXT_TOKENS: Final = 400
-"""Texts of a turn: question, answer and marks, with room."""
+"""Tokens of the texts of a turn: question, answer and marks; a generous estimate."""
 _LIVE_TENSORS: Final = 8
-"""Tensors of a layer that are alive at once beside the feed-forward's."""
+"""Tensors of a layer that are in memory at once, in addition to those of the feed-forward network."""
 _LIVE_MAPS: Final = 6
-"""Feature maps of full size that the autoencoder keeps at once while it decodes."""
+"""Full-size feature maps that the autoencoder holds at once while decoding."""
 
 
 def estimate(folder: Path, dtype: str) -> MemoryNeed:
-    """Bytes for weights, for a turn with one image that is drawn and later read, and for a candidate.
+    """The memory need: weights, a turn whose image is drawn and later read, and a candidate.
 
     Raises:
-        ConfigurationError: the files are missing or not of this model.
+        ConfigurationError: the files are missing or of another model.
     """
     config = llm_config(folder)
     headers = tensor_headers([folder / WEIGHTS])
@@ -46,11 +46,14 @@ def estimate(folder: Path, dtype: str) -> MemoryNeed:
     weights = weight_bytes([folder / WEIGHTS], dtype) + weight_bytes([folder / AUTOENCODER], "float32")
     return MemoryNeed(
         weights=weights + _LIVE_MAPS * pixels * channels * 4,
-        per_turn=token * (latent + 2 * seen + _TEXT_TOKENS),  # an image to go on from, and one to read
+        per_turn=token
+        * (
+            latent + 2 * seen + _TEXT_TOKENS
+        ),  # an image for drawing (latents and ViT), and one for reading (ViT)
         per_candidate=latent * (_LIVE_TENSORS * width + 3 * inner) * item,
     )
 
 
 def _count(headers: Mapping[str, TensorHeader], name: str, otherwise: int) -> int:
-    """Rows of a tensor that a file may lack."""
+    """The number of rows of a tensor; `otherwise` if the file lacks the tensor."""
     return headers[name].shape[0] if name in headers else otherwise

@@ -1,4 +1,4 @@
-"""The folder of a released BAGEL: its files, the sizes that they state, and what loading them takes."""
+"""The folder of a released BAGEL: its files, the sizes that they state, and its tokenizer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOKENS: Final = {
 
 
 def llm_config(folder: Path) -> dict[str, Any]:
-    """The decoder's configuration as the file has it.
+    """The decoder's configuration, as in its file.
 
     Raises:
         ConfigurationError: the file is missing or damaged.
@@ -40,11 +40,11 @@ def llm_config(folder: Path) -> dict[str, Any]:
 def shape_of(folder: Path, tensors: Mapping[str, tuple[int, ...]]) -> Shape:
     """The sizes of the model; `tensors` are the shapes of the tensors in `ema.safetensors`.
 
-    The released code sets three values whatever the files say: the head is not tied, queries and keys are
-    normed, and the ViT's last layer is not there.
+    The released code sets three values whatever the files state: the head is not tied, queries and keys are
+    normed, and the ViT's last layer is dropped.
 
     Raises:
-        ConfigurationError: a file or a tensor that tells a size is missing.
+        ConfigurationError: a file or a tensor that determines a size is missing.
     """
     from transformers import Qwen2Config, SiglipVisionConfig
 
@@ -71,13 +71,13 @@ def shape_of(folder: Path, tensors: Mapping[str, tuple[int, ...]]) -> Shape:
 
 
 def _side(tensors: Mapping[str, tuple[int, ...]], grid: str) -> int:
-    """Cells on a side of a grid of positions; a file without the grid is of the released size."""
+    """The side of a position grid in cells; that of the released model if the file lacks the grid."""
     name = f"{grid}_pos_embed.pos_embed"
     return round(tensors[name][0] ** 0.5) if name in tensors else _RELEASED_SIDES[grid]
 
 
 def tokenizer_of(folder: Path) -> Any:
-    """The tokenizer of the folder.
+    """The tokenizer in the folder.
 
     Raises:
         ConfigurationError: its files are missing or damaged.
@@ -97,7 +97,7 @@ def specials_of(folder: Path, tokenizer: Any) -> Specials:
     """The ids of BAGEL's four special tokens.
 
     Raises:
-        ConfigurationError: the tokenizer has one of them not.
+        ConfigurationError: the tokenizer lacks one of them.
     """
     from imug_tts.backbones.bagel.model import Specials
 

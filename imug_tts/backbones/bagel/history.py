@@ -1,4 +1,4 @@
-"""A dialogue as BAGEL takes it: texts and images in order, each a piece of its context."""
+"""Converts a dialogue to BAGEL's input: texts and images in order, each a piece of the context."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["THINK_AND_ANSWER", "THINK_AND_DRAW", "Piece", "pieces"]
 
 Piece = str | Image
 
-# The model was trained with these two sentences as they stand, so they may not be reworded (inferencer.py).
+# The model was trained with exactly these two sentences (inferencer.py): do not change them.
 THINK_AND_ANSWER: Final = (
     "You should first think about the reasoning process in the mind and then provide the "
     "user with the answer. \n"
@@ -28,8 +28,9 @@ THINK_AND_DRAW: Final = (
 def pieces(history: Sequence[Message], form: Literal["chatml", "plain"]) -> list[Piece]:
     """The pieces of a history, which ends with the user's message.
 
-    "chatml" writes roles as the BAGEL server of IMUG-Bench does, and ends with the assistant's opening, which
-    thereby is the text that text guidance leaves out. "plain" is each text and image as it stands.
+    "chatml" writes roles as the BAGEL server of IMUG-Bench does. It ends with the opening of the assistant's
+    message, which therefore is the text that text guidance drops. "plain" is each text and image without
+    roles.
     """
     if form == "plain":
         return [part.text if isinstance(part, Text) else part for m in history for part in m.parts]
@@ -37,7 +38,7 @@ def pieces(history: Sequence[Message], form: Literal["chatml", "plain"]) -> list
 
 
 def _in_chatml(message: Message) -> list[Piece]:
-    """Texts run on until an image comes between them."""
+    """The pieces of one message; consecutive texts are joined until an image separates them."""
     made, text = list[Piece](), f"<|im_start|>{message.role}\n"
     for part in message.parts:
         if isinstance(part, Text):

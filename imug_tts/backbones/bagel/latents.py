@@ -1,4 +1,4 @@
-"""Latents: the autoencoder of BAGEL in its released layout, and the embedding of a time."""
+"""BAGEL's autoencoder in its released layout, and the embedding of a time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 
 SCALE: Final = 0.3611
 SHIFT: Final = 0.1159
-"""Of the FLUX autoencoder, which the released code states and no file holds."""
+"""Scale and shift of the FLUX autoencoder's latents; only the released code states them."""
 _GROUPS: Final = 32
-"""Groups of every group norm of that autoencoder."""
+"""Number of groups of every group norm of the autoencoder."""
 
 _NAMES: Final = (
     (r"mid\.block_(\d)\.", lambda found: f"mid_block.resnets.{int(found[1]) - 1}."),
@@ -40,7 +40,7 @@ _NAMES: Final = (
 
 
 def autoencoder_name(name: str, num_levels: int) -> str:
-    """The name in diffusers' AutoencoderKL of a tensor of `ae.safetensors`."""
+    """The name in diffusers' AutoencoderKL of a tensor in `ae.safetensors`."""
     for pattern, replacement in _NAMES:
         name = re.sub(pattern, replacement, name)
     # The released decoder counts its levels from the image, diffusers' from the latent.
@@ -48,7 +48,8 @@ def autoencoder_name(name: str, num_levels: int) -> str:
 
 
 def autoencoder_shape(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Arguments of AutoencoderKL for the tensors of `ae.safetensors`, whose sizes no configuration states.
+    """The arguments of AutoencoderKL, derived from the tensor shapes in `ae.safetensors`: no file states
+    them.
 
     Raises:
         KeyError: a tensor is missing.
@@ -62,7 +63,9 @@ def autoencoder_shape(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def autoencoder_arguments(channels: tuple[int, ...], blocks: int, latents: int) -> dict[str, Any]:
-    """Arguments of AutoencoderKL for channels at each level, residual blocks in each, and latent channels."""
+    """The arguments of AutoencoderKL for the channels of each level, residual blocks per level, and latent
+    channels.
+    """
     return {
         "block_out_channels": channels,
         "layers_per_block": blocks,
@@ -82,9 +85,10 @@ def _count(pattern: str, names: Mapping[str, Any]) -> int:
 
 
 def encode(autoencoder: Any, pixels: Tensor) -> Tensor:
-    """Scaled latents (channels, height, width) of pixels (3, height, width) in -1 to 1, by an AutoencoderKL.
+    """The scaled latents (channels, height, width) of pixels (3, height, width) in -1 to 1, by an
+    AutoencoderKL.
 
-    The mean of the posterior: the released code draws from it, but then a context would hold its own noise.
+    They are the posterior's mean. The released code samples the posterior, which would make contexts random.
     """
     given = pixels[None].to(autoencoder.device, autoencoder.dtype)
     with torch.inference_mode():
@@ -94,16 +98,16 @@ def encode(autoencoder: Any, pixels: Tensor) -> Tensor:
 
 
 def decode(autoencoder: Any, latents: Tensor) -> Tensor:
-    """Pixels (height, width, 3) of 0 to 255, as integers, of scaled latents (channels, height, width)."""
+    """The pixels (height, width, 3), uint8, of scaled latents (channels, height, width)."""
     given = latents[None].to(autoencoder.device, autoencoder.dtype) / SCALE + SHIFT
     with torch.inference_mode():
         pixels: Tensor = autoencoder.decode(given).sample[0].float()
     scaled = (pixels * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
-    return scaled.to(torch.uint8).cpu()  # cuts off, as the released code does
+    return scaled.to(torch.uint8).cpu()  # truncates, as the released code does
 
 
 class TimeEmbedding(nn.Module):
-    """Two linear maps over sines and cosines of a time in [0, 1]."""
+    """An MLP of two linear maps over sines and cosines of a time in [0, 1]."""
 
     def __init__(self, frequencies: int, width: int) -> None:
         super().__init__()
@@ -111,7 +115,7 @@ class TimeEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, time: float) -> Tensor:
-        """The embedding of a time, (width,)."""
+        """The embedding of a time, shape (width,)."""
         like = next(self.mlp.parameters())
         half = self.frequencies // 2
         rates = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)

@@ -1,8 +1,8 @@
 """The decoder of BAGEL: a mixture of two transformers with one joint attention.
 
-Every layer has two sets of weights ("experts"). The understanding experts take text, ViT tokens and the two
-tokens at the ends of an image block; the generation experts (`*_moe_gen`) take the latents between them.
-The shape follows BAGEL (arXiv 2505.14683); the modules are those of Qwen2 in transformers.
+Every layer has two sets of weights ("experts"). The understanding experts process text, ViT tokens and the
+two tokens at the ends of an image block. The generation experts (`*_moe_gen`) process the latents between
+them. The architecture follows BAGEL (arXiv 2505.14683); the modules are those of Qwen2 in transformers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 class Decoder(nn.Module):
-    """Layers and final norms; takes embeddings and gives hidden states, with the keys and values made."""
+    """Layers and final norms. Maps embeddings to hidden states, and returns the new keys and values."""
 
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
@@ -45,19 +45,19 @@ class Decoder(nn.Module):
         mask: Tensor | None,
         has_latents: bool,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """One pass over new tokens that all rows attend from.
+        """One forward pass over new tokens.
 
         Args:
             inputs: embeddings, (rows, new tokens, width).
             positions: the rotary position of each new token, (new tokens,).
-            past: per layer, the keys and values of earlier tokens, which all rows share.
-            mask: True where a new token (first axis) attends to a token (second axis, earlier ones first);
-                None: every new token attends to all tokens.
+            past: per layer, the keys and values of earlier tokens, shared by all rows.
+            mask: True if a new token (first axis) attends to a token (second axis, earlier ones first); None:
+                every new token attends to all tokens.
             has_latents: whether the tokens between the first and the last are latents.
 
         Returns:
-            Hidden states (rows, new tokens, width), and per layer the new keys and values, each
-            (rows, key heads, new tokens, head width).
+            Hidden states (rows, new tokens, width), and per layer the new keys and values, each (rows, key
+            heads, new tokens, head width).
         """
         angles = self.rotary_emb(inputs, positions[None].to(inputs.device))
         made = []
@@ -138,11 +138,13 @@ class Attention(nn.Module):
         return _by_expert(inputs, understanding, generation, has_latents)
 
     def _normed(self, inputs: Tensor, which: str, has_latents: bool) -> Tensor:
-        """Queries or keys after their norm, (rows, heads, tokens, head width)."""
+        """Normed queries or keys, (rows, heads, tokens, head width)."""
         projected = self._project(inputs, which, has_latents)
         projected = projected.view(*inputs.shape[:2], -1, self.width)
         if has_latents and projected.dtype == torch.bfloat16:
-            projected = projected.float()  # as in the released code, which for text alone norms in bfloat16
+            projected = (
+                projected.float()
+            )  # as in the released code, which norms in bfloat16 only if there are no latents
         understanding, generation = getattr(self, f"{which}_norm"), getattr(self, f"{which}_norm_moe_gen")
         return _by_expert(projected, understanding, generation, has_latents).transpose(1, 2)
 
@@ -150,7 +152,7 @@ class Attention(nn.Module):
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Attention in which several query heads share a key head, (rows, query heads, tokens, head width).
 
-    Query heads of one key head are folded into the tokens, so that keys are not repeated for them.
+    The query heads of one key head are folded into the token axis, so that keys are not repeated.
     """
     rows, heads, tokens, width = queries.shape
     shared = heads // keys.shape[1]
@@ -161,7 +163,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
 
 
 def _after(past: list[Tensor], new: Tensor) -> Tensor:
-    """The shared keys (or values) of earlier tokens, then each row's own."""
+    """Keys (or values): the shared ones of earlier tokens, then each row's own."""
     return torch.cat([*(earlier.expand(len(new), *earlier.shape) for earlier in past), new], dim=2)
 
 
@@ -171,7 +173,7 @@ def _by_expert(
     generation: Callable[[Tensor], Tensor],
     has_latents: bool,
 ) -> Tensor:
-    """Tokens (second axis) through the expert that is due to each."""
+    """The tokens (second axis) processed by their experts."""
     if not has_latents:
         return understanding(inputs)
     ends = understanding(torch.stack([inputs[:, 0], inputs[:, -1]], dim=1))

@@ -1,4 +1,4 @@
-"""From a folder to a model that is ready: strict loading, on one device or spread over several."""
+"""Loads a BAGEL folder strictly into a model, on one device or distributed over several."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ ADVICE: Final = (
 )
 _LAYERS: Final = "language_model.model.layers"
 _TOGETHER: Final = ("Layer", "SiglipEncoderLayer")
-"""Classes of modules whose parts stay on one device."""
+"""Module classes that must stay on one device."""
 _AT_HOME: Final = (
     *("language_model.model.embed_tokens", "language_model.model.norm", "language_model.model.norm_moe_gen"),
     *("language_model.model.rotary_emb", "language_model.lm_head", "time_embedder", "vae2llm", "llm2vae"),
     *("vit_pos_embed", "latent_pos_embed", "connector", "vit_model"),
 )
-"""Modules on the first device, where tokens come in and results go out."""
+"""Modules on the first device, which takes inputs and returns results."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Everything that drawing and writing need."""
+    """A loaded model with its autoencoder, tokenizer and size limits."""
 
     model: Bagel
     autoencoder: Any
-    """An AutoencoderKL of diffusers, which ships no types."""
+    """An AutoencoderKL of diffusers, which has no type annotations."""
     tokenizer: Any
     specials: Specials
     latent_limits: Limits
@@ -49,7 +49,7 @@ class Loaded:
 
     @classmethod
     def of(cls, model: Bagel, autoencoder: Any, tokenizer: Any, specials: Specials) -> Loaded:
-        """With the limits that follow from the sizes of model and autoencoder."""
+        """The loaded model with the size limits that follow from model and autoencoder."""
         shape = model.shape
         stride = 2 ** (len(autoencoder.config.block_out_channels) - 1) * LATENT_PATCH
         return cls(
@@ -63,18 +63,18 @@ class Loaded:
 
     @property
     def latent_stride(self) -> int:
-        """Pixels on an edge of a latent token."""
+        """The edge of a latent token in pixels."""
         return self.latent_limits.stride
 
 
 def load(backbone: Native) -> Loaded:
-    """Load a released folder, in the type and on the devices of the backbone's knobs.
+    """Load a released folder, with the dtype and on the devices that the backbone's knobs select.
 
     The autoencoder is float32 or wider.
 
     Raises:
-        ConfigurationError: a file is missing or damaged, or its tensors are not those of the model; the
-            device does not exist; or layers fit nowhere, and there is no `offload_folder`.
+        ConfigurationError: a file is missing or damaged, its tensors are not those of the model, the device
+            does not exist, or the layers do not fit and `offload_folder` is null.
     """
     backbone.check_device()
     folder, device = backbone.folder, backbone.device
@@ -100,7 +100,7 @@ def _filled(folder: Path, shape: Shape, dtype: torch.dtype, device: str) -> Bage
 
 
 def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
-    """A model without values in its weights."""
+    """A model with uninitialised weights."""
     with torch.device("meta"):
         model = Bagel(shape)
     model.to(dtype).to_empty(device=device)
@@ -110,7 +110,9 @@ def empty(shape: Shape, dtype: torch.dtype, device: str) -> Bagel:
 
 
 def _on_several(backbone: Native, shape: Shape, dtype: torch.dtype) -> Bagel:
-    """Layers on the devices where accelerate has room for them; loaded in main memory first."""
+    """A model whose layers are on the devices where accelerate has room for them; loaded into main memory
+    first.
+    """
     from accelerate import dispatch_model  # type: ignore[import-untyped]
 
     model, device = _filled(backbone.folder, shape, dtype, "cpu"), backbone.device
@@ -133,14 +135,14 @@ def _autoencoder(folder: Path, dtype: torch.dtype, device: str) -> Any:
     except KeyError as error:
         raise ConfigurationError(f"{file} has no tensor {error.args[0]}; {ADVICE}") from error
     load_strictly(_AsReleased(autoencoder, shapes), [file], file, advice=ADVICE)
-    nn.Module.to(autoencoder, device=device, dtype=dtype)  # diffusers' own `to` warns of every type
+    nn.Module.to(autoencoder, device=device, dtype=dtype)  # the `to` of diffusers warns about every dtype
     return autoencoder
 
 
 class _AsReleased(nn.Module):
-    """The tensors of an autoencoder under their names in `ae.safetensors`, and in the shapes there.
+    """The tensors of an autoencoder with their names and shapes in `ae.safetensors`.
 
-    What diffusers has as linear maps are 1 x 1 convolutions in the file.
+    Some linear maps of diffusers are 1 x 1 convolutions in that file.
     """
 
     def __init__(self, autoencoder: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,6 +1,6 @@
-"""BAGEL as one module: it puts texts and images into contexts, and predicts from them.
+"""BAGEL as one module: it adds texts and images to contexts, and predicts from them.
 
-The names of modules are those of the released `ema.safetensors`. The autoencoder is apart (see `latents`).
+Module names are those of the released `ema.safetensors`. The autoencoder is separate (see `latents`).
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from imug_tts.backbones.bagel.vision import Connector, GridPositions, PatchEncod
 __all__ = ["Bagel", "Rows", "Shape", "Specials"]
 
 LATENT_PATCH = 2
-"""Latents of 2 x 2 places make one token."""
+"""Side of the square of latent places that form one token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Sizes of the model, from its configuration files and from the shapes of its tensors."""
+    """Sizes of the model, from its configuration files and its tensor shapes."""
 
     llm: Qwen2Config
     vit: SiglipVisionConfig
     patch_size: int
-    """Pixels on an edge of a ViT patch."""
+    """The edge of a ViT patch in pixels."""
     latent_channels: int
     latent_side: int
-    """Cells on a side of the grid of latent tokens; the largest image has as many."""
+    """The side of the grid of latent tokens in cells: that of the largest image."""
     vit_side: int
-    """The same for ViT patches."""
+    """The side of the grid of ViT patches in cells."""
     vit_positions: int
     time_frequencies: int
     stores_grids: bool
-    """Whether the weights hold the fixed features of both grids; they can be computed as well."""
+    """Whether the weights contain the fixed position features of both grids, which can also be computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +55,18 @@ class Specials:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Texts being written side by side after one context: the keys and values of their tokens so far."""
+    """A batch of texts being generated after one context: the keys and values of their tokens so far."""
 
     context: Context
     layers: tuple[tuple[Tensor, Tensor], ...] = ()
-    """Per layer (key heads, steps * rows, head width): the rows' first tokens, then their second ones, ..."""
+    """Per layer (key heads, steps * rows, head width): first all rows' first tokens, then their second
+    tokens, ...
+    """
     steps: int = 0
 
 
 class LanguageModel(nn.Module):
-    """The decoder and its head, which is never tied to the embeddings."""
+    """The decoder and its output head, which is never tied to the embeddings."""
 
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
@@ -73,7 +75,7 @@ class LanguageModel(nn.Module):
 
 
 class Bagel(nn.Module):
-    """Weights as released; everything runs without gradients."""
+    """The model with the released module names; all methods run without gradients."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -87,10 +89,12 @@ class Bagel(nn.Module):
         self.vae2llm, self.llm2vae = nn.Linear(latent, width), nn.Linear(width, latent)
         self.shape = shape
         self.home = torch.device("cpu")
-        """Where tokens come in and results go out; the layers may be elsewhere."""
+        """The device of inputs and results; layers may be on other devices."""
 
     def reset_fixed(self) -> None:
-        """Compute what no file holds; rotary frequencies stay in float32 whatever the type of the weights."""
+        """Compute the buffers that no file contains. Rotary frequencies stay in float32 whatever the dtype of
+        the weights.
+        """
         self.vit_pos_embed.reset()
         self.latent_pos_embed.reset()
         self.decoder.rotary_emb = Qwen2RotaryEmbedding(self.shape.llm).to(self.home)
@@ -101,7 +105,7 @@ class Bagel(nn.Module):
 
     @torch.inference_mode()
     def add_text(self, context: Context, ids: Sequence[int], key: str) -> Context:
-        """The context with the tokens of a text more; each attends to all before it."""
+        """The context extended by the tokens of a text; each attends to all tokens before it."""
         new = len(ids)
         shape = (new, context.tokens + new)
         mask = torch.ones(shape, dtype=torch.bool, device=self.home).tril(context.tokens)
@@ -110,7 +114,7 @@ class Bagel(nn.Module):
 
     @torch.inference_mode()
     def add_seen(self, context: Context, pixels: Tensor, specials: Specials, key: str) -> Context:
-        """The context with an image as the ViT sees it more; `pixels` (3, height, width) in -1 to 1."""
+        """The context extended by an image's ViT features; `pixels` (3, height, width) in -1 to 1."""
         height, width = (edge // self.shape.patch_size for edge in pixels.shape[1:])
         cells = cells_of(height, width, self.vit_pos_embed.side).to(self.home)
         given = patches(pixels, self.shape.patch_size).to(self.home, self.connector.fc1.weight.dtype)
@@ -119,7 +123,7 @@ class Bagel(nn.Module):
 
     @torch.inference_mode()
     def add_latents(self, context: Context, latents: Tensor, specials: Specials, key: str) -> Context:
-        """The context with a clean image more: scaled latents (channels, height, width) at time 0."""
+        """The context extended by a clean image: scaled latents (channels, height, width) at time 0."""
         height, width = (edge // LATENT_PATCH for edge in latents.shape[1:])
         tokens = self._latent_tokens(patches(latents, LATENT_PATCH).to(self.home), 0.0, height, width)
         return self._with_block(context, key, tokens, specials, has_latents=True)
@@ -128,9 +132,10 @@ class Bagel(nn.Module):
     def velocity(
         self, context: Context, noisy: Tensor, time: float, cells: tuple[int, int], specials: Specials
     ) -> Tensor:
-        """The velocity from data to noise, (rows, tokens, values) in float32 or wider, of `noisy` latents.
+        """The velocity from data to noise, (rows, tokens, values) in float32 or wider, at the latents
+        `noisy`.
 
-        All rows go on from the same context; `cells` are the height and width of the image in tokens.
+                All rows follow the same context; `cells` are the height and width of the image in tokens.
         """
         inputs = self._block(self._latent_tokens(noisy, time, *cells), specials)
         positions = torch.full((inputs.shape[1],), context.position)
@@ -140,10 +145,12 @@ class Bagel(nn.Module):
 
     @torch.inference_mode()
     def next_logits(self, rows: Rows, tokens: Sequence[int]) -> tuple[Tensor, Rows]:
-        """Logits (rows, vocabulary) in float32 or wider after one token more in each row.
+        """Append one token to each row; returns the logits (rows, vocabulary), float32 or wider, and the new
+        rows.
 
-        The rows are the tokens of one pass, in which each attends to the context and to itself, so the
-        context is not repeated for them.
+                The rows are the tokens of one pass, each attending to the context and to its own row, so the
+                    context is not
+                repeated.
         """
         count, context = len(tokens), rows.context
         past = self._past(context)
@@ -172,14 +179,16 @@ class Bagel(nn.Module):
         return embedded
 
     def _block(self, tokens: Tensor, specials: Specials) -> Tensor:
-        """Embeddings (rows, tokens + 2, width) of image tokens between their two ends."""
+        """Embeddings (rows, tokens + 2, width) of image tokens between the start and end tokens."""
         ends = self._embed([specials.image_start, specials.image_end]).expand(len(tokens), 2, -1)
         return torch.cat([ends[:, :1], tokens.to(ends.dtype), ends[:, 1:]], dim=1)
 
     def _with_block(
         self, context: Context, key: str, tokens: Tensor, specials: Specials, *, has_latents: bool
     ) -> Context:
-        """An image block attends to all before it and to all of itself, and takes one position."""
+        """The context extended by an image block, which attends to everything before it and to itself, and
+        takes one position.
+        """
         inputs = self._block(tokens[None], specials)[0]
         positions = torch.full((len(inputs),), context.position)
         return self._grown(context, key, inputs, positions, None, has_latents=has_latents)

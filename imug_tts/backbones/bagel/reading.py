@@ -1,4 +1,4 @@
-"""Puts the pieces of a dialogue into contexts, each piece once: earlier ones come from the cache."""
+"""Adds the pieces of a dialogue to contexts; pieces computed before come from the cache."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["Reader", "Scene"]
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What an image is drawn from."""
+    """The contexts from which an image is drawn."""
 
     branches: Branches
     last_image: tuple[int, int] | None
-    """Height and width in pixels of the last image of the history, as the model takes it."""
+    """Height and width in pixels of the history's last image, resized for the model; None without images."""
 
 
 class Reader:
-    """Reads dialogues with one loaded model; contexts that begin alike are shared."""
+    """Builds contexts of dialogues with one loaded model; equal beginnings are shared through the cache."""
 
     def __init__(self, loaded: Loaded, cache: ContextCache) -> None:
         self._loaded, self.cache = loaded, cache
 
     def for_text(self, pieces: Sequence[Piece], think: bool) -> Context:
-        """The context of a text: images are there as the ViT sees them alone.
+        """The context for generating a text; images enter as ViT features only.
 
         Raises:
             BackboneError: an image cannot be read.
@@ -47,7 +47,8 @@ class Reader:
         return context
 
     def for_image(self, pieces: Sequence[Piece], think: bool) -> Scene:
-        """The contexts of an image, guidance branches included; an image is there as latents, then as seen.
+        """The contexts for generating an image, with guidance branches; images enter as latents and as ViT
+        features.
 
         Raises:
             BackboneError: an image cannot be read.
@@ -66,7 +67,7 @@ class Reader:
         return Scene(branches=branches, last_image=size)
 
     def text(self, context: Context, text: str) -> Context:
-        """The context with a text more."""
+        """The context extended by a text."""
         specials, key = self._loaded.specials, f"text {text}"
 
         def compute() -> Context:
@@ -96,5 +97,5 @@ class Reader:
         return self.cache.extend(context, key, compute)
 
     def _taken(self, image: Image) -> Pillow.Image:
-        """The image as the model takes it; as in the released code, it is resized once more later."""
+        """The image resized to the latent limits; as in the released code, later steps resize it again."""
         return resized(to_pillow(image), self._loaded.latent_limits)

@@ -1,4 +1,4 @@
-"""How BAGEL draws and thinks: settings of one call, and the presets of those who published them."""
+"""Settings of BAGEL's generation: those of one call, and the published presets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Renorm = Literal["global", "channel", "text_channel"]
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """The settings of one call, with nothing left open."""
+    """The complete settings of one call."""
 
     timesteps: int
     text_guidance: float
@@ -28,12 +28,12 @@ class Drawing:
     renorm_min: float
     timestep_shift: float
     history: Literal["chatml", "plain"]
-    """How a dialogue is written: as ChatML with roles, or its texts and images alone."""
+    """Format of a dialogue: ChatML with roles, or its texts and images alone."""
     think: bool
     think_temperature: float
     think_tokens: int
     size: int | None
-    """Edge in pixels; None: the largest the model has."""
+    """Edge in pixels; None for the largest size of the model."""
 
     def is_guided(self, time: float) -> bool:
         return self.text_guidance > 1 and self.guidance_from < time <= self.guidance_to
@@ -54,7 +54,7 @@ _IMUG: Final = Drawing(
     think_tokens=512,
     size=None,
 )
-"""scripts/model_servers/BAGEL_demo.py of IMUG-Bench: the settings of the paper's measurements."""
+"""The settings of the paper's measurements: scripts/model_servers/BAGEL_demo.py of IMUG-Bench."""
 _TEXT_TO_IMAGE: Final = replace(
     _IMUG,
     text_guidance=4.0,
@@ -63,9 +63,9 @@ _TEXT_TO_IMAGE: Final = replace(
     think_temperature=0.0,
     think_tokens=1000,
 )
-""""Image Generation" of inference.ipynb of BAGEL."""
+""" "Image Generation" in BAGEL's inference.ipynb."""
 _EDIT: Final = replace(_TEXT_TO_IMAGE, image_guidance=2.0, guidance_from=0.0, renorm="text_channel")
-""""Editing" of the same notebook."""
+""" "Editing" in BAGEL's inference.ipynb."""
 PRESETS: Final[Mapping[Preset, Drawing]] = {
     "imug": _IMUG,
     "text_to_image": _TEXT_TO_IMAGE,
@@ -75,55 +75,67 @@ PRESETS: Final[Mapping[Preset, Drawing]] = {
 
 @component
 class BagelSettings:
-    """Settings of one call; null takes the value of the preset."""
+    """Settings of one call; null uses the value of the preset."""
 
     preset: Preset = knob(
-        "Whose settings: imug (of IMUG-Bench's BAGEL server, with roles in ChatML), or text_to_image or edit "
-        "(of BAGEL's authors, texts and images alone).",
+        "Preset: imug (IMUG-Bench's BAGEL server, with roles in ChatML), text_to_image or edit (BAGEL's "
+        "authors, texts and images alone).",
         default="imug",
     )
     steps: int | None = knob(
-        "Timesteps of a drawing, as BAGEL counts: n timesteps are n - 1 steps; null: 50.", default=None, ge=2
+        "Timesteps of an image, as BAGEL counts them: n timesteps are n - 1 steps; null: 50.",
+        default=None,
+        ge=2,
     )
     text_guidance: float | None = knob(
-        "How strongly an image follows the last text; 1 is no guidance at all, of images either.",
+        "Scale of text guidance: how strongly an image follows the last text; 1 turns off all guidance.",
         default=None,
         ge=1,
     )
     image_guidance: float | None = knob(
-        "How strongly an image keeps to earlier images; 1 is none.", default=None, ge=1
+        "Scale of image guidance: how strongly an image keeps to earlier images; 1 turns it off.",
+        default=None,
+        ge=1,
     )
-    guidance_from: float | None = knob("Guide at times above this; 1 is noise.", default=None, ge=0, le=1)
-    guidance_to: float | None = knob("Guide at times up to this.", default=None, ge=0, le=1)
-    renorm: Renorm | None = knob("Over what a guided velocity is shrunk to its norm.", default=None)
+    guidance_from: float | None = knob(
+        "Guidance applies at times above this; time 1 is noise, 0 the image.", default=None, ge=0, le=1
+    )
+    guidance_to: float | None = knob("Guidance applies at times up to this.", default=None, ge=0, le=1)
+    renorm: Renorm | None = knob(
+        "What a guided velocity is shrunk to the norm of: the whole image (global), each token (channel), "
+        "or each token after text guidance only (text_channel).",
+        default=None,
+    )
     renorm_min: float | None = knob(
-        "The least factor of that shrinking; 1 turns it off.", default=None, ge=0, le=1
+        "Minimum factor of the renormalisation; 1 turns it off.", default=None, ge=0, le=1
     )
     timestep_shift: float | None = knob(
-        "More than 1 takes more steps in noise (layout), less in details.", default=None, gt=0
+        "Shift of the timesteps; above 1, more steps are spent on layout (noise) and fewer on details.",
+        default=None,
+        gt=0,
     )
     history: Literal["chatml", "plain"] | None = knob(
-        "How a dialogue is written: with roles in ChatML, or its texts and images alone.", default=None
+        "Format of a dialogue: chatml (with roles) or plain (its texts and images alone).", default=None
     )
     think: bool | None = knob(
-        "BAGEL's own chain of thought: a text before the image or the answer.", default=None
+        "Whether BAGEL writes its own chain of thought before the image or the answer.", default=None
     )
     think_temperature: float | None = knob(
-        "Temperature of the thought of an image; 0 is greedy, and all candidates share it.",
+        "Temperature of the thought before an image; 0 is greedy, and all candidates share one thought.",
         default=None,
         ge=0,
     )
-    think_tokens: int | None = knob("Most tokens of that thought.", default=None, ge=1)
+    think_tokens: int | None = knob("Maximum number of tokens of that thought.", default=None, ge=1)
     size: int | None = knob(
-        "Edge in pixels of an image that follows none (an edit is as large as the last image of the "
-        "history); null: the largest that the model has, 1024.",
+        "Edge in pixels of an image if the history has no image (an edit has the size of the last image); "
+        "null: the model's largest size, 1024.",
         default=None,
         ge=1,
     )
 
 
 def drawing(standing: BagelSettings, of_call: Iterable[tuple[str, Scalar]]) -> Drawing:
-    """The settings of a call: its own, then those that stand for the backbone, then the preset's."""
+    """The settings of a call: values of the call first, then knobs of the backbone, then the preset."""
     chosen: dict[str, Any] = {name: getattr(standing, name) for name in knobs_of(BagelSettings)}
     chosen.update(of_call)
     preset = PRESETS[chosen.pop("preset")]

@@ -1,4 +1,4 @@
-"""In what sizes BAGEL takes images: its resizing rule, with limits that follow from its position grids."""
+"""BAGEL's resizing rule for images, with limits that follow from its position grids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Limits", "as_input", "latent_limits", "resized", "vit_limits"]
 
 _RELEASED_EDGE: Final = 1024
 _RELEASED_PIXELS: Final = 14 * 14 * 9 * 1024
-"""Most pixels of an image for a model whose largest edge is 1024, in the released code."""
+"""Maximum pixels of an image for a model whose largest edge is 1024, as in the released code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,15 @@ class Limits:
 
 
 def latent_limits(side: int, stride: int) -> Limits:
-    """Of images that are encoded to latents, `side` tokens of `stride` pixels at most: 512 to 1024 pixels."""
+    """The limits of images that are encoded to latents, at most `side` tokens of `stride` pixels (released
+    model: 512 to 1024 pixels).
+    """
     longest = side * stride
     return Limits(longest=longest, shortest=longest // 2, stride=stride, max_pixels=_most_pixels(longest))
 
 
 def vit_limits(side: int, patch: int, largest_image: int) -> Limits:
-    """Of images that the ViT sees, `side` patches at most: 224 to 980 pixels in the released model."""
+    """The limits of images for the ViT, at most `side` patches (released model: 224 to 980 pixels)."""
     shortest = max(1, 16 * side // 70) * patch
     return Limits(
         longest=side * patch, shortest=shortest, stride=patch, max_pixels=_most_pixels(largest_image)
@@ -47,12 +49,12 @@ def _most_pixels(largest_edge: int) -> int:
 
 
 def resized(image: Pillow.Image, limits: Limits) -> Pillow.Image:
-    """The image within the limits, by bicubic interpolation."""
+    """The image resized to the limits, by bicubic interpolation."""
     return image.resize(_fitted(*image.size, limits), Pillow.Resampling.BICUBIC)
 
 
 def _fitted(width: int, height: int, limits: Limits) -> tuple[int, int]:
-    """Width and height as the released code chooses them; the shortest edge gives way to the longest."""
+    """Width and height as the released code chooses them; the limit of the longest edge takes precedence."""
     factor = min(limits.longest / max(width, height), 1.0)
     factor = max(factor, limits.shortest / min(width, height))
     width, height = _scaled(width, height, factor, limits)
@@ -70,6 +72,6 @@ def _scaled(width: int, height: int, factor: float, limits: Limits) -> tuple[int
 
 
 def as_input(image: Pillow.Image) -> Tensor:
-    """Pixels (3, height, width) in -1 to 1."""
+    """The image's pixels (3, height, width) in -1 to 1."""
     pixels: npt.NDArray[np.uint8] = np.array(image.convert("RGB"))
     return (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - 0.5) / 0.5

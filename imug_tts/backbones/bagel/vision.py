@@ -1,4 +1,4 @@
-"""How BAGEL reads an image: a SigLIP encoder over patches of any grid, and positions on a fixed grid."""
+"""BAGEL's image reader: a SigLIP encoder over patches of any grid, and positions on a fixed grid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Connector", "GridPositions", "PatchEncoder", "cells_of", "patches", 
 
 
 class PatchEncoder(nn.Module):
-    """SigLIP without its last layer; patches are embedded by a linear map, positions are learned.
+    """SigLIP without its last layer, with a linear patch embedding and learned positions.
 
-    The tensors are named as in the released file: `vision_model.embeddings...`, `vision_model.encoder...`.
+    Tensor names are those of the released file: `vision_model.embeddings...`, `vision_model.encoder...`.
     """
 
     def __init__(self, config: SiglipVisionConfig, patch_values: int, num_positions: int) -> None:
@@ -22,7 +22,9 @@ class PatchEncoder(nn.Module):
         self.vision_model = _VisionModel(config, patch_values, num_positions)
 
     def forward(self, inputs: Tensor, cells: Tensor) -> Tensor:
-        """Features (patches, width) of one image's patches (patches, values) at the grid cells `cells`."""
+        """The features (patches, width) of one image's patches (patches, values) at the grid cells
+        `cells`.
+        """
         model = self.vision_model
         embedded = model.embeddings.patch_embedding(inputs) + model.embeddings.position_embedding(cells)
         encoded = model.encoder(inputs_embeds=embedded[None]).last_hidden_state
@@ -47,7 +49,7 @@ class _Embeddings(nn.Module):
 
 
 class Connector(nn.Module):
-    """Two linear maps from the encoder's width to the decoder's."""
+    """An MLP of two linear maps from the encoder's width to the decoder's."""
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
@@ -70,7 +72,7 @@ class GridPositions(nn.Module):
         self.register_buffer("pos_embed", grid_features(side, width), persistent=is_stored)
 
     def reset(self) -> None:
-        """Compute the features anew, in the type and on the device of the old ones."""
+        """Recompute the features, keeping their dtype and device."""
         self.pos_embed.copy_(grid_features(self.side, self.pos_embed.shape[1]))
 
     def forward(self, cells: Tensor) -> Tensor:
@@ -78,7 +80,7 @@ class GridPositions(nn.Module):
 
 
 def grid_features(side: int, width: int) -> Tensor:
-    """Features (side * side, width): the first half tells the column, the second the row."""
+    """The features (side * side, width): the first half encodes the column, the second the row."""
     along = torch.arange(side, dtype=torch.float64)
     rows, columns = torch.meshgrid(along, along, indexing="ij")
     return torch.cat([_waves(columns.flatten(), width // 2), _waves(rows.flatten(), width // 2)], 1).float()
@@ -92,12 +94,14 @@ def _waves(places: Tensor, width: int) -> Tensor:
 
 
 def cells_of(height: int, width: int, side: int) -> Tensor:
-    """The numbers of the cells of an image of height x width cells, on a grid with rows of `side` cells."""
+    """The cell numbers of an image of height x width cells, on a grid with rows of `side` cells."""
     return (torch.arange(height)[:, None] * side + torch.arange(width)).flatten()
 
 
 def patches(pixels: Tensor, size: int) -> Tensor:
-    """(channels, height, width) to (patches, size * size * channels), channels fastest."""
+    """The patches of an image: (channels, height, width) to (patches, size * size * channels), channels
+    fastest.
+    """
     channels, height, width = pixels.shape
     split = pixels.reshape(channels, height // size, size, width // size, size)
     return split.permute(1, 3, 2, 4, 0).reshape(-1, size * size * channels)

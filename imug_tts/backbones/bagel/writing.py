@@ -1,4 +1,4 @@
-"""Writing text after a context: rows side by side, each with a random stream of its own."""
+"""Text generation after a context: a batch of rows, each with its own random stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imug_tts.backbones.bagel.context import Context
 from imug_tts.backbones.bagel.loading import Loaded
 from imug_tts.backbones.bagel.model import Rows
-from imug_tts.backbones.native.sampling import RowSampler, generator
+from imug_tts.backbones.native.sampling import RowSampler, random_stream
 from imug_tts.backbones.native.yes_no import only_yes_or_no
 
 __all__ = ["Written", "answer_after_thought", "write"]
@@ -17,15 +17,15 @@ __all__ = ["Written", "answer_after_thought", "write"]
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A text of the model."""
+    """A generated text."""
 
     text: str
     new_tokens: int
-    """Tokens drawn, the one that ended the text included."""
+    """Number of sampled tokens, the end token included."""
     is_whole: bool
-    """False where it was cut at the most tokens."""
+    """False if the token limit cut the text."""
     p_yes: float | None
-    """P(yes) of its first token, for a yes/no call."""
+    """P(yes) of the first token, for a yes/no call."""
 
 
 def write(
@@ -37,7 +37,7 @@ def write(
     *,
     is_check: bool = False,
 ) -> list[Written]:
-    """A text for each seed; at temperature 0 one is written and given to all seeds.
+    """A text for each seed. At temperature 0 one text is generated and used for all seeds.
 
     A check begins with yes or no, and has P(yes).
 
@@ -57,7 +57,7 @@ def _rows(
     max_tokens: int,
     is_check: bool,
 ) -> list[Written]:
-    sampler = RowSampler([generator(seed, "text") for seed in seeds], temperature)
+    sampler = RowSampler([random_stream(seed, "text") for seed in seeds], temperature)
     ends = (loaded.specials.text_end, loaded.specials.text_start)
     rows, tokens = Rows(context), [loaded.specials.text_start] * len(seeds)
     drawn: list[list[int]] = [[] for _ in seeds]
@@ -82,6 +82,8 @@ def _written(loaded: Loaded, ids: list[int], ends: tuple[int, int], p_yes: float
 
 
 def answer_after_thought(text: str) -> tuple[str, str | None]:
-    """The answer and the thought of "<think> thought </think> answer"; None where no thought ends."""
+    """The answer and the thought in "<think> thought </think> answer"; the thought is None if it does not
+    end.
+    """
     found = re.fullmatch(r"\s*(?:<think>)?(.*?)</think>(.*)", text, re.DOTALL)
     return (found[2].strip(), found[1].strip()) if found else (text, None)

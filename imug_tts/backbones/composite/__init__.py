@@ -1,4 +1,5 @@
-"""Separate models for understanding and for generation: a text backbone and a pipeline of diffusers.
+"""Two models as one backbone: a text backbone for understanding, and a pipeline of diffusers for image
+generation.
 
 Importing this package loads neither torch nor weights.
 """

@@ -1,4 +1,4 @@
-"""Two models as one: a text backbone understands, a pipeline of diffusers draws."""
+"""The composite backbone: a text backbone understands and writes, a pipeline of diffusers draws."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from imug_tts.dialogue import Image, Message, Text
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.composite.painter import Painter, Style
+    from imug_tts.backbones.composite.pipeline import LoadedPipeline, Style
 
 __all__ = ["CompositeBackbone", "CompositeSettings"]
 
@@ -42,9 +42,9 @@ _VERSION: Final = "1"
 _DTYPES: Final = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _SIDE: Final = 1024
 _WORKSPACE: Final = 24
-"""Values of the network's width that one token takes at the worst moment, roughly."""
+"""Memory of one token at the peak, in values of the network's width; a rough estimate."""
 _PROMPTS_KEPT: Final = 256
-"""Drawing prompts of so many turns are kept for candidates that come in later calls."""
+"""Number of cached drawing prompts (one per turn), for candidates that later calls request."""
 _INSTRUCTION: Final = (
     "Do not answer and do not draw. Write one prompt for a text-to-image model that shows what the last "
     "message asks for. The model sees the newest images of this dialogue and none of its words, so say "
@@ -55,7 +55,7 @@ _GUARANTEES: Final[tuple[SeedGuarantee, ...]] = ("exact", "best_effort", "none")
 
 @component
 class CompositeSettings:
-    """What one call may change; null for the backbone's own."""
+    """Settings of one call; null uses the value of the backbone."""
 
     steps: int | None = knob("Denoising steps.", default=None, ge=1)
     guidance: float | None = knob("Scale of guidance; 1 for none.", default=None, ge=0)
@@ -65,10 +65,10 @@ class CompositeSettings:
 
 @component
 class CompositeBackbone(Native):
-    """Separate models for understanding and generation, as one backbone: the baseline of unified models.
+    """Separate models for understanding and generation as one backbone: the baseline for unified models.
 
-    Calls for text go to the text backbone: capabilities, identity and cost are its own. An image is drawn by
-    a pipeline of diffusers that takes several reference images: the newest of the history. Pipelines:
+    Text calls go to the text backbone, with its capabilities, identity and cost. Images come from a pipeline
+    of diffusers that accepts several reference images: the newest images of the history. Supported pipelines:
     Flux2KleinPipeline, Flux2KleinKVPipeline, Flux2Pipeline, GlmImagePipeline, JoyImageEditPlusPipeline,
     QwenImage21Pipeline and QwenImageEditPlusPipeline.
     """
@@ -77,18 +77,18 @@ class CompositeBackbone(Native):
 
     text: Backbone = knob("The model that reads the dialogue and writes text.")
     drawing_prompt: Literal["last_message", "rewritten"] = knob(
-        "What the pipeline is told. last_message: the texts of the last message, with what the strategy adds "
-        "to it; rewritten: a prompt that the text backbone writes greedily from the whole dialogue.",
+        "Prompt of the pipeline. last_message: the texts of the last message, including additions of the "
+        "strategy; rewritten: a prompt that the text backbone writes greedily from the whole dialogue.",
         default="last_message",
     )
     instruction: str = knob(
-        "What the text backbone is asked at the end of the dialogue for drawing_prompt=rewritten.",
+        "Instruction to the text backbone at the end of the dialogue, for drawing_prompt=rewritten.",
         default=_INSTRUCTION,
         min_length=1,
     )
-    prompt_tokens: int = knob("Most tokens of a rewritten prompt.", default=384, ge=1)
+    prompt_tokens: int = knob("Maximum number of tokens of a rewritten prompt.", default=384, ge=1)
     images: int | None = knob(
-        "How many of the newest images of the history the pipeline sees; null for as many as it is made for.",
+        "Number of newest images of the history that the pipeline gets; null for the number it was made for.",
         default=None,
         ge=0,
     )
@@ -97,23 +97,24 @@ class CompositeBackbone(Native):
         "Scale of guidance, 1 for none; null for the pipeline's default.", default=None, ge=0
     )
     height: int | None = knob(
-        "Height in pixels; null for the pipeline's choice, often that of a reference.",
+        "Height in pixels; null for the pipeline's default, often that of a reference.",
         default=None,
         ge=16,
         multiple_of=16,
     )
     width: int | None = knob("Width in pixels; see height.", default=None, ge=16, multiple_of=16)
     images_per_call: int = knob(
-        "Images that one call of the pipeline draws together; with 1 seeds are exact.", default=1, ge=1
+        "Number of images per call of the pipeline; with 1, seeds are exact.", default=1, ge=1
     )
-    max_batch: int = knob("Candidates that one call takes.", default=8, ge=1, runtime=True)
+    max_batch: int = knob("Maximum number of candidates per call.", default=8, ge=1, runtime=True)
 
     @cached_property
     def identity(self) -> str:
-        """Adapter version, pipeline and its files; the text backbone is added as every part is.
+        """Adapter version, pipeline class and hash of its files. The engine adds the identity of the text
+        backbone.
 
         Raises:
-            ConfigurationError: the folder holds no pipeline that is known.
+            ConfigurationError: the folder holds no supported pipeline.
         """
         name, _ = self._family
         parts = [f"{part} {folder_identity(self.folder / part, files)}" for part, files in self._parts()]
@@ -125,8 +126,8 @@ class CompositeBackbone(Native):
         text = self.text.capabilities
         if "text" not in text.outputs:
             raise ConfigurationError(
-                f"the text backbone of composite is {type(self.text).__name__}, which writes no text; "
-                "choose one that does"
+                f"the text backbone of composite is {type(self.text).__name__}, which cannot write text; "
+                "choose one that can"
             )
         return Capabilities(
             outputs=frozenset({"text", "image"}),
@@ -143,10 +144,10 @@ class CompositeBackbone(Native):
 
     @cached_property
     def memory(self) -> MemoryNeed:
-        """Of the pipeline; the text backbone has an estimate of its own. See `Local`.
+        """The memory need of the pipeline; the text backbone has its own estimate.
 
-        For candidates it is rough: 24 values of the network's width for each token of image and references,
-        and 512 for each pixel that the decoder makes.
+        The part of candidates is a rough estimate: 24 values of the network's width for each token of the
+        image and of the references, and 512 for each pixel of the decoder's output.
         """
         shape = read_json(self.folder / "transformer" / "config.json")
         width = int(shape.get("num_attention_heads", 24)) * int(shape.get("attention_head_dim", 128))
@@ -160,7 +161,7 @@ class CompositeBackbone(Native):
         )
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """See the protocol. Requests of both modalities may be mixed.
+        """The candidates of each request; both modalities may be mixed. See `Backbone.generate`.
 
         Raises:
             BackboneError: the text backbone failed, or an image of the history cannot be read.
@@ -172,15 +173,17 @@ class CompositeBackbone(Native):
                 answers[number] = self._draw(request)
         return [answers[number] for number in range(len(requests))]
 
-    def _load(self) -> Painter:
+    def _load(self) -> LoadedPipeline:
         import torch
 
-        from imug_tts.backbones.composite.painter import load
+        from imug_tts.backbones.composite.pipeline import load
 
         return load(self, getattr(torch, self._dtype_name))
 
     def _draw(self, request: Request) -> list[Candidate]:
-        """Each candidate costs what it costs alone, its prompt included, however a batch was split."""
+        """The candidates of an image request. Each costs what it costs alone, its prompt included, whatever
+        the batch.
+        """
         prompt, spent = last_words(request.history), Cost()
         if self.drawing_prompt == "rewritten":
             written = self._written(request.history)
@@ -191,7 +194,7 @@ class CompositeBackbone(Native):
 
     @cached_property
     def _written(self) -> Callable[[tuple[Message, ...]], Candidate]:
-        """The drawing prompt of a history, asked for once: all candidates of a turn have the same one."""
+        """The cached drawing prompt of a history, requested once: all candidates of a turn share it."""
         return lru_cache(maxsize=_PROMPTS_KEPT)(self._rewritten)
 
     def _rewritten(self, history: tuple[Message, ...]) -> Candidate:
@@ -201,20 +204,20 @@ class CompositeBackbone(Native):
         return replace(written, cost=replace(written.cost, seconds=seconds))
 
     def _drawn(self, request: Request, prompt: str) -> Iterator[Candidate]:
-        painter: Painter = self._loaded
+        pipeline: LoadedPipeline = self._loaded
         style, references = self._style(request), self._references(request.history)
-        steps, evaluations = painter.evaluations(style)
+        steps, evaluations = pipeline.evaluations(style)
         most = 1 if self._family[1].one_seed else self.images_per_call
         thought = prompt if self.drawing_prompt == "rewritten" else None
         for start in range(0, len(request.seeds), most):
             seeds, began = request.seeds[start : start + most], time.perf_counter()
-            images = painter.draw(prompt, references, seeds, style)
+            images = pipeline.draw(prompt, references, seeds, style)
             seconds = (time.perf_counter() - began) / len(seeds)
             cost = Cost(calls=1, images=1, denoise_steps=steps, nfe=evaluations, seconds=seconds)
             yield from (Candidate(output=image, thought=thought, cost=cost) for image in images)
 
     def _style(self, request: Request) -> Style:
-        from imug_tts.backbones.composite.painter import Style
+        from imug_tts.backbones.composite.pipeline import Style
 
         names = ("steps", "guidance", "height", "width")
         own = {name: getattr(self, name) for name in names}
@@ -246,11 +249,11 @@ class CompositeBackbone(Native):
         if family.edits_only:
             yield f"{name} only edits: where the history has no image, it edits a white canvas."
         if self._num_references > family.references:
-            yield f"{name} is made for {family.references} images and is shown up to {self._num_references}."
+            yield f"{name} was made for {family.references} images and gets up to {self._num_references}."
 
     @cached_property
     def _dtype_name(self) -> str:
-        """The type of the knob `dtype`; for auto that of the network's weights."""
+        """The dtype that the knob `dtype` selects; for auto, that of the network's weights."""
         if self.dtype != "auto":
             return self.dtype
         headers = tensor_headers(families.weight_files(self.folder / "transformer")).values()

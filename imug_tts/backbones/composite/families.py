@@ -1,6 +1,6 @@
-"""The pipelines of diffusers that draw from several reference images, and how each is called.
+"""The supported pipelines of diffusers, which draw from several reference images, and their arguments.
 
-Their arguments differ: this table is all that the adapter knows of a pipeline. Imports no torch.
+The arguments of pipelines differ; this table holds all differences. Imports no torch.
 """
 
 from __future__ import annotations
@@ -19,26 +19,30 @@ __all__ = ["FAMILIES", "Family", "family_of", "index_of", "weight_files"]
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How a class of pipelines is called."""
+    """The calling convention of a class of pipelines."""
 
     references: int
-    """Images that it was made for: as its makers say, or 3 where they give no number."""
+    """Number of reference images that the pipeline was made for: as its makers state, or 3 if they state
+    none.
+    """
     guidance: str | None = "guidance_scale"
-    """The argument that takes the guidance scale; None for a pipeline that is distilled for one scale."""
+    """The argument for the guidance scale; None for a pipeline that is distilled for one scale."""
     images: str = "image"
-    """The argument that takes the references."""
+    """The argument for the reference images."""
     is_guided_twice: bool = True
-    """Whether a scale above 1 takes a second network evaluation in each step."""
+    """Whether a scale above 1 needs a second network evaluation in each step."""
     fixed: Mapping[str, Any] | None = None
     """Arguments of every call."""
     edits_only: bool = False
-    """Whether it cannot draw without a reference."""
+    """Whether the pipeline needs a reference image."""
     per_prompt: bool = False
-    """Whether each prompt has its own references and gives one image: for N images all is given N times."""
+    """Whether each prompt has its own references and gives one image: N images need prompt and references N
+    times.
+    """
     one_seed: bool = False
-    """Whether the images of one call share random numbers, so that each seed needs a call of its own."""
+    """Whether the images of one call share random numbers, so that each seed needs its own call."""
     side: int | None = None
-    """Height and width without a reference, for a pipeline that has no default of its own."""
+    """Height and width without a reference, for a pipeline without defaults."""
 
     def arguments(self, prompt: str, references: Sequence[Any], count: int) -> dict[str, Any]:
         """The arguments for `count` images of one prompt; `references` are Pillow images, the newest last."""
@@ -54,7 +58,7 @@ class Family:
 
 
 _UNCONDITIONAL: Final = {"negative_prompt": " "}
-"""Qwen-Image's pipelines guide only if they are given a negative prompt."""
+"""Qwen-Image's pipelines apply guidance only with a negative prompt."""
 FAMILIES: Final[Mapping[str, Family]] = {
     "Flux2KleinPipeline": Family(references=4),
     "Flux2KleinKVPipeline": Family(references=4, guidance=None),
@@ -69,19 +73,19 @@ FAMILIES: Final[Mapping[str, Family]] = {
 
 
 def index_of(folder: Path) -> dict[str, Any]:
-    """The pipeline's `model_index.json`.
+    """The content of the pipeline's `model_index.json`.
 
     Raises:
-        ConfigurationError: it is missing or damaged.
+        ConfigurationError: the file is missing or damaged.
     """
     return read_json(folder / "model_index.json")
 
 
 def family_of(folder: Path) -> tuple[str, Family]:
-    """The class of the pipeline in a folder, and how it is called.
+    """The class name of the pipeline in a folder, and its calling convention.
 
     Raises:
-        ConfigurationError: the folder holds no pipeline, or one that is not known to take several images.
+        ConfigurationError: the folder holds no pipeline, or an unsupported one.
     """
     name = str(index_of(folder).get("_class_name"))
     if name not in FAMILIES:
@@ -93,5 +97,5 @@ def family_of(folder: Path) -> tuple[str, Family]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The weights of a part of a pipeline, without variants such as model.fp16.safetensors."""
+    """The weight files of a part of a pipeline, without variants such as model.fp16.safetensors."""
     return sorted(file for file in folder.glob("*.safetensors") if "." not in file.stem)

@@ -1,4 +1,6 @@
-"""Calls to the text backbone, in batches that it takes, and the prompts that it writes for the pipeline."""
+"""Calls of the text backbone, in batches within its limits, and the prompts that it writes for the
+pipeline.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ __all__ = ["ask", "last_words", "rewriting"]
 
 
 def ask(model: Backbone, requests: Sequence[Request]) -> list[list[Candidate]]:
-    """What the text backbone answers. It gets no more candidates at a time, and no more calls, than it takes.
+    """The candidates of the text backbone. Batches and concurrent calls respect its `max_batch` and
+    `concurrent_batches`.
 
     Raises:
         BackboneError: a call failed.
@@ -34,12 +37,12 @@ def ask(model: Backbone, requests: Sequence[Request]) -> list[list[Candidate]]:
 
 
 def last_words(history: Sequence[Message]) -> str:
-    """The texts of the last message, one in a line: what the user asks, and what a strategy adds to it."""
+    """The texts of the last message, one per line: the user's request and the strategy's additions."""
     return "\n".join(part.text for part in history[-1].parts if isinstance(part, Text))
 
 
 def rewriting(history: tuple[Message, ...], instruction: str, max_tokens: int) -> Request:
-    """The call that asks for a drawing prompt: greedy, so that all candidates of a turn have the same one."""
+    """The request for a drawing prompt; greedy, so that all candidates of a turn share the prompt."""
     last = history[-1]
     asked = (*history[:-1], Message(last.role, (*last.parts, Text(instruction))))
     return Request(
@@ -48,14 +51,14 @@ def rewriting(history: tuple[Message, ...], instruction: str, max_tokens: int) -
 
 
 def _pieces(request: Request, most: int) -> list[Request]:
-    """The request in parts of at most `most` seeds, without the settings, which are those of the pipeline."""
+    """The request in parts of at most `most` seeds, without its settings, which belong to the pipeline."""
     plain = replace(request, sampling=replace(request.sampling, settings=()))
     starts = range(0, len(request.seeds), most)
     return [replace(plain, seeds=request.seeds[start : start + most]) for start in starts]
 
 
 def _packed(pieces: Sequence[tuple[int, Request]], most: int) -> list[list[tuple[int, Request]]]:
-    """The parts in order, in batches of at most `most` candidates that one call may hold."""
+    """The parts in order, in batches of at most `most` candidates with equal sampling and form."""
     batches: list[list[tuple[int, Request]]] = []
     for _, alike in groupby(pieces, key=lambda each: (each[1].sampling, each[1].form)):
         rows = most

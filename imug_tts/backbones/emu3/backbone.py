@@ -1,4 +1,4 @@
-"""Emu3 behind the Backbone protocol: knobs, settings and what the model can do."""
+"""Emu3 as a backbone: knobs, settings and capabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from imug_tts.contracts import Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.emu3.speaker import Emu3Drawing, Emu3Speaker
+    from imug_tts.backbones.emu3.generator import Emu3Drawing, Emu3Generator
 
 _LIMITS = (
     "Emu3-Chat was trained to answer and Emu3-Gen to draw: the other task is out of distribution for each.",
@@ -22,7 +22,7 @@ _LEAST_PIXELS = 512 * 512
 
 @component
 class Emu3Settings:
-    """What one call may change."""
+    """Settings of one call."""
 
     guidance: float | None = knob(
         "Scale of classifier-free guidance; 1 for none, null for the backbone's.", default=None, ge=0
@@ -32,10 +32,10 @@ class Emu3Settings:
 
 @component
 class Emu3Backbone(Autoregressive):
-    """Emu3 from a folder in transformers' layout; it answers, draws and gives P(yes).
+    """Emu3 from a folder in transformers' layout; it writes texts, draws images and gives P(yes).
 
-    Images of the history are encoded by its VQ model, so they cost as many tokens as drawn ones. The 9216
-    positions of the released models hold two images of 512 x 512 pixels.
+    Its VQ model encodes images of the history, so they cost as many tokens as drawn ones. The 9216 positions
+    of the released models hold two images of 512 x 512 pixels.
     """
 
     settings: ClassVar[type | None] = Emu3Settings
@@ -47,16 +47,21 @@ class Emu3Backbone(Autoregressive):
         default=3.0,
         ge=0,
     )
-    negative_prompt: str = knob("What the second branch of guidance is told to draw.", default="")
-    top_k: int = knob("An image token is drawn among so many likely ones; 0 for all.", default=2048, ge=0)
+    negative_prompt: str = knob(
+        "Prompt of the unconditional branch of guidance; it may not contain the model's image marks.",
+        default="",
+    )
+    top_k: int = knob(
+        "Sample an image token among the top_k most likely ones; 0 for all.", default=2048, ge=0
+    )
     image_area: int | None = knob(
-        "Pixels of a drawn image; null for the least that the checkpoint reads, 512 x 512 in the released "
-        "ones. The authors' 518400 leave no room for an image of the history.",
+        "Pixels of a drawn image; null for the smallest size that the checkpoint reads, 512 x 512 for the "
+        "released ones. The authors' 518400 leave no room for an image of the history.",
         default=None,
         ge=64,
     )
     context_images: int | None = knob(
-        "How many images of the history the prompt holds, the newest first; null for all.", default=1, ge=0
+        "Number of newest images of the history in the prompt; null for all.", default=1, ge=0
     )
     context_area: int | None = knob(
         "Pixels to which an image of the history is resized; null for the checkpoint's range.",
@@ -70,14 +75,14 @@ class Emu3Backbone(Autoregressive):
 
     @property
     def memory(self) -> MemoryNeed:
-        """See `Local`. A turn counts as one image and 100 words of text."""
+        """The memory need. A turn counts as one image and 100 words of text."""
         least = self._least_pixels
         context, drawn = (self.context_area or least) // 64, (self.image_area or least) // 64
         return self._memory(context + 250, drawn, branches=1 if self.guidance == 1 else 2)
 
     @cached_property
     def _least_pixels(self) -> int:
-        """The least pixels to which the checkpoint resizes an image."""
+        """The smallest size in pixels to which the checkpoint resizes an image."""
         for name in ("processor_config.json", "preprocessor_config.json"):
             if (self.folder / name).is_file():
                 stated = read_json(self.folder / name)
@@ -85,7 +90,7 @@ class Emu3Backbone(Autoregressive):
         return _LEAST_PIXELS
 
     def _drawing(self, request: Request) -> Emu3Drawing:
-        from imug_tts.backbones.emu3.speaker import Emu3Drawing
+        from imug_tts.backbones.emu3.generator import Emu3Drawing
 
         settings: dict[str, Any] = dict(request.sampling.settings)
         asked = Emu3Settings(**settings)
@@ -95,10 +100,10 @@ class Emu3Backbone(Autoregressive):
             image_area=asked.image_area or self.image_area or self._least_pixels,
         )
 
-    def _load(self) -> Emu3Speaker:
-        from imug_tts.backbones.emu3.speaker import load
+    def _load(self) -> Emu3Generator:
+        from imug_tts.backbones.emu3.generator import load
 
-        _ = self.configuration  # of this model, or refused
+        _ = self.configuration  # raises if the checkpoint is of another model
         return load(
             self,
             context_images=self.context_images,

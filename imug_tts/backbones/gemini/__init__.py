@@ -1,4 +1,4 @@
-"""Google's models through the package `google-genai`, which is imported with the first call."""
+"""Google's models through the package `google-genai`, which is imported at the first call."""
 
 from imug_tts.backbones.gemini.backbone import GeminiBackbone
 

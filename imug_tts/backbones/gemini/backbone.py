@@ -1,6 +1,6 @@
 """Google's Gemini models that write and draw, through generate_content.
 
-Images of the assistant stand in its own turns. Seeds are best effort by the provider's own words.
+Images of the assistant are sent in the model's own turns. The provider calls its seeds best effort.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _LIMITS: Final = ("Its provider may change the model under its name.",)
 
 @component
 class GeminiBackbone(Hosted):
-    """A Gemini model; whether it draws is its own matter, e.g. gemini-2.5-flash-image does."""
+    """A Gemini model. Whether it can draw depends on the model; gemini-2.5-flash-image, for example, can."""
 
-    send_seed: bool = knob("False for models that refuse a seed.", default=True)
+    send_seed: bool = knob("Whether to send the seed; false for models that reject one.", default=True)
     api_key_env: str = knob(
-        "The environment variable that holds the key.", default="GEMINI_API_KEY", runtime=True
+        "Environment variable that holds the key.", default="GEMINI_API_KEY", runtime=True
     )
 
     @property
@@ -69,7 +69,7 @@ class GeminiBackbone(Hosted):
 
     @cached_property
     def _last(self) -> threading.local:
-        """The body of the last response in this thread; the package leaves out the id in it."""
+        """The body of the last response in this thread: the package drops the response id in it."""
         return threading.local()
 
     def _keep(self, body: bytes) -> None:
@@ -110,12 +110,12 @@ class GeminiBackbone(Hosted):
         if system:
             config["system_instruction"] = "\n".join(system)
         if self.send_seed:
-            config["seed"] = seed % 2**31  # the API keeps seeds in 32 bits, with a sign
+            config["seed"] = seed % 2**31  # the API stores seeds as signed 32-bit integers
         return config
 
     def _guarded(self, call: Any) -> Any:
-        """What the package returns; a status that it raises is one of our own errors."""
-        _ = self._sdk  # says when the package is missing
+        """The result of a call of the package; an error status becomes one of our own errors."""
+        _ = self._sdk  # raises if the package is missing
         from google.genai import errors
 
         try:
@@ -126,7 +126,7 @@ class GeminiBackbone(Hosted):
 
 
 def _content(message: Message) -> dict[str, Any]:
-    """A message in the provider's form; what others said and drew stands as the model's own."""
+    """A message in the provider's format; messages of the assistant have the role "model"."""
     role = "model" if message.role == "assistant" else "user"
     return {"role": role, "parts": [_part(part) for part in message.parts]}
 

@@ -1,4 +1,4 @@
-"""What a response of generate_content holds."""
+"""Parses responses of generate_content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from imug_tts.dialogue import Image, Modality, Part, Text
 __all__ = ["Read", "read", "response_id", "usage"]
 
 _WHOLE: Final = ("STOP", "MAX_TOKENS", "FINISH_REASON_UNSPECIFIED")
-"""Ends of an answer; all others are refusals, e.g. SAFETY or IMAGE_SAFETY."""
+"""Finish reasons of answers; all others are refusals, e.g. SAFETY or IMAGE_SAFETY."""
 
 
 class Read(NamedTuple):
-    """An answer, or the reason why there is none; and what the model thought."""
+    """An answer, or the reason why there is none; and the model's thought."""
 
     output: Part | None
     finish: Finish
@@ -30,7 +30,7 @@ def read(response: Any, modality: Modality) -> Read:
     if not response.candidates:
         feedback = response.prompt_feedback
         blocked = _name(feedback.block_reason) if feedback else ""
-        return Read(None, "refused", blocked or "no candidate came, and no reason")
+        return Read(None, "refused", blocked or "no candidate and no reason")
     first = response.candidates[0]
     ended = _name(first.finish_reason) or "STOP"
     if ended not in _WHOLE:
@@ -43,17 +43,17 @@ def read(response: Any, modality: Modality) -> Read:
         return Read(Text(_texts(said)), finish, "", thought)
     drawn = [part.inline_data.data for part in said if part.inline_data and part.inline_data.data]
     if not drawn:
-        return Read(None, "refused", _texts(said) or "no image came, and no reason", thought)
+        return Read(None, "refused", _texts(said) or "no image and no reason", thought)
     return Read(Image.from_bytes(drawn[-1]), finish, "", thought)
 
 
 def response_id(body: bytes) -> str:
-    """The provider's name of the response; empty where it has none."""
+    """The provider's id of the response; empty if it has none."""
     return str(json.loads(body).get("responseId", ""))
 
 
 def usage(response: Any, output: Part | None) -> Usage:
-    """Tokens and images; thoughts are charged as other output."""
+    """Tokens and images of a response; thoughts are charged as other output."""
     counts = response.usage_metadata
     images = int(isinstance(output, Image))
     if counts is None:
@@ -79,5 +79,5 @@ def _texts(parts: Sequence[Any]) -> str:
 
 
 def _name(value: Any) -> str:
-    """The name of an enumerated value, of which a provider may send new ones as text."""
+    """The name of an enumerated value; a provider may send new values as text."""
     return "" if value is None else str(getattr(value, "name", value))

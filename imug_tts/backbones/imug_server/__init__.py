@@ -1,4 +1,4 @@
-"""Any model behind the official /infer protocol, on one server or several."""
+"""Any model behind the official /infer protocol, on one or several servers."""
 
 from imug_tts.backbones.imug_server.backbone import ImugServerBackbone
 

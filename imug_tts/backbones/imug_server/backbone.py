@@ -1,7 +1,7 @@
-"""A backbone behind the official /infer protocol (see `imug_tts.infer_protocol`).
+"""A backbone that calls servers with the official /infer protocol (see `imug_tts.infer_protocol`).
 
-Models that pin packages of their own run in a server of theirs, and this is the client. The engine
-asks from as many threads as calls may be in flight; the pool finds each one a server.
+Models that pin packages of their own run in a separate server, and this is the client. The engine calls it
+from as many threads as calls may be in flight; the pool reserves a server for each call.
 """
 
 from __future__ import annotations
@@ -25,53 +25,55 @@ __all__ = ["ImugServerBackbone"]
 _VERSION: Final = "1"
 _GREEDY: Final = 0.01
 _LARGE_BYTES: Final = 1 << 20
-"""Longer requests are sent image by image, so that many in flight fit into memory."""
+"""Larger requests are sent image by image, so that many requests in flight fit into memory."""
 
 
 @component
 class ImugServerBackbone(Fleet):
-    """Any model that one server or several offer over /infer.
+    """Any model that one or several servers offer over /infer.
 
-    The protocol has no limit of tokens, and it does not say which model answers: `model` names it and its
-    version, as a part of every call's identity. Without it the URLs stand for it. What the model can do
-    (`outputs`, `reads_images`, `draws_from_images`) cannot be asked either. A server may announce at GET
-    /health that it reads the seed, and that it answers yes/no questions with P(yes).
+    The protocol has no token limit, and does not state which model answers: the knob `model` names the model
+    and its version, as part of every call's identity. Without it the URLs are used. The protocol does not
+    state capabilities either, so they are knobs (`outputs`, `reads_images`, `draws_from_images`). At GET
+    /health a server may announce that it uses the seed, and that it answers yes/no questions with P(yes).
     """
 
     urls: Several[str] = knob(
-        "Where the servers are, with or without /infer at the end; all offer the same model.",
+        "URLs of the servers, with or without /infer at the end; all serve the same model.",
         default=("http://127.0.0.1:8000",),
         min_length=1,
         runtime=True,
     )
     model: str | None = knob(
-        "Name and version of the model, part of every call's identity; null: the URLs stand for it.",
+        "Name and version of the model, part of every call's identity; null uses the URLs instead.",
         default=None,
         named=True,
     )
-    # What the model can do tells nothing of an answer that `model` does not tell already.
+    # Capabilities are not part of the identity of answers: `model` already is.
     outputs: Several[Modality] = knob(
-        "What the model outputs.", default=("text", "image"), min_length=1, named=True
+        "Modalities that the model outputs.", default=("text", "image"), min_length=1, named=True
     )
     reads_images: bool = knob(
-        "Whether it understands images of the history when it answers in text.", default=True, named=True
+        "Whether images of the history influence its text answers.", default=True, named=True
     )
     draws_from_images: bool = knob(
-        "Whether images of the history influence what it draws.", default=True, named=True
+        "Whether images of the history influence the images that it draws.", default=True, named=True
     )
     greedy_temperature: float = knob(
-        "What is sent for a temperature of 0, by which some servers divide. The default is so low that the "
-        "best token all but always wins; servers that take 0 for greedy may be sent 0.",
+        "Temperature to send instead of 0, because some servers divide by it. At the default the most likely "
+        "token is almost always sampled. Set 0 for servers that treat 0 as greedy.",
         default=_GREEDY,
         ge=0,
         named=True,
     )
     send_seed: bool = knob(
-        "False for servers that refuse a key which is not in the protocol.", default=True, named=True
+        "Whether to send the seed; false for servers that reject keys outside of the protocol.",
+        default=True,
+        named=True,
     )
     probe: bool = knob(
-        "Whether a few small calls to each server show, before the first dialogue, whether seeds, images and "
-        "the assistant's words count when it draws.",
+        "Whether to probe each server with a few small calls before the first dialogue: do seeds, images and "
+        "the assistant's texts influence the images that it draws?",
         default=False,
         runtime=True,
     )
@@ -80,7 +82,9 @@ class ImugServerBackbone(Fleet):
 
     @property
     def identity(self) -> str:
-        """Name and version of the model, or where it is served, and how it is asked if not as usual."""
+        """Name and version of the model (or the URLs), and the call options that differ from their
+        defaults.
+        """
         greedy = "" if self.greedy_temperature == _GREEDY else f":greedy={self.greedy_temperature:g}"
         unseeded = "" if self.send_seed else ":unseeded"
         return f"imug_server:{_VERSION}:{self.model or '+'.join(sorted(self.urls))}{unseeded}{greedy}"
@@ -102,7 +106,7 @@ class ImugServerBackbone(Fleet):
 
     @cached_property
     def _announced(self) -> frozenset[str]:
-        """What every server announces at GET /health beside the protocol; asked once."""
+        """The extensions that every server announces at GET /health; requested once."""
         with ThreadPoolExecutor(len(self.urls)) as threads:
             return frozenset.intersection(*threads.map(self._announced_by, self.urls))
 
@@ -122,7 +126,7 @@ class ImugServerBackbone(Fleet):
         if request.modality not in self.outputs:
             declared = " and ".join(sorted(self.outputs))
             raise BackboneError(
-                f"the model was asked for {request.modality}; its knob outputs says {declared}"
+                f"the request is for {request.modality}; the knob outputs declares {declared}"
             )
         [seed] = request.seeds
         asks_p_yes = request.form == "yes_no" and "p_yes" in self._announced
@@ -130,15 +134,15 @@ class ImugServerBackbone(Fleet):
             history=request.history,
             modality=request.modality,
             temperature=request.sampling.temperature or self.greedy_temperature,
-            seed=seed % 2**31 if self.send_seed else None,  # some servers keep seeds in 32 bits
+            seed=seed % 2**31 if self.send_seed else None,  # some servers store seeds in 32 bits
             yes_no=asks_p_yes,
         )
         sent = b"".join(body) if len(body) <= _LARGE_BYTES else body
         return partial(self._infer, sent, request.modality, asks_p_yes)
 
     def _infer(self, body: bytes | RequestBody, modality: Modality, asks_p_yes: bool, url: str) -> Candidate:
-        """One call to one server."""
-        # With its length in the header it is not sent in HTTP chunks, which small servers cannot read.
+        """The candidate of one call to one server. Raises Transient, ServerFailure or BackboneError."""
+        # With a Content-Length the body is not sent in HTTP chunks, which small servers cannot read.
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         started = time.perf_counter()
         response = self._post(url, "infer", body, headers)

@@ -1,4 +1,4 @@
-"""Janus behind the Backbone protocol: knobs, settings and what the model can do."""
+"""Janus as a backbone: knobs, settings and capabilities."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from imug_tts.contracts import Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
-    from imug_tts.backbones.janus.speaker import JanusSpeaker
-    from imug_tts.backbones.native.speaker import Drawing
+    from imug_tts.backbones.janus.generator import JanusGenerator
+    from imug_tts.backbones.native.generator import Drawing
 
 _LIMITS = (
     "Janus was not trained to edit: drawing from images of the history is out of distribution.",
@@ -20,7 +20,7 @@ _LIMITS = (
 
 @component
 class JanusSettings:
-    """What one call may change."""
+    """Settings of one call."""
 
     guidance: float | None = knob(
         "Scale of classifier-free guidance; 1 for none, null for the backbone's.", default=None, ge=0
@@ -29,10 +29,11 @@ class JanusSettings:
 
 @component
 class JanusBackbone(Autoregressive):
-    """Janus or Janus-Pro from a folder in transformers' layout; it answers, draws and gives P(yes).
+    """Janus or Janus-Pro from a folder in transformers' layout; it writes texts, draws images and gives
+    P(yes).
 
-    The images of the history are in the prompt of images too, where transformers' own `generate` drops them.
-    Texts greedily drawn equal those of `generate`, and images without images in the history as well.
+    Prompts for images include the images of the history, which transformers' own `generate` drops. Greedy
+    texts equal those of `generate`, and so do images if the history has no images.
     """
 
     settings: ClassVar[type | None] = JanusSettings
@@ -51,19 +52,19 @@ class JanusBackbone(Autoregressive):
 
     @property
     def memory(self) -> MemoryNeed:
-        """See `Local`. A turn counts as one image and 100 words of text."""
+        """The memory need. A turn counts as one image and 100 words of text."""
         image = self.configuration["vision_config"].get("num_image_tokens", 576)
         return self._memory(image + 150, image, branches=1 if self.guidance == 1 else 2)
 
     def _drawing(self, request: Request) -> Drawing:
-        from imug_tts.backbones.native.speaker import Drawing
+        from imug_tts.backbones.native.generator import Drawing
 
         settings: dict[str, Any] = dict(request.sampling.settings)
         asked = JanusSettings(**settings)
         return Drawing(guidance=self.guidance if asked.guidance is None else asked.guidance)
 
-    def _load(self) -> JanusSpeaker:
-        from imug_tts.backbones.janus.speaker import load
+    def _load(self) -> JanusGenerator:
+        from imug_tts.backbones.janus.generator import load
 
-        _ = self.configuration  # of this model, or refused
+        _ = self.configuration  # raises if the checkpoint is of another model
         return load(self)

@@ -1,4 +1,4 @@
-"""The base class of backbones that write and draw token by token. Imports no torch."""
+"""The base class of backbones that generate texts and images token by token. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
+    from imug_tts.backbones.native.generator import Drawing, TokenGenerator
     from imug_tts.backbones.native.prefill import PrefillCounts
-    from imug_tts.backbones.native.speaker import Drawing, Speaker
 
 __all__ = ["Autoregressive"]
 
 
 @component
 class Autoregressive(Pretrained):
-    """A model of transformers' own layout that writes and draws token by token."""
+    """A unified model in transformers' layout that generates texts and images token by token."""
 
-    max_batch: int = knob("Candidates that one call computes together.", default=16, ge=1, runtime=True)
+    prefix_cache_gib: float = knob(
+        "Memory for cached keys and values of prompts, which later turns continue, in GiB.",
+        default=2.0,
+        ge=0,
+        runtime=True,
+    )
+    max_batch: int = knob("Maximum number of candidates in one batch.", default=16, ge=1, runtime=True)
+
+    @property
+    def prefix_cache_bytes(self) -> int:
+        return int(self.prefix_cache_gib * (1 << 30))
 
     @property
     def prefill_counts(self) -> PrefillCounts:
-        """Prompt tokens computed and reused since the weights were loaded."""
-        return self._speaker.store.counts
+        """Numbers of prompt tokens computed and reused since the weights were loaded."""
+        return self._generator.store.counts
 
     @property
-    def _speaker(self) -> Speaker:
-        speaker: Speaker = self._loaded
-        return speaker
+    def _generator(self) -> TokenGenerator:
+        generator: TokenGenerator = self._loaded
+        return generator
 
     def _memory(self, tokens_per_turn: int, tokens_per_candidate: int, branches: int) -> MemoryNeed:
-        """Weights by the headers of the files; keys and values by the shape of the network."""
+        """The memory need: weights from the file headers, keys and values from the network's shape."""
         token = self.bytes_per_token()
         return MemoryNeed(
             weights=weight_bytes(self.weight_files(), self.dtype),
@@ -58,15 +68,15 @@ class Autoregressive(Pretrained):
         )
 
     def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
-        """See the protocol. Requests of all kinds may be mixed.
+        """The candidates of each request; requests of all kinds may be mixed. See `Backbone.generate`.
 
         Raises:
-            BackboneError: a history cannot be read, or is too long for the model.
-            ConfigurationError: the checkpoint's files are missing, damaged or not of this model.
+            BackboneError: a history cannot be encoded, or is too long for the model.
+            ConfigurationError: the checkpoint's files are missing, damaged or of another model.
         """
         answers: dict[int, list[Candidate]] = {}
         for alike in alike_requests(requests):
             chosen = [requests[number] for number in alike]
-            made = self._speaker.answer(chosen, self._drawing(chosen[0]))
+            made = self._generator.answer(chosen, self._drawing(chosen[0]))
             answers.update(zip(alike, made, strict=True))
         return [answers[number] for number in range(len(requests))]

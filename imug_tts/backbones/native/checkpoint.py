@@ -1,4 +1,4 @@
-"""Checkpoints in safetensors files: their size and identity without loading them, and strict loading.
+"""Checkpoints in safetensors files: size and identity without loading the weights, and strict loading.
 
 `read_json`, `tensor_headers`, `weight_bytes` and `folder_identity` import no torch. `load_strictly` fills a
 module from files; `check_loaded` reports what transformers' `from_pretrained` could not load.
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ITEM_BYTES: Final[Mapping[str, int]] = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of one number, by the name of its type in PyTorch."""
+"""Bytes of one number, by the name of its dtype in PyTorch."""
 _FLOATS: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _CONFIGURATION: Final = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 _MOST_HEADER_BYTES: Final = 100_000_000
@@ -41,19 +41,19 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """A tensor as the header of its file states it."""
+    """A tensor's entry in the header of a safetensors file."""
 
     file: Path
     dtype: str
-    """In the words of safetensors, e.g. "BF16"."""
+    """The dtype as safetensors names it, e.g. "BF16"."""
     shape: tuple[int, ...]
     start: int
-    """Where its bytes begin in the file."""
+    """The offset of the tensor's first byte in the file."""
     nbytes: int
 
     @property
     def count(self) -> int:
-        """How many numbers it holds."""
+        """The number of elements of the tensor."""
         total = 1
         for size in self.shape:
             total *= size
@@ -62,17 +62,17 @@ class TensorHeader:
 
 @dataclass(frozen=True)
 class Misfit:
-    """What a checkpoint and a model do not have in common; empty where they fit."""
+    """Differences between the tensors of a checkpoint and of a model; all fields are empty if they fit."""
 
     missing: tuple[str, ...] = ()
-    """Tensors of the model that the checkpoint lacks."""
+    """Names of tensors that the model has and the checkpoint lacks."""
     unexpected: tuple[str, ...] = ()
-    """Tensors of the checkpoint that the model lacks."""
+    """Names of tensors that the checkpoint has and the model lacks."""
     misshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    """Name, shape in the checkpoint and shape in the model."""
+    """Name, shape in the checkpoint and shape in the model of each tensor whose shapes differ."""
 
     def check(self, source: Path, advice: str) -> None:
-        """Raise if anything does not fit.
+        """Raise an error if there is any difference.
 
         Raises:
             ConfigurationError: names the files, the tensors and their shapes; ends with `advice`.
@@ -89,7 +89,7 @@ class Misfit:
         ]
         if said:
             raise ConfigurationError(
-                f"the tensors of {source} are not those of the model; {'; '.join(said)}; {advice}"
+                f"the tensors of {source} do not fit the model; {'; '.join(said)}; {advice}"
             )
 
 
@@ -97,7 +97,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        ConfigurationError: the file is missing, or holds no JSON object.
+        ConfigurationError: the file is missing, or does not hold a JSON object.
     """
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
@@ -108,25 +108,26 @@ def read_json(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigurationError(f"{file} is not valid JSON: {error}; download it again") from error
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{file} holds no JSON object; download it again")
+        raise ConfigurationError(f"{file} does not hold a JSON object; download it again")
     return value
 
 
 def tensor_headers(files: Iterable[Path]) -> dict[str, TensorHeader]:
-    """All tensors of safetensors files by name; reads the headers alone.
+    """The headers of all tensors in safetensors files, by tensor name. Only the headers are read.
 
     Raises:
-        ConfigurationError: a file is missing, cut off or no safetensors file.
+        ConfigurationError: a file is missing, truncated or not a safetensors file.
     """
     return {name: header for file in files for name, header in _headers_of(file)}
 
 
 def weight_bytes(files: Iterable[Path], dtype: str = "auto") -> int:
-    """Bytes that the weights of safetensors files take once loaded; reads the headers alone.
+    """The memory of the loaded weights in bytes. Only the headers are read.
 
     Args:
-        files: the files.
-        dtype: the type that floating-point tensors are loaded in, e.g. "float32"; "auto" for the file's.
+        files: safetensors files.
+        dtype: the dtype to which floating-point tensors are converted, e.g. "float32"; "auto" keeps that of
+            the file.
 
     Raises:
         ConfigurationError: as `tensor_headers`.
@@ -141,11 +142,11 @@ def weight_bytes(files: Iterable[Path], dtype: str = "auto") -> int:
 def folder_identity(
     folder: Path, tensors: Iterable[Path], configuration: Sequence[str] = _CONFIGURATION
 ) -> str:
-    """SHA-256, as hex digits, that tells one checkpoint from another without reading all of it.
+    """A SHA-256 (hex) that identifies a checkpoint without reading all of its weights.
 
-    It covers the names and contents of the configuration files at the top of the folder; and of each
-    tensor its name, type, shape and first 4096 bytes. The folder's own name and place do not count. Two
-    checkpoints that differ only past the first 4096 bytes of their tensors have one identity.
+    It covers the names and contents of the configuration files at the top of the folder, and each tensor's
+    name, dtype, shape and first 4096 bytes. The folder's path does not count. Checkpoints that differ only
+    after the first 4096 bytes of their tensors have the same identity.
 
     Args:
         folder: the checkpoint.
@@ -153,7 +154,7 @@ def folder_identity(
         configuration: patterns of the names of its configuration files.
 
     Raises:
-        ConfigurationError: as `tensor_headers`; or there is no such folder.
+        ConfigurationError: as `tensor_headers`; or the folder does not exist.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"there is no folder {folder}; give the folder of the downloaded model")
@@ -173,14 +174,14 @@ def folder_identity(
 def load_strictly(
     module: nn.Module, files: Sequence[Path], source: Path, *, advice: str, unused: Sequence[str] = ()
 ) -> None:
-    """Fill a module with the tensors of safetensors files, in the types and on the devices that it has.
+    """Fill a module with the tensors of safetensors files, keeping the module's dtypes and devices.
 
     Args:
-        module: parameters and persistent buffers are filled in place.
-        files: one tensor may stand in one file only.
-        source: the folder or file that errors name.
-        advice: the end of an error's message: what the user can do.
-        unused: beginnings of names in the files that the model does not need.
+        module: its parameters and persistent buffers are filled in place.
+        files: each tensor may be in one file only.
+        source: the folder or file that error messages name.
+        advice: the end of an error message: what the user can do.
+        unused: name prefixes of tensors in the files that the model does not need.
 
     Raises:
         ConfigurationError: one report of all tensors that are missing, unexpected or of another shape.
@@ -194,18 +195,18 @@ def load_strictly(
     )
     for file in files:
         with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it is no mapping
+            for name in opened.keys():  # noqa: SIM118 - `opened` is not a mapping
                 if name in headers:
                     wanted[name].data.copy_(opened.get_tensor(name))
 
 
 def check_loaded(info: Mapping[str, Any], source: Path, *, advice: str) -> None:
-    """Check what `from_pretrained` says it loaded.
+    """Check the loading report of `from_pretrained`.
 
     Args:
         info: its second result with output_loading_info=True and ignore_mismatched_sizes=True.
-        source: the folder that errors name.
-        advice: the end of an error's message: what the user can do.
+        source: the folder that error messages name.
+        advice: the end of an error message: what the user can do.
 
     Raises:
         ConfigurationError: as `load_strictly`.
@@ -253,7 +254,7 @@ def _headers_of(file: Path) -> Iterator[tuple[str, TensorHeader]]:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(
-            f"{file} is no whole safetensors file: {error}; download it again"
+            f"{file} is not a complete safetensors file: {error}; download it again"
         ) from error
 
 

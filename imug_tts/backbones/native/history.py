@@ -1,4 +1,4 @@
-"""A history as transformers' chat templates take it."""
+"""Converts a history to the messages of transformers' chat templates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chat_of(history: Sequence[Message], marks: Sequence[str] = ()) -> Chat:
         marks: strings that stand for images in the rendered prompt, e.g. "<image>".
 
     Raises:
-        BackboneError: a text contains one of the marks, so that images could not be told from text.
+        BackboneError: a text contains one of the marks, so it would be taken for an image.
     """
     for part in (part for message in history for part in message.parts if isinstance(part, Text)):
         if found := next((mark for mark in marks if mark in part.text), None):
@@ -43,7 +43,7 @@ def chat_of(history: Sequence[Message], marks: Sequence[str] = ()) -> Chat:
 
 
 def newest_images(history: Sequence[Message], count: int | None) -> tuple[Message, ...]:
-    """The history with its `count` newest images only; None for all. Texts stay."""
+    """The history with only its `count` newest images (None: all of them). Texts are kept."""
     images = [part for message in history for part in message.parts if isinstance(part, Image)]
     spare = 0 if count is None else max(0, len(images) - count)
     kept: list[Message] = []

@@ -1,4 +1,4 @@
-"""Images of a dialogue as Pillow images and as tensors, and back."""
+"""Converts images of a dialogue to Pillow images and tensors, and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["from_pillow", "from_tensor", "to_pillow", "to_tensor"]
 
 
 def to_pillow(image: Image) -> Pillow.Image:
-    """The image in RGB, as a viewer shows it.
+    """The image as an RGB Pillow image.
 
     Raises:
         BackboneError: the image cannot be read or decoded.
@@ -28,7 +28,7 @@ def to_pillow(image: Image) -> Pillow.Image:
 
 
 def to_tensor(image: Image) -> Tensor:
-    """The image as float32 of shape (3, height, width), values 0 to 1.
+    """The image as a float32 tensor of shape (3, height, width), values in [0, 1].
 
     Raises:
         BackboneError: the image cannot be read or decoded.
@@ -37,14 +37,16 @@ def to_tensor(image: Image) -> Tensor:
 
 
 def from_pillow(image: Pillow.Image) -> Image:
-    """The image as PNG."""
+    """The Pillow image as a PNG image."""
     import numpy as np
 
     return Image.from_pixels(np.asarray(image.convert("RGB")))
 
 
 def from_tensor(values: Tensor) -> Image:
-    """PNG of values of shape (3, height, width), 0 to 1; values outside are cut off, and NaN is 0."""
+    """The tensor, shape (3, height, width), as a PNG image. Values are clipped to [0, 1], and NaN
+    becomes 0.
+    """
     levels = (values.detach().float().nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.from_pixels(levels.permute(1, 2, 0).contiguous().cpu().numpy())
 

@@ -1,4 +1,4 @@
-"""Models and processors of transformers from a folder, loaded strictly."""
+"""Loads models and processors of transformers from a folder, with strict checks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ADVICE = "download the model again"
 
 
 def load_model(cls: Any, backbone: Pretrained) -> Any:
-    """A model in evaluation mode, in the type and on the devices of the backbone's knobs.
+    """The model in evaluation mode, with the dtype and on the devices that the backbone's knobs select.
 
     Args:
         cls: a model class of transformers.
-        backbone: whose folder is read.
+        backbone: the backbone whose folder is read.
 
     Raises:
         ConfigurationError: files are missing or damaged, or tensors are missing, unexpected or misshaped.
@@ -47,10 +47,10 @@ def load_model(cls: Any, backbone: Pretrained) -> Any:
 
 
 def load_processor(cls: Any, folder: Path) -> Any:
-    """The processor, with tokenizer and image processor, of a folder.
+    """The processor (tokenizer and image processor) in a folder.
 
     Raises:
-        ConfigurationError: its files are missing or damaged.
+        ConfigurationError: the processor's files are missing or damaged.
     """
     try:
         return cls.from_pretrained(folder, local_files_only=True)

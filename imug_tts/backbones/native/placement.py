@@ -1,7 +1,8 @@
-"""The base class of backbones whose weights are in this process, with the knobs for their type and device.
+"""The base class of backbones whose weights are in this process: dtype and device knobs, loading and
+unloading.
 
-A subclass gives `_load`, which builds what `_loaded` then holds. `torch_dtype`, `device` and
-`from_pretrained_words` say in which type and where. `is_loaded` and `unload` are done here.
+A subclass implements `_load`, whose result `_loaded` holds. `torch_dtype`, `device` and
+`from_pretrained_words` give the dtype and the devices for it. `is_loaded` and `unload` are implemented here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from imug_tts.contracts import ConfigurationError, Local
-from imug_tts.knobs import component, knob
+from imug_tts.knobs import component
 from imug_tts.local_model import SPREAD, LocalModel
 
 if TYPE_CHECKING:
@@ -26,18 +27,7 @@ __all__ = ["Native", "input_device"]
 
 @component
 class Native(LocalModel, Local):
-    """Base of the backbones whose weights are in this process: how they are placed, loaded and unloaded."""
-
-    prefix_cache_gib: float = knob(
-        "Memory for keys and values of earlier prompts, which later turns continue, in GiB.",
-        default=2.0,
-        ge=0,
-        runtime=True,
-    )
-
-    @property
-    def prefix_cache_bytes(self) -> int:
-        return int(self.prefix_cache_gib * (1 << 30))
+    """Base class of backbones whose weights are in this process: placement, loading and unloading."""
 
     @property
     def is_spread(self) -> bool:
@@ -46,7 +36,9 @@ class Native(LocalModel, Local):
 
     @property
     def device(self) -> str:
-        """See `Local`. Imports torch unless the configuration names the device."""
+        """The device of the model's inputs, e.g. "cuda:0". Imports torch unless the configuration names the
+        device.
+        """
         if self.device_map is not None and not self.is_spread:
             return "cuda:0" if self.device_map == "cuda" else self.device_map
         import torch
@@ -54,17 +46,17 @@ class Native(LocalModel, Local):
         return "cuda:0" if torch.cuda.is_available() else "cpu"
 
     def torch_dtype(self) -> torch.dtype | None:
-        """The type of the knob `dtype`; None for the checkpoint's own."""
+        """The dtype that the knob `dtype` selects; None for that of the checkpoint."""
         import torch
 
         named: torch.dtype | None = None if self.dtype == "auto" else getattr(torch, self.dtype)
         return named
 
     def from_pretrained_words(self) -> dict[str, Any]:
-        """Arguments of transformers' and diffusers' `from_pretrained` for type and device.
+        """The arguments for dtype and device of `from_pretrained` in transformers and diffusers.
 
         Raises:
-            ConfigurationError: the device does not exist here.
+            ConfigurationError: the device does not exist on this machine.
         """
         self.check_device()
         words = {"device_map": self.device_map if self.is_spread else {"": self.device}}
@@ -74,7 +66,7 @@ class Native(LocalModel, Local):
         return {"dtype": self.torch_dtype() or "auto", **words, **room, **offload}
 
     def _most_memory(self) -> dict[int | str, int] | None:
-        """Bytes that accelerate may use of each device, where a knob limits them."""
+        """The bytes that accelerate may use on each device; None if no knob limits them."""
         if self.max_gpu_gib is None and self.max_cpu_gib is None:
             return None
         from accelerate.utils import get_max_memory  # type: ignore[import-untyped]
@@ -87,10 +79,10 @@ class Native(LocalModel, Local):
         }
 
     def check_device(self) -> None:
-        """Check that the device exists here.
+        """Check that the device exists on this machine.
 
         Raises:
-            ConfigurationError: it does not; says what is there.
+            ConfigurationError: the device does not exist; the message lists the available devices.
         """
         import torch
 
@@ -100,15 +92,16 @@ class Native(LocalModel, Local):
             raise ConfigurationError(f"device_map is {self.device_map!r}; PyTorch finds here: {there}")
 
     def placed(self, module: nn.Module, whole: Sequence[str] = (), part: str = "") -> nn.Module:
-        """A module moved to its device, or its layers spread as `device_map` says.
+        """The module on its device, or with its layers distributed as `device_map` selects.
 
         Args:
-            module: any module; its type of numbers stays.
-            whole: classes of modules that must not be split over devices, e.g. a decoder layer.
-            part: what the module is of a model that has several; names its folder in `offload_folder`.
+            module: any module; its dtype is kept.
+            whole: module classes that must stay on one device, e.g. a decoder layer.
+            part: the module's name in a model with several modules; names its subfolder of `offload_folder`.
 
         Raises:
-            ConfigurationError: the device does not exist here, or there is no room and no `offload_folder`.
+            ConfigurationError: the device does not exist, or the module does not fit and `offload_folder` is
+                null.
         """
         self.check_device()
         if not self.is_spread:
@@ -123,15 +116,15 @@ class Native(LocalModel, Local):
     def spread(
         self, module: nn.Module, whole: Sequence[str], dtype: torch.dtype | None = None
     ) -> dict[str, int | str]:
-        """The device of each layer, as `device_map` says.
+        """The device of each layer, as `device_map` selects.
 
         Args:
-            module: its layers.
-            whole: classes of modules that must not be split over devices.
-            dtype: the type that the layers will have; None for the one that they have.
+            module: the module with the layers.
+            whole: module classes that must stay on one device.
+            dtype: the dtype to which the layers will be converted; None if they keep theirs.
 
         Raises:
-            ConfigurationError: layers fit nowhere, and there is no `offload_folder`.
+            ConfigurationError: the layers do not fit, and `offload_folder` is null.
         """
         from accelerate import infer_auto_device_map
         from accelerate.utils import get_balanced_memory
@@ -150,7 +143,7 @@ class Native(LocalModel, Local):
 
     @abstractmethod
     def _load(self) -> Any:
-        """Load the weights; what `_loaded` holds until `unload`."""
+        """Load the weights. `_loaded` holds the result until `unload`."""
 
     @cached_property
     def _loaded(self) -> Any:
@@ -167,14 +160,14 @@ class Native(LocalModel, Local):
 
     def unload(self) -> None:
         vars(self).pop("_loaded", None)
-        gc.collect()  # a network's hooks and modules refer to each other
+        gc.collect()  # hooks and modules of a network form reference cycles
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
 def input_device(module: nn.Module) -> torch.device:
-    """Where a module takes its inputs: where its weights are, or where accelerate brings them to compute."""
+    """The device of a module's inputs: that of its weights, or the one to which accelerate moves them."""
     import torch
 
     weights = next(module.parameters())

@@ -1,9 +1,9 @@
-"""One prefill for N candidates, and prompts that are kept from call to call.
+"""One prefill for N candidates, and a cache of prompt prefixes across calls.
 
-`Prefix` holds the keys and values of a prompt. `PrefixStore` keeps prefixes within a limit of bytes and
-returns the longest one that a new prompt begins with. `Rows` decodes candidates together, each after its own
-prefix: the prefix is computed once and repeated for its candidates. All of it is for causal networks of
-transformers that take `inputs_embeds` and a `Cache`.
+`Prefix` holds the keys and values of a prompt. `PrefixStore` caches prefixes up to a byte limit and returns
+the longest cached prefix of a new prompt. `Rows` decodes candidates in one batch, each after its own prefix,
+which is computed once and repeated for its candidates. All of it works for causal networks of transformers
+that take `inputs_embeds` and a `Cache`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ class Prefix:
         return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
 
     def first(self, length: int) -> Prefix:
-        """The prefix of the first `length` tokens; copies nothing."""
+        """The prefix of the first `length` tokens; a view, not a copy."""
         cut = tuple((keys[:, :, :length], values[:, :, :length]) for keys, values in self.layers)
         return Prefix(cut, length)
 
 
 @dataclass(frozen=True)
 class PrefillCounts:
-    """Prompt tokens so far: those that were computed, and those that came from the store."""
+    """Numbers of prompt tokens that were computed, and that were reused from the cache."""
 
     computed: int = 0
     reused: int = 0
 
 
 class PrefixStore:
-    """Prefixes by their tokens; the least recently used ones go first.
+    """An LRU cache of prefixes by their tokens.
 
-    A token is any hashable value, so that an image's tokens can be named by the image's SHA-256.
+    A token is any hashable value, so an image's tokens can be identified by the image's SHA-256.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -57,7 +57,7 @@ class PrefixStore:
         self.counts = PrefillCounts()
 
     def longest(self, tokens: Sequence[Hashable]) -> Prefix | None:
-        """The longest kept prefix that these tokens begin with; None if they share no token with any."""
+        """The longest cached prefix that `tokens` begins with; None if there is none."""
         wanted = tuple(tokens)
         best = max(self._kept, key=lambda kept: _shared(kept, wanted), default=())
         shared = _shared(best, wanted)
@@ -67,7 +67,9 @@ class PrefixStore:
         return self._kept[best].first(shared) if shared else None
 
     def put(self, tokens: Sequence[Hashable], prefix: Prefix) -> None:
-        """Keep a prefix in place of those that it continues; a prefix above the limit is not kept."""
+        """Cache a prefix in place of the cached prefixes that it extends. A prefix above the byte limit is
+        not cached.
+        """
         key = tuple(tokens)
         for covered in [kept for kept in self._kept if key[: len(kept)] == kept]:
             self._bytes -= self._kept.pop(covered).nbytes
@@ -79,7 +81,7 @@ class PrefixStore:
 
 
 def _shared(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
-    """How many tokens two sequences begin with in common."""
+    """The length of the longest common prefix of two sequences."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
@@ -90,8 +92,8 @@ def extended(network: Any, prefix: Prefix | None, embeds: Tensor) -> Prefix:
 
     Args:
         network: a causal network of transformers.
-        prefix: what stands before; None for nothing.
-        embeds: embeddings of the further tokens, shape (1, tokens, width); at least one.
+        prefix: the prefix to extend; None for the empty one.
+        embeds: embeddings of the added tokens, shape (1, tokens, width); at least one.
     """
     cache = Cache(
         layers=[_layer(keys, values) for keys, values in prefix.layers] if prefix else None,
@@ -110,7 +112,9 @@ def _layer(keys: Tensor, values: Tensor) -> DynamicLayer:
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """A layer with room for further tokens, so that a step copies no earlier keys and values."""
+    """A cache layer with preallocated memory for further tokens, so that a step copies no earlier keys and
+    values.
+    """
 
     def __init__(self, pairs: Sequence[tuple[Tensor, Tensor]], repeats: Sequence[int], room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -120,7 +124,7 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.keys, self.values = (held[:, :, : self._filled] for held in self._room)
 
     def _merged(self, pieces: Sequence[Tensor], repeats: Sequence[int], room: int) -> Tensor:
-        """All rows in one tensor; shorter prefixes have their padding on the left."""
+        """All rows in one tensor; shorter prefixes are padded on the left."""
         _, heads, _, width = pieces[0].shape
         merged = pieces[0].new_zeros(sum(repeats), heads, self._filled + room, width)
         row = 0
@@ -145,13 +149,13 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class Rows:
-    """Candidates that are decoded together, each after its own prefix.
+    """Candidates that are decoded in one batch, each after its own prefix.
 
     Args:
         network: a causal network of transformers.
-        prefixes: one for each prompt; they may differ in length.
-        repeats: how many rows each prefix has.
-        room: how many tokens a row may get.
+        prefixes: one prefix for each prompt; lengths may differ.
+        repeats: number of rows for each prefix.
+        room: maximum number of new tokens per row.
     """
 
     def __init__(self, network: Any, prefixes: Sequence[Prefix], repeats: Sequence[int], room: int) -> None:
@@ -170,7 +174,7 @@ class Rows:
 
     @torch.inference_mode()
     def forward(self, embeds: Tensor) -> Tensor:
-        """The last hidden states, shape (rows, width), after one more token per row.
+        """Append one token to each row; returns the last hidden states, shape (rows, width).
 
         Args:
             embeds: embeddings of the tokens, shape (rows, width).
@@ -189,7 +193,7 @@ class Rows:
         return hidden
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows only."""
+        """Drop all rows except these."""
         chosen = torch.tensor(list(rows))
         self._cache.batch_select_indices(chosen)
         self._places = self._places[chosen]

@@ -17,21 +17,21 @@ __all__ = ["Pretrained", "alike_requests"]
 
 @component
 class Pretrained(Native):
-    """A checkpoint of transformers' own layout: its files, its type and its identity."""
+    """A checkpoint in transformers' layout: its files, its model type and its identity."""
 
     model_types: ClassVar[tuple[str, ...]] = ()
-    """What the checkpoint's config.json may say; empty for any type."""
+    """The allowed values of model_type in the checkpoint's config.json; empty allows any."""
     version: ClassVar[str]
-    """Changes whenever the same weights and seeds give another answer."""
+    """Version of the adapter; changes if the same weights and seeds give another answer."""
     adapter: ClassVar[str] = ""
-    """Begins the identity; empty for the model's type."""
+    """The first part of the identity; empty uses the model's type instead."""
 
     @cached_property
     def identity(self) -> str:
-        """Adapter, version and identity of the checkpoint's files.
+        """Adapter, version and hash of the checkpoint's files.
 
         Raises:
-            ConfigurationError: a file is missing or not of this model.
+            ConfigurationError: a file is missing or of another model.
         """
         kind = str(self.configuration.get("model_type"))
         name = f"{self.adapter}:{self.version}:{kind}" if self.adapter else f"{kind}:{self.version}"
@@ -41,35 +41,40 @@ class Pretrained(Native):
         """The checkpoint's safetensors files.
 
         Raises:
-            ConfigurationError: there are none.
+            ConfigurationError: the folder has none.
         """
         files = sorted(self.folder.glob("*.safetensors"))
         if not files:
             raise ConfigurationError(
-                f"{self.folder} holds no *.safetensors file; give the folder of the downloaded model"
+                f"{self.folder} has no *.safetensors file; give the folder of the downloaded model"
             )
         return files
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """What config.json says.
+        """The content of config.json.
 
         Raises:
-            ConfigurationError: it is missing, damaged or of another model.
+            ConfigurationError: the file is missing, damaged or of another model.
         """
         config = read_json(self.folder / "config.json")
         if self.model_types and config.get("model_type") not in self.model_types:
             names = " or ".join(self.model_types)
             raise ConfigurationError(
                 f"{self.folder / 'config.json'} says model_type {config.get('model_type')!r}, not {names}; "
-                f"give the folder of a {names} model in transformers' layout"
+                f"give the folder of a model of type {names} in transformers' layout"
             )
         return config
 
     def bytes_per_token(self) -> int:
-        """Bytes of the keys and values of one token."""
+        """The bytes of the cached keys and values of one token.
+
+        Raises:
+            ConfigurationError: as `configuration`.
+        """
         from transformers import AutoConfig
 
+        _ = self.configuration  # says in our words what is wrong with the folder
         config = AutoConfig.from_pretrained(self.folder, local_files_only=True)
         text = config.get_text_config()
         heads = text.num_attention_heads
@@ -80,7 +85,7 @@ class Pretrained(Native):
 
 
 def alike_requests(requests: Sequence[Request]) -> Iterator[list[int]]:
-    """The numbers of requests that have modality, sampling and form in common."""
+    """The requests' indices, grouped by equal modality, sampling and form."""
     groups: dict[object, list[int]] = {}
     for number, request in enumerate(requests):
         groups.setdefault((request.modality, request.sampling, request.form), []).append(number)

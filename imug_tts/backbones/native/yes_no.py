@@ -17,9 +17,9 @@ _NO: Final = ("no", "No", "NO", " no", " No", " NO")
 
 
 def only_yes_or_no(logits: Tensor, tokenizer: Any) -> tuple[Tensor, list[float]]:
-    """Logits (rows, vocabulary) that allow nothing but yes and no, and P(yes) of each row by their softmax.
+    """The logits (rows, vocabulary) with all tokens but yes and no set to -inf, and P(yes) of each row.
 
-    P(yes) is rounded to six places, because later ones depend on the batch.
+    P(yes) is rounded to six decimals, because further ones depend on the batch.
 
     Raises:
         ConfigurationError: the tokenizer has no single token for yes, or none for no.
@@ -32,11 +32,11 @@ def only_yes_or_no(logits: Tensor, tokenizer: Any) -> tuple[Tensor, list[float]]
 
 
 def _word_ids(words: Sequence[str], tokenizer: Any) -> list[int]:
-    """The tokens that are one of the words."""
+    """The ids of the words that are single tokens."""
     encoded = [tokenizer.encode(word, add_special_tokens=False) for word in words]
     single = sorted({ids[0] for ids in encoded if len(ids) == 1})
     if not single:
         raise ConfigurationError(
-            f"the tokenizer has no single token for {words[0]!r}, so yes/no calls have no P(yes)"
+            f"the tokenizer has no single token for {words[0]!r}, so P(yes) cannot be computed"
         )
     return single

@@ -1,4 +1,4 @@
-"""OpenAI's models through the package `openai`, which is imported with the first call."""
+"""OpenAI's models through the package `openai`, which is imported at the first call."""
 
 from imug_tts.backbones.openai.backbone import OpenAIBackbone
 

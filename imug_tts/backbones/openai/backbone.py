@@ -1,7 +1,7 @@
-"""OpenAI's models: texts by the Responses API, images by its tool for images.
+"""OpenAI's models: texts through the Responses API, images through its image generation tool.
 
-Earlier images, the model's own included, are shown as the user's, because the API takes an assistant's
-images only where it made them itself. There are no seeds: each candidate is a call.
+Images of the assistant are sent in user messages, because the API accepts an assistant's images only if it
+made them itself. There are no seeds: each candidate is a call.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["OpenAIBackbone", "OpenAISettings"]
 _VERSION: Final = "1"
 _REFUSALS: Final = frozenset(["moderation_blocked", "content_policy_violation", "content_filter"])
 _LEAST_TOKENS: Final = 16
-"""The API refuses a lower limit."""
+"""The API's minimum for the token limit."""
 _LIMITS: Final = (
-    "Earlier images of the assistant are shown to it as the user's.",
+    "Earlier images of the assistant are sent to it as images of the user.",
     "Its provider may change the model under its name.",
 )
 Quality = Literal["low", "medium", "high", "auto"]
@@ -32,21 +32,21 @@ Quality = Literal["low", "medium", "high", "auto"]
 
 @component
 class OpenAISettings:
-    """What one call may change."""
+    """Settings of one call."""
 
-    quality: Quality = knob("Quality of an image.", default="auto")
-    size: str = knob("WIDTHxHEIGHT of an image, or auto.", default="auto", pattern=r"^(auto|\d+x\d+)$")
+    quality: Quality = knob("Quality of images.", default="auto")
+    size: str = knob("Size of images as WIDTHxHEIGHT, or auto.", default="auto", pattern=r"^(auto|\d+x\d+)$")
 
 
 @component
 class OpenAIBackbone(Hosted):
-    """A model of OpenAI that writes, and the model that draws for it."""
+    """An OpenAI model that writes, with the image model that draws for it."""
 
     image_model: str = knob("The model that draws.", default="gpt-image-2", min_length=1)
-    quality: Quality = knob("Quality of an image.", default="auto")
-    size: str = knob("WIDTHxHEIGHT of an image, or auto.", default="auto", pattern=r"^(auto|\d+x\d+)$")
+    quality: Quality = knob("Quality of images.", default="auto")
+    size: str = knob("Size of images as WIDTHxHEIGHT, or auto.", default="auto", pattern=r"^(auto|\d+x\d+)$")
     send_temperature: bool = knob(
-        "Whether texts are asked for at their temperature; false for models that refuse one.", default=True
+        "Whether to send the temperature of texts; false for models that reject one.", default=True
     )
 
     settings: ClassVar[type] = OpenAISettings
@@ -105,7 +105,7 @@ class OpenAIBackbone(Hosted):
         return self._candidate(*answer, used, source=f"{response.model} {response.id}")
 
     def _arguments(self, request: Request) -> dict[str, Any]:
-        """What the call is made with; the provider is told to keep nothing."""
+        """The arguments of the API call; `store` is false, so the provider keeps nothing."""
         shared = {
             "model": self.model,
             "input": [_item(message) for message in with_images_from_users(request.history)],
@@ -119,8 +119,10 @@ class OpenAIBackbone(Hosted):
         return {**limited, "temperature": request.sampling.temperature} if self.send_temperature else limited
 
     def _guarded(self, call: Any) -> Any:
-        """What the package returns; a refusal that it raises is a candidate, another status our own error."""
-        _ = self._sdk  # says when the package is missing
+        """The result of a call of the package; a refusal status becomes a candidate, another one our own
+        error.
+        """
+        _ = self._sdk  # raises if the package is missing
         import openai
 
         try:

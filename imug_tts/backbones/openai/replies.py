@@ -1,4 +1,4 @@
-"""What a response of OpenAI's Responses API holds."""
+"""Parses responses of OpenAI's Responses API."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Read(NamedTuple):
 
 
 def read(response: Any, wants_image: bool) -> Read:
-    """The answer in a response; a refusal, a stop by a filter and a missing image have no output.
+    """The answer in a response. A refusal, a stop by a filter and a missing image have no output.
 
     Raises:
-        ValueError: the response says that it failed, and why; or its image is not base64.
+        ValueError: the response reports a failure, or its image is not base64.
     """
     if response.error is not None:
         raise ValueError(f"{response.error.code}: {response.error.message}")
@@ -35,13 +35,13 @@ def read(response: Any, wants_image: bool) -> Read:
         return Read(None, "refused", refusal)
     if wants_image:
         image = _image(response)
-        said = response.output_text or "no image came, and no reason"
+        said = response.output_text or "no image and no reason"
         return Read(image, "stop", "" if image else said)
     return Read(Text(response.output_text), "length" if stopped == "max_output_tokens" else "stop", "")
 
 
 def usage(response: Any) -> Usage:
-    """Tokens of the model that writes."""
+    """Tokens of the writing model."""
     if response.usage is None:
         return Usage()
     cached = response.usage.input_tokens_details.cached_tokens
@@ -51,9 +51,9 @@ def usage(response: Any) -> Usage:
 
 
 def image_usage(response: Any) -> Usage:
-    """Tokens of the model that draws, and its images.
+    """Tokens and images of the image model.
 
-    Tokens whose kind or cache the response leaves out count as text that was not cached, and as drawn.
+    Tokens whose kind the response does not state count as uncached text input and as image output.
     """
     images = sum(bool(call.result) for call in _drawings(response))
     used = getattr(response.tool_usage, "image_gen", None)
@@ -75,7 +75,7 @@ def image_usage(response: Any) -> Usage:
 
 
 def _count(used: Any, details: str, name: str) -> int:
-    """A count among details that a response may leave out."""
+    """A token count among details that a response may omit; 0 if it does."""
     return getattr(getattr(used, details, None), name, None) or 0
 
 

@@ -1,4 +1,4 @@
-"""The pocket model: a 1 M-parameter unified multimodal model that ships with its weights.
+"""The pocket model: a 1 M-parameter unified multimodal model whose weights are part of the package.
 
 Importing this package loads neither torch nor weights.
 """

@@ -1,7 +1,7 @@
-"""Inference for the stock Llama weights of the pocket model: shared prefixes, forked rows, one stream a row.
+"""Inference for the pocket model's Llama weights: shared prefixes, forked rows, one random stream per row.
 
-All arithmetic is in the dtype of the weights given. In float64 rounding differs between batch shapes by about
-1e-15 of a logit, far below the gaps of perturbed logits, so a row's tokens do not depend on its batch.
+All arithmetic uses the dtype of the weights. In float64, rounding differs between batch shapes by about 1e-15
+of a logit, far below the gaps of perturbed logits, so a row's tokens do not depend on its batch.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from torch.nn import functional
 from imug_tts.backbones.pocket.prefix_cache import PrefixCache, Span
 
 _BATCH_TOKENS = 12_000
-"""Tokens whose keys one batch may hold, in its prefixes and of its own: some 10 KB each, so that they stay
-in the processor's cache from step to step.
+"""Maximum tokens in the keys of one batch, prefixes included. A token takes some 10 KB, so the keys stay in
+the processor's cache from step to step.
 """
 
 _ROW_TOKENS = 40
-"""Tokens that a row adds behind its prefix, roughly."""
+"""Tokens that a row adds after its prefix, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What the arithmetic needs of a LlamaConfig."""
+    """The fields of a LlamaConfig that inference needs."""
 
     num_hidden_layers: int
     num_attention_heads: int
@@ -44,7 +44,7 @@ class Sizes:
 
 @dataclass
 class Counters:
-    """Work done since the decoder was made."""
+    """Counters of the work since the decoder was created."""
 
     forward_seconds: float = 0.0
     """Time in which at least one forward pass was running."""
@@ -56,7 +56,7 @@ class Counters:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Count the time inside as a forward pass."""
+        """A context whose duration counts as a forward pass."""
         with self._lock:
             self._running += 1
             if self._running == 1:
@@ -78,7 +78,7 @@ class Rotation:
     sin: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Rotate in the half-split convention of transformers' Llama."""
+        """The rotated `x`, in the half-split convention of transformers' Llama."""
         low, high = x.chunk(2, -1)
         return x * self.cos + torch.cat([-high, low], -1) * self.sin
 
@@ -97,16 +97,17 @@ class _Layer:
 
 
 class Batch(NamedTuple):
-    """Groups of rows that are computed together; each has `forks` rows behind one prefix."""
+    """Groups of rows that are computed in one batch. Each group has `forks` rows after one prefix."""
 
     groups: list[int]
     forks: int
 
 
 class Rows:
-    """Rows that go on in step behind prefixes: `forks` rows share each, and every row has keys of its own.
+    """Rows that are decoded in step: `forks` rows share each prefix, and every row has its own further keys.
 
-    A group's prefix is read once for all its rows. `start`, the tokens of each row's prefix, gives positions.
+    A group's prefix is read once for all its rows. `start` is the length of each row's prefix in tokens, and
+    gives its positions.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Rows:
         self.own = torch.empty((layers, 2, groups * forks, heads, max_tokens, width), dtype=decoder.dtype)
 
     def advance(self, ids: Tensor) -> Tensor:
-        """Feed tokens (rows, tokens); returns their last hidden states (rows, tokens, width)."""
+        """Append tokens (rows, tokens); returns their last hidden states (rows, tokens, width)."""
         decoder, tokens = self.decoder, ids.shape[1]
         with decoder.counters.timed(), torch.inference_mode():
             steps = self.step + torch.arange(tokens)
@@ -136,12 +137,14 @@ class Rows:
             return decoder.normed(x, decoder.norm)
 
     def logits(self, ids: Tensor, head: Tensor) -> Tensor:
-        """Feed one token a row, ids (rows,); returns logits (rows, choices) for a head (choices, width)."""
+        """Append one token per row, ids (rows,); returns the logits (rows, choices) for a head (choices,
+        width).
+        """
         with self.decoder.counters.timed():
             return self.advance(ids[:, None])[:, 0] @ head.T
 
     def _attend(self, at: int, rotation: Rotation, causal: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Softmax over the group's prefix (far) and the row's own keys (near) together.
+        """Attention over the group's prefix (far) and the row's own keys (near) with one softmax.
 
         q, k, v: (rows, tokens, heads, head width); returns (rows, tokens, width).
         """
@@ -162,7 +165,7 @@ class Rows:
         return mixed.permute(0, 2, 3, 1, 4).reshape(-1, tokens, heads * width)
 
     def keep(self, groups: Tensor) -> Tensor:
-        """Go on with the rows of some groups only; returns their numbers."""
+        """Drop the rows of all other groups; returns the numbers of the kept rows."""
         rows = (groups[:, None] * self.forks + torch.arange(self.forks)).flatten()
         self.prefix, self.mask = self.prefix[:, :, groups], self.mask[groups]
         self.own, self.start = self.own[:, :, rows], self.start[rows]
@@ -170,7 +173,7 @@ class Rows:
 
 
 class Decoder:
-    """A Llama's weights, flat as in its state dict, and the prefix cache."""
+    """A Llama's weights, named as in its state dict, and the prefix cache."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], sizes: Sizes, dtype: torch.dtype, cache_bytes: int
@@ -190,16 +193,18 @@ class Decoder:
         self._rates = (sizes.rope_theta**-exponents).to(torch.float32).to(torch.float64)
 
     def rotation(self, positions: Tensor) -> Rotation:
-        """Rotation for positions of any shape; a head axis is added before the last."""
+        """The rotation for positions of any shape; a head axis is added before the last axis."""
         angles = positions[..., None, None] * torch.cat([self._rates, self._rates])
         return Rotation(angles.cos().to(self.dtype), angles.sin().to(self.dtype))
 
     def normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Root-mean-square norm."""
+        """The root-mean-square norm of `x`."""
         return functional.rms_norm(x, (x.shape[-1],), weight, self.sizes.rms_norm_eps)
 
     def layer(self, layer: _Layer, x: Tensor, attend: Attend) -> Tensor:
-        """One layer on (..., width); `attend` maps q, k, v (..., heads, head width) to (..., width)."""
+        """The output of one layer for x (..., width); `attend` maps q, k, v (..., heads, head width) to (...,
+        width).
+        """
         heads = self.sizes.num_attention_heads
         qkv = functional.linear(self.normed(x, layer.attention_norm), layer.qkv)
         q, k, v = (part.reshape(*part.shape[:-1], heads, -1) for part in qkv.chunk(3, -1))
@@ -208,9 +213,9 @@ class Decoder:
         return x + functional.linear(functional.silu(gate) * up, layer.mlp_out)
 
     def padded(self, prefixes: Sequence[Span | None]) -> tuple[Tensor, Tensor]:
-        """Keys and values of prefixes side by side, right-padded, and their lengths.
+        """Keys and values of several prefixes, right-padded, and the prefixes' lengths.
 
-        (layers, 2, rows, heads, tokens, head width) and (rows,).
+        Shapes: (layers, 2, rows, heads, tokens, head width) and (rows,).
         """
         lengths = torch.tensor([0 if span is None else span.end for span in prefixes])
         heads = self.sizes.num_attention_heads
@@ -224,7 +229,7 @@ class Decoder:
         return side_by_side, lengths
 
     def prefill(self, prompts: Sequence[Sequence[Sequence[int]]]) -> list[Span]:
-        """The span of every prompt (a list of pieces); pieces that the cache knows are not computed again."""
+        """The span of every prompt (a list of pieces); cached pieces are not computed again."""
         found: list[Span | None] = [None] * len(prompts)
         for depth in range(max(len(prompt) for prompt in prompts)):
             deep = [row for row, prompt in enumerate(prompts) if len(prompt) > depth]
@@ -260,7 +265,7 @@ class Decoder:
         return [spans[number] for number in range(len(pieces))]
 
     def last_hidden(self, prefixes: Sequence[Span], ids: Sequence[Sequence[int]], count: int) -> Tensor:
-        """Hidden states of the last `count` tokens of each row of ids, uncached: (rows, count, width)."""
+        """Hidden states of the last `count` tokens of each row of `ids`, not cached: (rows, count, width)."""
         sharing = defaultdict[int, list[int]](list)
         for number, span in enumerate(prefixes):
             sharing[id(span)].append(number)
@@ -284,7 +289,7 @@ class Decoder:
         return hidden
 
     def batches(self, prefixes: Sequence[Span | None], forks: Sequence[int]) -> list[Batch]:
-        """Groups in batches of equal forks and like prefix lengths, at least one batch a thread."""
+        """Batches of groups with equal forks and similar prefix lengths, at least one batch per thread."""
         by_forks = defaultdict[int, list[int]](list)
         for number, count in enumerate(forks):
             by_forks[count].append(number)
@@ -308,12 +313,14 @@ class Decoder:
             yield batch
 
     def each(self, work: Callable[[Batch], None], batches: Sequence[Batch]) -> None:
-        """Work on batches side by side: the matrices are too small for more than one thread each."""
+        """Run `work` on the batches in parallel threads: the matrices are too small for several threads
+        each.
+        """
         list(self._pool.map(work, batches))
 
 
 def _by_group(x: Tensor, forks: int) -> Tensor:
-    """(rows, heads, tokens, width) as (groups, heads, forks, tokens, width)."""
+    """The view of (rows, heads, tokens, width) as (groups, heads, forks, tokens, width)."""
     return x.view(-1, forks, *x.shape[1:]).transpose(1, 2)
 
 

@@ -1,37 +1,43 @@
-"""The model folder: stock transformers Llama files beside the words and the image tokenizer."""
+"""The model folder: transformers Llama files, the vocabulary and the image tokenizer."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
+import os
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from imug_tts.contracts import TrainingCost
 
 if TYPE_CHECKING:
     import torch
 
-    from imug_tts.backbones.pocket.speaker import Speaker
+    from imug_tts.backbones.pocket.generator import PocketGenerator
 
 CHECKSUMS: Final = "checksums.json"
+TRAINING: Final = "training.json"
 FILES: Final = ("config.json", "image_tokenizer.safetensors", "model.safetensors", "vocabulary.json")
 
 
-_RESTORE: Final = "restore it with git, or train one (experiments/train_pocket.py)"
+_RESTORE: Final = "restore it with git, or train a model with experiments/train_pocket.py"
 
 
 class DamagedFolder(RuntimeError):
-    """A model folder that cannot be used; says which file and what to do."""
+    """A model folder that cannot be used. The message names the file and what to do."""
 
 
 def write_checksums(folder: Path) -> None:
-    """Record the SHA-256 of each file, so that a damaged copy is told from another model."""
+    """Write the SHA-256 of each file, which distinguishes a damaged copy from another model."""
     sums = {name: _sha256(folder / name) for name in FILES}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 over the model's files. Raises DamagedFolder if one is missing or not as it was published."""
+    """SHA-256 over the model's files. Raises DamagedFolder if a file is missing or differs from its
+    checksum.
+    """
     missing = [name for name in (*FILES, CHECKSUMS) if not (folder / name).is_file()]
     if missing:
         raise DamagedFolder(f"the pocket model has no {folder / missing[0]}; {_RESTORE}")
@@ -48,17 +54,37 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def write_training(folder: Path, cost: TrainingCost) -> None:
+    """Write what the training has cost, by rename. The file is no part of what the model is."""
+    temporary = folder / f".{TRAINING}"
+    temporary.write_text(json.dumps(asdict(cost), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / TRAINING)
+
+
+def read_training(folder: Path) -> TrainingCost | None:
+    """What `write_training` wrote; None where it wrote nothing. Raises DamagedFolder."""
+    path = folder / TRAINING
+    if not path.exists():
+        return None
+    try:
+        return TrainingCost(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise DamagedFolder(
+            f"{path} does not say what the training has cost: {error}; run the training again, or remove it"
+        ) from error
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
+def load_generator(folder: Path, dtype: torch.dtype, cache_bytes: int) -> PocketGenerator:
     """Load weights and tokenizers for inference in `dtype`. Raises DamagedFolder."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from imug_tts.backbones.pocket.decoder import Decoder, Sizes
-    from imug_tts.backbones.pocket.speaker import Speaker
+    from imug_tts.backbones.pocket.generator import PocketGenerator
     from imug_tts.backbones.pocket.vocabulary import Vocabulary
 
     try:
@@ -67,7 +93,7 @@ def load_speaker(folder: Path, dtype: torch.dtype, cache_bytes: int) -> Speaker:
         sizes = Sizes(**{field.name: config[field.name] for field in fields(Sizes)})
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
         weights = load_file(folder / "model.safetensors")
-        return Speaker(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
+        return PocketGenerator(Decoder(weights, sizes, dtype, cache_bytes), vocabulary)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DamagedFolder(
             f"the pocket model in {folder} cannot be read: {error!r}; restore its files"

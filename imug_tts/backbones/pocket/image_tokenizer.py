@@ -1,4 +1,4 @@
-"""The pocket model's image tokenizer: patchify convolution, codebook, and its inverse; numpy only."""
+"""The pocket model's image tokenizer: a linear patch encoder, a codebook, and a decoder; numpy only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImageTokenizer:
-    """A linear map of each square patch to a latent, its nearest code, and a linear map back to pixels.
+    """Maps each square patch linearly to a latent, the latent to its nearest code, and codes linearly to
+    pixels.
 
-    encoder (patch values, latent), encoder_bias (latent,), codebook (codes, latent),
-    decoder (latent, patch values), decoder_bias (patch values,).
+    Shapes: encoder (patch values, latent), encoder_bias (latent,), codebook (codes, latent), decoder (latent,
+    patch values), decoder_bias (patch values,).
     """
 
     encoder: Floats
@@ -36,7 +37,7 @@ class ImageTokenizer:
         return cls(**stored, grid=grid)
 
     def save(self, path: Path) -> None:
-        """Write as safetensors."""
+        """Write the tokenizer as a safetensors file."""
         from safetensors.numpy import save_file
 
         arrays = {name: np.ascontiguousarray(value) for name, value in vars(self).items() if name != "grid"}
@@ -44,7 +45,7 @@ class ImageTokenizer:
 
     @property
     def num_codes(self) -> int:
-        """Size of the codebook."""
+        """Number of codes in the codebook."""
         return int(self.codebook.shape[0])
 
     @property
@@ -63,9 +64,9 @@ class ImageTokenizer:
         return scaled
 
     def encode(self, pixels: NDArray[np.uint8]) -> list[int]:
-        """Codes in reading order. Other sizes are sampled at the nearest pixel.
+        """The codes of an image in reading order. Images of other sizes are sampled at the nearest pixel.
 
-        Raises ValueError when `pixels` is not a non-empty height x width x 3 array.
+        Raises ValueError if `pixels` is not a non-empty height x width x 3 array.
         """
         latents = self._patches(pixels) @ self.encoder.astype(np.float64) + self.encoder_bias
         codebook = self.codebook.astype(np.float64)
@@ -73,12 +74,12 @@ class ImageTokenizer:
         return [int(code) for code in distance.argmin(1)]
 
     def is_exact(self) -> bool:
-        """Whether every code is what its own picture is read as."""
+        """Whether every code is recovered from its own decoded image."""
         pictures = ([code] * self.grid**2 for code in range(self.num_codes))
         return all(self.encode(self.decode(picture)) == picture for picture in pictures)
 
     def decode(self, codes: list[int]) -> NDArray[np.uint8]:
-        """Pixels of an image: uint8 (grid * cell, grid * cell, 3)."""
+        """The pixels of an image: uint8 (grid * cell, grid * cell, 3)."""
         values = self.codebook[codes].astype(np.float64) @ self.decoder.astype(np.float64) + self.decoder_bias
         cell, grid = self.cell_px, self.grid
         patches = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8).reshape(grid, grid, cell, cell, 3)

@@ -1,10 +1,10 @@
-"""How the pocket model reads a history: which call it is, and the token pieces of its prompt.
+"""Parses a history for the pocket model: which call it makes, and the token pieces of its prompt.
 
-A prompt holds the requests and the pictures that answered them. Questions, plans and other notes of
-earlier turns leave no tokens: the model was trained without. What stands behind the last user's words says
-which call it is: "plan" or "checklist" (write a plan), "plan ..." (draw behind this plan), "answer" (say the
-value), "answer ..." (say the letter of this value). A last message "check ..." asks for marks on the picture
-before it.
+A prompt holds the requests and the pictures that answered them. Questions, plans and other notes of earlier
+turns produce no tokens, because the model was trained without them. The note after the last user's words
+selects the call: "plan" or "checklist" (write a plan), "plan ..." (draw after this plan), "answer" (state the
+value), "answer ..." (state the letter of this value). A last message "check ..." asks for marks on the
+picture before it.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ LETTERS: Final = ("A", "B", "C", "D")
 
 
 class Unreadable(ValueError):
-    """A request that the model does not understand."""
+    """A request that the model cannot parse."""
 
 
 @dataclass(frozen=True)
 class DrawCall:
-    """Draw behind this prompt."""
+    """A call to draw after this prompt."""
 
     prompt: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class PlanCall:
-    """Write a plan behind this prompt."""
+    """A call to write a plan after this prompt."""
 
     prompt: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class CheckCall:
-    """Mark the picture at the start of `check`, which stands behind this prompt."""
+    """A call to mark the picture at the beginning of `check`, which follows this prompt."""
 
     prompt: tuple[tuple[int, ...], ...]
     check: tuple[int, ...]
@@ -50,7 +50,7 @@ class CheckCall:
 
 @dataclass(frozen=True)
 class AnswerCall:
-    """Choose among (value, letter) tokens: only the value, only the letter of a given value, or both."""
+    """A call to choose among (value, letter) tokens: the value only, the letter of a given value, or both."""
 
     prompt: tuple[tuple[int, ...], ...]
     offered: tuple[tuple[int, int], ...]
@@ -63,7 +63,7 @@ Call = DrawCall | PlanCall | CheckCall | AnswerCall
 
 @dataclass
 class _Trunk:
-    """Pieces up to the last picture, and the last request that was answered with one."""
+    """The pieces up to the last picture, and the last request that was answered with a picture."""
 
     pieces: list[list[int]]
     last_request: str = ""
@@ -81,7 +81,7 @@ def read(request: Request, vocabulary: Vocabulary, codes: Codes) -> Call:
     if request.modality == "text" and note not in ("plan", "checklist"):
         return _answer(trunk, words, note, vocabulary)
     if not words and trunk.last_request:
-        # Asked to go on from a draft without a word on what to change: the request stands as it was.
+        # A new draft is requested without new words, so the last request applies unchanged.
         trunk.pieces.pop()
         pieces = trunk.pieces
     else:

@@ -14,15 +14,16 @@ SPECIALS: Final = ("<pad>", "<bos>", "<user>", "<draw>", "<plan>", "<check>", "<
 
 
 class UnknownWord(ValueError):
-    """A text holds a word that the model has no token for."""
+    """A text contains a word without a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Words as whole tokens (a token may be several words, as "red star"), then image ids cell by cell.
+    """Words as whole tokens (a token may be several words, such as "red star"), followed by image ids cell by
+    cell.
 
-    `ignored` words carry no meaning here and get no token; `cells` name the cells in image order;
-    `plan_words` are what a plan may be made of.
+    `ignored` words carry no meaning here and get no token; `cells` are the cell names in image order;
+    `plan_words` are the words of plans.
     """
 
     words: tuple[str, ...]
@@ -33,7 +34,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """Read the json file that `save` wrote."""
+        """Read the JSON file that `save` wrote."""
         stored = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             words=tuple(stored["words"]),
@@ -44,7 +45,7 @@ class Vocabulary:
         )
 
     def save(self, path: Path) -> None:
-        """Write as json, sorted and readable."""
+        """Write the vocabulary as a readable JSON file."""
         stored = {
             "words": self.words,
             "ignored": sorted(self.ignored),
@@ -56,7 +57,7 @@ class Vocabulary:
 
     @cached_property
     def id_of(self) -> Mapping[str, int]:
-        """Word or special token to id."""
+        """The id of each word and special token."""
         return {word: number for number, word in enumerate((*SPECIALS, *self.words))}
 
     @cached_property
@@ -65,17 +66,17 @@ class Vocabulary:
 
     @property
     def num_cells(self) -> int:
-        """Image tokens per image."""
+        """Number of image tokens per image."""
         return len(self.cells)
 
     @property
     def num_words(self) -> int:
-        """Special tokens and words; image ids start here."""
+        """Number of special tokens and words; image ids begin here."""
         return len(SPECIALS) + len(self.words)
 
     @property
     def size(self) -> int:
-        """All ids."""
+        """Number of all ids."""
         return self.num_words + self.num_cells * self.num_codes
 
     def first_id(self, cell: int) -> int:
@@ -83,16 +84,16 @@ class Vocabulary:
         return self.num_words + cell * self.num_codes
 
     def image_ids(self, codes: Sequence[int]) -> list[int]:
-        """Ids of an image from its codes in cell order."""
+        """The ids of an image from its codes in cell order."""
         return [self.first_id(cell) + code for cell, code in enumerate(codes)]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text by longest match. Raises UnknownWord."""
+        """The ids of a text by longest match. Raises UnknownWord."""
         return list(self._encoded(text))
 
     @cached_property
     def _encoded(self) -> Callable[[str], tuple[int, ...]]:
-        """A history is read again at every call, so its texts are remembered."""
+        """The cached encoder: a history is encoded again at every call."""
         return lru_cache(maxsize=1 << 16)(self._match)
 
     def _match(self, text: str) -> tuple[int, ...]:
@@ -109,5 +110,5 @@ class Vocabulary:
         return tuple(ids)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Words of a sequence of ids; special tokens and image ids are left out."""
+        """The words of a sequence of ids, without special tokens and image ids."""
         return " ".join(self.words[i - len(SPECIALS)] for i in ids if len(SPECIALS) <= i < self.num_words)

@@ -1,4 +1,4 @@
-"""Unified models behind vLLM-Omni."""
+"""Unified models behind vLLM-Omni servers."""
 
 from imug_tts.backbones.vllm_omni.backbone import VllmOmniBackbone
 

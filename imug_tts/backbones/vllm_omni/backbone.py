@@ -1,7 +1,8 @@
 """Unified models behind vLLM-Omni: BAGEL, HunyuanImage-3, SenseNova-U1, Lance, and models that edit images.
 
-The engine flattens what it is sent, and passes over parts of it without a word; so this client flattens
-itself, sends each setting where it is read, and asks to be probed before a run. See docs/guides/vllm_omni.md.
+The engine flattens requests and silently ignores parts of them. Therefore this client flattens histories
+itself, sends each setting to the place where the engine reads it, and requests a probe before a run. See
+docs/guides/vllm_omni.md.
 """
 
 from __future__ import annotations
@@ -41,43 +42,43 @@ _SIZE: Final = r"^[1-9]\d*x[1-9]\d*$"
 
 @component
 class VllmOmniSettings:
-    """What one call may change of how an image is drawn."""
+    """Settings of one call's image generation."""
 
     steps: int | None = knob("Denoising steps of an image; null: the server's default.", default=None, ge=1)
     size: str | None = knob(
-        "WIDTHxHEIGHT of an image; null: the server's default, or the input's.", default=None, pattern=_SIZE
+        "Size of an image as WIDTHxHEIGHT; null: the server's default, or the size of the input.",
+        default=None,
+        pattern=_SIZE,
     )
-    guidance: float | None = knob(
-        "How strongly the text guides an image; null: the server's default.", default=None, ge=0
-    )
+    guidance: float | None = knob("Scale of text guidance; null: the server's default.", default=None, ge=0)
 
 
 @component
 class VllmOmniBackbone(Fleet):
-    """A model that one vLLM-Omni server or several offer under one name."""
+    """A model that one or several vLLM-Omni servers serve under one name."""
 
     model: str = knob(
-        "The name under which the servers serve the model (--served-model-name), part of calls' identity.",
+        "Name under which the servers serve the model (--served-model-name); part of every call's identity.",
         min_length=1,
         named=True,
     )
     family: FamilyName = knob(
-        "What the model is: it decides how a history is flattened and where settings are sent. bagel: two "
-        "stages; bagel_single: one process; edit: models that only edit images.",
+        "Model family: selects how a history is flattened and where settings are sent. bagel: two stages; "
+        "bagel_single: one process; edit: models that only edit images.",
         default="bagel",
         named=True,
     )
     steps: int | None = knob("Denoising steps of an image; null: the server's default.", default=None, ge=1)
     size: str | None = knob(
-        "WIDTHxHEIGHT of an image; null: the server's default, or the input's.", default=None, pattern=_SIZE
+        "Size of an image as WIDTHxHEIGHT; null: the server's default, or the size of the input.",
+        default=None,
+        pattern=_SIZE,
     )
-    guidance: float | None = knob(
-        "How strongly the text guides an image; null: the server's default.", default=None, ge=0
-    )
-    negative_prompt: str = knob("What an image shall not show.", default="")
-    think: bool = knob("Whether the model writes what it thinks before it draws.", default=False)
+    guidance: float | None = knob("Scale of text guidance; null: the server's default.", default=None, ge=0)
+    negative_prompt: str = knob("Negative prompt: what an image should not show.", default="")
+    think: bool = knob("Whether the model writes a thought before it draws.", default=False)
     images: int | None = knob(
-        "Images of a history that an image turn is sent, the newest ones; null: all that the family takes.",
+        "Number of newest images of the history sent for an image turn; null: all that the family accepts.",
         default=None,
         ge=0,
     )
@@ -85,7 +86,7 @@ class VllmOmniBackbone(Fleet):
         "Further arguments of the model, e.g. {cfg_img_scale: 2.0}.", default_factory=dict
     )
     api_key_env: str = knob(
-        "The environment variable that holds the servers' key, if they have one.",
+        "Environment variable that holds the servers' key, if they need one.",
         default="VLLM_API_KEY",
         runtime=True,
     )
@@ -97,7 +98,7 @@ class VllmOmniBackbone(Fleet):
         super().__post_init__()
         most = self._family.images
         if self.images is not None and most is not None and self.images > most:
-            raise ConfigurationError(f"images is {self.images}; {self.family} takes {most} at most")
+            raise ConfigurationError(f"images is {self.images}; {self.family} accepts {most} at most")
 
     @property
     def _family(self) -> Family:
@@ -131,7 +132,7 @@ class VllmOmniBackbone(Fleet):
         [seed] = request.seeds
         make = image_request if request.modality == "image" else text_request
         options = self._options(dict(request.sampling.settings))
-        sent = make(options, request, seed % 2**31)  # some engines keep seeds in 32 bits
+        sent = make(options, request, seed % 2**31)  # some engines store seeds in 32 bits
         return partial(self._ask, sent, options, request)
 
     def _options(self, changed: Mapping[str, Any]) -> Options:
@@ -178,7 +179,7 @@ class VllmOmniBackbone(Fleet):
         return Candidate(output=Text(reply.text), finish=reply.finish, p_yes=p_yes, cost=cost)
 
     def _drawing(self, options: Options) -> Cost:
-        """What an image costs by its settings; the server counts nothing of it."""
+        """The cost of an image, derived from its settings, because the server reports none."""
         family = self._family
         steps = options.steps or family.steps
         if steps is None:
@@ -187,7 +188,7 @@ class VllmOmniBackbone(Fleet):
         return Cost(images=1, denoise_steps=steps - family.skipped_steps, nfe=nfe)
 
     def _out_of_order(self, url: str) -> str | None:
-        """Why the server does not answer, or does not serve the model."""
+        """The reason why the server does not answer or does not serve the model; None if it can be used."""
         if (reason := self._says_of_health(url)) is not None:
             return reason
         try:
@@ -200,12 +201,12 @@ class VllmOmniBackbone(Fleet):
             return f"GET /v1/models: HTTP status {response.status} (the key is read from ${self.api_key_env})"
         served = read_models(response)
         if served and self.model not in served:
-            return f"it serves {', '.join(served)}, and not {self.model}"
+            return f"it serves {', '.join(served)}, not {self.model}"
         return None
 
     @property
     def _authorization(self) -> dict[str, str]:
-        """The key is read at every call, and kept nowhere."""
+        """The authorization header. The key is read from the environment at every call and stored nowhere."""
         key = key_from(self.api_key_env)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -215,7 +216,7 @@ class VllmOmniBackbone(Fleet):
 
 
 def _refusal(response: Response) -> str | None:
-    """The words of a guardrail that stopped the call; None for any other failure."""
+    """The message of a guardrail that stopped the call; None for any other failure."""
     error = error_of(response)
     if response.status == 400 and "guardrail" in json.dumps(error).lower():
         return str(error.get("message") or error)

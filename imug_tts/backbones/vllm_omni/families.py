@@ -1,4 +1,4 @@
-"""What vLLM-Omni 0.30 makes of a request, by family of models: read in its source, not measured."""
+"""How vLLM-Omni 0.30 processes a request, by family of models: from its source code, not measured."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ FamilyName = Literal["bagel", "bagel_single", "hunyuan_image3", "sensenova_u1", 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How a family is asked, and what of a request reaches its image."""
+    """The request format of a family, and which parts of a request reach its image model."""
 
     images: int | None
-    """Images of a history that reach an image turn; None for all."""
+    """Number of images of the history that reach an image turn; None for all."""
     text_images: int | None
-    """The same for a text turn."""
+    """Number of images of the history that reach a text turn; None for all."""
     seeds: SeedGuarantee = "best_effort"
     outputs: frozenset[Modality] = frozenset({"text", "image"})
     stages: bool = False
-    """Whether a language model and an image model of its own answer; each is given its own settings."""
+    """Whether a separate language model and image model answer; each gets its own settings."""
     images_api: bool = False
-    """Whether images are asked for at /v1/images/*, and not at /v1/chat/completions."""
+    """Whether images are requested at /v1/images/* instead of /v1/chat/completions."""
     mark: str = ""
-    """What stands for an image inside a text; empty where images come beside it."""
+    """The mark of an image inside a text; empty if images are sent beside the text."""
     roles: bool = False
-    """Whether the text may say who speaks in the model's own marks, because it is not escaped."""
+    """Whether the text may contain the model's role marks, because the engine does not escape it."""
     around: tuple[str, str] = ("", "")
-    """What stands around the words of an image turn."""
+    """Texts before and after the words of an image turn."""
     guidance: str = "guidance_scale"
-    """What the engine calls the strength of the text's guidance."""
+    """The engine's name of the text guidance scale."""
     extra_guidance: bool = False
-    """Whether that is an extra of the model, and no field of every request."""
+    """Whether that scale is an extra argument of the model instead of a field of every request."""
     steps: int | None = None
-    """Denoising steps where the request names none; None where the source does not say."""
+    """Denoising steps if the request names none; None if the source does not state it."""
     skipped_steps: int = 0
-    """Steps that are named and not made."""
+    """Number of requested steps that are not executed."""
     limits: tuple[str, ...] = ()
-    """What a reader of results must know beside the images that count, which `images` tells."""
+    """Limits that a reader of results needs to know, besides the number of images, which `images` states."""
 
 
-_FLAT: Final = "Image turns get the history flattened into one message of the user."
-_ALL_FLAT: Final = "All turns get the history flattened into one message of the user."
-_ONE_READ: Final = "A text depends on the newest image of the history and on no other."
-_UNSEEDED: Final = "Texts are drawn without a seed, images with one."
+_FLAT: Final = "The history of image turns is flattened into one user message."
+_ALL_FLAT: Final = "The history of all turns is flattened into one user message."
+_ONE_READ: Final = "A text depends only on the newest image of the history."
+_UNSEEDED: Final = "Texts are sampled without a seed, images with one."
 _UNLIKE: Final = (
-    "Its engine is reported to read images unlike the official code (vllm-omni pulls 6702, 4345)."
+    "Its engine reportedly reads images differently from the official code (vllm-omni pulls 6702, 4345)."
 )
 
 FAMILIES: Final[Mapping[FamilyName, Family]] = {

@@ -1,11 +1,11 @@
-"""A history as one message of the user, because vLLM-Omni passes over all others on image turns.
+"""Flattens a history into one user message, because vLLM-Omni ignores all other messages on image turns.
 
     User: Draw a red kite.
     Assistant: (image 1)
     User: Make it blue.
 
-A history of one message of the user stays as it is. Images that are not sent are named as such, so that the
-words around them still make sense.
+A history of one user message stays as it is. A placeholder names each image that is not sent, so that the
+words around it still make sense.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from imug_tts.dialogue import Image, Message, Part, Role, Text
 
 __all__ = ["Flat", "chat_frame", "flattened", "with_fewer_images"]
 
-_SPEAKERS: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
+_ROLE_NAMES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
 _NOT_SHOWN: Final = Text("(an image that is not shown)")
 
 
 class Flat(NamedTuple):
-    """A history in one text, and the images that are sent beside it, oldest first."""
+    """A history in one text, and the images that are sent with it, oldest first."""
 
     text: str
     images: tuple[Image, ...]
@@ -34,9 +34,9 @@ def flattened(history: Sequence[Message], most: int | None, *, mark: str, roles:
     """The history as one text.
 
     Args:
-        most: images that are kept, the newest ones; None for all.
-        mark: what stands in the text where an image is; empty to number the images that are kept.
-        roles: whether who speaks is said in the marks of chat templates, and not in words.
+        most: maximum number of images to keep, the newest ones; None for all.
+        mark: the mark of an image in the text; if empty, kept images are numbered instead.
+        roles: whether roles are written as the marks of chat templates instead of words.
     """
     kept = with_fewer_images(history, most)
     images = tuple(part for message in kept for part in message.parts if isinstance(part, Image))
@@ -49,11 +49,11 @@ def flattened(history: Sequence[Message], most: int | None, *, mark: str, roles:
 
 
 def _in_words(roles: Sequence[Role], said: Sequence[str]) -> str:
-    return "\n".join(f"{_SPEAKERS[role]}: {words}" for role, words in zip(roles, said, strict=True))
+    return "\n".join(f"{_ROLE_NAMES[role]}: {words}" for role, words in zip(roles, said, strict=True))
 
 
 def _in_marks(roles: Sequence[Role], said: Sequence[str]) -> str:
-    """The server opens the user's message and closes the last; a system message stands before the words."""
+    """The messages joined with role marks. The server opens the first and closes the last message itself."""
     text = ""
     for number, (role, words) in enumerate(zip(roles, said, strict=True)):
         follows_system = number == 1 and roles[0] == "system"
@@ -63,7 +63,7 @@ def _in_marks(roles: Sequence[Role], said: Sequence[str]) -> str:
 
 
 def with_fewer_images(history: Sequence[Message], most: int | None) -> list[Message]:
-    """The history with its newest `most` images; the others are named in words."""
+    """The history with its newest `most` images; placeholders name the others."""
     images = sum(isinstance(part, Image) for message in history for part in message.parts)
     left_out = 0 if most is None else max(0, images - most)
     kept = []
@@ -78,14 +78,14 @@ def with_fewer_images(history: Sequence[Message], most: int | None) -> list[Mess
 
 
 def chat_frame(flat: Flat, around: tuple[str, str]) -> list[dict[str, Any]]:
-    """The messages of a request that holds a flat history."""
+    """The messages of a request with a flat history."""
     before, after = around
     text = content_of(Text(f"{before}{flat.text}{after}"))
     return [{"role": "user", "content": [text, *map(content_of, flat.images)]}]
 
 
 def _is_plain(history: Sequence[Message]) -> bool:
-    """Whether it is one message of the user, whose words alone can stand for it."""
+    """Whether the history is a single user message, whose words need no role."""
     return len(history) == 1 and history[0].role == "user"
 
 
@@ -99,5 +99,5 @@ def _words(message: Message, mark: str, numbers: Iterator[int]) -> str:
 
 
 def _as_words(text: str, mark: str) -> str:
-    """The text; a mark that somebody wrote is no image."""
+    """The text with image marks that a user wrote made harmless."""
     return text.replace(mark, mark.replace("<", "(").replace(">", ")")) if mark else text

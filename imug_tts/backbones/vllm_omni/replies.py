@@ -1,4 +1,4 @@
-"""What the replies of vLLM-Omni hold: images, thoughts, P(yes), tokens."""
+"""Parses replies of vLLM-Omni: images, thoughts, P(yes), token counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drawn_by_chat(body: bytes) -> Image:
     """The image of a chat completion.
 
     Raises:
-        BadReply: there is none, or none that is whole; a status of 200 promises nothing.
+        BadReply: there is no image, or a damaged one; a status of 200 does not exclude that.
     """
     urls = [
         part["image_url"]["url"]
@@ -31,14 +31,14 @@ def drawn_by_chat(body: bytes) -> Image:
 
 
 def drawn_by_images_api(body: bytes) -> Image:
-    """The image of a reply of /v1/images/*; raises as `drawn_by_chat`."""
+    """The image of a reply of /v1/images/*. Raises as `drawn_by_chat`."""
     data = _object(body).get("data")
     first = data[0] if isinstance(data, list) and data else {}
     return _image(first.get("b64_json") if isinstance(first, dict) else None, body)
 
 
 def thought_of(body: bytes) -> str | None:
-    """What the model wrote before it drew, where the reply says it."""
+    """The text that the model wrote before it drew; None if the reply has none."""
     reply = _object(body)
     metrics = reply.get("metrics")
     named = [metrics.get("think_text") if isinstance(metrics, dict) else None, reply.get("cot_output")]
@@ -50,7 +50,7 @@ def thought_of(body: bytes) -> str | None:
 
 
 def p_yes_of(body: bytes) -> float | None:
-    """P(yes) against P(no) over the tokens that may begin the reply; None where neither is among them."""
+    """P(yes) / (P(yes) + P(no)) over the listed first tokens; None if neither is listed."""
     try:
         top = _object(body)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         seen = [(str(each["token"]).strip().lower(), math.exp(each["logprob"])) for each in top]
@@ -61,7 +61,7 @@ def p_yes_of(body: bytes) -> float | None:
 
 
 def prompt_tokens_of(body: bytes) -> int:
-    """Tokens of the prompt; 0 where the server counts none, as it does for images of several stages."""
+    """Number of prompt tokens; 0 if the server does not report it, as for images of several stages."""
     usage = _object(body).get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else 0
     return count if isinstance(count, int) and count > 0 else 0
@@ -73,12 +73,12 @@ def _object(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         reply = None
     if not isinstance(reply, dict):
-        raise BadReply(f"the reply is no JSON object: {described(body)}")
+        raise BadReply(f"the reply is not a JSON object: {described(body)}")
     return reply
 
 
 def _parts(reply: Mapping[str, Any]) -> Iterator[Any]:
-    """The parts of all choices; a text that is no list of parts is one."""
+    """The parts of all choices; a plain text counts as one part."""
     choices = reply.get("choices")
     for choice in choices if isinstance(choices, list) else []:
         message = choice.get("message") if isinstance(choice, dict) else None
@@ -91,7 +91,7 @@ def _parts(reply: Mapping[str, Any]) -> Iterator[Any]:
 
 def _image(encoded: object, body: bytes) -> Image:
     if not isinstance(encoded, str) or not encoded:
-        raise BadReply(f"the reply holds no image: {shortened(thought_of(body) or described(body))}")
+        raise BadReply(f"the reply has no image: {shortened(thought_of(body) or described(body))}")
     try:
         return read_image(encoded)
     except ProtocolError as error:

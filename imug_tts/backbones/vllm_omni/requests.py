@@ -1,4 +1,4 @@
-"""The requests that vLLM-Omni is sent: each way round one of its traps is said where it is taken."""
+"""The requests to vLLM-Omni. Comments explain each workaround where it is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GENERATIONS: Final = "v1/images/generations"
 _EDITS: Final = "v1/images/edits"
 _JSON: Final = {"Content-Type": "application/json"}
 _TOP: Final = 20
-"""Tokens whose probabilities are asked for, where the reply begins with yes or no."""
+"""Number of token probabilities to request for the first token of a yes/no reply."""
 _THINK: Final = (
     "First think about what the image must show, between <think> and </think>. Then draw the image.\n"
 )
@@ -38,12 +38,12 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one call is asked: the knobs of the backbone, and the settings of the call in their place."""
+    """The options of one call: the backbone's knobs, overridden by the settings of the call."""
 
     model: str
     family: Family
     images: int | None
-    """Images of a history that are sent for an image turn."""
+    """Number of images of the history sent for an image turn."""
     steps: int | None
     size: str | None
     guidance: float | None
@@ -53,7 +53,7 @@ class Options:
 
     @property
     def pixels(self) -> dict[str, int]:
-        """Width and height as fields of a request; none without a size."""
+        """Width and height as fields of a request; empty without a size."""
         return (
             {}
             if self.size is None
@@ -62,14 +62,14 @@ class Options:
 
     @property
     def extras(self) -> dict[str, Any]:
-        """The model's own arguments; those of `extra` win."""
+        """The model's extra arguments; those of `extra` take precedence."""
         own = {self.family.guidance: self.guidance} if self.family.extra_guidance else {}
         thinks = {"think": True} if self.think and not self.family.stages else {}
         return {**_given(own), **thinks, **self.extra}
 
     @property
     def diffusion(self) -> dict[str, Any]:
-        """The fields of the image model, whatever the endpoint."""
+        """The fields for the image model, at every endpoint."""
         own = {} if self.family.extra_guidance else {self.family.guidance: self.guidance}
         return _given(
             {"num_inference_steps": self.steps, "negative_prompt": self.negative_prompt or None, **own}
@@ -77,7 +77,7 @@ class Options:
 
 
 def image_request(options: Options, request: Request, seed: int) -> Sent:
-    """How an image is asked for. Raises BackboneError where an image of the history cannot be read."""
+    """The request for an image. Raises BackboneError if an image of the history cannot be read."""
     family = options.family
     flat = flattened(request.history, options.images, mark=family.mark, roles=family.roles)
     if family.images_api:
@@ -87,7 +87,7 @@ def image_request(options: Options, request: Request, seed: int) -> Sent:
     frame = {
         "model": options.model,
         "messages": chat_frame(flat, family.around),
-        # Without it the engine makes everything that it can.
+        # Without it the engine generates all modalities.
         "modalities": ["text", "image"] if options.think and family.stages else ["image"],
         **options.pixels,
         **(_by_stage(options, request, seed) if family.stages else _at_root(options, seed)),
@@ -96,7 +96,9 @@ def image_request(options: Options, request: Request, seed: int) -> Sent:
 
 
 def text_request(options: Options, request: Request, seed: int) -> Sent:
-    """How a text is asked for; a yes/no question with the probabilities of its first token, where it can."""
+    """The request for a text; a yes/no question also requests the probabilities of the first token, if
+    supported.
+    """
     family = options.family
     if family.stages:
         shown = list(messages(with_fewer_images(request.history, family.text_images)))
@@ -106,15 +108,15 @@ def text_request(options: Options, request: Request, seed: int) -> Sent:
     frame = {
         "model": options.model,
         "messages": shown,
-        "modalities": ["text"],  # without it the engine draws as well
-        "max_tokens": request.sampling.max_tokens,  # and not max_completion_tokens, which is passed over
+        "modalities": ["text"],  # without it the engine also draws
+        "max_tokens": request.sampling.max_tokens,  # not max_completion_tokens, which the engine ignores
         **(_text_by_stage(request, seed) if family.stages else _text_at_root(options, request, seed)),
     }
     return Sent(CHAT, encoded(frame), _JSON)
 
 
 def _by_stage(options: Options, request: Request, seed: int) -> dict[str, Any]:
-    """The root's seed and guidance never reach the image stage, so that each stage is given its own."""
+    """Settings of each stage separately, because the root's seed and guidance never reach the image stage."""
     draws = {"seed": seed, **options.diffusion, **({"extra_args": options.extras} if options.extras else {})}
     return {"sampling_params_list": [_language(request, seed), draws]}
 
@@ -125,7 +127,7 @@ def _at_root(options: Options, seed: int) -> dict[str, Any]:
 
 
 def _language(request: Request, seed: int) -> dict[str, Any]:
-    """The settings of the language model; its own defaults are greedy (top_k 1), with one seed for all."""
+    """Settings of the language model, whose own defaults are greedy (top_k 1) with a fixed seed."""
     return {
         "seed": seed,
         "temperature": request.sampling.temperature,
@@ -140,7 +142,7 @@ def _text_by_stage(request: Request, seed: int) -> dict[str, Any]:
     stage = _language(request, seed)
     if request.form != "yes_no":
         return {"sampling_params_list": [stage]}
-    # At the root alone they end as status 500, and in the stage alone they do not come back.
+    # Only at the root they cause status 500; only in the stage they are not returned.
     return {"sampling_params_list": [{**stage, "logprobs": _TOP}], "logprobs": True, "top_logprobs": _TOP}
 
 
@@ -156,7 +158,7 @@ def _text_at_root(options: Options, request: Request, seed: int) -> dict[str, An
 
 
 def _to_images_api(options: Options, flat: Flat, seed: int) -> Sent:
-    """Images of several stages at /v1/images/*, where the seed reaches all of them."""
+    """The request for an image of several stages at /v1/images/*, where the seed reaches all stages."""
     fields = {
         "model": options.model,
         "prompt": flat.text,
@@ -179,5 +181,5 @@ def _to_images_api(options: Options, flat: Flat, seed: int) -> Sent:
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that have a value; the others are the server's to choose."""
+    """The fields that have a value; the server chooses the others."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What an image of BAGEL costs: evaluations of the network, guidance branches included."""
+"""Computes the network evaluations of an image of BAGEL, guidance branches included."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _IMAGE_SCALE: Final = 1.5
 
 
 def bagel_nfe(steps: int, extra: Mapping[str, Any]) -> int:
-    """Network evaluations of an image with so many named steps, of which one is not made.
+    """The network evaluations of an image with the given number of requested steps, of which one is not
+    executed.
 
-    Each step evaluates the full context; inside the guidance interval also the one without the last text,
-    and the one without images, where their scales are above 1. Defaults are those of the engine.
+    Each step evaluates the full context. Inside the guidance interval it also evaluates the context without
+    the last text, and the one without images, if their scales are above 1. Defaults are those of the engine.
     """
     low, high = extra.get("cfg_interval", _INTERVAL)
     shift = float(extra.get("timestep_shift", _SHIFT))

@@ -11,7 +11,14 @@ from typing import Any, Final, NoReturn
 
 from imug_tts.contracts import ConfigurationError
 
-__all__ = ["numbered_lines", "parse_leniently", "parse_object", "read_objects"]
+__all__ = [
+    "numbered_lines",
+    "parse_leniently",
+    "parse_object",
+    "read_objects",
+    "refuse_constant",
+    "unique_keys",
+]
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -52,7 +59,7 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is none; says why. A key that stands twice and NaN are refused too.
     """
-    strict = partial(json.loads, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    strict = partial(json.loads, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
     value = _parsed(encoded, strict)
     if _SURROGATE.search(encoded):
         _refuse_half_surrogates(value)
@@ -92,7 +99,8 @@ def _refuse_half_surrogates(value: dict[str, Any]) -> None:
         raise ValueError("a string has half of a surrogate pair (\\ud800 to \\udfff)") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of these pairs, for `object_pairs_hook`. Raises ValueError where a key stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -101,5 +109,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Raises ValueError for NaN and infinities; for `parse_constant`."""
     raise ValueError(f"{name} is not a JSON value")

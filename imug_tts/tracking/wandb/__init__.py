@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 from imug_tts.contracts import ConfigurationError, PlannedRun, Record, Summary, Tracker
 from imug_tts.knobs import Several, component, knob
 from imug_tts.secrecy import refuse_secrets
 from imug_tts.tracking.wandb.account import Account
-from imug_tts.tracking.wandb.arm import ArmRun
+from imug_tts.tracking.wandb.arm import STEP, ArmRun
 from imug_tts.tracking.wandb.process import WriterProcess
 from imug_tts.tracking.wandb.sampled import SampledDialogues
 from imug_tts.tracking.wandb.series import Series
@@ -91,6 +91,20 @@ class WandbTracker(Tracker):
 
     def finish(self, run: PlannedRun, summary: Summary, interrupted: bool) -> None:
         self._now.arms[run.name].finish(summary, interrupted)
+
+    def start_training(self, runs: Sequence[PlannedRun]) -> None:
+        self.start(runs)
+        for arm in self._now.arms.values():
+            arm.x = STEP
+
+    def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        arm = self._now.arms[run.name]
+        if time.monotonic() >= arm.next_point or values[STEP] == values["of"]:
+            arm.next_point = time.monotonic() + self.interval_s
+            arm.step(values)
+
+    def finish_training(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
+        self._now.arms[run.name].finish_training(values)
 
     def close(self) -> None:
         writer = self._now.writer

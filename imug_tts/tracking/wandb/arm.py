@@ -13,7 +13,10 @@ from imug_tts.tracking.wandb.series import TURNS, Series, flat
 from imug_tts.tracking.wandb.state import PointsState
 from imug_tts.wandb_home import SETTINGS
 
-__all__ = ["ArmRun"]
+__all__ = ["STEP", "ArmRun"]
+
+STEP: Final = "step"
+"""The series on the x axis of a training."""
 
 _RECORDS: Final = ("turns.jsonl", "manifest.json", "summary.json", "config.yaml")
 """Files of a run's folder that become a wandb artifact."""
@@ -21,7 +24,7 @@ _RECORDS: Final = ("turns.jsonl", "manifest.json", "summary.json", "config.yaml"
 
 @dataclass(kw_only=True)
 class ArmRun:
-    """Counts the turns of a run, and tells the writer what they add up to."""
+    """Counts the turns of a run, or takes the steps of a training, and sends them to the writer process."""
 
     plan: PlannedRun
     writer: WriterProcess
@@ -31,6 +34,8 @@ class ArmRun:
     series: Series
     sampled: SampledDialogues
     state: PointsState
+    x: str = TURNS
+    """The series on the x axis of all others."""
     next_point: float = 0.0
     """Time of `time.monotonic` from which on the next point may be logged."""
     _is_open: bool = False
@@ -47,7 +52,7 @@ class ArmRun:
         """Log the totals, unless another invocation or process has logged them."""
         step = self.state.claim(self.series.turns)
         if step is not None:
-            self._tell("row", row=self.series.row(), step=step)
+            self._send("row", row=self.series.row(), step=step)
 
     def finish(self, summary: Summary, interrupted: bool) -> None:
         """Log summary, sampled dialogues and records; nothing if an earlier invocation has logged them."""
@@ -56,7 +61,7 @@ class ArmRun:
         self.point()
         # if another process still plays dialogues of the run, that process logs the complete run
         whole = not interrupted and sum(summary.outcomes.values()) + summary.unasked >= summary.planned
-        self._tell(
+        self._send(
             "end",
             step=self.state.end(whole, self.account),
             summary=self.series.row() | flat(summary.to_json() | {"interrupted": interrupted}, "final"),
@@ -67,7 +72,21 @@ class ArmRun:
             artifact=f"records-{self.state.id}",
         )
 
-    def _tell(self, what: str, **message: Any) -> None:
+    def step(self, values: Mapping[str, Any]) -> None:
+        """Log a step of a training, unless an earlier invocation has logged it."""
+        self._has_new = True
+        step = self.state.claim(values[STEP])
+        if step is not None:
+            self._send("row", row=flat(values, ""), step=step)
+
+    def finish_training(self, values: Mapping[str, Any]) -> None:
+        """Log the end of a training; nothing if an earlier invocation has logged it."""
+        if self._has_new or not self.state.ended:
+            step = self.state.end(True, self.account)
+            end: dict[str, Any] = {"columns": [], "rows": [], "panels": {}, "files": [], "artifact": ""}
+            self._send("end", step=step, summary=flat(values, "final"), **end)
+
+    def _send(self, what: str, **message: Any) -> None:
         if not self._is_open:
             self._is_open = True
             self.writer.send(
@@ -76,7 +95,7 @@ class ArmRun:
                     "run": self.plan.name,
                     "init": self._init(),
                     "settings": dict(SETTINGS),
-                    "x": TURNS,
+                    "x": self.x,
                     "px": self.image_px,
                 }
             )

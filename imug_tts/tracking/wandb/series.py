@@ -79,10 +79,10 @@ class _Share:
 
 
 def flat(values: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Nested values under names such as "final/spent/calls"."""
+    """Return nested values as one mapping with names such as "final/spent/calls"; `head` may be empty."""
     named: dict[str, Any] = {}
     for key, value in values.items():
-        name = f"{head}/{key}"
+        name = f"{head}/{key}" if head else str(key)
         named |= flat(value, name) if isinstance(value, Mapping) else {name: value}
     return named
 

@@ -1,4 +1,4 @@
-"""A loaded pipeline of diffusers, and one call of it."""
+"""A loaded pipeline of diffusers, and its calls."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from imug_tts.dialogue import Image
 if TYPE_CHECKING:
     from imug_tts.backbones.native.placement import Native
 
-__all__ = ["Painter", "Style", "load"]
+__all__ = ["LoadedPipeline", "Style", "load"]
 
 _LEAST_SIDE: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How an image is drawn; None for what the pipeline has as its default."""
+    """Generation settings of an image; None uses the pipeline's default."""
 
     steps: int | None = None
     guidance: float | None = None
@@ -36,11 +36,11 @@ class Style:
     width: int | None = None
 
 
-def load(backbone: Native, dtype: torch.dtype) -> Painter:
-    """Load the pipeline of the backbone's folder, on the devices of its knobs.
+def load(backbone: Native, dtype: torch.dtype) -> LoadedPipeline:
+    """Load the pipeline in the backbone's folder onto the devices that its knobs select.
 
     Raises:
-        ConfigurationError: files are missing or damaged, or this version of diffusers has another pipeline.
+        ConfigurationError: files are missing or damaged, or this version of diffusers lacks the pipeline.
     """
     import diffusers
     import transformers
@@ -69,11 +69,11 @@ def load(backbone: Native, dtype: torch.dtype) -> Painter:
             whole = getattr(module, "_no_split_modules", None) or ()
             setattr(pipeline, part, backbone.placed(module, whole=whole, part=part))
     pipeline.set_progress_bar_config(disable=True)
-    return Painter(pipeline, family)
+    return LoadedPipeline(pipeline, family)
 
 
 def _check(module: nn.Module, folder: Path) -> None:
-    """Check that a part of diffusers got the tensors of its files; transformers renames some, and warns."""
+    """Check that a model of diffusers got the tensors of its files; transformers checks its own models."""
     from diffusers import ModelMixin
 
     if not isinstance(module, ModelMixin):
@@ -86,8 +86,8 @@ def _check(module: nn.Module, folder: Path) -> None:
     ).check(folder, "download the pipeline again")
 
 
-class Painter:
-    """Draws images with a pipeline, each from a random stream of its own."""
+class LoadedPipeline:
+    """A pipeline that draws images, each from its own random stream."""
 
     def __init__(self, pipeline: Any, family: Family) -> None:
         self._pipeline = pipeline
@@ -97,7 +97,7 @@ class Painter:
     def draw(
         self, prompt: str, references: Sequence[Image], seeds: Sequence[int], style: Style
     ) -> list[Image]:
-        """One image for each seed, from one prompt and the same references, the newest last."""
+        """One image for each seed, from one prompt and the same references (the newest last)."""
         shown = [_large_enough(to_pillow(image)) for image in references]
         if self._family.edits_only and not shown:
             shown = [_canvas(style)]
@@ -108,7 +108,7 @@ class Painter:
         return [from_pillow(image) for image in drawn]
 
     def evaluations(self, style: Style) -> tuple[int, int]:
-        """Denoising steps of one image, and network evaluations with those of guidance."""
+        """The numbers of denoising steps and of network evaluations (guidance included) of one image."""
         steps = int(self._value(style.steps, "num_inference_steps"))
         name = self._family.guidance
         if name is None or not self._family.is_guided_twice or self._pipeline.config.get("is_distilled"):
@@ -129,7 +129,9 @@ class Painter:
 
 
 def _large_enough(image: Pillow.Image) -> Pillow.Image:
-    """An image whose shorter side has 64 pixels at least, the least that Flux2's pipelines take."""
+    """The image, enlarged if needed so that its shorter side has at least 64 pixels, the minimum of Flux2's
+    pipelines.
+    """
     factor = _LEAST_SIDE / min(image.size)
     if factor <= 1:
         return image

@@ -1,7 +1,8 @@
-"""What the pocket model can say: pictures, plans, marks and answers, many prompts at once.
+"""The pocket model's generation: pictures, plans, marks and answers, for many prompts in one batch.
 
 A prompt is a list of token pieces; the pieces are the units of the prefix cache. Only tokens that the grammar
-allows at a place can be drawn there: codes of the cell in turn, words of plans, letters that were offered.
+allows at a position can be sampled there: codes of the current cell, words of plans, letters that were
+offered.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MAX_PLAN_TOKENS = 120
 
 @dataclass(frozen=True)
 class Sampled:
-    """Samples wanted behind one prompt: one per seed. A temperature of 0 is greedy."""
+    """A job: samples after one prompt, one per seed. A temperature of 0 is greedy."""
 
     prompt: Prompt
     seeds: tuple[int, ...] = (0,)
@@ -35,9 +36,10 @@ Write = Callable[[Rows, Sequence[Sampled]], list[list[int]]]
 
 @dataclass(frozen=True)
 class Options:
-    """A multiple-choice question: the prompt, and the (value, letter) tokens on offer.
+    """A job: a multiple-choice question with its prompt and the offered (value, letter) tokens.
 
-    The value is sampled at the temperature unless it is given; the letter is the most likely one behind it.
+    The value is sampled at the temperature unless it is given. The letter is the most likely one after the
+    value.
     """
 
     prompt: Prompt
@@ -49,21 +51,21 @@ class Options:
 
 @dataclass(frozen=True)
 class Answered:
-    """The value and letter tokens of an answer."""
+    """The value token and the letter token of an answer."""
 
     value: int
     letter: int
 
 
 def gumbel(seed: int, purpose: str, steps: int, width: int) -> Tensor:
-    """The noise of one row: a counter-based stream named by seed and purpose, (steps, width)."""
+    """The Gumbel noise of one row, (steps, width), from a counter-based stream named by seed and purpose."""
     digest = hashlib.sha256(f"{purpose}/{seed}".encode()).digest()
     stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
     return torch.from_numpy(-np.log(-np.log(stream.random((steps, width)).clip(1e-300))))
 
 
 class _Noise:
-    """Perturbs logits row by row: arg max of the result is a sample at the row's temperature."""
+    """Perturbs logits row by row, so that the arg max is a sample at the row's temperature."""
 
     def __init__(self, rows: Sequence[tuple[int, float]], purpose: str, steps: int, width: int) -> None:
         blank = torch.zeros(steps, width, dtype=torch.float64)
@@ -71,27 +73,27 @@ class _Noise:
         self.temperatures = torch.tensor([t if t > 0 else 1.0 for _, t in rows], dtype=torch.float64)
 
     def pick(self, logits: Tensor, step: int) -> Tensor:
-        """One choice a row."""
+        """The sampled choice of each row."""
         return (logits.double() / self.temperatures[:, None] + self.noise[:, step]).argmax(-1)
 
     def keep(self, chosen: Tensor) -> None:
-        """Go on with some of the rows."""
+        """Drop all rows except these."""
         self.noise, self.temperatures = self.noise[chosen], self.temperatures[chosen]
 
 
-class Speaker:
-    """Pictures, plans, marks and answers of one set of weights."""
+class PocketGenerator:
+    """Generates pictures, plans, marks and answers with one set of weights."""
 
     def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
         self.decoder, self.vocabulary = decoder, vocabulary
         self._plan_ids = torch.tensor([END, *(vocabulary.id_of[word] for word in vocabulary.plan_words)])
 
     def draw(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
-        """Codes of one picture per seed of each job."""
+        """The codes of one picture per seed of each job."""
         return self._sample(jobs, self.vocabulary.num_cells, self._draw_rows)
 
     def _sample(self, jobs: Sequence[Sampled], max_tokens: int, write: Write) -> list[list[list[int]]]:
-        """What `write` writes for each seed of each job; rows of one job share its prefix."""
+        """The output of `write` for each seed of each job; rows of one job share its prefix."""
         spans = self.decoder.prefill([job.prompt for job in jobs])
         written: list[list[list[int]]] = [[] for _ in jobs]
 
@@ -117,7 +119,7 @@ class Speaker:
         return listed
 
     def plan(self, jobs: Sequence[Sampled]) -> list[list[list[int]]]:
-        """Tokens of one plan per seed of each job, without the end; at most MAX_PLAN_TOKENS."""
+        """The tokens of one plan per seed of each job, without the end token; at most MAX_PLAN_TOKENS."""
         return self._sample(jobs, MAX_PLAN_TOKENS, self._plan_rows)
 
     def _plan_rows(self, rows: Rows, jobs: Sequence[Sampled]) -> list[list[int]]:
@@ -143,7 +145,7 @@ class Speaker:
         return [plan[:-1] if plan[-1] == END else plan for plan in plans]
 
     def mark(self, prompts: Sequence[Prompt], checks: Sequence[Sequence[int]]) -> list[list[float]]:
-        """P(yes) of every cell of the picture that each check stands behind."""
+        """P(yes) of every cell of each check's picture."""
         spans = self.decoder.prefill(prompts)
         hidden = self.decoder.last_hidden(spans, checks, self.vocabulary.num_cells)
         yes, no = (self.decoder.head[self.vocabulary.id_of[word]] for word in ("yes", "no"))
@@ -151,7 +153,7 @@ class Speaker:
         return shares
 
     def answer(self, jobs: Sequence[Options]) -> list[Answered]:
-        """The value of each question, then its letter."""
+        """The value and letter of each question."""
         spans = self.decoder.prefill([job.prompt for job in jobs])
         answers: dict[int, Answered] = {}
 
@@ -179,7 +181,7 @@ class Speaker:
         allowed: Sequence[Sequence[int]],
         sampled: Sequence[Options] | None,
     ) -> list[int]:
-        """One of the allowed tokens a row, sampled as the jobs say or the most likely."""
+        """One of the allowed tokens per row: sampled as the jobs specify, or the most likely one."""
         logits = rows.logits(torch.tensor(ids), self.decoder.head[: self.vocabulary.num_words])
         named = [(job.seed, job.temperature) for job in sampled] if sampled else [(0, 0.0)] * len(ids)
         noise = _Noise(named, "answer", 1, self.vocabulary.num_words)

@@ -10,34 +10,34 @@ from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusProcessor
 from transformers.models.janus.processing_janus import DEFAULT_SYSTEM_PROMPT
 
+from imug_tts.backbones.native.generator import Canvas, Drawing, Prompt, TokenGenerator
 from imug_tts.backbones.native.history import chat_of
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
-from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
 from imug_tts.contracts import Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
     from imug_tts.backbones.native.autoregressive import Autoregressive
 
-__all__ = ["JanusSpeaker", "load"]
+__all__ = ["JanusGenerator", "load"]
 
 
-def load(backbone: Autoregressive) -> JanusSpeaker:
+def load(backbone: Autoregressive) -> JanusGenerator:
     """Load model and processor.
 
     Raises:
-        ConfigurationError: the files are missing, damaged or not of this model.
+        ConfigurationError: the files are missing, damaged or of another model.
     """
     model = load_model(JanusForConditionalGeneration, backbone)
     processor = load_processor(JanusProcessor, backbone.folder)
-    return JanusSpeaker(model, processor, PrefixStore(backbone.prefix_cache_bytes))
+    return JanusGenerator(model, processor, PrefixStore(backbone.prefix_cache_bytes))
 
 
-class JanusSpeaker(Speaker):
-    """A loaded Janus. Images are read by its vision encoder and drawn as tokens of its codebook."""
+class JanusGenerator(TokenGenerator):
+    """A loaded Janus. Its vision encoder reads images; it draws them as tokens of its codebook."""
 
     def __init__(self, model: Any, processor: Any, store: PrefixStore) -> None:
         text = model.config.text_config
@@ -72,7 +72,9 @@ class JanusSpeaker(Speaker):
                 yield token
 
     def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
-        """The same length in padding; only the marks where the sequence and images begin stay."""
+        """The prompt of the unconditional branch: padding of equal length, with the begin tokens of sequence
+        and images kept.
+        """
         kept = {self._tokenizer.bos_token_id, self._tokenizer.boi_token_id}
         ids = tuple(token if token in kept else self._tokenizer.pad_token_id for token in prompt.ids)
         return Prompt(ids, ids)
@@ -89,7 +91,7 @@ class JanusSpeaker(Speaker):
         return embeds
 
     def _features(self, image: Image) -> Tensor:
-        """What the language model sees of an image, shape (1, tokens, width)."""
+        """The language model's input features of an image, shape (1, tokens, width)."""
         pixels = self._processor.image_processor(images=[to_pillow(image)], return_tensors="pt")[
             "pixel_values"
         ]

@@ -17,22 +17,22 @@ from imug_tts.backbones.bagel.reading import Reader, Scene
 from imug_tts.backbones.bagel.settings import Drawing
 from imug_tts.backbones.bagel.vision import pixels_of
 from imug_tts.backbones.bagel.writing import Written, answer_after_thought, write
-from imug_tts.backbones.native.sampling import generator
+from imug_tts.backbones.native.sampling import random_stream
 from imug_tts.contracts import Candidate, ConfigurationError, Cost, Request
 from imug_tts.dialogue import Image, Text
 
-__all__ = ["Artist"]
+__all__ = ["BagelGenerator"]
 
 
 @dataclass(frozen=True, eq=False)
-class Artist:
-    """A loaded model and what it has read."""
+class BagelGenerator:
+    """A loaded BAGEL with its cache of contexts."""
 
     loaded: Loaded
     reader: Reader
 
     def write(self, request: Request, settings: Drawing) -> list[Candidate]:
-        """Texts, one for each seed."""
+        """Texts, one candidate for each seed."""
         think = settings.think and request.form == "free"
         context = self.reader.for_text(pieces(request.history, settings.history), think)
         sampling = request.sampling
@@ -47,7 +47,7 @@ class Artist:
         return [_as_text(text, request, context.tokens, think) for text in texts]
 
     def draw(self, request: Request, settings: Drawing) -> list[Candidate]:
-        """Images, one for each seed; candidates with one thought in common are drawn side by side.
+        """Images, one candidate for each seed; candidates that share a thought form one batch.
 
         Raises:
             ConfigurationError: the model cannot draw this size.
@@ -67,7 +67,9 @@ class Artist:
         ]
 
     def _cells(self, scene: Scene, settings: Drawing) -> tuple[int, int]:
-        """Height and width of the image in latent tokens: those of the last image, or of the setting."""
+        """Height and width of the image in latent tokens: those of the last image, or of the setting
+        `size`.
+        """
         limits = self.loaded.latent_limits
         size = settings.size or limits.longest
         if size > limits.longest or size % limits.stride:
@@ -102,9 +104,9 @@ class Artist:
         return [Candidate(output=self._image(row, cells), thought=said, cost=cost) for row in latents]
 
     def _noise(self, seed: int, cells: tuple[int, int]) -> Tensor:
-        """Noise (tokens, values) from a candidate's own stream, the same on every device."""
+        """Noise (tokens, values) from the candidate's own random stream; the same on every device."""
         values = self.loaded.model.shape.latent_channels * LATENT_PATCH**2
-        noise = torch.randn(cells[0] * cells[1], values, generator=generator(seed, "image"))
+        noise = torch.randn(cells[0] * cells[1], values, generator=random_stream(seed, "image"))
         return noise.to(self.loaded.model.home, self.loaded.autoencoder.dtype)
 
     def _image(self, latents: Tensor, cells: tuple[int, int]) -> Image:

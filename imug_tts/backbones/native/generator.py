@@ -1,7 +1,8 @@
-"""A unified model that writes and draws token by token, many candidates at once, each from its own stream.
+"""Token-by-token generation of texts and images with a unified model, many candidates at once.
 
-A backbone gives the parts of its model (abstract methods of `Speaker`) and how one image is drawn (`Canvas`).
-Here are the loops over tokens: one prefill per prompt, classifier-free guidance, P(yes) and the cost.
+A backbone implements the model-specific parts: the abstract methods of `TokenGenerator`, and `Canvas` for the
+tokens of one image. This module holds the loops over tokens: one prefill per prompt, classifier-free
+guidance, P(yes) and the cost. Every candidate samples from its own random stream.
 """
 
 from __future__ import annotations
@@ -18,77 +19,79 @@ from torch import Tensor
 
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import Prefix, PrefixStore, Rows, extended
-from imug_tts.backbones.native.sampling import RowSampler, generator, guided
+from imug_tts.backbones.native.sampling import RowSampler, guided, random_stream
 from imug_tts.backbones.native.yes_no import only_yes_or_no
 from imug_tts.contracts import BackboneError, Candidate, Cost, Finish, Request
 from imug_tts.dialogue import Image, Text
 
-__all__ = ["Canvas", "Drawing", "Prompt", "Speaker"]
+__all__ = ["Canvas", "Drawing", "Prompt", "TokenGenerator"]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens of a prompt, up to the one after which the answer begins."""
+    """The tokens of a prompt, up to the last token before the answer."""
 
     ids: tuple[int, ...]
     keys: tuple[Hashable, ...]
-    """What tells the tokens from others, image tokens by their image; equal keys mean equal embeddings."""
+    """Cache keys of the tokens; equal keys mean equal embeddings. Image tokens are identified by their
+    image.
+    """
     images: tuple[Image, ...] = ()
-    """The images that some of the tokens stand for, in order."""
+    """The images that the image tokens stand for, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """How images are drawn. A guidance of 1 uses no second branch."""
+    """Settings of image generation. A guidance of 1 needs no second branch."""
 
     guidance: float
     top_k: int = 0
 
 
 class Canvas(ABC):
-    """How the tokens of one image follow each other."""
+    """The token sequence of one image."""
 
     length: int
-    """Tokens that the network computes for one image."""
+    """Number of tokens that the network computes for one image."""
 
     def forced(self, step: int) -> int | None:
-        """The only token that is allowed at this step; None where the model chooses."""
+        """The only allowed token at this step; None if the model chooses."""
         return None
 
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the codes, shape (rows, codes), of hidden states of shape (rows, width)."""
+        """Logits over the codes, shape (rows, codes), for hidden states of shape (rows, width)."""
 
     @abstractmethod
     def ids(self, codes: Tensor) -> Tensor:
-        """The tokens of the codes, shape (rows,)."""
+        """The token ids of codes, shape (rows,)."""
 
     @abstractmethod
     def embeds(self, ids: Tensor) -> Tensor:
-        """Embeddings of drawn tokens, shape (rows, width)."""
+        """Embeddings of image tokens, shape (rows, width)."""
 
     @abstractmethod
     def image(self, ids: Sequence[int]) -> Image:
-        """The picture of all tokens of one row."""
+        """The image of all tokens of one row."""
 
 
 @dataclass
 class _Texts:
-    """What rows have written so far."""
+    """The texts that the rows have generated so far."""
 
     ids: list[list[int]]
     p_yes: list[float | None]
     finish: list[Finish] = field(default_factory=list)
 
 
-class Speaker(ABC):
-    """A loaded model.
+class TokenGenerator(ABC):
+    """A loaded unified model that generates texts and images token by token.
 
     Args:
         network: the causal network of transformers.
         tokenizer: the tokenizer of transformers.
-        store: prompts of earlier calls.
-        longest: the most tokens that a prompt and its answer may have.
+        store: the cache of prompt prefixes.
+        longest: maximum number of tokens of a prompt and its answer together.
     """
 
     def __init__(self, network: Any, tokenizer: Any, store: PrefixStore, longest: int) -> None:
@@ -99,30 +102,30 @@ class Speaker(ABC):
 
     @abstractmethod
     def prompt(self, request: Request, drawing: Drawing) -> Prompt:
-        """The prompt of a request. Raises BackboneError for a history that cannot be read."""
+        """The prompt of a request. Raises BackboneError if the history cannot be encoded."""
 
     @abstractmethod
     def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
-        """The prompt of the second branch of classifier-free guidance."""
+        """The prompt of the unconditional branch of classifier-free guidance."""
 
     @abstractmethod
     def embeds(self, prompt: Prompt, start: int) -> Tensor:
-        """Embeddings of the prompt's tokens from `start` on, shape (1, tokens, width)."""
+        """Embeddings of the prompt's tokens from index `start` on, shape (1, tokens, width)."""
 
     @abstractmethod
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the vocabulary, shape (rows, words), of hidden states of shape (rows, width)."""
+        """Logits over the vocabulary, shape (rows, words), for hidden states of shape (rows, width)."""
 
     @abstractmethod
     def canvas(self, drawing: Drawing) -> Canvas:
-        """How an image is drawn."""
+        """The token sequence of an image with these settings."""
 
     @torch.inference_mode()
     def answer(self, requests: Sequence[Request], drawing: Drawing) -> list[list[Candidate]]:
-        """Candidates of requests that have modality, sampling and form in common.
+        """The candidates of requests with equal modality, sampling and form.
 
         Raises:
-            BackboneError: a prompt cannot be read, or is too long for the model.
+            BackboneError: a history cannot be encoded, or a prompt is too long for the model.
         """
         started = time.perf_counter()
         prompts = [self.prompt(request, drawing) for request in requests]
@@ -199,7 +202,7 @@ class Speaker(ABC):
     def _texts(
         self, rows: Rows, embeds: Tensor, sampler: RowSampler, most: Sequence[int], is_check: bool
     ) -> _Texts:
-        """What each row writes, of at most `most` tokens, whatever room the other rows have."""
+        """The texts of all rows. Each row has its own limit in `most`, independent of other rows."""
         written = _Texts(ids=[[] for _ in range(len(rows))], p_yes=[None] * len(rows))
         is_open = list(range(len(rows)))
         for step in range(max(most)):
@@ -222,7 +225,7 @@ class Speaker(ABC):
         return written
 
     def _is_open(self, ids: Sequence[int], most: int) -> bool:
-        """Whether a text goes on."""
+        """Whether the text is unfinished."""
         return len(ids) < most and ids[-1] not in self._stop_ids
 
     def _check_length(self, prompts: Sequence[Prompt], answer: int) -> None:
@@ -230,11 +233,11 @@ class Speaker(ABC):
         if longest + answer > self._longest:
             raise BackboneError(
                 f"the prompt has {longest} tokens and the answer {answer}; the model takes {self._longest} "
-                "in all. Shorten the history, or let the prompt hold fewer or smaller images"
+                "in total. Shorten the history, or reduce the number or size of its images"
             )
 
     def _rows(self, prompts: Sequence[Prompt], repeats: Sequence[int], room: int) -> Rows:
-        """Rows after all tokens of the prompts but their last."""
+        """Decoding rows after all tokens of the prompts except their last ones."""
         return Rows(self._network, [self._prefix(prompt) for prompt in prompts], repeats, room)
 
     def _prefix(self, prompt: Prompt) -> Prefix:
@@ -248,7 +251,7 @@ class Speaker(ABC):
         return prefix
 
     def _last(self, prompts: Sequence[Prompt], repeats: Sequence[int]) -> Tensor:
-        """Embeddings of the prompts' last tokens, one for each row."""
+        """Embeddings of the last tokens of the prompts, one for each row."""
         pairs = zip(prompts, repeats, strict=True)
         return self._embed(torch.tensor([p.ids[-1] for p, count in pairs for _ in range(count)]))
 
@@ -260,7 +263,7 @@ class Speaker(ABC):
 
 def _sampler(requests: Sequence[Request], purpose: str, top_k: int = 0) -> RowSampler:
     seeds = chain.from_iterable(request.seeds for request in requests)
-    streams = [generator(seed, purpose) for seed in seeds]
+    streams = [random_stream(seed, purpose) for seed in seeds]
     return RowSampler(streams, requests[0].sampling.temperature, top_k=top_k)
 
 

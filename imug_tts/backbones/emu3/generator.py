@@ -12,31 +12,31 @@ import torch
 from torch import Tensor
 from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
+from imug_tts.backbones.native.generator import Canvas, Drawing, Prompt, TokenGenerator
 from imug_tts.backbones.native.history import chat_of, newest_images
 from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
-from imug_tts.backbones.native.speaker import Canvas, Drawing, Prompt, Speaker
-from imug_tts.contracts import Request
+from imug_tts.contracts import ConfigurationError, Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
     from imug_tts.backbones.native.autoregressive import Autoregressive
 
-__all__ = ["Emu3Drawing", "Emu3Speaker", "load"]
+__all__ = ["Emu3Drawing", "Emu3Generator", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emu3Drawing(Drawing):
-    """How Emu3 draws; `image_area` in pixels."""
+    """Settings of Emu3's image generation; `image_area` is in pixels."""
 
     image_area: int
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """An image of the history in tokens of the language model, its ends of rows included."""
+    """An image of the history as tokens of the language model, end-of-row tokens included."""
 
     height: int
     width: int
@@ -45,21 +45,22 @@ class _Encoded:
 
 def load(
     backbone: Autoregressive, *, context_images: int | None, context_area: int | None, negative_prompt: str
-) -> Emu3Speaker:
-    """Load model and processor; the arguments are the knobs of the backbone.
+) -> Emu3Generator:
+    """Load model and processor; the arguments are knobs of the backbone.
 
     Raises:
-        ConfigurationError: the files are missing, damaged or not of this model.
+        ConfigurationError: the files are missing, damaged or of another model, or the negative prompt
+            contains a mark of an image.
     """
     model = load_model(Emu3ForConditionalGeneration, backbone)
     processor = load_processor(Emu3Processor, backbone.folder)
     if context_area is not None:
         processor.image_processor.min_pixels = processor.image_processor.max_pixels = context_area
     store = PrefixStore(backbone.prefix_cache_bytes)
-    return Emu3Speaker(model, processor, store, context_images, negative_prompt)
+    return Emu3Generator(model, processor, store, context_images, negative_prompt)
 
 
-class Emu3Speaker(Speaker):
+class Emu3Generator(TokenGenerator):
     """A loaded Emu3. Texts and images are tokens of one vocabulary."""
 
     def __init__(
@@ -70,6 +71,11 @@ class Emu3Speaker(Speaker):
         self._model, self._processor = model, processor
         self._context_images, self._negative = context_images, negative_prompt
         self._encoded: Callable[[Image], _Encoded] = lru_cache(maxsize=256)(self._encode)
+        if mark := next((mark for mark in self._marks() if mark in negative_prompt), None):
+            raise ConfigurationError(
+                f"negative_prompt contains {mark!r}, which stands for an image in this model's prompt; "
+                "remove it"
+            )
 
     def prompt(self, request: Request, drawing: Drawing) -> Prompt:
         chat = chat_of(newest_images(request.history, self._context_images), marks=self._marks())
@@ -82,11 +88,11 @@ class Emu3Speaker(Speaker):
         return self._tokens(text, images)
 
     def unguided(self, prompt: Prompt, drawing: Drawing) -> Prompt:
-        """The negative prompt alone, without the history."""
+        """The prompt of the unconditional branch: the negative prompt without the history."""
         return self._tokens(f"{self._negative}{self._head(drawing)}", ())
 
     def _tokens(self, text: str, images: Sequence[_Encoded]) -> Prompt:
-        """The tokens of a text; each place of an image token gets the next token of the images."""
+        """The tokens of a text. Image marks are replaced by the tokens of the images, in order."""
         codes = chain.from_iterable(image.ids for image in images)
         mark = self._processor.image_token_id
         read = self._tokenizer(f"{self._processor.bos_token}{text}").input_ids
@@ -98,7 +104,7 @@ class Emu3Speaker(Speaker):
         return (of.image_token, of.image_start_token, of.image_end_token, of.fake_token_around_image)
 
     def _rendered(self, messages: Sequence[dict[str, Any]]) -> str:
-        """The conversation as the checkpoint's template has it; without one, its parts in their order."""
+        """The conversation in the checkpoint's chat template; without a template, its parts in order."""
         if self._processor.chat_template:
             rendered: str = self._processor.apply_chat_template(messages, add_generation_prompt=True)
             return rendered
@@ -125,7 +131,9 @@ class Emu3Speaker(Speaker):
         return height, width
 
     def _encode(self, image: Image) -> _Encoded:
-        """Encode an image alone: beside a larger one it would be padded, and its tokens would be others."""
+        """Encode an image alone: in a batch with a larger image it would be padded, which changes its
+        tokens.
+        """
         read = self._processor.image_processor(images=[to_pillow(image)], return_tensors="pt")
         [(height, width)] = read["image_sizes"].tolist()
         ids = self._model.model.get_image_tokens(
@@ -146,7 +154,7 @@ class Emu3Speaker(Speaker):
 
 
 class _Emu3Canvas(Canvas):
-    """Rows of image tokens, each followed by an end-of-row token, which the model does not choose."""
+    """Rows of image tokens, each followed by an end-of-row token, which the model does not sample."""
 
     def __init__(self, model: Any, processor: Any, height: int, width: int) -> None:
         self._model, self._processor = model, processor

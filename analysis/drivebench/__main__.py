@@ -1,0 +1,52 @@
+"""`python -m analysis.drivebench [NAME=]FOLDER ...`: the tables of DriveBench runs, one or several compared.
+
+    python -m analysis.drivebench runs/drivebench/direct-1a2b3c4d
+    python -m analysis.drivebench student=runs/student distilled=runs/distilled teacher=runs/teacher
+
+A folder holds a run, or several that differ in a seed (of training or of answering) and are averaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.drivebench.grades import Group, read_group
+from analysis.drivebench.tables import show
+from analysis.records import StudyError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; returns 0, or 2 when the runs cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.drivebench", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("groups", nargs="+", metavar="[NAME=]FOLDER", help="a run, or several of one model")
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="differences are to this group (default: the first)"
+    )
+    parser.add_argument(
+        "--cluster", choices=("scene", "frame"), default="scene", help="what is resampled whole"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    options = parser.parse_args(arguments)
+    try:
+        groups = [_group(argument) for argument in options.groups]
+        show(groups, baseline=options.baseline, cluster=options.cluster, numbers=options.json)
+    except (StudyError, OSError) as error:
+        print(f"analysis.drivebench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _group(argument: str) -> Group:
+    name, found, folder = argument.partition("=")
+    return read_group(name, Path(folder)) if found else read_group(Path(argument).name, Path(argument))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""T9: training against exposure bias, beside test-time compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis.ablation import Ablation
+from analysis.cells import difference, fixed, number, score
+from analysis.layout import Table
+from analysis.remedies import BreakEven, Remedy
+
+__all__ = ["remedy_tables"]
+
+
+def remedy_tables(result: Ablation) -> tuple[Table, ...]:
+    """Scores and gaps, and what the training cost; without rows where the study has no trained weights."""
+    return _scores(result.remedies), _costs(result.remedies)
+
+
+def _scores(found: Sequence[Remedy]) -> Table:
+    rows = tuple(
+        (
+            _method(remedy),
+            str(len(remedy.arms)),
+            remedy.strategy,
+            score(remedy.mean),
+            difference(remedy.gain),
+            _spread(remedy.gains),
+            difference(remedy.first_turn),
+            difference(remedy.against_control),
+            difference(remedy.eb),
+            difference(remedy.eb_reduction),
+            difference(remedy.eb_step),
+            difference(remedy.eb_step_reduction),
+        )
+        for remedy in found
+    )
+    notes = (
+        "Models of one way of training are averaged in each cell. Intervals are over dialogues, not over "
+        "training seeds, and are not adjusted; each model: its own gain. Gain and reductions: against the "
+        "same strategy on the weights that the training began with. Less control: against the same training "
+        "on gold history alone.",
+        "EB, exposure bias: gold less own history, turns 2 and later. It can fall while the score falls: "
+        "read it beside the gain. Lost skill: the part of it that the step score loses too; the rest is "
+        "damage that is counted again.",
+    )
+    header = (
+        "training", "models", "strategy", "mean", "gain", "each model", "gain at turn 1", "less control",
+        "EB", "EB reduction", "lost skill", "its reduction",
+    )  # fmt: skip
+    title = "Trained weights under each strategy"
+    return Table(name="T9_training", title=title, header=header, rows=rows, notes=notes)
+
+
+def _costs(found: Sequence[Remedy]) -> Table:
+    rows = tuple(
+        (
+            _method(remedy),
+            remedy.strategy,
+            number(remedy.seconds, 0),
+            f"{remedy.token_positions:,.0f}",
+            paid.strategy,
+            difference(paid.difference),
+            _seconds(paid),
+            _dialogues(paid),
+        )
+        for remedy in found
+        if (paid := remedy.break_even) is not None
+    )
+    note = (
+        "Test-time arm: of the arms on the weights that the training began with that ask the models for "
+        "more tokens, the one whose image score lies nearest. Difference: the trained weights' score less "
+        "that arm's. Seconds: wall-clock, in the models, image turns of a dialogue. Break-even: seconds of "
+        "training one model over the seconds saved per dialogue, with the ends of their interval; n/a where "
+        "the scores are shown to be lower or no saving is shown. What the first weights cost is left out: "
+        "both sides rest on them."
+    )
+    header = (
+        "training", "strategy", "training seconds", "token positions", "test-time arm of nearest score",
+        "difference", "seconds saved per dialogue", "break-even, dialogues",
+    )  # fmt: skip
+    title = "What training costs, and after how many dialogues it has paid off"
+    return Table(name="T9b_break_even", title=title, header=header, rows=rows, notes=(note,))
+
+
+def _method(remedy: Remedy) -> str:
+    begun = " from scratch" if remedy.start == "scratch" else ""
+    return f"{remedy.method}{begun}, {remedy.steps} steps"
+
+
+def _spread(gains: Sequence[float]) -> str:
+    known = [fixed(100 * gain, 1, sign=True) for gain in gains if math.isfinite(gain)]
+    return ", ".join(known) or "-"
+
+
+def _seconds(paid: BreakEven) -> str:
+    saved = paid.saved
+    return (
+        f"{fixed(saved.value, 3)} [{fixed(saved.low, 3)}, {fixed(saved.high, 3)}]"
+        if saved.is_defined
+        else "-"
+    )
+
+
+def _dialogues(paid: BreakEven) -> str:
+    if paid.difference.high < 0:
+        return "n/a: scores less"
+    value, low, high = paid.dialogues
+    if not math.isfinite(value):
+        return "n/a: no saving"
+    end = f"{high:,.0f}" if math.isfinite(high) else "no bound"
+    return f"{value:,.0f} [{low:,.0f}, {end}]"

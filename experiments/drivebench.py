@@ -1,0 +1,235 @@
+"""Grade answers to DriveBench: those of a model, which is asked, or those that records hold already.
+
+    python experiments/drivebench.py benchmark.root=DIR backbone.folder=DIR judge.base_url=URL judge.model=M
+    python experiments/drivebench.py ... backbone=openai_chat backbone.base_url=URL backbone.model=NAME
+    python experiments/drivebench.py benchmark.root=DIR predictions=FILE judge.base_url=URL judge.model=M
+    python experiments/drivebench.py ... benchmark.setting=Fog          other images
+    python experiments/drivebench.py ... +dry_run=true                  checks, and says what it would ask
+
+The folder of the run is one of experiments/run.py's. Its tables are printed, and of a model in this process
+what it takes of memory and time. `python -m analysis.drivebench RUN RUN ...` compares runs.
+
+Exit status: 0 when every answer is graded, 1 when some are not or the output cannot be written, 2 when it
+cannot work as configured, 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.command import Config, compose, guarded, leave, take_dry_run
+from imug_tts import assemble
+from imug_tts.contracts import ConfigurationError, Local, Request, Sampling
+from imug_tts.dialogue import Message, Part, Text
+from imug_tts.files import plain_name, write_atomically
+from imug_tts.knobs import Folder, component, knob
+
+if TYPE_CHECKING:
+    from imug_tts.benchmarks.drivebench import DriveBench
+    from imug_tts.contracts import Summary
+    from imug_tts.runs import Rescoring, Run, Share
+
+_NO_JUDGE = {"name": "none"}
+_PARTS = ("benchmark", "backbone", "strategy", "judge", "tracking")
+
+
+@component
+class DriveBenchSettings:
+    """The knobs of this command."""
+
+    predictions: Folder | None = knob(
+        "Records whose `pred` is graded; null: the backbone answers.", default=None
+    )
+    model: str | None = knob(
+        "What the model is called in tables; null: as its run, or as the file of predictions.",
+        default=None,
+        runtime=True,
+    )
+    study: str = knob(
+        "Name of the study; runs/STUDY holds its runs and their journal.",
+        default="drivebench",
+        runtime=True,
+        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+    )
+    output: Folder | None = knob("Instead: the folder of the run.", default=None, runtime=True)
+    seed: int = knob("Seed of the answers.", default=0)
+    speed_questions: int = knob(
+        "Questions that memory and speed of a model in this process are measured on; 0: not measured.",
+        default=8,
+        ge=0,
+        runtime=True,
+    )
+    in_flight: int | None = knob(
+        "Questions at a time; null for twice what the models take at once, and 32 or more.",
+        default=None,
+        ge=1,
+        runtime=True,
+    )
+    shards: int = knob(
+        "Processes that are to work on the same run: each takes questions that no other has.",
+        default=1,
+        ge=1,
+        runtime=True,
+    )
+    shard: int | None = knob(
+        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
+        default=None,
+        ge=0,
+        runtime=True,
+    )
+
+
+def main() -> int:
+    return guarded(_main)
+
+
+def _main() -> int:
+    config = compose("drivebench", __doc__ or "", sys.argv[1:], DriveBenchSettings)
+    if config is None:
+        return 0
+    dry_run = take_dry_run(config)
+    settings = assemble.build_settings(DriveBenchSettings, config, _PARTS)
+    if (name := config["benchmark"]["name"]) != "drivebench":
+        raise ConfigurationError(
+            f"benchmark is {name}, and this command is for drivebench; use run.py or score.py"
+        )
+    return (
+        _answer(config, settings, dry_run)
+        if settings.predictions is None
+        else _grade(config, settings, dry_run)
+    )
+
+
+def _answer(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
+    """The backbone answers, the judge grades."""
+    from experiments.dry_run import print_plans
+    from experiments.outcome import report
+    from experiments.run import prepare
+
+    assemble.build_scorer(config["judge"], where="judge")  # its errors name the knobs of this command
+    (batch,) = prepare([_as_run(config, settings)], is_study=False)
+    (run,) = batch.runs
+    if dry_run:
+        return print_plans([run], batch.journal)
+    summary = _execute(run, batch.journal, config, settings, batch.share)
+    status = report([summary])
+    if not summary.elsewhere:
+        _show(settings.model or run.folder.name, run.folder)
+        _measure(run, settings.speed_questions)
+    return status
+
+
+def _as_run(config: Config, settings: DriveBenchSettings) -> Config:
+    """The configuration as experiments/run.py has it."""
+    shared = ("study", "output", "seed", "in_flight", "shards", "shard")
+    own = {name: config[name] for name in shared if name in config}
+    parts = {name: config[name] for name in ("benchmark", "backbone", "strategy", "tracking")}
+    return {**own, **parts, "roles": {}, "judge": _NO_JUDGE, "scorer": config["judge"]}
+
+
+def _grade(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
+    """The judge grades answers that are there already."""
+    from experiments.dry_run import print_scoring_plan
+    from experiments.outcome import report_scores
+    from imug_tts.runs import Share
+
+    work = _rescoring(config, settings)
+    journal = (settings.output or work.folder.parent) / "journal"
+    if dry_run:
+        return print_scoring_plan(work, journal)
+    share = Share(shard=settings.shard, shards=settings.shards)
+    summary = _execute(work, journal, config, settings, share)
+    status = report_scores(summary)
+    if not summary.elsewhere:
+        _show(settings.model or work.folder.name, work.folder)
+    return status
+
+
+def _rescoring(config: Config, settings: DriveBenchSettings) -> Rescoring:
+    """What is graded, by whom; checked."""
+    from imug_tts.benchmarks.drivebench import DriveBench
+    from imug_tts.records import digest
+    from imug_tts.registry import describe
+    from imug_tts.runs import Rescoring, Source
+
+    assert settings.predictions is not None
+    file = settings.predictions.resolve()
+    own = {"questions": str(file), "show_images": False}
+    benchmark = assemble.build_benchmark({**config["benchmark"], **own})
+    assert isinstance(benchmark, DriveBench)
+    model = plain_name(settings.model or file.stem)
+    scorer = assemble.build_scorer(config["judge"], benchmark=benchmark, where="judge")
+    judge = None if scorer is None else describe(scorer)
+    name = f"{model}-{digest({'benchmark': benchmark.identity, 'judge': judge})[:8]}"
+    work = Rescoring(
+        folder=settings.output or Path("runs", settings.study, name),
+        config=config,
+        title=f"answers of {model}",
+        source=Source.of_answers(model, benchmark, _answers(file, benchmark), {}),
+        benchmark=benchmark,
+        scorer=scorer,
+    )
+    work.check()
+    return work
+
+
+def _answers(file: Path, benchmark: DriveBench) -> Mapping[tuple[str, int], Part]:
+    predictions = benchmark.data.predictions
+    if not predictions:
+        raise ConfigurationError(
+            f"predictions: no record of {file} has a pred; leave it out to ask a backbone"
+        )
+    return {(name, 1): Text(pred) for name, pred in predictions.items()}
+
+
+def _execute(
+    work: Run | Rescoring, journal: Path, config: Config, settings: DriveBenchSettings, share: Share
+) -> Summary:
+    from imug_tts.runs import execute
+
+    trackers = assemble.build_trackers(config["tracking"])
+    (summary,) = execute(
+        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=share
+    )
+    print(f"the run is in {work.folder}; the judge's replies are in {journal}")
+    return summary
+
+
+def _show(name: str, folder: Path) -> None:
+    from analysis.drivebench import read_group, show
+
+    print()
+    show([read_group(name, folder)])
+
+
+def _measure(run: Run, num_questions: int) -> None:
+    """Print what a model in this process takes, and keep it in speed.json of the run."""
+    from experiments.model_speed import measured
+
+    model, samples = run.arm.backbone, run.arm.benchmark.samples()[:num_questions]
+    if not isinstance(model, Local) or not samples:
+        return
+    sampling = Sampling(temperature=0.0)
+    requests = [
+        Request(
+            history=(Message("user", sample.questions[0].parts),),
+            modality="text",
+            seeds=(run.arm.seed,),
+            sampling=replace(
+                sampling, max_tokens=getattr(run.arm.strategy, "max_tokens", sampling.max_tokens)
+            ),
+        )
+        for sample in samples
+    ]
+    speed = measured(model, requests)
+    write_atomically(run.folder / "speed.json", (json.dumps(speed._asdict(), indent=1) + "\n").encode())
+    print(f"\n{speed}")
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,344 @@
+"""A study from Python: the arms, records and analysis of a script or notebook.
+
+>>> from imug_tts import Study
+>>> study = Study("runs/first", benchmark={"name": "pocket_world", "num_samples": 30})   # doctest: +SKIP
+>>> study.add("direct")            # doctest: +SKIP
+>>> study.add("cot")               # doctest: +SKIP
+>>> study.run()                    # doctest: +SKIP
+>>> study.analyze()                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from imug_tts import assemble
+from imug_tts.composition import label
+from imug_tts.contracts import (
+    Backbone,
+    Benchmark,
+    ConfigurationError,
+    Judge,
+    ModelDown,
+    StorageError,
+    Strategy,
+    Summary,
+)
+from imug_tts.knobs import knobs_of
+from imug_tts.records import MANIFEST
+from imug_tts.registry import describe, without_code
+from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.records import Study as StoredStudy
+    from analysis.shown import Analysis
+
+__all__ = ["ArmsFailed", "Executed", "Study"]
+
+Said = str | Mapping[str, Any]
+"""A component as the command line names it, or the mapping of its name and knobs."""
+
+_AGAIN: Final = "mend what the reasons name, then call run() again: it tries these turns again"
+_OF_THE_COMMAND: Final = {
+    "study": "the folder of a study is its first argument: Study('runs/NAME')",
+    "output": "the folder of a study is its first argument: Study('runs/NAME')",
+    "tracking": "give it to run(): study.run(tracking=['bar', 'wandb'])",
+    "strategy": "give it to add(): study.add('cot')",
+}
+"""Keys of a configuration that have another place in Python."""
+
+
+class ArmsFailed(RuntimeError):
+    """Some arms of a study could not be run, and the others were. Raised from the first failure."""
+
+    def __init__(self, failures: Mapping[str, Exception], num_arms: int) -> None:
+        self.failures = failures
+        """What each arm failed with, by its title."""
+        said = "".join(f"\n  {title}: {type(each).__name__}: {each}" for title, each in failures.items())
+        super().__init__(
+            f"{len(failures)} of {num_arms} arms failed, and the others were run:{said}\n"
+            "mend them, then call run() again: no finished call is made again"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Executed:
+    """How the runs of a study stand. Displays itself in a notebook as a table."""
+
+    summaries: Mapping[str, Summary]
+    """The summary of each arm, by its title."""
+
+    @property
+    def missing(self) -> int:
+        """Planned turns without a final outcome, which the next run() tries again."""
+        return sum(summary.missing for summary in self.summaries.values())
+
+    def _repr_html_(self) -> str:
+        from analysis.layout import to_html
+
+        return to_html(self._table())
+
+    def __repr__(self) -> str:
+        from analysis.layout import to_text
+
+        return to_text(self._table())
+
+    def _table(self) -> Any:
+        from analysis.layout import Table
+
+        header = ("arm", "turns scored", "image score", "text score", "calls made now")
+        rows = tuple((title, *_standing(summary)) for title, summary in self.summaries.items())
+        return Table(name="runs", title="", header=header, rows=rows)
+
+
+class Study:
+    """The arms of a study in one folder, which the command line reads, continues and analyses too.
+
+    Paths and identities are those of `python experiments/run.py -m ... output=FOLDER`: an arm that either of
+    the two has run is complete for both, and all arms share one journal of model calls.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        backbone: Said | Backbone = "pocket",
+        benchmark: Said | Benchmark = "pocket_world",
+        judge: Said | Judge = "backbone",
+        scorer: Said | Judge = "none",
+        roles: Mapping[str, Said | Backbone] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Say what the arms have in common. Loads no weights and writes nothing.
+
+        Args:
+            folder: where the runs are, or will be: "runs/NAME" is `study=NAME` of the command line.
+            backbone: the model under test: its name, {"name": NAME, knob: value, ...}, or an object.
+            benchmark: what is answered, in the same form.
+            judge: what selects and verifies inside strategies that name no judge of their own.
+            scorer: what grades for the report, where a model has to.
+            roles: other models for "planner" and "verifier".
+            settings: the other keys of a configuration, e.g. seed=1, history="gold", budget={"images": 4},
+                in_flight=16; `python experiments/run.py --help` lists them.
+
+        Raises:
+            ConfigurationError: an unknown setting, or a value that is not allowed.
+        """
+        self.folder = Path(folder)
+        parts = {"backbone": backbone, "benchmark": benchmark, "judge": judge, "scorer": scorer}
+        self._common: dict[str, Any] = {**parts, "roles": dict(roles or {}), **settings}
+        _refuse(settings, _OF_THE_COMMAND)
+        self._settings = assemble.build_settings(assemble.RunSettings, self._common, assemble.RUN_PARTS)
+        self._shared = assemble.Shared()
+        self._arms: dict[Path, _Arm] = {}
+
+    def add(self, strategy: Said | Strategy, /, **changes: Any) -> Path:
+        """Add an arm. The same arm again changes nothing, so that a cell of a notebook can run twice.
+
+        An arm whose strategy was defined anew with other code takes the place of the earlier one, whose run
+        stays in the folder.
+
+        Args:
+            strategy: its name on the command line, e.g. "best_of_n_cot"; {"name": "best_of_n", "n": 8,
+                "inner": "cot"}; or an object, e.g. of a class of your own.
+            changes: what this arm has instead of the study's settings, e.g. history="gold", seed=1.
+
+        Returns:
+            The folder of the arm's run.
+
+        Raises:
+            ConfigurationError: the arm cannot work; says what to change.
+        """
+        runtime = {k.name: f"give it to Study(): Study(FOLDER, {k.name}=...)" for k in _runtime_knobs()}
+        _refuse(changes, {**runtime, **_OF_THE_COMMAND})
+        config = {**self._common, **changes, "strategy": strategy}
+        built = assemble.build_arm(config, self._shared)
+        check(built)
+        arm = _Arm(built, {key: _plain(value) for key, value in config.items()})
+        folder = self.folder / folder_name(built)
+        self._arms = {at: each for at, each in self._arms.items() if at == folder or each.kind != arm.kind}
+        self._arms.setdefault(folder, arm)
+        return folder
+
+    def run(self, *, tracking: Iterable[Said] = ("bar",)) -> Executed:
+        """Run all arms that are not complete; a finished model call is never made again.
+
+        Turns that failed are said on standard error, with the reasons. An arm that cannot go on, such as one
+        whose strategy raises an error, does not stop the others.
+
+        Args:
+            tracking: what shows progress, as on the command line: "bar", "console", "wandb", or none.
+
+        Raises:
+            ConfigurationError: there is no arm, or the only one cannot work.
+            ArmsFailed: some of several arms failed; the others were run.
+            StorageError: the output cannot be written.
+            KeyboardInterrupt: interrupted; what was computed is kept, and the next run() goes on.
+        """
+        if not self._arms:
+            raise ConfigurationError("the study has no arms; add one first, e.g. study.add('direct')")
+        runs = [
+            Run(arm=arm.arm, folder=folder, config=arm.config, title=title)
+            for (folder, arm), title in zip(self._arms.items(), self._titles(), strict=True)
+        ]
+        trackers = _trackers(tracking)
+        try:
+            summaries = self._execute(runs, trackers)
+        except StorageError:
+            raise
+        except Exception as error:
+            if len(runs) == 1 or (isinstance(error, ModelDown) and _ask_the_same(runs)):
+                raise
+            summaries = self._one_by_one(runs, trackers)
+        for sentence in said_of(list(summaries.values()), _AGAIN):
+            sys.stderr.write(f"{sentence}\n")
+        return Executed(summaries)
+
+    def records(self) -> pd.DataFrame:
+        """The turns of the arms that were added, or of every run in the folder where none was: one row each.
+
+        The columns are those of the long CSV that `python -m analysis` reads; `analysis.frame` says what they
+        hold. A turn without a score has NaN there, and `outcome` says how it ended.
+
+        Raises:
+            StudyError: there is no run, or the runs cannot be read; says where and what to do.
+        """
+        import warnings
+
+        with _analysis_installed():
+            from analysis.frame import frame_of
+            from analysis.records import load_study
+
+            stored: StoredStudy = load_study(self.folder, self._stored())
+            frame = frame_of(stored)
+        for warning in (*self._notes(), *stored.warnings):
+            warnings.warn(warning, stacklevel=2)
+        return frame
+
+    def analyze(self, **options: Any) -> Analysis:
+        """The analysis of the arms that were added, or of every run in the folder where none was.
+
+        Args:
+            options: baseline, resamples, seed, cluster and ladder, as `Analysis.of` takes them.
+
+        Raises:
+            StudyError: there is no run, or the runs cannot be compared; says where and what to do.
+        """
+        with _analysis_installed():
+            from analysis.shown import Analysis
+
+            return Analysis.of(self.folder, runs=self._stored(), notes=self._notes(), **options)
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r}) of {len(self._arms)} arms: {', '.join(self._titles())}"
+
+    def _titles(self) -> list[str]:
+        return titles([arm.arm for arm in self._arms.values()])
+
+    def _execute(self, runs: Sequence[Run], trackers: Sequence[Any]) -> dict[str, Summary]:
+        summaries = execute(
+            runs,
+            journal=self.folder / "journal",
+            trackers=trackers,
+            in_flight=self._settings.in_flight,
+            share=self._settings.share,
+            on_probed=print,
+        )
+        return {run.title: summary for run, summary in zip(runs, summaries, strict=True)}
+
+    def _one_by_one(self, runs: Sequence[Run], trackers: Sequence[Any]) -> dict[str, Summary]:
+        """Run each arm alone, so that one that fails stops no other.
+
+        Raises:
+            ArmsFailed: after all of them were tried.
+        """
+        summaries: dict[str, Summary] = {}
+        failures: dict[str, Exception] = {}
+        for run in runs:
+            try:
+                summaries |= self._execute([run], trackers)
+            except StorageError:
+                raise
+            except Exception as error:
+                failures[run.title] = error
+        if failures:
+            raise ArmsFailed(failures, len(runs)) from next(iter(failures.values()))
+        return summaries
+
+    def _stored(self) -> list[Path] | None:
+        """The runs that stand for the arms; None for every run of the folder."""
+        begun = [folder for folder in self._arms if (folder / MANIFEST).exists()]
+        return begun if self._arms else None
+
+    def _notes(self) -> list[str]:
+        """What is not as the arms promise."""
+        waiting = [
+            title
+            for (folder, _), title in zip(self._arms.items(), self._titles(), strict=True)
+            if not (folder / MANIFEST).exists()
+        ]
+        return [f"not run yet, and left out: {', '.join(waiting)}; call run()"] if waiting else []
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """An arm of the study, and its configuration as plain values."""
+
+    arm: Arm
+    config: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Any:
+        """What it has in common with the same arm of earlier code."""
+        return label(self.arm.strategy), without_code(self.arm.identity)
+
+
+def _runtime_knobs() -> Iterator[Any]:
+    return (knob for knob in knobs_of(assemble.RunSettings).values() if knob.runtime)
+
+
+def _refuse(given: Iterable[str], elsewhere: Mapping[str, str]) -> None:
+    for key in given:
+        if key in elsewhere:
+            raise ConfigurationError(f"{key} cannot be set here; {elsewhere[key]}")
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration in which objects stand as what they are."""
+    if isinstance(value, (Backbone, Strategy, Judge, Benchmark)):
+        return describe(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _trackers(tracking: Iterable[Said]) -> Sequence[Any]:
+    named = [tracking] if isinstance(tracking, (str, Mapping)) else list(tracking)
+    return assemble.build_trackers({str(place): each for place, each in enumerate(named)})
+
+
+def _ask_the_same(runs: Sequence[Run]) -> bool:
+    """Whether all runs ask the same models."""
+    return len({frozenset(map(id, run.models.values())) for run in runs}) == 1
+
+
+def _standing(summary: Summary) -> tuple[str, ...]:
+    scores = (f"{summary.scores[m]:.3f}" if m in summary.scores else "-" for m in ("image", "text"))
+    return f"{summary.scored:,} of {summary.planned:,}", *scores, f"{summary.spent.calls:,}"
+
+
+@contextmanager
+def _analysis_installed() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{error.name} is not installed, and the analysis needs it; run: pip install -e '.[analysis]'"
+        ) from error

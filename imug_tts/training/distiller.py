@@ -1,0 +1,145 @@
+"""The gradient of one record: the student and its teachers read it, and the losses are combined."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imug_tts.training.data import Capability
+from imug_tts.training.encoding import Sample
+from imug_tts.training.losses import label_kl, label_loss, signal_loss
+from imug_tts.training.method import KL, LABELS, Method
+from imug_tts.training.models import Reader, autocast
+from imug_tts.training.projection import combine
+from imug_tts.training.teachers import see_all
+
+__all__ = ["Distiller", "Report", "hidden_projections"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one record gave, as plain numbers."""
+
+    losses: Mapping[str, float]
+    """Each loss, not weighted."""
+    weighted: Mapping[str, float]
+    """Each loss times its weight and its share."""
+    norms: Mapping[str, float] = field(default_factory=dict)
+    """The norm of the gradient of each loss, not weighted, where gradients are computed one by one."""
+    cosines: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """The cosine of the angle between the gradients of each two losses, before any projection."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distiller:
+    """A student, its teachers and a method."""
+
+    method: Method
+    student: Reader
+    teachers: Mapping[Capability, Reader] = field(default_factory=dict)
+    projections: Mapping[Capability, nn.Parameter] = field(default_factory=dict)
+    """For signals of hidden states, (student width, teacher width)."""
+    precision: str = "float32"
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained, by name; one that two modules share stands once."""
+        own = {name: p for name, p in self.student.model.named_parameters() if p.requires_grad}
+        return own | {f"projection.{name}": p for name, p in self.projections.items()}
+
+    def gradient(
+        self,
+        sample: Sample,
+        capability: Capability,
+        weights: Mapping[str, float],
+        shuffle: random.Random,
+    ) -> tuple[list[Tensor | None], Report]:
+        """The combined gradient of a sample for every trained parameter, in the order of `trained()`.
+
+        Args:
+            capability: that of the record.
+            weights: of each loss; the share of the capability is multiplied to it here.
+            shuffle: draws the order of the symmetric stage of the projection.
+
+        Raises:
+            FloatingPointError: a loss is not a finite number.
+        """
+        shares = self.method.shares(capability)
+        with self.student.recorder.recording(sample.is_image) as kept:
+            losses = self._losses(sample, capability, kept, shares)
+            total = {name: weights[name] * shares[name] for name in losses}
+            values = _finite(losses)
+            weighted = {name: total[name] * values[name] for name in values}
+            parameters = list(self.trained().values())
+            if not self.method.separates:
+                whole = torch.stack([weight * losses[name] for name, weight in total.items()]).sum()
+                return _gradient(whole, parameters), Report(losses=values, weighted=weighted)
+            gradients = dict(_each(losses, parameters))
+        combined = combine(
+            gradients,
+            total,
+            LABELS,
+            self.method.projection,
+            shuffle,
+            as_released=self.method.as_released,
+        )
+        report = Report(losses=values, weighted=weighted, norms=combined.norms, cosines=combined.cosines)
+        return combined.gradient, report
+
+    def _losses(
+        self, sample: Sample, capability: Capability, kept: Mapping[Any, Tensor], shares: Mapping[str, float]
+    ) -> dict[str, Tensor]:
+        """Every loss that the record has, hard labels first."""
+        signals = {name: one for name, one in self.method.signals.items() if shares[name] > 0}
+        needed = [*signals, *([capability] if self.method.kl > 0 else [])]
+        with autocast(self.precision, sample.answers.device):
+            student = self.student.see(sample, kept)
+            seen = see_all(self.teachers, needed, sample)
+        losses: dict[str, Tensor | None] = {LABELS: label_loss(student, sample.answers)}
+        if self.method.kl > 0:
+            losses[KL] = label_kl(student, seen[capability], self.method)
+        for name, signal in signals.items():
+            losses[name] = signal_loss(signal, student, seen[name], self.projections.get(name))
+        return {name: loss for name, loss in losses.items() if loss is not None}
+
+
+def hidden_projections(
+    method: Method, student: Reader, teachers: Mapping[Capability, Reader], dtype: torch.dtype
+) -> dict[Capability, nn.Parameter]:
+    """For each signal of hidden states, an orthogonal projection to the teacher's width."""
+    made = {}
+    for name, signal in method.signals.items():
+        if signal.of == "hidden":
+            widths = [one.model.config.text_config.hidden_size for one in (student, teachers[name])]
+            start = torch.empty(*widths, dtype=torch.float64)
+            nn.init.orthogonal_(start, generator=torch.Generator().manual_seed(0))
+            made[name] = nn.Parameter(start.to(student.model.device, dtype))
+    return made
+
+
+def _finite(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    values = torch.stack([loss.detach().double() for loss in losses.values()]).tolist()
+    named = dict(zip(losses, values, strict=True))
+    for name, value in named.items():
+        if not -float("inf") < value < float("inf"):
+            raise FloatingPointError(f"the loss {name} is {value}")
+    return named
+
+
+def _each(
+    losses: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
+) -> Iterator[tuple[str, list[Tensor | None]]]:
+    """The gradient of each loss by itself."""
+    last = list(losses)[-1]
+    for name, loss in losses.items():
+        yield name, _gradient(loss, parameters, keep_graph=name != last)
+
+
+def _gradient(
+    loss: Tensor, parameters: Sequence[nn.Parameter], keep_graph: bool = False
+) -> list[Tensor | None]:
+    return list(torch.autograd.grad(loss, parameters, retain_graph=keep_graph, allow_unused=True))

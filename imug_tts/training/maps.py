@@ -1,0 +1,210 @@
+"""Attention maps and hidden states of chosen layers, without keeping the weights of every head.
+
+Flash and sdpa attention never compute a map, and eager attention keeps one for every head of every layer.
+Here the layers whose maps are imitated compute the weights for one group of heads at a time, keep the mean
+over heads alone, and compute the weights again in the backward pass. All other layers run sdpa.
+
+The models of transformers find this attention under the name `MAPS`, by their `AttentionInterface`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+__all__ = ["MAPS", "Key", "Part", "Recorder"]
+
+MAPS: Final = "imug_tts_maps"
+"""The name of this attention in transformers."""
+Part = Literal["text_to_vision", "full", "hidden"]
+"""What is kept of a layer: the block of its map where text attends to images, its map, or its output."""
+Key = tuple[Part, int]
+"""What is kept, and of which layer, counted from 0."""
+
+
+class Recorder:
+    """Keeps parts of chosen decoder layers of one model while `recording`."""
+
+    def __init__(self, layers: nn.ModuleList, wanted: frozenset[Key]) -> None:
+        """The layers are those of a language model of transformers, each with `self_attn`.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        self.wanted = wanted
+        self._run: _Run | None = None
+        for part, place in sorted(wanted):
+            if not 0 <= place < len(layers):
+                raise ValueError(f"there is no layer {place}; the model has {len(layers)}")
+            if part == "hidden":
+                layers[place].register_forward_hook(self._hook(place))
+        for place, layer in enumerate(layers):
+            parts = frozenset(part for part, own in wanted if own == place and part != "hidden")
+            if parts:
+                attention: Any = layer.self_attn
+                _TAPS[attention] = _Tap(self, place, parts)
+
+    @contextmanager
+    def recording(self, is_image: Tensor) -> Iterator[Mapping[Key, Tensor]]:
+        """Record the forward pass in this block; the backward pass has to be in it too.
+
+        Args:
+            is_image: (tokens), true where a token belongs to an image. The batch is one sample.
+
+        Returns:
+            What was recorded so far: "full" is (1, tokens, tokens), "text_to_vision" (1, text tokens, image
+            tokens), both float32 or wider and averaged over heads; "hidden" is (1, tokens, width).
+        """
+        self._run = _Run(is_image)
+        try:
+            yield self._run.kept
+        finally:
+            self._run = None
+
+    @property
+    def run(self) -> _Run | None:
+        """The pass that is being recorded."""
+        return self._run
+
+    def _hook(self, place: int) -> Any:
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            if self._run is not None:
+                hidden = output[0] if isinstance(output, tuple) else output
+                self._run.keep(("hidden", place), hidden)
+
+        return keep
+
+
+@dataclass
+class _Run:
+    is_image: Tensor
+    kept: dict[Key, Tensor] = field(default_factory=dict)
+
+    def keep(self, key: Key, value: Tensor) -> None:
+        """Keep a value, if it is the first: gradient checkpointing computes it again in the backward pass."""
+        self.kept.setdefault(key, value)
+
+
+@dataclass(frozen=True)
+class _Tap:
+    """Which parts of a layer's map are recorded, and by whom."""
+
+    recorder: Recorder
+    place: int
+    parts: frozenset[Part]
+
+
+_TAPS: WeakKeyDictionary[nn.Module, _Tap] = WeakKeyDictionary()
+"""By attention module, and not by context: a backward pass on a GPU computes again in a thread of its own."""
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it; query is (batch, heads, tokens, width)."""
+    tap = _TAPS.get(module)
+    run = None if tap is None else tap.recorder.run
+    if tap is None or run is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+    if dropout:
+        raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
+    allowed = _allowed(attention_mask, query)
+    text, image = (~run.is_image).nonzero()[:, 0], run.is_image.nonzero()[:, 0]
+    if "full" in tap.parts:
+        output, mean = _attend(query, key, value, allowed, scaling)
+        run.keep(("full", tap.place), mean)
+        if "text_to_vision" in tap.parts:
+            run.keep(("text_to_vision", tap.place), mean[:, text][:, :, image])
+        return output.transpose(1, 2), None
+    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+    block = _block(query[:, :, text], key, image, allowed[..., text, :], scaling)
+    run.keep(("text_to_vision", tap.place), block)
+    return output, None
+
+
+def _allowed(mask: Tensor | None, query: Tensor) -> Tensor:
+    """Where a token may attend, (..., tokens, tokens); no mask means a causal one."""
+    if mask is not None:
+        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+    tokens = query.shape[2]
+    return torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scaling: float
+) -> tuple[Tensor, Tensor]:
+    """The output of all heads, and the mean of their weights: (batch, queries, keys)."""
+    outputs, total = [], None
+    for own, keys, values in _groups(query, key, value):
+        output, mean = _again(_attend_group, own, keys, values, allowed, scaling)
+        outputs.append(output)
+        total = mean if total is None else total + mean
+    assert total is not None
+    return torch.cat(outputs, dim=1), total / query.shape[1]
+
+
+def _block(query: Tensor, key: Tensor, image: Tensor, allowed: Tensor, scaling: float) -> Tensor:
+    """The mean weights of some queries on image tokens: (batch, queries, image tokens)."""
+    parts = [
+        _again(_block_group, own, keys, image, allowed, scaling) for own, keys, _ in _groups(query, key, key)
+    ]
+    return torch.stack(parts).sum(dim=0) / query.shape[1]
+
+
+def _attend_group(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scaling: float
+) -> tuple[Tensor, Tensor]:
+    weights = _weights(query, key, allowed, scaling)
+    return weights.to(value.dtype) @ value, weights.sum(dim=1)
+
+
+def _block_group(query: Tensor, key: Tensor, image: Tensor, allowed: Tensor, scaling: float) -> Tensor:
+    return _weights(query, key, allowed, scaling)[..., image].sum(dim=1)
+
+
+def _weights(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
+    """Softmax weights of heads that share one head of keys, in float32 or wider."""
+    scores = (query @ key.transpose(-1, -2)) * scaling
+    scores = scores.masked_fill(~allowed, -torch.inf)
+    return scores.softmax(dim=-1, dtype=torch.promote_types(query.dtype, torch.float32))
+
+
+def _groups(query: Tensor, key: Tensor, value: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The heads that share one head of keys and values, group by group."""
+    size = query.shape[1] // key.shape[1]
+    return zip(
+        torch.split(query, size, dim=1),
+        torch.split(key, 1, dim=1),
+        torch.split(value, 1, dim=1),
+        strict=True,
+    )
+
+
+def _again(compute: Any, *given: Any) -> Any:
+    """Compute, and compute again in the backward pass instead of keeping the weights."""
+    if not torch.is_grad_enabled():
+        return compute(*given)
+    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
+
+
+AttentionInterface.register(MAPS, _attention)
+AttentionMaskInterface.register(MAPS, sdpa_mask)

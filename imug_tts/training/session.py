@@ -1,0 +1,310 @@
+"""One distillation, from its settings to a student's folder with what the student is worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from imug_tts.backbones.native.checkpoint import folder_identity
+from imug_tts.contracts import ConfigurationError
+from imug_tts.files import storage_errors, write_atomically
+from imug_tts.knobs import Folder, component, knob
+from imug_tts.training.data import Capability, Record, read_records, split_by_images
+from imug_tts.training.distiller import Distiller, hidden_projections
+from imug_tts.training.encoding import Encoder
+from imug_tts.training.evaluation import HeldOut, held_out_losses
+from imug_tts.training.method import Method
+from imug_tts.training.models import (
+    PRECISIONS,
+    Reader,
+    check_pair,
+    check_tokens,
+    config_of,
+    load_student,
+    load_teacher,
+    weight_files,
+)
+from imug_tts.training.trainer import CHECKPOINT, StepReport, Trainer, TrainingSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator  # type: ignore[import-untyped]
+
+__all__ = ["METRICS", "STUDENT", "DistillSettings", "Plan", "Planner", "TeacherFolders", "distill"]
+
+STUDENT: Final = "student"
+METRICS: Final = "metrics.json"
+_BEFORE: Final = "held_out_before.json"
+_COPIED: Final = ("tokenizer*", "*.jinja", "*processor*.json", "vocab.json", "merges.txt", "*_tokens*.json")
+"""Files of a model's folder that training does not change, beside its weights and configuration."""
+
+
+@component
+class TeacherFolders:
+    """A teacher for each capability."""
+
+    perception: Folder | None = knob("Instead of `teacher`, for perception.", default=None)
+    reasoning: Folder | None = knob("Instead of `teacher`, for reasoning.", default=None)
+    planning: Folder | None = knob("Instead of `teacher`, for planning.", default=None)
+
+
+@component
+class DistillSettings:
+    """The knobs of a distillation."""
+
+    student: Folder = knob("The folder of the model that is trained, e.g. student=/models/InternVL3-1B-hf.")
+    teacher: Folder | None = knob(
+        "The folder of the model that it imitates, of the same family; null where the method has no teacher.",
+        default=None,
+    )
+    teachers: TeacherFolders = knob("Other teachers by capability.", default_factory=TeacherFolders)
+    data: Folder = knob("The records to train on: a *.jsonl of one record a line, or a *.json list.")
+    held_out: Folder | None = knob(
+        "The records to evaluate on; null: a share of `data`, split by images.", default=None
+    )
+    held_out_share: float = knob(
+        "The share of `data` that is held out where held_out is null.", default=0.1, ge=0, lt=1
+    )
+    method: Method = knob("Losses, and how they are combined.", default_factory=Method)
+    training: TrainingSettings = knob("How long and how fast.", default_factory=TrainingSettings)
+    seed: int = knob("Seed of the order of records and of projections.", default=0, ge=0)
+    study: str = knob(
+        "Name of the study; runs/STUDY holds its students.",
+        default="distill",
+        runtime=True,
+        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+    )
+    output: Folder | None = knob(
+        "Instead: the folder of the training, or with -m the folder of the study.", default=None, runtime=True
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A distillation that is checked and can begin."""
+
+    settings: DistillSettings
+    records: list[Record]
+    held_out: list[Record]
+    teachers: Mapping[Capability, Path]
+    """The folder of the teacher of each capability that needs one."""
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """Digests of the models and records; the names of their files do not count."""
+        folders = {"student": self.settings.student} | {f"teacher {k}": v for k, v in self.teachers.items()}
+        known = {folder: folder_identity(folder, weight_files(folder)) for folder in folders.values()}
+        return {
+            **{name: known[folder] for name, folder in folders.items()},
+            "records": _digest(self.records),
+            "held_out": _digest(self.held_out),
+        }
+
+
+class Planner:
+    """Checks distillations of one study; files that several have in common are read once."""
+
+    def __init__(self) -> None:
+        self._read = cache(read_records)
+        self._checked: set[object] = set()
+
+    def plan(self, settings: DistillSettings) -> Plan:
+        """Check everything that can be checked without loading weights.
+
+        Raises:
+            ConfigurationError: what is wrong, and what to do.
+        """
+        method = settings.method
+        records = self._read(settings.data)
+        if settings.held_out is not None:
+            held_out = self._read(settings.held_out)
+        else:
+            records, held_out = split_by_images(records, settings.held_out_share)
+        chosen = [record for record in records if record.question_type in method.records]
+        if not chosen:
+            raise ConfigurationError(
+                f"data: {settings.data} has no record to train on of {', '.join(method.records)}; look at "
+                "question_type, method.records and held_out_share"
+            )
+        config_of(settings.student, "student")
+        teachers = _teachers(settings)
+        shown = next((record for record in chosen if record.images), chosen[0])
+        for folder in dict.fromkeys(teachers.values()):
+            signals = {name: one for name, one in method.signals.items() if teachers[name] == folder}
+            check_pair(settings.student, folder, signals)
+            place = (settings.student, folder, settings.training.image_px, settings.data)
+            if place not in self._checked:
+                check_tokens(settings.student, folder, shown, settings.training.image_px)
+                self._checked.add(place)
+        return Plan(settings, chosen, held_out, teachers)
+
+
+def distill(
+    plan: Plan,
+    folder: Path,
+    identity: str,
+    arm: str,
+    accelerator: Accelerator,
+    tell: Callable[[StepReport], None] = lambda report: None,
+) -> Mapping[str, Any]:
+    """Train, save the student and measure it; a finished one is only read.
+
+    Args:
+        folder: of this training. It holds `student/`, `metrics.json`, `training.jsonl` and the checkpoint.
+        identity: of the training; a folder of another one is refused.
+        arm: what trainings that differ in their seed alone have in common.
+        tell: told of every step.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        ConfigurationError: the folder is of another training, or a model cannot be loaded.
+        TrainingFailed: training cannot go on.
+        StorageError: something could not be written.
+    """
+    known = _finished(folder, identity)
+    if known is not None:
+        return known
+    before = _before(plan, folder, accelerator)
+    trainer = _trainer(plan, folder, identity, accelerator, tell)
+    progress = trainer.train()
+    if accelerator.is_main_process:
+        _save_student(trainer.distiller.student, plan.settings.student, folder / STUDENT)
+    accelerator.wait_for_everyone()
+    del trainer
+    after = held_out_losses(folder / STUDENT, plan.held_out, plan.settings.training.image_px, accelerator)
+    metrics = {
+        "identity": identity,
+        "arm": arm,
+        "method": plan.settings.method.title,
+        "seed": plan.settings.seed,
+        "steps": progress.step,
+        "records_used": progress.records,
+        "records_skipped_out_of_memory": progress.skipped,
+        "seconds": progress.seconds,
+        "held_out_before": before,
+        "held_out": after,
+        "inputs": plan.inputs,
+    }
+    if accelerator.is_main_process:
+        write_atomically(folder / METRICS, f"{json.dumps(metrics, indent=2)}\n".encode())
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    return metrics
+
+
+def _teachers(settings: DistillSettings) -> dict[Capability, Path]:
+    """The teacher of each capability that needs one."""
+    method = settings.method
+    needed = dict.fromkeys([*method.signals, *(method.records if method.kl > 0 else ())])
+    found: dict[Capability, Path] = {}
+    for capability in needed:
+        own: Path | None = getattr(settings.teachers, capability) or settings.teacher
+        if own is None:
+            raise ConfigurationError(
+                f"teacher must be set: the method {settings.method.title} has one for {capability}; give "
+                f"teacher=FOLDER, or teachers.{capability}=FOLDER"
+            )
+        found[capability] = own
+    return found
+
+
+def _trainer(
+    plan: Plan, folder: Path, identity: str, accelerator: Accelerator, tell: Callable[[StepReport], None]
+) -> Trainer:
+    settings, device = plan.settings, accelerator.device
+    method, training = settings.method, settings.training
+    wide = torch.float32 if training.precision == "bf16" else PRECISIONS[training.precision]
+    student = load_student(
+        settings.student, method, dtype=wide, device=device, train_vision=training.train_vision
+    )
+    if training.gradient_checkpointing:
+        student.model.activation_checkpointing_enable()
+    teachers = _loaded_teachers(plan, PRECISIONS[training.precision], device)
+    return Trainer(
+        distiller=Distiller(
+            method, student, teachers, hidden_projections(method, student, teachers, wide), training.precision
+        ),
+        records=plan.records,
+        encoder=Encoder(settings.student, student.model.config, training.image_px, method.as_released),
+        settings=training,
+        seed=settings.seed,
+        folder=folder,
+        identity=identity,
+        accelerator=accelerator,
+        tell=tell,
+    )
+
+
+def _loaded_teachers(plan: Plan, dtype: torch.dtype, device: torch.device) -> dict[Capability, Reader]:
+    """Each distinct teacher once."""
+    loaded: dict[Path, Reader] = {}
+    method = plan.settings.method
+    for folder in dict.fromkeys(plan.teachers.values()):
+        own = {name: one for name, one in method.signals.items() if plan.teachers[name] == folder}
+        loaded[folder] = load_teacher(folder, own, needs_logits=method.kl > 0, dtype=dtype, device=device)
+    return {name: loaded[folder] for name, folder in plan.teachers.items()}
+
+
+def _finished(folder: Path, identity: str) -> Mapping[str, Any] | None:
+    """The metrics of a training that has ended."""
+    path = folder / METRICS
+    if not path.exists():
+        return None
+    try:
+        metrics: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        same = metrics["identity"] == identity
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}; remove it to train anew") from error
+    if not same:
+        raise ConfigurationError(
+            f"{folder} holds another training: its configuration, models or records have changed; choose "
+            "another output"
+        )
+    return metrics
+
+
+def _before(plan: Plan, folder: Path, accelerator: Accelerator) -> Mapping[str, HeldOut]:
+    """The student's held-out losses before training; measured once."""
+    path = folder / _BEFORE
+    if path.exists():
+        known: Mapping[str, HeldOut] = json.loads(path.read_text(encoding="utf-8"))
+        return known
+    settings = plan.settings
+    found = held_out_losses(settings.student, plan.held_out, settings.training.image_px, accelerator)
+    if accelerator.is_main_process:
+        write_atomically(path, json.dumps(found).encode())
+    accelerator.wait_for_everyone()
+    return found
+
+
+def _save_student(student: Reader, source: Path, target: Path) -> None:
+    """Write the student in the type and layout of the folder it came from; a kill leaves no half of it."""
+    stored = config_of(source, "student").dtype or torch.float32
+    temporary = target.with_name(f".{target.name}.tmp")
+    with storage_errors(target.parent):
+        for old in (temporary, target):
+            shutil.rmtree(old, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for pattern in _COPIED:
+            for file in source.glob(pattern):
+                shutil.copyfile(file, temporary / file.name)
+        student.model.to(stored).save_pretrained(temporary)
+        temporary.replace(target)
+
+
+def _digest(records: list[Record]) -> str:
+    """Of records, the folder of their images left out."""
+    digest = hashlib.sha256()
+    for record in records:
+        names = [Path(image).name for image in record.images]
+        digest.update(record.model_copy(update={"images": names}).model_dump_json().encode() + b"\n")
+    return digest.hexdigest()
