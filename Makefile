@@ -6,20 +6,21 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-SOURCES := imug_tts analysis experiments tests
+SOURCES := imug_tts analysis experiments tests docs/conf.py
 
 # The first Python that is new enough and can make environments; PYTHON=... chooses another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install demo test fuzz simulate check format clean
+.PHONY: help install demo test fuzz simulate docs check format clean
 
 help:
 	@echo "make demo   run the study on this machine and show it"
 	@echo "make test   lint, types and tests"
 	@echo "make fuzz   search new random examples in the property tests"
 	@echo "make simulate   ask intervals and claims of thousands of simulated studies"
+	@echo "make docs   build the documentation in build/docs, without a network"
 	@echo "make check  lint and types only"
 	@echo "make clean  remove runs and caches, and the environment"
 
@@ -29,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv is needed (Debian: apt install python3-venv); choose one with make PYTHON=..."; exit 1; }
 	@echo "Installing the packages pinned in constraints.txt into $(VENV) (once; a few minutes at most)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,apis,models,serve,wandb,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '.[analysis,apis,models,serve,wandb,docs,dev]' -c constraints.txt
 	@touch $@
 
 demo: $(READY)
@@ -45,6 +46,10 @@ fuzz: $(READY)
 simulate: $(READY)
 	$(BIN)/python -m tests.analysis.simulation --studies 1000
 
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
 check: $(READY)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -55,4 +60,4 @@ format: $(READY)
 	$(BIN)/ruff format $(SOURCES)
 
 clean:
-	rm -rf runs .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)
+	rm -rf build runs .mypy_cache .pytest_cache .ruff_cache .hypothesis $(VENV)

@@ -1,4 +1,4 @@
 """Statistics of stored runs: the ablation table, exposure bias, and scores over turns.
 
-Reads `manifest.json` and `turns.jsonl` of finished or unfinished runs, and nothing else.
+The package reads `manifest.json` and the turn records of complete or incomplete runs, and nothing else.
 """

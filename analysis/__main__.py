@@ -24,7 +24,7 @@ from analysis.wandb_push import PushError, push
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Analyse a study; returns 0, or 2 when its records cannot be used."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     pushes = vars(options).pop("wandb")  # no number depends on it
     out = options.out or _default_out(options.study)
     try:
@@ -95,36 +95,37 @@ def _write(study: Study, result: Ablation, out: Path) -> Iterator[Path]:
     yield write_report(study, out, tables=texts, figures=figures)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
-    parser.add_argument("study", type=Path, help="folder with the runs of one study, or a CSV of turns")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    options.add_argument("study", type=Path, help="folder with the runs of one study, or a CSV of turns")
+    options.add_argument(
         "--out", type=Path, help="where to write (default: STUDY/analysis, or beside the CSV)"
     )
-    parser.add_argument("--baseline", help='strategy that gains are measured against (default: "direct")')
-    parser.add_argument(
+    options.add_argument("--baseline", help='strategy that gains are measured against (default: "direct")')
+    options.add_argument(
         "--resamples", type=_positive, default=10_000, help="bootstrap resamples (default: 10000)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
-    parser.add_argument(
+    options.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    options.add_argument(
         "--cluster",
         choices=("sample", "task"),
         default="sample",
         help="unit that is independent (default: sample)",
     )
-    parser.add_argument(
+    options.add_argument(
         "--ladder",
         action="append",
         default=[],
         metavar="STEM",
         help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of and bon do",
     )
-    parser.add_argument(
+    options.add_argument(
         "--wandb",
         action="store_true",
         help="push tables, figures and findings to wandb, into the group of the study",
     )
-    return parser
+    return options
 
 
 def _positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Every number of an analysis, from the turns of one study."""
+"""Computes every number of an analysis from the turns of one study."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Cluster = Literal["sample", "task"]
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """The whole analysis of a study."""
+    """All results of analysing one study."""
 
     benchmark: str
     backbone: str
     baseline: str | None
     tier: Tier
-    """The best evidence that any strategy has."""
+    """The strongest evidence tier among the strategies; A is strongest."""
     num_runs: int
     num_samples: int
     samples_by_class: Mapping[str, int]
@@ -57,10 +57,13 @@ class Ablation:
     ladders: tuple[Ladder, ...]
     curves: tuple[Curve, ...]
     pareto_front: tuple[str, ...]
-    """Strategies that none beats in image score at the same NFE or less, on the cells that all of them have;
-    oracle and void arms aside."""
+    """Strategies on the Pareto front of image score against NFE: no other strategy scores as high at the same
+    NFE or less. Computed on the cells that all `rivals` have scores in; oracle and void arms are excluded.
+    """
     rivals: tuple[str, ...]
-    """Strategies among which the front is looked for; others were run on other dialogues."""
+    """Strategies compared for the Pareto front. Strategies run on other dialogues than the baseline are
+    excluded.
+    """
     verifiers: tuple[Verifier, ...]
     selections: tuple[Selection, ...]
     agreement: Agreement | None
@@ -68,7 +71,7 @@ class Ablation:
     remedies: tuple[Remedy, ...]
     """Trained weights, where the study has some."""
     caveats: Mapping[str, tuple[str, ...]]
-    """What a reader must know of each model, by its identity."""
+    """Sentences about each model's limits, by the model's identity."""
     warnings: tuple[str, ...]
 
 
@@ -81,13 +84,16 @@ def ablation(
     cluster: Cluster = "sample",
     ladder: Sequence[str] = (),
 ) -> Ablation:
-    """Analyse a study against `baseline`: the name of an arm, or a label that one arm has.
+    """Analyse a study against a baseline.
 
-    None stands for the first arm of the label "direct", where the study has one. `ladder` names stems of
-    labels that end in a number of candidates, besides those of Best-of-N and majority vote.
+    Args:
+        baseline: the name of an arm, or a label that exactly one arm has. None takes the first arm with the
+            label "direct", if the study has one.
+        ladder: stems of labels that end in a number of candidates, in addition to those of Best-of-N and
+            majority vote.
 
     Raises:
-        StudyError: the study has no such arm, or several of that label.
+        StudyError: no arm has that name or label, or several arms have that label.
     """
     panel = Panel.of(study)
     reference = _baseline(panel, baseline)
@@ -143,7 +149,7 @@ def _contradictions(arms: Sequence[Arm], baseline: str | None) -> Iterator[str]:
 
 
 def _baseline(panel: Panel, wanted: str | None) -> str | None:
-    """The baseline that is asked for by its name, or by a label; of several arms of a label the first."""
+    """The name of the baseline arm; None if none is asked for and no arm has the label "direct"."""
     if wanted in panel.strategies:
         return wanted
     label = "direct" if wanted is None else wanted

@@ -1,8 +1,8 @@
-"""The scorer against human raters: how well they agree, and means that human labels correct.
+"""Agreement of the scorer with human raters, and means that human labels correct.
 
-Labels may cover any random subset of the turns. Agreement pairs the score and the rating of one record
-(sample, turn, arm, seed), since a rating is of one image; corrected means take cells (sample, turn). Clusters
-are samples.
+Labels may cover any random subset of the turns. Agreement pairs the scorer's score with the human rating of
+the same record (sample, turn, arm, seed), because a human rates one image. Corrected means use cells (sample,
+turn). Samples are the clusters.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ class Agreement:
     icc: Estimate
     """ICC(2,1): absolute agreement of single ratings (Shrout and Fleiss 1979)."""
     alpha: Estimate
-    """Krippendorff's alpha, ordinal; its standard error takes the ranks as given."""
+    """Krippendorff's alpha, ordinal. Its standard error treats the ranks as fixed."""
     bias: Estimate
-    """Scorer less human."""
+    """Mean of the scorer's score minus the human score."""
     pairs: tuple[tuple[float, float], ...]
-    """(human, scorer) of each labelled record."""
+    """The (human, scorer) scores of each labelled record."""
 
 
 def agreement(study: Study, panel: Panel, inference: Inference) -> Agreement | None:
-    """None where no image turn on own history has both a human score and the scorer's."""
+    """The scorer's agreement; None if no image turn on own history has both a human score and a scorer's
+    score.
+    """
     labelled = [
         (record.key.sample, record.human, record.score)
         for record in study.records
@@ -63,7 +65,7 @@ def agreement(study: Study, panel: Panel, inference: Inference) -> Agreement | N
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """The two ratings of each labelled record, and the row of its sample; arrays of shape (records,)."""
+    """The two scores of each labelled record and the row of its sample; arrays of shape (records,)."""
 
     sample: npt.NDArray[np.int64]
     human: Floats
@@ -71,7 +73,10 @@ class Pairs:
     num_samples: int
 
     def estimates(self, inference: Inference) -> dict[str, Estimate]:
-        """Each measure of agreement, and "bias". The intervals of the measures end at 1."""
+        """The estimates "pearson", "icc", "alpha" and "bias", by name.
+
+        Intervals of the first three are symmetric on Fisher's atanh scale, so they end at 1.
+        """
         statistics = {
             "pearson": self._of_moments(_pearson),
             "icc": self._of_moments(_icc),
@@ -87,7 +92,9 @@ class Pairs:
         return self._statistic([np.ones(len(x)), x, y, x * x, y * y, x * y], formula)
 
     def _alpha(self) -> Statistic:
-        """Ordinal alpha: its distance of two values is that of their mid-ranks among all ratings."""
+        """The statistic of ordinal alpha. Its distance between two values is that of their mid-ranks among
+        all ratings.
+        """
         from scipy.stats import rankdata
 
         ranks = rankdata(np.stack([self.human, self.scorer]), axis=None).reshape(2, -1)
@@ -97,24 +104,25 @@ class Pairs:
         return self._statistic(terms, _alpha_of_sums)
 
     def _statistic(self, terms: Sequence[Floats], formula: Callable[[Sums], Sums]) -> Statistic:
-        """The formula of the terms' sums by sample. The first term counts the records."""
+        """The statistic whose totals are the sums of `terms` by sample. The first term counts the records."""
         sums = [np.bincount(self.sample, term, minlength=self.num_samples) for term in terms]
         columns = np.stack(sums, axis=1).astype(np.float64)
         return Statistic(columns=columns, formula=formula, units=columns[:, 0])
 
 
 def corrected_mean(human: Floats, scorer: Floats, beside: Floats | None = None) -> Statistic:
-    """The human mean over all scored cells, from the labelled ones and the scorer's scores of all.
+    """The mean human score over all scored cells, estimated from the labelled cells and the scorer's scores
+    of all cells.
 
     PPI++ (Angelopoulos, Duchi and Zrnic 2023) with its optimal tuning, in the equivalent form of a regression
-    estimator: mean_L(Y) + b (mean(f) - mean_L(g)), b = Cov_L(Y, g) / Var(g), clipped to 0..n/(n - n_L). Where
-    a cell is one record, g is f. Where it is the mean over seeds of which raters saw some, g is the scorer's
-    mean over those they saw, and Var(g) is Var(f) with the spread that averaging took away.
+    estimator: mean_L(Y) + b (mean(f) - mean_L(g)), b = Cov_L(Y, g) / Var(g), clipped to 0..n/(n - n_L). If a
+    cell is one record, g is f. If a cell is a mean over seeds of which raters labelled only some, g is the
+    scorer's mean over the labelled seeds, and Var(g) is Var(f) plus the variance that averaging removed.
 
     Args:
         human: labels Y, shape (samples, turns), NaN where unlabelled.
-        scorer: scores f, NaN where unscored; labels without a score are not used.
-        beside: the scorer's scores g of the labelled records alone; `scorer` where not given.
+        scorer: scores f, same shape, NaN where unscored; labels of unscored cells are not used.
+        beside: the scorer's scores g of the labelled records alone; `scorer` if None.
     """
     known = scorer if beside is None else beside
     scored = np.isfinite(scorer)
@@ -144,7 +152,9 @@ def _corrected_mean(s: Sums) -> Sums:
 
 
 def _on_fishers_scale(estimate: Estimate, degrees: int) -> Estimate:
-    """The estimate with an interval that is symmetric in atanh(value), where correlations are near normal."""
+    """The estimate with an interval that is symmetric in atanh(value), a scale on which correlations are
+    nearly normal.
+    """
     error, value = estimate.standard_error, estimate.value
     if not error > 0 or not abs(value) < 1:
         return estimate
@@ -161,7 +171,7 @@ def _pearson(s: Sums) -> Sums:
 
 
 def _icc(s: Sums) -> Sums:
-    """ICC(2,1) for two raters, from the mean squares of subjects, raters and residuals."""
+    """ICC(2,1) of two raters, from the mean squares of subjects, raters and residuals."""
     size = s[..., 0]
     xx, yy, xy = _spreads(s)
     apart = (s[..., 1] - s[..., 2]) / size
@@ -172,7 +182,7 @@ def _icc(s: Sums) -> Sums:
 
 
 def _spreads(s: Sums) -> tuple[Sums, Sums, Sums]:
-    """Centered sums of squares and products."""
+    """Centered sums of squares and products: of x, of y, and of x with y."""
     size, x, y, xx, yy, xy = np.moveaxis(s, -1, 0)
     return xx - x * x / size, yy - y * y / size, xy - x * y / size
 

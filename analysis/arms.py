@@ -1,7 +1,7 @@
-"""The arms of a study: which of its runs count, and what each arm is called.
+"""The arms of a study: which runs count, and the name of each arm.
 
-An arm is a strategy with everything that it was run with, except for history, seed and dialogues. Runs of
-one arm that answer different dialogues are its parts.
+An arm is a strategy together with its whole configuration, except history, seed and the choice of dialogues.
+Runs of one arm on different dialogues are parts of that arm.
 """
 
 from __future__ import annotations
@@ -24,26 +24,31 @@ _Path = tuple[str, ...]
 _Leaves = Mapping[_Path, Any]
 
 _MOST_SETTINGS = 4
-"""With more of them the name of an arm would fill a line: its hash stands there instead."""
+"""If arms of one label differ in more settings than this, their names show the arm's hash instead of the
+settings.
+"""
 
 _NONE_BY_DEFAULT = ("budget", "roles")
-"""Parts of a configuration whose knobs are unset by default: no limit, no other model."""
+"""Sections of a configuration whose knobs default to none: no limit, no other model."""
 _SCORERS = (("roles", "scorer"), ("scorer",))
-"""Where a configuration names the model that scores; the second is that of version 0.1."""
+"""Places in a configuration that name the scoring model; the second is the place in version 0.1."""
 
 
 class _Arm(NamedTuple):
-    """Runs that are parts of one arm, and the leaves of the configuration that they share."""
+    """The runs that are parts of one arm, and the configuration leaves that these runs share."""
 
     runs: list[Manifest]
     leaves: _Leaves
 
 
 def runs_left_out(runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]) -> dict[Path, str]:
-    """The folders of runs that another run stands for, each with a sentence that says so.
+    """The runs that are not counted, because another run holds the same turns.
 
     Args:
-        outcomes: how often the turns of each run ended in which way, by its folder.
+        outcomes: how many turns of each run ended with each outcome, by the run's folder.
+
+    Returns:
+        A sentence with the reason, by the run's folder.
     """
     told = {run.folder: sentence for run, sentence in _repeated(runs, outcomes)}
     others = [run for run in runs if run.folder not in told]
@@ -51,9 +56,10 @@ def runs_left_out(runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]
 
 
 def arm_names(runs: Iterable[Manifest]) -> dict[Path, str]:
-    """The name of each run's arm, by the folder of the run.
+    """The name of each run's arm, by the run's folder.
 
-    The label of its strategy; where several arms have that label, also the settings in which they differ.
+    The name is the strategy's label. If several arms have that label, the settings in which they differ
+    follow.
     """
     by_label: dict[str, list[_Arm]] = defaultdict(list)
     for same in _grouped(runs, lambda run: run.arm).values():
@@ -66,11 +72,11 @@ def arm_names(runs: Iterable[Manifest]) -> dict[Path, str]:
 
 
 def history_names(runs: Iterable[Manifest], names: Mapping[Path, str]) -> dict[Path, str]:
-    """The name of each run's history, by the folder of the run.
+    """The name of each run's history, by the run's folder.
 
-    A swapped history is named after the arm that produced it. Where an arm answered the same dialogues
-    on several runs of that arm, the run with the seed of its own keeps the plain name, and the others
-    also name their run.
+    A swapped history is named after the arm that produced it. If an arm answered the same dialogues on
+    several runs of that producing arm, the run whose seed equals its own keeps the plain name; the names of
+    the others also state the producing run.
     """
     known = list(runs)
     sources = {run.run: run for run in known}
@@ -88,7 +94,9 @@ def history_names(runs: Iterable[Manifest], names: Mapping[Path, str]) -> dict[P
 
 
 def _source(run: Manifest) -> str:
-    """The run whose outputs stand in a swapped history; after a colon its identity says what it answered."""
+    """The name of the run whose outputs form a swapped history. In `history_from` that run's identity follows
+    a colon.
+    """
     return Path(run.history_from.partition(":")[0]).name
 
 
@@ -108,11 +116,11 @@ def _without_plain_name(rivals: Sequence[Manifest], sources: Mapping[str, Manife
 def _repeated(
     runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]
 ) -> Iterator[tuple[Manifest, str]]:
-    """Runs that equal another one in all that names a run."""
+    """Pairs (run, reason) of runs that duplicate another run in every part of its identity."""
     for same in _grouped(runs, _identity).values():
         first, *others = sorted(same, key=lambda run: _answered(outcomes[run.folder]), reverse=True)
         for run in others:
-            yield run, f"{run.folder} and {first.folder} hold the same run; it counts once, from the latter"
+            yield run, f"{run.folder} and {first.folder} hold the same run; only the latter is counted"
 
 
 def _identity(run: Manifest) -> Any:
@@ -129,7 +137,7 @@ def _answered(outcomes: Counter[str]) -> tuple[int, int]:
 def _unscored_twins(
     runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]
 ) -> Iterator[tuple[Manifest, str]]:
-    """Runs that wait for a scorer while the same answers stand in another run with their scores."""
+    """Pairs (run, reason) of runs with unscored turns, if another run holds the same answers with scores."""
     for same in _grouped(runs, _apart_from_scorer).values():
         for run in same:
             waiting = outcomes[run.folder]["unscored"]
@@ -144,7 +152,7 @@ def _unscored_twins(
                 yield (
                     run,
                     f"{run.folder}: {waiting} turns have no score yet; {twin.folder} holds the same run "
-                    "with a scorer and is shown in its place",
+                    "with scores and is counted instead",
                 )
 
 
@@ -162,9 +170,9 @@ def _share_dialogues(run: Manifest, other: Manifest) -> bool:
 
 
 def _arms(runs: Sequence[Manifest]) -> Iterator[_Arm]:
-    """The arms among runs of one configuration, which differ in weights, or in the dialogues picked.
+    """The arms among runs of one configuration. They differ in model weights or in the selected dialogues.
 
-    Runs that pick other dialogues are parts of one arm, unless runs of one history and seed share some.
+    Runs on different dialogues are parts of one arm, unless runs with equal history and seed share dialogues.
     """
     by_models = _grouped(runs, lambda run: digest(run.models)).values()
     for same in by_models:
@@ -187,7 +195,7 @@ def _differing(run: Manifest, other: Manifest) -> set[str]:
 
 
 def _telling_keys(differences: Sequence[set[str]]) -> list[str]:
-    """A few keys of which each set holds one at least; sets without a key are passed over."""
+    """A small set of keys that hits every nonempty set in `differences` (greedy hitting set), sorted."""
     chosen: list[str] = []
     left = [keys for keys in differences if keys]
     while left:
@@ -198,7 +206,7 @@ def _telling_keys(differences: Sequence[set[str]]) -> list[str]:
 
 
 def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
-    """For each arm of one label the names and values of the leaves in which these arms differ."""
+    """The (name, value) pairs of the settings in which arms of one label differ, one list for each arm."""
     every = [arm.leaves for arm in arms]
     known = sorted({path for leaves in every for path in leaves}, key=_name_first)
     paths = [path for path in known if _differs(path, every)]
@@ -233,21 +241,23 @@ def _num_shared(lists: Sequence[Sequence[str]]) -> int:
 
 
 def _name_first(path: _Path) -> tuple[_Path, bool, str]:
-    """A key that sorts the name of a component before its knobs."""
+    """A sort key that puts a component's name before its knobs."""
     return path[:-1], path[-1] != "name", path[-1]
 
 
 def _differs(path: _Path, arms: Sequence[_Leaves]) -> bool:
-    """Whether two arms with the same components around the leaf differ in it.
+    """Whether two arms that have the same components around the leaf differ in its value.
 
-    The knobs of a component that only one of two arms has are not told: the component's name is.
+    Knobs of a component that only one of two arms has are ignored: the component's name already differs.
     """
     by_place = _grouped(arms, lambda leaves: _components(path, leaves)).values()
     return any(len({repr(leaves.get(path)) for leaves in same}) > 1 for same in by_place)
 
 
 def _applies(path: _Path, leaves: _Leaves, arms: Sequence[_Leaves]) -> bool:
-    """Whether the arm has the leaf, or has it at its default as it has what the leaf is a knob of."""
+    """Whether the arm has the leaf, explicitly or by default: the arm has the component that the leaf belongs
+    to.
+    """
     if path in leaves or path[0] in ("models", "selection"):
         return path in leaves
     place = _components(path, leaves)
@@ -255,26 +265,26 @@ def _applies(path: _Path, leaves: _Leaves, arms: Sequence[_Leaves]) -> bool:
 
 
 def _components(path: _Path, leaves: _Leaves) -> tuple[Any, ...]:
-    """The names of the components that the leaf belongs to, from the outermost."""
+    """The names of the components that contain the leaf, outermost first."""
     names = ((*path[:depth], "name") for depth in range(len(path)))
     return tuple(leaves.get(name) for name in names if name != path)
 
 
 def _short_names(paths: Sequence[_Path]) -> dict[_Path, str]:
-    """The last two keys of each path; all of them where two paths end alike."""
+    """A short name for each path: its last two keys, or all keys if two paths have the same last two."""
     whole = {path: _spoken(path) for path in paths}
     counts = Counter(keys[-2:] for keys in whole.values())
     return {path: ".".join(keys[-2:] if counts[keys[-2:]] == 1 else keys) for path, keys in whole.items()}
 
 
 def _spoken(path: _Path) -> _Path:
-    """Without the key of a component's name, and without that of the selection."""
+    """The path without the key "name" of a component and without the leading key "selection"."""
     keys = path[:-1] if path[-1] == "name" else path
     return keys[1:] if keys[0] == "selection" else keys
 
 
 def _leaves(value: Any, path: _Path = ()) -> dict[_Path, Any]:
-    """What stands in nested mappings, by the keys that lead to it. What is null is left out: it is unset."""
+    """The leaf values of nested mappings, by path. Null values are dropped because null means unset."""
     if isinstance(value, Mapping):
         nested = value.items()
     elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
@@ -297,7 +307,7 @@ def _shown(value: Any, missing: str) -> str:
 
 
 def _grouped(items: Iterable[_T], key: Callable[[_T], Any]) -> dict[Any, list[_T]]:
-    """The items by their key, in the order of the first of each key."""
+    """The items grouped by key, in order of first appearance."""
     found: dict[Any, list[_T]] = defaultdict(list)
     for item in items:
         found[key(item)].append(item)

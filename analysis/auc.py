@@ -1,7 +1,8 @@
-"""The area under the ROC curve of a judge's verdicts, by counts at each height of a verdict.
+"""The area under the ROC curve of a judge's verdicts, computed from counts per distinct verdict value
+("height").
 
-P(verdict of a positive > verdict of a negative), ties counted half, over all pairs: linear in the verdicts,
-where a table of pairs would be quadratic in the samples.
+AUC = P(verdict of a positive > verdict of a negative), ties counted half, over all pairs. Counting per height
+takes time linear in the number of verdicts; a table of pairs would be quadratic.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _FEW: Final = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Auc:
-    """Arrays are of shape (verdicts,)."""
+    """The AUC statistic of a set of verdicts; arrays have shape (verdicts,)."""
 
     num_samples: int
     sample: npt.NDArray[np.int64]
@@ -42,7 +43,7 @@ class Auc:
 
     @property
     def influence(self) -> Floats:
-        """Of each sample, shape (samples,)."""
+        """The influence of each sample on the AUC, shape (samples,)."""
         num_positive, num_negative = self._positives.sum(), self._negatives.sum()
         outdoing = num_positive - np.cumsum(self._positives) + self._positives / 2
         won = np.where(self.positive, self._outdone[self._height], outdoing[self._height])
@@ -57,7 +58,7 @@ class Auc:
         return np.asarray(counts, dtype=np.float64)
 
     def draws(self, inference: Inference) -> Floats:
-        """The value in each resample."""
+        """The AUC in each bootstrap resample, shape (resamples,)."""
         pieces = list(self._pieces(inference))
 
         def value(weights: Floats) -> Floats:
@@ -74,7 +75,7 @@ class Auc:
             return inference.bootstrap.each(value)
 
     def _pieces(self, inference: Inference) -> Iterator[list[Any]]:
-        """Positives and negatives at some heights, the lowest heights first, shape (heights, clusters)."""
+        """Counts of positives and of negatives, shape (heights, clusters), in blocks, lowest first."""
         from scipy.sparse import csr_array
 
         shape = self._heights.size, len(inference.bootstrap.strata)
@@ -92,7 +93,7 @@ class Auc:
 
     @cached_property
     def _height(self) -> npt.NDArray[np.int64]:
-        """The rank of each verdict's height, from 0 for the lowest."""
+        """The rank of each verdict's height; 0 is the lowest."""
         return np.searchsorted(self._heights, self.verdict)
 
     @cached_property
@@ -105,7 +106,9 @@ class Auc:
 
     @cached_property
     def _outdone(self) -> Floats:
-        """Negatives that a positive of each height outdoes, equal ones counted half."""
+        """For each height, the number of negatives with a lower verdict; negatives with an equal verdict
+        count half.
+        """
         return np.cumsum(self._negatives) - self._negatives / 2
 
     def _at_each_height(self, kind: npt.NDArray[np.bool_]) -> Floats:

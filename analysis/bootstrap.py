@@ -1,8 +1,8 @@
 """Paired cluster bootstrap: clusters are drawn with replacement within their stratum.
 
-One weight matrix serves every strategy and statistic, so differences are paired. Statistics are functions
-of sums over clusters, so no resample is ever materialised: integers are drawn, counted, and multiplied with
-the sums, in chunks.
+One weight matrix serves every strategy and statistic, so differences are paired. Statistics are functions of
+sums over clusters, so resamples are never materialised: cluster indices are drawn, counted, and multiplied
+with the sums, in chunks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _IN_CACHE = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
-    """The resamples of one study. `strata` names the stratum (class) of each cluster."""
+    """The resamples of one study. `strata` gives the stratum (class) of each cluster."""
 
     strata: tuple[str, ...]
     resamples: int = 10_000
@@ -33,9 +33,9 @@ class Bootstrap:
 
     @cached_property
     def counts(self) -> npt.NDArray[np.uint16]:
-        """How often each resample holds each cluster, shape (resamples, clusters).
+        """How often each resample contains each cluster, shape (resamples, clusters).
 
-        A stratum of one cluster is thereby held fixed.
+        The only cluster of a stratum is in every resample exactly once.
         """
         strata = np.asarray(self.strata)
         counts = np.empty((self.resamples, len(strata)), dtype=np.uint16)
@@ -48,7 +48,7 @@ class Bootstrap:
         return counts
 
     def totals(self, columns: Floats) -> Floats:
-        """Sums of columns, shape (clusters, columns), over each resample; (resamples, columns)."""
+        """Sums of `columns`, shape (clusters, columns), over each resample; shape (resamples, columns)."""
         return self.each(lambda weights: np.asarray(weights @ columns))
 
     def each(self, function: Callable[[Floats], Floats]) -> Floats:

@@ -1,8 +1,8 @@
-"""Worst cases: what a gap and its reduction can be, whatever the missing turns would have scored.
+"""Worst-case bounds of a gap and of its reduction over all possible scores of the missing turns (Manski
+1990).
 
-A dialogue that ends early on its own history is missing where it would have scored worst. Its own turns have
-no gap, so the mean over the known gaps is too small. No model of what is missing is needed for the extremes
-(Manski 1990).
+A dialogue that ends early on its own history lacks the turns that would have scored worst. These turns have
+no gap, so the mean over the known gaps is too small. The bounds need no model of the missing scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["UNKNOWN", "Bounds", "gap_bounds", "reduction_bounds"]
 
 
 class Bounds(NamedTuple):
-    """The least and the greatest value; equal where nothing is missing."""
+    """The least and the greatest possible value; equal if nothing is missing."""
 
     low: float
     high: float
@@ -28,13 +28,13 @@ UNKNOWN = Bounds(float("nan"), float("nan"))
 
 
 def gap_bounds(panel: Panel, strategy: str) -> Bounds:
-    """Of the mean of gold less own over the turns t >= 2 of the design, all of them."""
+    """Bounds of the mean of gold minus own score, over all planned turns t >= 2 on both histories."""
     low, high = _gaps(panel, strategy)
     return _means(panel, low, high)
 
 
 def reduction_bounds(panel: Panel, strategy: str, baseline: str) -> Bounds:
-    """Of the mean gap of the baseline less that of the strategy."""
+    """Bounds of the baseline's mean gap minus the strategy's mean gap."""
     low, high = _gaps(panel, strategy)
     reference_low, reference_high = _gaps(panel, baseline)
     return _means(panel, reference_low - high, reference_high - low)
@@ -46,7 +46,9 @@ def _gaps(panel: Panel, strategy: str) -> tuple[Floats, Floats]:
 
 
 def _scores(panel: Panel, strategy: str, history: str) -> tuple[Floats, Floats]:
-    """The mean over the seeds of each cell if every missing one scored 0, and if every one scored 1."""
+    """The lowest and highest possible mean over seeds of each cell: every missing turn scores 0, or every one
+    scores 1.
+    """
     tally = panel.tally(strategy, history, "image")
     planned = np.maximum(tally.planned, 1)
     return tally.sums / planned, (tally.sums + planned - tally.counts) / planned

@@ -1,4 +1,4 @@
-"""What tables say of the models behind them: their limits, and seeds that are not exact."""
+"""Notes about the models behind a table: their limits, and seeds that are not exact."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.names import short_name
 
-__all__ = ["merged", "said"]
+__all__ = ["caveat_notes", "merged"]
 
 
 def merged(caveats: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
-    """The caveats of all runs by the identity of the model, each sentence once."""
+    """The caveats of all runs by model identity, each sentence once."""
     found: dict[str, dict[str, None]] = {}
     for of_run in caveats:
         for identity, sentences in of_run.items():
@@ -19,8 +19,10 @@ def merged(caveats: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, tuple[st
     return {identity: tuple(sentences) for identity, sentences in sorted(found.items())}
 
 
-def said(caveats: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """One note for each model; models that would share a short name are called by their identities."""
+def caveat_notes(caveats: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """One note for each model. A model is named by its short name, or by its identity if two models share a
+    short name.
+    """
     names = Counter(map(short_name, caveats))
     return tuple(
         f"{short_name(identity) if names[short_name(identity)] == 1 else identity}: {' '.join(sentences)}"

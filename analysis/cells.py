@@ -1,4 +1,4 @@
-"""How numbers look in the cells of tables: points (x 100), intervals, stars, and what stands for no value."""
+"""Formats numbers for table cells: points (x 100), intervals, stars, and marks for missing values."""
 
 from __future__ import annotations
 
@@ -27,71 +27,73 @@ _STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 
 
 def score(estimate: Estimate) -> str:
-    """ "82.1 [80.0, 84.2]", in points."""
+    """A mean score in points, e.g. "82.1 [80.0, 84.2]"; "-" if there is no data, "n/a" if it is undefined."""
     if not estimate.is_defined:
         return "n/a" if estimate.num_units else "-"
     return f"{points(estimate)}{_interval(estimate)}"
 
 
 def difference(estimate: Estimate, digits: int = 1) -> str:
-    """ "+3.0 [1.2, 4.8]", in points; "-" where there is nothing to compare."""
+    """A difference in points, e.g. "+3.0 [1.2, 4.8]"; "-" if it is undefined."""
     if not estimate.is_defined:
         return "-"
     return f"{fixed(100 * estimate.value, digits, sign=True)}{_interval(estimate, digits)}"
 
 
 def starred(estimate: Estimate, digits: int = 1) -> str:
-    """A difference with stars for its adjusted p-value."""
+    """A difference in points, followed by stars for its adjusted p-value."""
     stars = next((stars for level, stars in _STARS if estimate.p_adjusted < level), "")
     return f"{difference(estimate, digits)}{stars}"
 
 
 def percent(share: Estimate) -> str:
-    """ "50 [40, 60]"; "-" where it does not apply, "n/a" where the ratio guard forbids it."""
+    """A share in percent, e.g. "50 [40, 60]"; "-" if it does not apply, "n/a" if its denominator is not
+    clearly above 0.
+    """
     if share.is_defined:
         return f"{fixed(100 * share.value, 0)}{_interval(share, 0)}"
     return "n/a" if share.num_units else "-"
 
 
 def points(estimate: Estimate) -> str:
-    """ "82.1"."""
+    """A mean score in points without its interval, e.g. "82.1"."""
     return number(100 * estimate.value, 1)
 
 
 def number(value: float, digits: int) -> str:
-    """Fixed-point, "-" where undefined."""
+    """A number with fixed decimals; "-" if it is not finite."""
     return fixed(value, digits) if math.isfinite(value) else "-"
 
 
 def fixed(value: float, digits: int, *, sign: bool = False) -> str:
-    """Fixed-point, and never "-0.0"."""
+    """A number with fixed decimals; a rounded zero has no minus sign."""
     rounded = round(value, digits) + 0.0
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
 
 
 def count_range(counts: Sequence[int]) -> str:
-    """ "300", or "290 to 300"."""
+    """A range of counts, e.g. "300" or "290 to 300"."""
     low, high = min(counts), max(counts)
     return str(low) if low == high else f"{low} to {high}"
 
 
 def display_name(strategy: str, is_oracle: bool) -> str:
-    """A strategy as tables and figures call it."""
+    """The name of a strategy in tables and figures; oracle arms are marked."""
     return f"{strategy} (oracle)" if is_oracle else strategy
 
 
 def named(result: Ablation, strategy: str) -> str:
-    """A strategy of the result as tables call it."""
+    """The display name of one of the result's strategies."""
     return next(name_of(arm) for arm in result.arms if arm.strategy == strategy)
 
 
 def name_of(arm: Arm) -> str:
-    """An arm as tables call it."""
+    """The display name of an arm."""
     return display_name(arm.strategy, arm.oracle)
 
 
 def plain(estimate: Estimate) -> str:
-    """ "0.81 [0.75, 0.87]", as it is."""
+    """An estimate with its interval, unscaled, e.g. "0.81 [0.75, 0.87]"."""
     interval = (
         f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
     )
@@ -106,6 +108,6 @@ def _interval(estimate: Estimate, digits: int = 1) -> str:
 
 
 def _end(value: float, digits: int) -> str:
-    """An end of an interval, with one more digit where it would else look like an exact 0."""
+    """One end of an interval, with one more decimal if it would otherwise be printed as an exact 0."""
     shown = fixed(value, digits)
     return fixed(value, digits + 1) if float(shown) == 0 and abs(value) > 1e-9 else shown

@@ -1,7 +1,8 @@
-"""What the judges of an arm read and chose among, and what makes every claim of a gain void.
+"""What each arm's judges could read and choose among, and when no gain may be claimed.
 
-An arm whose judge read nothing, or whose candidates are all one image, is the strategy without that layer:
-its difference to the baseline says nothing of the layer in its name.
+If no verdict of a layer's judge could be read, or all candidates of the layer are one image, the layer had no
+effect. The arm then equals the strategy without the layer, and its difference to the baseline says nothing
+about the layer.
 """
 
 from __future__ import annotations
@@ -14,37 +15,38 @@ from typing import NamedTuple
 
 from analysis.records import Judge, Study
 
-__all__ = ["WORTH_SAYING", "Basis", "Layer", "Use", "bases", "share"]
+__all__ = ["REPORTED_SHARE", "Basis", "Layer", "Use", "bases", "share"]
 
-WORTH_SAYING = 0.05
-"""Shares of unread verdicts, identical pools and missing turns above this stand in an arm's sentence."""
+REPORTED_SHARE = 0.05
+"""Shares of unread verdicts, identical pools and missing turns above this value are stated with the finding.
+"""
 _VERBS = {"selects": "selected by", "verifies": "verified by"}
 
 
 class Use(NamedTuple):
-    """A judge, and what a layer uses it for."""
+    """A judge and how a layer uses it."""
 
     verb: str
-    """ "selected by"."""
+    """ "selected by" or "verified by"."""
     judge: str
-    """With the models that it asks, where they are not the backbone: "openai (openai_chat:1:MODEL)"."""
+    """The judge's name, with its models if they differ from the backbone: "openai (openai_chat:1:MODEL)"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """The candidate images of one layer, over the image turns on own and gold history."""
+    """Verdicts and candidate images of one layer, over the image turns on own and gold history."""
 
     layer: str
     judges: tuple[Use, ...]
     num_verdicts: int
     num_unread: int
-    """Verdicts that could not be read from the judge's replies."""
+    """Verdicts that could not be parsed from the judge's replies."""
     num_pools: int
-    """Times that the layer had two candidate images or more."""
+    """How often the layer had two or more candidate images."""
     num_identical: int
-    """Pools in which all images are one and the same."""
+    """Pools in which all images are the same image."""
     num_single: int
-    """Times that the layer drew one candidate alone, as when a verifier accepts the first."""
+    """How often the layer drew a single candidate, e.g. because a verifier accepted the first one."""
 
     @property
     def is_unread(self) -> bool:
@@ -57,13 +59,13 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """What the claims of one arm rest on."""
+    """What the claims about one arm are based on."""
 
     layers: tuple[Layer, ...]
 
     @cached_property
     def void(self) -> str:
-        """Why nothing can be claimed of the arm; empty where nothing forbids it."""
+        """The reason why nothing may be claimed about the arm; empty if claims are allowed."""
         unread = [layer for layer in self.layers if layer.is_unread]
         identical = [layer for layer in self.layers if layer.is_identical]
         if unread:
@@ -72,7 +74,7 @@ class Basis:
 
     @cached_property
     def cautions(self) -> tuple[str, ...]:
-        """Sentences on shares that a reader must know."""
+        """Sentences on the shares of unread verdicts and identical pools that exceed `REPORTED_SHARE`."""
         verdicts = sum(layer.num_verdicts for layer in self.layers)
         unread = sum(layer.num_unread for layer in self.layers)
         pools = sum(layer.num_pools for layer in self.layers)
@@ -84,24 +86,26 @@ class Basis:
         return tuple(
             text
             for text, (part, whole) in said.items()
-            if part > WORTH_SAYING * whole and not (part == whole and self.void)
+            if part > REPORTED_SHARE * whole and not (part == whole and self.void)
         )
 
     def _where(self, layers: Iterable[Layer]) -> str:
-        """The layers, where the arm has others that a reader could mean."""
+        """The layers as " in ..."; empty if the arm has only one layer with verdicts or pools."""
         several = sum(bool(layer.num_verdicts or layer.num_pools) for layer in self.layers) > 1
         return f" in {' and '.join(layer.layer for layer in layers)}" if several else ""
 
 
 def share(part: int, whole: int) -> str:
-    """ "12 %"; 0 % and 100 % only where it is none and all."""
+    """A share in whole percent, e.g. "12 %". "0 %" and "100 %" are exact: other shares are shown as 1 to 99
+    %.
+    """
     if not whole:
         return "0 %"
     return f"{part // whole * 100 if part in (0, whole) else min(99, max(1, round(100 * part / whole)))} %"
 
 
 def bases(study: Study) -> dict[str, Basis]:
-    """The basis of each arm, by its name."""
+    """The basis of each arm, by the arm's name."""
     verdicts: dict[str, Counter[tuple[str, str, bool]]] = defaultdict(Counter)
     draws: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for record in study.records:
@@ -127,7 +131,7 @@ def _basis(
     judges: dict[str, list[Use]] = defaultdict(list)
     for judge in stated:
         judges[judge.layer.removeprefix("oracle_")].append(_use(judge, backbone))
-    if not judges:  # the manifests of version 0.1 state none
+    if not judges:  # manifests of version 0.1 do not state the judges
         for layer, name, _ in verdicts:
             judges[layer].append(Use("judged by", name))
     names = dict.fromkeys([*judges, *(layer for layer, _ in draws)])

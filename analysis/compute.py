@@ -1,7 +1,7 @@
-"""What strategies cost, what each unit of it buys, and which of them no other beats at its price.
+"""What strategies cost, the gain per unit of cost, and the Pareto front of score against cost.
 
-Costs belong to answered turns: a turn that failed cost little, and would make its strategy look cheap. What
-compares two strategies takes the cells (sample, turn) that both answered.
+Costs are taken over answered turns only: a failed turn costs little and would make its strategy look cheap.
+Comparisons of two strategies use the cells (sample, turn) that both answered.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ __all__ = [
 ]
 
 Costs = Mapping[str, Floats]
-"""Strategy -> cost of each cell on own history, shape (samples, turns, fields of `Cost`), NaN where not
-answered: the mean over seeds."""
+"""Strategy -> mean cost over seeds of each cell on own history, shape (samples, turns, fields of `Cost`), NaN
+if not answered.
+"""
 
 _SAME = 1e-9
 _NEARLY_ALL = 0.9
@@ -40,7 +41,7 @@ _ANSWERED = ("scored", "unscored", "judge_error")
 
 @dataclass(frozen=True, kw_only=True)
 class Efficiency:
-    """Gain per unit of cost beyond the baseline's, over the cells that both answered."""
+    """The gain per unit of extra cost over the baseline, on the cells that both strategies answered."""
 
     per_nfe: Estimate
     per_token: Estimate
@@ -48,7 +49,7 @@ class Efficiency:
 
 
 def costs(study: Study, panel: Panel) -> Costs:
-    """What image turns on own history cost."""
+    """The costs of image turns on own history, by strategy."""
     row = {sample: index for index, sample in enumerate(panel.samples)}
     shape = (len(panel.samples), panel.num_turns, len(Cost._fields))
     sums: dict[str, Floats] = {strategy: np.zeros(shape) for strategy in panel.strategies}
@@ -63,17 +64,20 @@ def costs(study: Study, panel: Panel) -> Costs:
 
 
 def mean_cost(cells: Floats) -> dict[str, float]:
-    """Means over the cells by field of `Cost`; NaN where it is not recorded, empty without cells."""
+    """The mean cost over the cells, by field of `Cost`. NaN if the field is not recorded; empty if there are
+    no cells.
+    """
     answered = cells[~np.isnan(cells).all(axis=2)]
     return dict(zip(Cost._fields, answered.mean(axis=0).tolist(), strict=True)) if len(answered) else {}
 
 
 def efficiency(gained: Floats, cells: Floats, baseline: Floats, inference: Inference) -> Efficiency:
-    """The gain of a strategy over what it costs beyond the baseline.
+    """The gain of a strategy divided by its extra cost over the baseline.
 
     Args:
-        gained: the strategy's score less the baseline's, shape (samples, turns).
-        cells: costs of the strategy; `baseline` those of the baseline.
+        gained: the strategy's score minus the baseline's, shape (samples, turns).
+        cells: costs of the strategy.
+        baseline: costs of the baseline, same shape.
     """
     statistics = {
         f"per_{what}": ratio_of_means(gained, _extra(_total(cells, what), _total(baseline, what)))
@@ -84,10 +88,10 @@ def efficiency(gained: Floats, cells: Floats, baseline: Floats, inference: Infer
 
 
 def paired_front(scores: Mapping[str, Floats], cells: Costs, baseline: str | None) -> tuple[str, ...]:
-    """Strategies that none beats at the same NFE or less, on the cells that all of them scored.
+    """The strategies on the Pareto front of score against NFE, on the cells that all compared strategies
+    scored.
 
-    A strategy that was run on other dialogues than the baseline (or the first strategy) has no place among
-    the others: see `comparable`.
+    Only strategies that are `comparable` with the baseline (or with the first strategy) are compared.
     """
     rivals = comparable(scores, baseline)
     known = np.isfinite(np.stack([scores[s] for s in rivals])).all(axis=0) if rivals else np.zeros(1, bool)
@@ -99,7 +103,10 @@ def paired_front(scores: Mapping[str, Floats], cells: Costs, baseline: str | Non
 
 
 def comparable(scores: Mapping[str, Floats], baseline: str | None) -> Sequence[str]:
-    """Strategies with scores in nearly all dialogues that the baseline, or else the first, has scores in."""
+    """The strategies that have scores in at least 90 % of the dialogues scored by the baseline.
+
+    Without a baseline, the first strategy takes its place.
+    """
     if not scores:
         return ()
     reference = np.isfinite(scores.get(baseline or "", next(iter(scores.values())))).any(axis=1)
@@ -108,7 +115,7 @@ def comparable(scores: Mapping[str, Floats], baseline: str | None) -> Sequence[s
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
-    """Names of the (cost, score) points that no other matches or beats in both, by rising cost."""
+    """Names of the (cost, score) points that no other point matches or beats in both, in order of cost."""
     known = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
     front = (name for name in known if not _is_beaten(known[name], known.values()))
     return tuple(sorted(front, key=lambda name: known[name]))
@@ -127,13 +134,15 @@ def _differ(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def _extra(cost: Floats, baseline: Floats) -> Floats:
-    """The difference, without what rounding leaves of equal costs."""
+    """The cost minus the baseline's cost; rounding errors of equal costs are set to 0."""
     extra = cost - baseline
     return np.where(np.abs(extra) > _SAME * np.abs(baseline), extra, extra * 0)
 
 
 def _total(cells: Floats, what: str) -> Floats:
-    """NFE, or the generator's tokens or seconds and, where they are known, the judge's."""
+    """The cost of each cell in NFE, or in tokens or seconds of generator and judge; unknown judge costs count
+    as 0.
+    """
     if what == "nfe":
         return np.asarray(cells[:, :, Cost._fields.index("nfe")])
     judge = cells[:, :, Cost._fields.index(f"judge_{what}s")]
@@ -141,7 +150,7 @@ def _total(cells: Floats, what: str) -> Floats:
 
 
 def _no_price() -> Estimate:
-    return undefined("does not clearly cost more than the baseline, or the cost is not known")
+    return undefined("its extra cost over the baseline is not clearly above 0, or is not recorded")
 
 
 def _over(sums: Floats, counts: Floats) -> Floats:

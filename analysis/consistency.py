@@ -1,6 +1,6 @@
-"""Whether the sentences of one report agree with each other and with the estimates that they rest on.
+"""Checks that the findings of one report agree with each other and with the estimates they are based on.
 
-The rules here do not know how a sentence was chosen: they look at what it states.
+The rules know nothing of how a sentence was chosen: they only read what the sentence states.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COMPARED = {*_CHANGES, "level_may_explain", "no_gap_to_reduce"}
 
 
 class _Case(NamedTuple):
-    """A finding, and the estimates of its strategy."""
+    """A finding and the estimates of its strategy."""
 
     found: Finding
     numbers: Mapping[str, Estimate]
@@ -32,7 +32,7 @@ class _Case(NamedTuple):
 def contradictions(
     findings: Mapping[str, Finding], estimates: Mapping[str, Mapping[str, Estimate]], baseline: str | None
 ) -> tuple[str, ...]:
-    """What does not hold together, one text for each case; empty where all does."""
+    """The contradictions found, one sentence for each; empty if there are none."""
     cases = {name: _Case(found, estimates[name]) for name, found in findings.items()}
     reference = cases.get(baseline) if baseline else None
     return tuple(

@@ -1,4 +1,4 @@
-"""T7, gains within groups of dialogues, and T8, what the gains cost."""
+"""Tables T7 (gains within groups of dialogues) and T8 (cost of the gains)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["cost_tables", "seconds_per_sample"]
 
 
 def cost_tables(result: Ablation) -> tuple[Table, ...]:
-    """In reading order; those with nothing to show have no rows."""
+    """The tables in reading order. A table without content has no rows."""
     makers = (_by_class, _by_domain, _by_task, _compute, _efficiency, _ladders)
     return tuple(make(result) for make in makers)
 
 
 def seconds_per_sample(arm: Arm) -> float:
-    """Seconds in the models for one dialogue with one seed, generator and judge."""
+    """Model seconds of generator and judge for one dialogue with one seed; NaN if unknown."""
     parts = [arm.cost.get(f"{who}_seconds", math.nan) for who in ("generator", "judge")]
     known = [part for part in parts if math.isfinite(part)]
     if not known or not arm.num_dialogues:
@@ -52,7 +52,7 @@ def _groups(result: Ablation, level: str, name: str) -> Table:
         )
         for g in found
     )
-    note = "Exploratory: stars after Benjamini and Hochberg's adjustment within each column of the table."
+    note = "Exploratory: stars after Benjamini-Hochberg adjustment within each column of the table."
     header = (
         "strategy",
         level,
@@ -87,10 +87,11 @@ def _compute(result: Ablation) -> Table:
         for a in result.arms
     )
     note = (
-        "What an answered image turn asked for, whether or not a journal served it; seconds are time in the "
-        "model. The generator's and the judge's stand apart; images and NFE are the sum of both. Pareto: no "
-        "strategy scores as high at the same NFE or less, on the cells that all of them have scores in; n/a: "
-        "an oracle, an arm that claims nothing, or one that was run on other dialogues."
+        "Mean cost of all calls of an answered image turn, calls served by the journal included; seconds are "
+        "time in the model. Tokens and seconds of generator and judge are separate columns; images and NFE "
+        "are the sum of both. Pareto: no other strategy scores as high at the same NFE or less, on the cells "
+        "that all compared strategies have scores in; n/a: an oracle, an arm without claims, or an arm that "
+        "was run on other dialogues."
     )
     header = ("strategy", *known, "Pareto")
     shown = rows if known else ()
@@ -104,8 +105,8 @@ def _efficiency(result: Ablation) -> Table:
         if (e := a.efficiency)
     )
     note = (
-        "Points gained per unit of cost beyond the baseline's, both on the cells that the two have; "
-        "percentile intervals. -: the extra cost is not above three of its standard errors."
+        "Points gained per unit of extra cost over the baseline, on the cells that both answered; percentile "
+        "intervals. -: the extra cost is not above three times its standard error."
     )
     header = ("strategy", "per 100 NFE", "per 1,000 tokens", "per second")
     title = "Gain per unit of cost"
@@ -123,7 +124,7 @@ def _ladders(result: Ablation) -> Table:
         )
         for x in result.ladders
     )
-    note = "Slope of the image score on log2 N, on the cells that every N has."
+    note = "Slope of the image score on log2 N, on the cells that have scores for every N."
     header = ("strategies", "N", "n", "points per doubling of N")
     title = "Gain per doubling of the number of candidates"
     return Table(name="T8c_doubling", title=title, header=header, rows=rows, notes=(note,))

@@ -1,7 +1,7 @@
-"""How errors of generation reach understanding: text turns after the model's own images.
+"""How errors of image generation affect understanding: text turns after the model's own images.
 
-Static questions ask what should be in the picture, so a wrong picture makes them harder. Dynamic questions
-are keyed to what was really drawn, and measure reading.
+Static questions ask about what the image should show, so a wrong image makes them harder. Dynamic questions
+are keyed to what the model actually drew, so they measure reading only.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from analysis.statistic import mean, within_regression
 __all__ = ["KINDS", "Coupling", "coupling"]
 
 FEWEST = 10
-"""Dialogues that a slope within dialogues needs."""
+"""Minimum number of dialogues for a slope within dialogues."""
 KINDS: tuple[Quantity, ...] = ("text", "static", "dynamic", "free")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coupling:
-    """Text turns of one kind of one strategy."""
+    """Estimates for one kind of text turn of one strategy."""
 
     strategy: str
     kind: str
-    """"text" is all of them; "static" and "dynamic" are multiple choice, "free" is free text."""
+    """ "text": all text turns; "static" and "dynamic": multiple choice; "free": free text."""
     gap: Estimate
-    """Text score on gold less own history, paired, turns 2 and later."""
+    """Text score on gold minus own history, paired, turns 2 and later."""
     slope: Estimate
-    """Text score per unit of error (1 - score) of the latest own image before it, within dialogues."""
+    """Change of the text score per unit of error (1 - score) of the latest own image before it, within
+    dialogues.
+    """
 
 
 def coupling(panel: Panel, inference: Inference) -> tuple[Coupling, ...]:
-    """One for each strategy and kind that has text turns with a score.
+    """The estimates of each strategy and each kind of text turn that has a score.
 
-    p-values of a kind are adjusted over strategies (Holm), those of oracles apart.
+    p-values of one kind are adjusted over the strategies (Holm). Oracle arms form a separate family.
     """
     found = [c for strategy in panel.strategies for c in _kinds(panel, inference, strategy)]
     adjusted: dict[tuple[str, str], Coupling] = {}
@@ -61,7 +63,7 @@ def _kinds(panel: Panel, inference: Inference, strategy: str) -> Iterator[Coupli
     for kind in KINDS:
         own = panel.scores(strategy, "own", kind)
         if np.isfinite(own).any():
-            gap = panel.behind(strategy, "gold", kind) - own
+            gap = panel.replayed(strategy, "gold", kind) - own
             yield Coupling(
                 strategy=strategy,
                 kind=kind,
@@ -73,5 +75,8 @@ def _kinds(panel: Panel, inference: Inference, strategy: str) -> Iterator[Coupli
 def _slope(estimate: Estimate) -> Estimate:
     if estimate.num_samples >= FEWEST:
         return estimate
-    few = f"{estimate.num_samples} dialogues have two such turns after unlike images; {FEWEST} are needed"
+    few = (
+        f"{estimate.num_samples} dialogues have two such turns after images of different error; "
+        f"{FEWEST} are needed"
+    )
     return replace(undefined(few), num_samples=estimate.num_samples, num_units=estimate.num_units)

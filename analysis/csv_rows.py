@@ -1,4 +1,4 @@
-"""CSV files as programs and spreadsheets write them: UTF-8 or UTF-16, with commas, semicolons or tabs."""
+"""Reads CSV files from programs and spreadsheets: UTF-8 or UTF-16, with commas, semicolons or tabs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[str, Row]]:
-    """The rows of a CSV, each with its file and line; rows in which nothing stands are passed over.
+    """The rows of a CSV file, each with its place (file and line). Empty rows are skipped.
 
     Raises:
-        StudyError: the file is not text, a column is missing or stands twice, or a row has more or fewer
-            values than the header. Names the file, and the line if there is one.
+        StudyError: the file is not text, a column is missing or duplicated, or a row has more or fewer values
+            than the header. The message names the file, and the line if there is one.
         OSError: the file cannot be read.
     """
     text = _text(path)
@@ -44,7 +44,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[str, Row]]:
 
 
 def number(row: Row, name: str) -> float:
-    """A number; NaN where the field is empty or absent. Raises ValueError when it is something else."""
+    """The number in a field; NaN if the field is empty or absent. Raises ValueError for other text."""
     text = (row.get(name) or "").strip()
     try:
         return float(text) if text else float("nan")
@@ -53,7 +53,7 @@ def number(row: Row, name: str) -> float:
 
 
 def whole(row: Row, name: str) -> int:
-    """A whole number, which spreadsheets may write as "1.0". Raises ValueError when it is something else."""
+    """The integer in a field, which spreadsheets may write as "1.0". Raises ValueError for anything else."""
     found = number(row, name)
     if not found.is_integer():
         raise ValueError(f"{name} is {row[name]!r}, not a whole number")
@@ -73,7 +73,7 @@ def _text(path: Path) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the names of the header."""
+    """The delimiter of the header line: comma, semicolon or tab."""
     header = text.partition("\n")[0]
     return max(",;\t", key=header.count)
 
@@ -85,4 +85,4 @@ def _check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> N
         raise StudyError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(needed)}")
     twice = [name for name, count in counts.items() if count > 1 and name]
     if twice:
-        raise StudyError(f"{path}: column {twice[0]!r} stands twice in the header; keep one")
+        raise StudyError(f"{path}: column {twice[0]!r} occurs twice in the header; keep one")

@@ -1,7 +1,7 @@
-"""The named quantities of one strategy, each as a statistic on the cells (sample, turn) that it needs.
+"""The named estimands of one strategy, each as a statistic on the cells (sample, turn) that it needs.
 
-Image turns only; seeds are averaged within a cell first, and every cell has equal weight. What compares two
-arms takes the cells that both have. docs/statistics.md defines each with its formula.
+Image turns only. Seeds are averaged within a cell first, and every cell has equal weight. Comparisons of two
+arms use the cells that both have. docs/concepts/statistics.md defines each estimand with its formula.
 """
 
 from __future__ import annotations
@@ -35,40 +35,41 @@ ESTIMANDS = {
     "mean_gain": "gain over the baseline",
     "pooled_slope": "slope over turns, pooled (descriptive)",
     "within_slope": "slope over turns within dialogues, own history",
-    "slope_composition": "pooled slope less that within dialogues, own history",
+    "slope_composition": "pooled slope minus the slope within dialogues, own history",
     "within_slope_gold": "slope over turns within dialogues, gold history",
-    "slope_change": "slope less the baseline's, own history",
-    "eb": "exposure gap: gold less own history",
-    "eb_step": "lost skill: the gap of the step score, each turn's request against the picture before it",
-    "eb_inherited": "inherited damage: the gap less that of the step score",
+    "slope_change": "slope minus the baseline's slope, own history",
+    "eb": "exposure gap: score on gold minus own history",
+    "eb_step": "lost skill: the gap of the step score (the turn's request relative to the previous image)",
+    "eb_inherited": "inherited damage: the exposure gap minus the gap of the step score",
     "eb_step_share": "share of the exposure gap that is lost skill",
     "eb_slope": "growth of the exposure gap per turn",
-    "eb_reduction": "exposure gap of the baseline less the strategy's",
-    "eb_slope_reduction": "growth of the gap per turn, the baseline's less the strategy's",
-    "eb_reduction_ratio": "share of the baseline's exposure gap that is gone",
-    "eb_step_reduction": "lost skill of the baseline less the strategy's",
+    "eb_reduction": "exposure gap of the baseline minus that of the strategy",
+    "eb_slope_reduction": "growth of the gap per turn: the baseline's minus the strategy's",
+    "eb_reduction_ratio": "share of the baseline's exposure gap that the strategy removes",
+    "eb_step_reduction": "lost skill of the baseline minus that of the strategy",
     "eb_reduction_logit": "reduction of the exposure gap on the logit scale",
     "attributable_fraction": "share of the decay that own history causes",
-    "history_gain": "the baseline's score on the strategy's history less that on its own",
+    "history_gain": "the baseline's score on the strategy's history minus that on its own",
     "human_mean": "image score of human raters (PPI++)",
     "human_gain": "gain over the baseline by human raters (PPI++)",
 }
-"""Every estimand of a strategy, in reading order, with what it is."""
+"""Every estimand of a strategy in reading order, with its description."""
 COMPARED = {
     "mean_gain", "slope_change", "eb_reduction", "eb_slope_reduction", "eb_reduction_ratio",
     "eb_step_reduction", "eb_reduction_logit", "history_gain", "human_gain",
 }  # fmt: skip
-"""Those that need a baseline."""
+"""The estimands that need a baseline."""
 _OF_STEPS = ("eb_step", "eb_inherited", "eb_step_share", "eb_step_reduction")
 _RATED: tuple[Quantity, Quantity] = ("human", "rated")
-"""What raters said, and what the scorer said of the same records."""
+"""The quantities of labelled records: the human score, and the scorer's score of the same records."""
 _NO_STEPS = "the benchmark has no step scores"
 
 
 def estimates(panel: Panel, inference: Inference, baseline: str | None) -> dict[str, dict[str, Estimate]]:
-    """strategy -> estimand -> estimate, with p-values adjusted (Holm) over the strategies of an estimand.
+    """The estimates by strategy and estimand. p-values are adjusted (Holm) over the strategies of an
+    estimand.
 
-    Oracle arms are a family of their own: they are bounds, not claims.
+    Oracle arms form a separate family, because they are bounds and not claims.
     """
     found = {s: _of_strategy(panel, inference, s, baseline) for s in panel.strategies}
     oracles = [s for s in panel.strategies if s in panel.oracles]
@@ -81,12 +82,12 @@ def estimates(panel: Panel, inference: Inference, baseline: str | None) -> dict[
 
 
 def gap(panel: Panel, strategy: str, quantity: Quantity = "image") -> Floats:
-    """Gold less own score of image turns t >= 2, shape (samples, turns), NaN where not both scored."""
-    return panel.behind(strategy, "gold", quantity) - panel.scores(strategy, "own", quantity)
+    """Gold minus own score of image turns t >= 2, shape (samples, turns); NaN unless both are scored."""
+    return panel.replayed(strategy, "gold", quantity) - panel.scores(strategy, "own", quantity)
 
 
 def gap_from_turn_1(panel: Panel, strategy: str) -> Floats:
-    """The same with the gap of turn 1, which is 0, where that turn has a score: for slopes."""
+    """The same as `gap`, with a gap of 0 at turn 1 if that turn has a score; used for slopes."""
     return panel.from_turn_1(strategy, "gold") - panel.scores(strategy)
 
 
@@ -126,7 +127,9 @@ def _alone(panel: Panel, strategy: str) -> dict[str, Statistic]:
 
 
 def _composition(panel: Panel, strategy: str) -> dict[str, Statistic]:
-    """What the exposure gap is made of, on the cells that have both scores on both histories."""
+    """The statistics that split the exposure gap into lost skill and inherited damage, on the cells that have
+    all scores.
+    """
     whole, lost = gap(panel, strategy), gap(panel, strategy, "step")
     losses = panel.losses((strategy, "own"), (strategy, "gold"), quantity="step")
     both = np.where(np.isfinite(whole), lost, np.nan)
@@ -144,12 +147,12 @@ def _compared(panel: Panel, strategy: str, baseline: str) -> dict[str, Statistic
     reduced_from_1 = gap_from_turn_1(panel, baseline) - gap_from_turn_1(panel, strategy)
     skill = gap(panel, baseline, "step") - gap(panel, strategy, "step")
     swap = swapped(strategy)
-    moved = panel.behind(baseline, swap) - reference
+    moved = panel.replayed(baseline, swap) - reference
     labels, rated = (panel.scores(strategy, quantity=q) - panel.scores(baseline, quantity=q) for q in _RATED)
     on_own = [(s, "own") for s in (strategy, baseline)]
     on_both = [*on_own, *((s, "gold") for s in (strategy, baseline))]
     gain_losses, gap_losses = panel.losses(*on_own), panel.losses(*on_both)
-    four = [panel.behind(baseline, "gold"), reference, panel.behind(strategy, "gold"), own]
+    four = [panel.replayed(baseline, "gold"), reference, panel.replayed(strategy, "gold"), own]
     return {
         "mean_gain": of_design(mean(own - reference), gain_losses),
         "slope_change": of_design(within_slope(own - reference), gain_losses),
@@ -166,12 +169,12 @@ def _compared(panel: Panel, strategy: str, baseline: str) -> dict[str, Statistic
 
 
 def of_design(statistic: Statistic, losses: Losses) -> Statistic:
-    """The statistic with what its design has, and what of it is missing."""
+    """The statistic with the numbers of planned and of missing turns of its design."""
     return replace(statistic, num_missing=losses.missing, num_planned=losses.planned)
 
 
 def _not_compared(panel: Panel, strategy: str, baseline: str | None) -> str:
-    """Why the strategy is not compared with the baseline; empty where it is."""
+    """The reason why the strategy is not compared with the baseline; empty if it is."""
     if baseline is None:
         return "there is no baseline"
     return "is the baseline" if strategy == baseline else panel.void(strategy, baseline)

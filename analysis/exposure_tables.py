@@ -1,4 +1,6 @@
-"""What the exposure gap is made of, how errors go on, and what all of it rests on: T1c, T1d, T2b, T5."""
+"""Tables T1c, T1d, T2b and T5: sample sizes, worst cases, parts of the exposure gap, and error
+propagation.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _KINDS = {"text": "all", "static": "static MCQ", "dynamic": "dynamic MCQ", "free
 
 
 def cells(result: Ablation) -> Table:
-    """n and missing of every column of T1."""
+    """Table T1c: the sample size and the number of missing turns of each column of T1."""
     columns = {
         "mean": "mean", "mean_gain": "gain", "within_slope": "slope own", "within_slope_gold": "slope gold",
         "eb": "EB", "eb_step": "lost skill", "eb_reduction": "EB reduction",
@@ -25,12 +27,12 @@ def cells(result: Ablation) -> Table:
     shown = [name for name in columns if any(arm.estimates[name].is_defined for arm in result.arms)]
     rows = tuple((name_of(arm), *(_cells(arm.estimates[name]) for name in shown)) for arm in result.arms)
     note = (
-        "Samples / cells (sample, turn) that a number rests on; in brackets the turns of its design, over "
-        "all seeds, that lack a score which it needs. Slopes rest on dialogues with two image turns or more."
+        "Samples / cells (sample, turn) used for the number; in brackets the planned turns, over all seeds, "
+        "whose score is missing. Slopes use dialogues with two image turns or more."
     )
     return Table(
         name="T1c_cells",
-        title="What each column rests on",
+        title="Sample sizes and missing turns of each column",
         header=("strategy", *(columns[name] for name in shown)),
         rows=rows,
         notes=(note,),
@@ -38,7 +40,7 @@ def cells(result: Ablation) -> Table:
 
 
 def worst_cases(result: Ablation) -> Table:
-    """Bounds of means, gaps and reductions where turns are missing."""
+    """Table T1d: bounds of means, gaps and reductions of the strategies with missing turns."""
     rows = tuple(
         (
             name_of(arm),
@@ -50,20 +52,20 @@ def worst_cases(result: Ablation) -> Table:
         if any(arm.estimates[name].num_missing for name in ("mean", "eb", "eb_reduction"))
     )
     note = (
-        "Least and greatest value, whatever the missing turns would have scored. Turns go missing on own "
-        "history where they would have scored worst, so the values themselves lean towards no gap."
+        "Least and greatest possible value over all possible scores of the missing turns. On own history the "
+        "missing turns would have scored worst, so the estimated gaps are biased towards 0."
     )
     names = ("mean", "EB", "EB reduction")
     header = (
         "strategy",
         *(word for name in names for word in (f"missing, {name}", f"{name}: least, greatest")),
     )
-    title = "Worst cases of what is missing"
+    title = "Worst-case bounds for missing turns"
     return Table(name="T1d_worst_cases", title=title, header=header, rows=rows, notes=(note,))
 
 
 def gap_by_turn(result: Ablation) -> Table:
-    """EB(t), and below it the part of it that is lost skill."""
+    """Table T2b: EB(t), followed by the part of it that is lost skill."""
     shown = [t for t in turns(result) if any(a.gaps[t].is_defined for a in result.arms)]
     arms = [a for a in result.arms if a.estimates["eb"].is_defined]
     rows = [row for arm in arms for row in _gap_rows(arm, shown)]
@@ -71,18 +73,18 @@ def gap_by_turn(result: Ablation) -> Table:
     header = ("strategy", *(f"EB({t + 1})" for t in shown), "all turns")
     has_steps = any(a.estimates["eb_step"].is_defined for a in arms)
     note = (
-        "Lost skill: the gap of the step score (the turn's request against the picture before it). What it "
-        "leaves of EB is inherited damage: an earlier error that is counted again."
+        "Lost skill: the gap of the step score (the turn's request relative to the previous image). The rest "
+        "of EB is inherited damage: earlier errors that are counted again."
         if has_steps
         else "Lost skill and inherited damage: n/a, the benchmark has no step scores."
     )
-    title = "Exposure bias by turn: gold less own history"
+    title = "Exposure bias by turn: gold minus own history"
     shown_rows = (*rows, counts) if rows else ()
     return Table(name="T2b_gap_by_turn", title=title, header=header, rows=shown_rows, notes=(note,))
 
 
 def propagation(result: Ablation) -> Table:
-    """T5."""
+    """Table T5: how errors at one image turn are associated with the gap at the next."""
     rows = tuple(
         (
             named(result, p.strategy),
@@ -95,10 +97,10 @@ def propagation(result: Ablation) -> Table:
         for p in result.propagation
     )
     note = (
-        "Association of the gap at an image turn with the error that arrived with the image turn right "
-        "before it, in points per point, at the same turn. What a dialogue always loses on own history does "
-        "not count. What confounds it: a dialogue that goes wrong for another reason does so at both turns. "
-        "Without a second pass of the scorer its noise pulls the slope to 0; missing: pairs without a score."
+        "Association of the gap at an image turn with the new error at the previous image turn, in points "
+        "per point, with the turn held fixed. A constant loss of a dialogue on own history is removed. "
+        "Confounding remains: a dialogue that fails for another reason fails at both turns. Without a second "
+        "pass of the scorer, scorer noise attenuates the slope towards 0. Missing: pairs without a score."
     )
     header = ("strategy", "n", "pairs", "missing", "instrument", "slope")
     title = "Errors at adjacent image turns"
@@ -106,7 +108,7 @@ def propagation(result: Ablation) -> Table:
 
 
 def coupling(result: Ablation) -> Table:
-    """T5b."""
+    """Table T5b: how errors of images affect text answers."""
     kinds = {c.kind for c in result.coupling} - {"text"}
     rows = tuple(
         (
@@ -120,34 +122,35 @@ def coupling(result: Ablation) -> Table:
         if c.kind != "text" or len(kinds) > 1
     )
     note = (
-        "Gap: text score on gold less own history, paired, in points. Slope: points of text score per point "
-        "of error of the latest own image before it, within dialogues; an association, since later turns are "
-        "harder in both. n: dialogues of the gap / of the slope, which needs ten with two such turns. "
-        "Stars after Holm's adjustment over strategies. "
-        "Static questions suffer from a wrong picture; dynamic ones are keyed to what was really drawn."
+        "Gap: text score on gold minus own history, paired, in points. Slope: points of text score per point "
+        "of error of the latest own image before it, within dialogues; an association, because both text and "
+        "image turns get harder later. n: dialogues of the gap / of the slope, which needs ten dialogues "
+        "with two such turns. Stars after Holm adjustment over strategies. A wrong image makes static "
+        "questions "
+        "harder; dynamic questions are keyed to what was actually drawn."
     )
     header = ("strategy", "text turns", "n", "gap", "slope")
-    title = "Coupling: how errors of images reach answers"
+    title = "Coupling: how errors of images affect text answers"
     return Table(name="T5b_coupling", title=title, header=header, rows=rows, notes=(note,))
 
 
 def wear(result: Ablation) -> Table:
-    """T5c."""
+    """Table T5c: whether scores fall with the number of own images or with the number of other turns."""
     rows = tuple(_wear_row(named(result, w.strategy), w) for w in result.wear)
     reasons = dict.fromkeys(w.per_image.reason for w in result.wear if not w.per_image.is_defined)
     note = (
         "Change of the image score on own history per earlier turn, in points, within dialogues: per own "
-        "image with the other turns held fixed, and the reverse. Stars after Holm's adjustment over "
-        "strategies. Correlation: of the two numbers within dialogues. What comes late may also be harder."
+        "image with the number of other turns held fixed, and the reverse. Stars after Holm adjustment over "
+        "strategies. Correlation: between the two counts within dialogues. Later turns may also be harder."
     )
     header = ("strategy", "per own image", "per other turn", "difference", "correlation")
-    title = "What wears history out: own images or other turns"
+    title = "Score change per earlier own image and per earlier other turn"
     notes = (note, *(f"n/a: {reason}." for reason in reasons))
     return Table(name="T5c_wear", title=title, header=header, rows=rows, notes=notes)
 
 
 def turns(result: Ablation) -> list[int]:
-    """Turns, from 0, at which any strategy has an image score on own history."""
+    """The turns, counted from 0, at which any strategy has an image score on own history."""
     last = max((len(a.own) for a in result.arms), default=0)
     return [t for t in range(last) if any(a.own[t].is_defined for a in result.arms)]
 

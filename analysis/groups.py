@@ -1,4 +1,4 @@
-"""Gains and reductions of the gap within classes, domains and tasks: exploratory."""
+"""Gains and gap reductions within classes, domains and tasks (exploratory)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.statistic import mean
 __all__ = ["LEVELS", "Group", "groups"]
 
 LEVELS = {"class": 0, "domain": 1, "task": 2}
-"""Name of a level -> the field of a sample's key."""
+"""Name of a grouping level -> the field of the sample key that it groups by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Group:
 
 
 def groups(panel: Panel, inference: Inference, baseline: str | None) -> tuple[Group, ...]:
-    """All levels that have more than one group; none without a baseline."""
+    """The groups of every level that has more than one group; empty without a baseline."""
     if baseline is None:
         return ()
     return tuple(group for level in LEVELS for group in _level(panel, inference, baseline, level))

@@ -1,6 +1,6 @@
 """From statistics to estimates: CR1 standard errors, t and bootstrap intervals, tests, detectable effects.
 
-CR1 by cluster with t(G-1) is the primary inference (Cameron and Miller 2015); the bootstrap is its check, and
+The primary inference is CR1 by cluster with t(G-1) (Cameron and Miller 2015). The bootstrap checks it, and is
 the only interval of ratios. Means of scores and shares have Wilson intervals with the same standard errors. A
 result from one cluster is undefined, never exact.
 """
@@ -24,7 +24,7 @@ from analysis.statistic import Statistic
 __all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "bounded", "holm", "undefined"]
 
 MARGIN = 0.02
-"""Scores that differ by less are equivalent: the margin of TOST, in score units."""
+"""Equivalence margin of TOST, in score units: smaller differences count as equivalent."""
 FEW_SAMPLES = 200
 _ZERO = 1e-9
 _NAN = float("nan")
@@ -32,7 +32,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value with its 95 % interval, standard error and tests; NaN where undefined."""
+    """A value with its 95 % interval, standard error and tests; NaN if undefined."""
 
     value: float
     standard_error: float = _NAN
@@ -41,25 +41,25 @@ class Estimate:
     bootstrap_low: float = _NAN
     bootstrap_high: float = _NAN
     p: float = _NAN
-    """Two-sided, against 0."""
+    """Two-sided p-value against 0."""
     p_adjusted: float = _NAN
-    """Holm, over the strategies of the same estimand."""
+    """Holm-adjusted p-value over the strategies of the same estimand."""
     p_equivalence: float = _NAN
-    """TOST: small when the value lies within +- MARGIN."""
+    """p-value of TOST: small if the value lies within +- MARGIN."""
     detectable: float = _NAN
-    """Minimum detectable effect: what a two-sided 5 % test finds with 80 % power."""
+    """Minimum detectable effect: the effect that a two-sided 5 % test finds with 80 % power."""
     num_samples: int = 0
-    """Samples that contribute."""
+    """Number of samples that contribute."""
     num_units: int = 0
-    """Cells (sample, turn), or candidates, that contribute."""
+    """Number of cells (sample, turn), or of candidates, that contribute."""
     num_clusters: int = 0
-    """Clusters that contribute."""
+    """Number of clusters that contribute."""
     num_missing: int = 0
-    """Turns of its design, over all seeds, that lack a score which it needs."""
+    """Number of planned turns, over all seeds, whose needed score is missing."""
     num_planned: int = 0
-    """Turns of its design, over all seeds; 0 where the design is not known."""
+    """Number of planned turns, over all seeds; 0 if unknown."""
     reason: str = ""
-    """Why there is no value."""
+    """The reason why there is no value; empty if there is one."""
 
     @property
     def is_defined(self) -> bool:
@@ -67,11 +67,11 @@ class Estimate:
 
     @property
     def share_missing(self) -> float:
-        """The share of the turns of its design that lack a score; 0 where the design is not known."""
+        """The share of the planned turns whose score is missing; 0 if their number is unknown."""
         return self.num_missing / self.num_planned if self.num_planned else 0.0
 
     def to_json(self) -> dict[str, float | int | str | list[float] | None]:
-        """The form of analysis.json; undefined numbers are null."""
+        """The estimate as an object of analysis.json; undefined numbers are null."""
         has_interval, has_draws = math.isfinite(self.low), math.isfinite(self.bootstrap_low)
         return {
             "est": _known(self.value),
@@ -91,7 +91,7 @@ class Estimate:
 
 
 class Resampled(Protocol):
-    """A statistic that is no function of sums, and knows its own draws."""
+    """A statistic that is not a function of sums over clusters and computes its own bootstrap draws."""
 
     @property
     def value(self) -> float: ...
@@ -104,13 +104,13 @@ class Resampled(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """Makes estimates on one set of clusters. `clusters` numbers the cluster of each sample from 0."""
+    """Computes estimates on one set of clusters. `clusters` gives the cluster of each sample, from 0."""
 
     clusters: npt.NDArray[np.int64] = field(repr=False)
     bootstrap: Bootstrap
 
     def estimates(self, statistics: Mapping[str, Statistic]) -> dict[str, Estimate]:
-        """One estimate per statistic, with one pass over the resamples for all of them."""
+        """One estimate for each statistic, from a single pass over the resamples."""
         if not statistics:
             return {}
         sums = {name: self.by_cluster(s.columns) for name, s in statistics.items()}
@@ -124,7 +124,7 @@ class Inference:
         }
 
     def closed_form(self, statistic: Statistic) -> Estimate:
-        """The estimate without a bootstrap interval."""
+        """The estimate of a statistic without a bootstrap interval."""
         error, degrees = self.standard_error(statistic)
         bare = Estimate(
             value=_NAN,
@@ -135,16 +135,16 @@ class Inference:
             num_planned=statistic.num_planned,
         )
         if not math.isfinite(statistic.value):
-            return replace(bare, reason="no cells, or nothing varies, to compute it from")
+            return replace(bare, reason="there are no cells, or nothing varies")
         if not self._may_divide(statistic):
-            return replace(bare, reason="what it divides by is not above three of its standard errors")
+            return replace(bare, reason="its denominator is not above three times its standard error")
         known = replace(bare, value=statistic.value, standard_error=error)
         if statistic.is_bounded:
             return bounded(known, degrees + 1)
         return known if statistic.is_ratio else _with_tests(known, degrees)
 
     def resampled(self, statistic: Resampled) -> Estimate:
-        """The estimate of a statistic that draws its own resamples; percentile interval."""
+        """The estimate of a statistic that computes its own draws, with their percentile interval."""
         error = self._cluster_error(statistic.influence, statistic.units, 1)
         low, high = _percentiles(statistic.draws(self)) if math.isfinite(error) else (_NAN, _NAN)
         units = statistic.units
@@ -161,12 +161,12 @@ class Inference:
         )
 
     def standard_error(self, statistic: Statistic) -> tuple[float, int]:
-        """CR1 standard error and its degrees of freedom, clusters less one."""
+        """The CR1 standard error of a statistic and its degrees of freedom (clusters minus 1)."""
         error = self._cluster_error(statistic.influence, statistic.units, statistic.num_parameters)
         return error, int(np.count_nonzero(self.by_cluster(statistic.units))) - 1
 
     def by_cluster(self, columns: Floats) -> Floats:
-        """Sums over the samples of each cluster; the first axis turns from samples to clusters."""
+        """Sums over the samples of each cluster; the first axis changes from samples to clusters."""
         if self._is_one_to_one:
             return columns
         sums = np.zeros((len(self.bootstrap.strata), *columns.shape[1:]))
@@ -182,7 +182,7 @@ class Inference:
         if below is None:
             return True
         error, _ = self.standard_error(below)
-        if not math.isfinite(error):  # of one cluster nothing is known of the spread
+        if not math.isfinite(error):  # the spread of one cluster is unknown
             return False
         # the floor keeps rounding noise around an exact 0 from passing with a standard error of 0
         return below.value > max(_ZERO, 3 * error)
@@ -203,7 +203,7 @@ class Inference:
         return not is_percentile and len(self.bootstrap.strata) < FEW_SAMPLES
 
     def _products(self, statistic: Statistic, sums: Floats) -> Floats:
-        """Products of columns, whose totals give each resample's own standard error."""
+        """Products of columns by cluster; their totals give the standard error of each resample."""
         if not self._is_studentised(statistic):
             return np.empty((len(sums), 0))
         return (sums[:, :, None] * sums[:, None, :]).reshape(len(sums), -1)
@@ -224,23 +224,25 @@ class Inference:
         return replace(drawn, low=low, high=high) if statistic.is_ratio else drawn
 
     def _is_drawn(self, statistic: Statistic) -> bool:
-        """Whether two clusters that contribute are free to vary: one says nothing of their spread."""
+        """Whether at least two contributing clusters vary in the bootstrap; the spread of one cluster is
+        unknown.
+        """
         return bool(np.count_nonzero(self.by_cluster(statistic.units)[self._is_free]) > 1)
 
     @cached_property
     def _is_free(self) -> npt.NDArray[np.bool_]:
-        """Which clusters are not the only one of their stratum."""
+        """For each cluster, whether its stratum has other clusters, so that it varies in the bootstrap."""
         sizes = Counter(self.bootstrap.strata)
         return np.array([sizes[stratum] > 1 for stratum in self.bootstrap.strata])
 
 
 def bounded(estimate: Estimate, num_clusters: int) -> Estimate:
-    """The estimate of a mean of scores, a share or an AUC with a 95 % interval inside [0, 1].
+    """The estimate of a mean score, a share or an AUC, with a 95 % interval inside [0, 1].
 
-    Wilson's interval (1927) for as many trials as the cluster-robust standard error amounts to: with value m
-    and standard error s, m (1 - m) / s^2 of them (Korn and Graubard 1998), and the quantile of
-    t(num_clusters - 1). Where nothing varies there are as many trials as clusters, so 3 dialogues that all
-    score 1 do not prove 1. One cluster has no interval.
+    This is Wilson's interval (1927) with the effective number of trials of a cluster-robust standard error:
+    for value m and standard error s, m (1 - m) / s^2 trials (Korn and Graubard 1998), and the quantile of
+    t(num_clusters - 1). If nothing varies, the number of trials is the number of clusters, so that 3
+    dialogues that all score 1 do not prove 1. One cluster has no interval.
     """
     error, m = estimate.standard_error, min(1.0, max(0.0, estimate.value))
     if not math.isfinite(error):
@@ -255,12 +257,12 @@ def bounded(estimate: Estimate, num_clusters: int) -> Estimate:
 
 
 def undefined(reason: str, num_missing: int = 0) -> Estimate:
-    """An estimate without a value, and why."""
+    """An estimate without a value, with the reason."""
     return Estimate(value=_NAN, reason=reason, num_missing=num_missing)
 
 
 def holm(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """The estimates with p-values adjusted for their number (Holm 1979); undefined ones do not count."""
+    """The estimates with Holm-adjusted p-values (Holm 1979); undefined estimates do not count."""
     order = _by_p(estimates)
     factors = range(len(order), 0, -1)
     raw = [min(1.0, factor * estimates[i].p) for factor, i in zip(factors, order, strict=True)]
@@ -305,7 +307,7 @@ def _percentiles(draws: Floats) -> tuple[float, float]:
 def _studentised(
     estimate: Estimate, statistic: Statistic, totals: Floats, products: Floats, correction: float
 ) -> tuple[float, float] | None:
-    """Bootstrap-t interval; None where half of the resamples have no spread of their own."""
+    """The bootstrap-t interval; None if half of the resamples have a standard error of 0."""
     slopes = statistic.gradient(totals)
     with np.errstate(invalid="ignore"):
         errors = correction * np.sqrt(np.einsum("bi,bij,bj->b", slopes, products, slopes).clip(0))

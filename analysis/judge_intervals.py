@@ -1,7 +1,7 @@
-"""Intervals of what judges are measured by, which hold near the ends too.
+"""Intervals of judge measures that stay valid near their bounds.
 
 Percentile intervals of an AUC near 1, or of a judge that misses the best candidate once, are far too short at
-a few dozen dialogues: resamples without the one error have no spread at all.
+a few dozen dialogues: resamples without the one error do not vary at all.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["auc_interval", "share_interval"]
 
 
 def auc_interval(estimate: Estimate, num_clusters: int) -> Estimate:
-    """An AUC with the interval that is symmetric in its logit (Pepe 2003, section 5.2.5), inside [0, 1].
+    """An AUC with an interval inside [0, 1] that is symmetric on the logit scale (Pepe 2003, section 5.2.5).
 
     Args:
-        num_clusters: of the rarer kind, perfect images or others. An AUC of exactly 0 or 1 has the interval
-            of as many trials.
+        num_clusters: clusters of the rarer kind of image (perfect or not). For an AUC of exactly 0 or 1 the
+            interval is that of as many trials.
     """
     value, error = estimate.value, estimate.standard_error
     if num_clusters < 2 or not 0 < value < 1 or not error > 0:
@@ -30,11 +30,11 @@ def auc_interval(estimate: Estimate, num_clusters: int) -> Estimate:
 
 
 def share_interval(estimate: Estimate, num_clusters: int) -> Estimate:
-    """A share (arm - random) / (best - random), which is at most 1 and may be below 0, with its interval.
+    """A share (arm - random) / (best - random), at most 1 and possibly below 0, with its interval.
 
-    What is missed, 1 - share, is a rate: never below 0, and the smaller the less it varies. Its interval is
-    the score interval of a Poisson rate, scaled to the cluster-robust variance. Where nothing is missed, each
-    cluster counts as one unit of exposure.
+    The missed part, 1 - share, is a rate: it is never below 0, and varies less the smaller it is. Its
+    interval is the score interval of a Poisson rate, scaled to the cluster-robust variance. If nothing is
+    missed, each cluster counts as one unit of exposure.
     """
     if not estimate.is_defined or not math.isfinite(estimate.standard_error) or num_clusters < 2:
         return _undrawn(estimate)

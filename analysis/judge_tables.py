@@ -1,4 +1,4 @@
-"""Table T6: judges and selectors against the scorer, and the scorer against human raters."""
+"""Tables T6: judges and selectors against the scorer, and the scorer against human raters."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ from analysis.selection import DEFAULT_THRESHOLD, LIMITS, Accuracy, Verifier
 __all__ = ["judge_tables"]
 
 BY_STEP = (
-    "The score counts damage of earlier turns against a judge that looks at its own turn alone. By step: "
-    "perfect is an image with the full step score, which carries out its turn's request without a fault on "
-    "the picture before, damaged or not."
+    "The score also counts errors of earlier turns, which a judge of one turn cannot see. By step: an image "
+    "is "
+    "perfect if it has the full step score, i.e. it carries out the turn's request on the previous image, "
+    "whether or not that image has errors."
 )
 
 
 FIRST_ROUNDS = (
-    "Inside Self-Verification first rounds only: later rounds exist because the judge rejected the first, so "
-    "they stand for the hard cases alone."
+    "Inside Self-Verification only first rounds count: later rounds exist only if the judge rejected the "
+    "first, so they represent hard cases only."
 )
 
 
 def judge_tables(result: Ablation) -> tuple[Table, ...]:
-    """Judges, verification, selection, scaling over candidates, agreement with human raters, their means."""
+    """The tables in reading order: judges, verification, selection, scaling, agreement, human means."""
     makers = (_judges, _verifiers, _selections, _curves, _agreement, _rated)
     return tuple(maker(result) for maker in makers)
 
@@ -56,13 +57,13 @@ def _judges(result: Ablation) -> Table:
         if layer.judges or layer.num_pools
     )
     note = (
-        "Image turns on own and gold history. Unread: verdicts that could not be read from the judge's "
-        "replies, which rank nothing. Pools: choices among two candidate images or more; identical: all of "
-        "them are the same image. No gain is claimed of an arm whose judge read nothing, or whose "
-        "candidates are all identical."
+        "Image turns on own and gold history. Unread: the judge's reply could not be parsed, so it has no "
+        "verdict. Pools: choices among two or more candidate images; identical: all images of the pool are "
+        "the same. No gain is claimed for an arm if no verdict of its judge could be parsed, or if all its "
+        "candidates are identical."
     )
     header = ("strategy", "layer", "judge", "verdicts", "pools")
-    title = "Judges, and what they could read and choose among"
+    title = "Judges: parsed verdicts and candidate pools"
     return Table(name="T6_judges", title=title, header=header, rows=rows, notes=(note,))
 
 
@@ -76,11 +77,11 @@ def _verifiers(result: Ablation) -> Table:
     stated = sorted({v.threshold for v in result.verifiers if v.kind == "probability"})
     thresholds = " or ".join(f"{threshold:g}" for threshold in stated or (DEFAULT_THRESHOLD,))
     notes = [
-        "The strategy's judge against the scorer, on every image that it judged behind own history, those of "
-        "later rounds included: it decides on each of them. Perfect: the scorer gives "
-        f"full marks. TPR: perfect images that it accepts (verdict of {thresholds} or more); TNR: others "
-        "that it rejects. ECE: calibration error, |verdict - score| over ten bins. Oracle arms are left out: "
-        "their judge is the scorer.",
+        "The strategy's judge against the scorer, on every image that the judge judged on own history, later "
+        "rounds included. Perfect: the scorer gives "
+        f"full marks. TPR: share of perfect images that the judge accepts (verdict of {thresholds} or more); "
+        "TNR: share of the other images that it rejects. ECE: expected calibration error, |verdict - score| "
+        "over ten bins. Oracle arms are excluded: their judge is the scorer.",
         BY_STEP if has_steps else "By step score: n/a, the scorer gives none.",
     ]
     kinds = {verifier.kind for verifier in result.verifiers}
@@ -136,13 +137,13 @@ def _selections(result: Ablation) -> Table:
         for s in result.selections
     )
     note = (
-        "All on the same candidates. Random: mean of the N; best: the one that the scorer grades highest "
-        "(an oracle's choice); regret: best less arm; share: (arm - random) / (best - random). "
+        "All columns use the same candidates. Random: mean of the N candidates; best: the candidate with the "
+        "highest score (an oracle's choice); regret: best - arm; share: (arm - random) / (best - random). "
         f"{FIRST_ROUNDS}"
     )
     people = (
-        "People: the preference pairs on which the judge that selects agrees with people, in percent of "
-        "those on which people are not tied (chance: 50), and their number; -: not measured."
+        "People: agreement of the selecting judge with human preferences, in percent of the pairs without a "
+        "human tie (chance: 50), and the number of these pairs; -: not measured."
     )
     header = ("strategy", "layer", "pools", "random", "arm", "best (oracle)", "regret", "share")
     return Table(
@@ -170,8 +171,8 @@ def _curves(result: Ablation) -> Table:
         for rung in c.rungs
     )
     notes = (
-        "Exact means over all subsets of n candidates of each pool, where the history does not depend on the "
-        f"choice: turn 1, and gold history. Later turns of own history do not allow it. {FIRST_ROUNDS}",
+        "Exact means over all subsets of n candidates of each pool. Only turn 1 and gold history are used, "
+        f"because later turns on own history depend on the earlier choice. {FIRST_ROUNDS}",
         *_reasons(rung.arm for curve in result.curves for rung in curve.rungs),
     )
     header = ("strategy", "layer", "where", "pools", "n", "random", "arm", "best (oracle)")
@@ -180,7 +181,7 @@ def _curves(result: Ablation) -> Table:
 
 
 def _reasons(estimates: Iterable[Estimate]) -> Iterator[str]:
-    """Why some of the estimates have no value, each reason once."""
+    """Notes with the reasons why some estimates are undefined, each reason once."""
     for reason in dict.fromkeys(estimate.reason for estimate in estimates if not estimate.is_defined):
         yield f"-: n/a, {reason}."
 
@@ -196,7 +197,7 @@ def _agreement(result: Ablation) -> Table:
         "Krippendorff's alpha (ordinal)": found.alpha,
     }
     rows = [(words, str(e.num_units), plain(e)) for words, e in measures.items()]
-    rows.append(("scorer less human (points)", str(found.bias.num_units), difference(found.bias)))
+    rows.append(("scorer minus human (points)", str(found.bias.num_units), difference(found.bias)))
     return Table(name=name, title=title, header=("measure", "labelled turns", "value"), rows=tuple(rows))
 
 
@@ -206,7 +207,7 @@ def _rated(result: Ablation) -> Table:
         for a in result.arms
         if (e := a.estimates)["human_mean"].is_defined
     )
-    note = "PPI++: the labelled turns, made precise by the scorer's scores of all turns."
+    note = "PPI++: the mean of the labelled turns, made more precise by the scorer's scores of all turns."
     header = ("strategy", "labelled turns", "human mean", "human gain")
     title = "Image score of human raters"
     return Table(name="T6e_human", title=title, header=header, rows=rows, notes=(note,))

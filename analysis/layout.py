@@ -1,4 +1,4 @@
-"""One table, four forms: plain text for a terminal, Markdown, HTML, and LaTeX (booktabs, siunitx)."""
+"""Renders one table as plain text for a terminal, as Markdown, or as LaTeX (booktabs, siunitx)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SPECIAL |= {"\\": r"\textbackslash{}", "[": "{[}", "]": "{]}", "<": r"\textless
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One small table. The first column names the row, the others are numbers."""
+    """One table. The first column names the row; the other columns hold numbers."""
 
     name: str
-    """Of its file, led by the number of the table: "T1_main"."""
+    """File name without extension; begins with the table's number, e.g. "T1_main"."""
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -31,7 +31,7 @@ class Table:
 
 
 def to_markdown(table: Table, caption: str = "") -> str:
-    """The table under its title, its notes below, and the caption last."""
+    """The table as Markdown: title, rows, notes, and the caption at the end."""
     lines = [f"## {table.title}", "", _row(table.header), _row(["---"] + ["---:"] * (len(table.header) - 1))]
     lines += [_row(row) for row in table.rows]
     lines += ["", *(line for note in (*table.notes, caption) if note for line in (_plain(note), ""))]
@@ -53,14 +53,14 @@ def _html_row(row: Sequence[str]) -> str:
 
 
 def to_text(table: Table) -> str:
-    """At most 120 columns; wider tables are continued below."""
+    """The table as text of at most 120 columns; columns that do not fit continue below."""
     lines = [table.title, *_text_table(table)]
     lines += [line for note in table.notes for line in textwrap.wrap(note, WIDTH)]
     return "\n".join(lines)
 
 
 def to_latex(table: Table, caption: str) -> str:
-    """A floating table to \\input; its document loads booktabs, siunitx and graphicx."""
+    """The table as a LaTeX float for \\input; the document must load booktabs, siunitx and graphicx."""
     columns = [_Column.of(table, index) for index in range(len(table.header))]
     header = " & ".join(column.head for column in columns)
     rows = [" & ".join(c.cell(row[i]) for i, c in enumerate(columns)) + r" \\" for row in table.rows]
@@ -88,7 +88,7 @@ def to_latex(table: Table, caption: str) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """How LaTeX sets one column: as text, as numbers, or as numbers with what follows them."""
+    """The LaTeX format of one column: text, numbers, or numbers with a text suffix."""
 
     head: str
     kind: str
@@ -116,18 +116,20 @@ class _Column:
 
 
 def _is_absent(cell: str) -> bool:
-    """Whether no number stands there; "n/a" may be followed by the reason."""
+    """Whether the cell holds no number. After "n/a" a reason may follow."""
     return cell in ("-", "") or cell.startswith("n/a")
 
 
 def _split(cell: str) -> tuple[str, str] | None:
-    """A leading number and what follows it: an interval, stars, or nothing."""
+    """The leading number of a cell and the rest (an interval, stars, or nothing); None if it has no such
+    form.
+    """
     match = re.fullmatch(rf"({_NUMBER})((?: ?\[[^\]]*\])?\**)", cell)
     return (match[1], match[2].strip()) if match else None
 
 
 def _format(numbers: Sequence[str]) -> str:
-    """siunitx's table-format that holds all of them."""
+    """The table-format of siunitx that fits all of the numbers."""
     wholes, _, decimals = zip(*(number.lstrip("+-").partition(".") for number in numbers), strict=True)
     sign = next((sign for sign in "+-" if any(number.startswith(sign) for number in numbers)), "")
     places = max(map(len, decimals))
@@ -139,7 +141,7 @@ def _escaped(text: str) -> str:
 
 
 def _plain(note: str) -> str:
-    """Strategy names may hold characters that Markdown would obey."""
+    """The note with Markdown's special characters escaped, because strategy names may contain them."""
     return re.sub(r"([*_<])", r"\\\1", note)
 
 
@@ -168,12 +170,12 @@ def _line(
 
 
 def _breakable(label: str) -> str:
-    """A label that may be wrapped between its layers and knobs."""
+    """The label with spaces between its layers and knobs, where it may be wrapped."""
     return label if len(label) <= _LABEL_WIDTH else label.replace("+", "+ ").replace(",", ", ")
 
 
 def _pieces(table: Table, width: int) -> Iterator[list[int]]:
-    """Indices of the columns that fit beside the labels, piece by piece."""
+    """The column indices that fit beside the row labels, block by block."""
     piece: list[int] = []
     used = 0
     for column in range(1, len(table.header)):

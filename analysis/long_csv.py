@@ -1,4 +1,4 @@
-"""Reading a long CSV, one row per turn, into the same study as stored runs give.
+"""Reads a long CSV, one row per turn, into a `Study`.
 
 Required columns: strategy, seed, class, domain, task, sample_id, turn, modality, history, score. Known beside
 them: run, outcome, step_score, nfe, new_tokens, seconds, num_candidates, human_score, second_score (another
@@ -38,11 +38,11 @@ MAX_TURN = 1000
 def load_csv(path: Path) -> Study:
     """Read the turns of a study from `path`.
 
-    A row whose score is empty or NaN is a turn without a score: it counts as missing, and a warning says so.
+    A row whose score is empty or NaN is a turn without a score: it counts as missing, with a warning.
 
     Raises:
-        StudyError: a column is missing, a value is not allowed, two rows hold the same turn, or rows of
-            different benchmarks or backbones are mixed.
+        StudyError: a column is missing, a value is not allowed, two rows hold the same turn, or the rows have
+            different benchmarks or backbones.
     """
     rows = read_rows(path, REQUIRED)
     if not rows:
@@ -126,7 +126,7 @@ def _cost(row: Row) -> Cost:
 
 
 def _unit(row: Row, name: str) -> float | None:
-    """A score; None where the field is empty or NaN."""
+    """The score in a field; None if the field is empty or NaN. Raises ValueError outside of [0, 1]."""
     score = number(row, name)
     if math.isnan(score):
         return None
@@ -153,7 +153,7 @@ def _only_one(path: Path, rows: Iterable[tuple[str, Row]], column: str) -> str:
 
 
 def _num_candidates(rows: Iterable[tuple[str, Row]]) -> dict[str, int]:
-    """N of each strategy that states one and the same in all of its rows."""
+    """The number of candidates N of each strategy whose rows all state the same N."""
     stated = defaultdict(set)
     for place, row in rows:
         if (row.get("num_candidates") or "").strip() and row["modality"].strip() == "image":

@@ -1,4 +1,4 @@
-"""What is known of each strategy of a study."""
+"""Computes all results of each strategy of a study."""
 
 from __future__ import annotations
 
@@ -24,65 +24,65 @@ __all__ = ["Arm", "Setting", "measured"]
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """What is known of one strategy. Scores and differences lie in [0, 1] and [-1, 1]."""
+    """All results of one strategy. Scores lie in [0, 1], differences in [-1, 1]."""
 
     strategy: str
     oracle: bool
     num_samples: int
     num_dialogues: int
-    """Dialogues on own history, one per seed."""
+    """Dialogues on own history; each seed counts separately."""
     num_scored: int
-    """Image turns with a score behind own history, one per seed."""
+    """Image turns on own history that have a score; each seed counts separately."""
     num_planned: int
     bounds: tuple[float, float]
-    """Image score if every missing turn scored 0, and if every one scored 1."""
+    """The image score if every missing turn scored 0, and if every one scored 1."""
     eb_bounds: Bounds
-    """The exposure gap at its least and its greatest, whatever the missing turns would have scored."""
+    """Bounds of the exposure gap over all possible scores of the missing turns."""
     eb_reduction_bounds: Bounds
     estimates: Mapping[str, Estimate]
-    """By estimand; those that do not apply are undefined and say why."""
+    """The estimates by estimand; one that does not apply is undefined and states the reason."""
     step: Estimate
     text: Estimate
     static: Estimate
     dynamic: Estimate
     free: Estimate
-    """Free text; `static` and `dynamic` are multiple choice."""
+    """The score of free-text answers; `static` and `dynamic` are multiple choice."""
     num_text_scored: int
     num_text_planned: int
     own: tuple[Estimate, ...]
-    """Image score at turns 1, 2, ... behind own history."""
+    """The image score at turns 1, 2, ... on own history."""
     gold: tuple[Estimate, ...]
-    """The same behind gold history; undefined at turn 1, which has no history."""
+    """The image score at turns 1, 2, ... on gold history; undefined at turn 1, which has no history."""
     gaps: tuple[Estimate, ...]
-    """Gold less own, paired, at turns 1, 2, ..."""
+    """Gold minus own score, paired, at turns 1, 2, ..."""
     step_gaps: tuple[Estimate, ...]
-    """The same of the step score."""
+    """Gold minus own step score, paired, at turns 1, 2, ..."""
     by_length: Mapping[int, tuple[tuple[Estimate, ...], tuple[Estimate, ...]]]
-    """(own, gold) over turns, for dialogues whose last image turn is the key."""
+    """The (own, gold) image scores over turns of the dialogues whose last image turn is the key."""
     cost: Mapping[str, float]
-    """Means per answered image turn on own history."""
+    """The mean cost of an answered image turn on own history, by field of `Cost`."""
     efficiency: Efficiency | None
-    """None for the baseline, and without one."""
+    """The gain per unit of extra cost; None for the baseline and without a baseline."""
     basis: Basis
     void: str
-    """Why no gain or reduction is claimed; empty where nothing forbids it."""
+    """The reason why no gain or reduction is claimed; empty if claims are allowed."""
     finding: Finding
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What every part of the analysis looks at."""
+    """The inputs that all parts of the analysis share."""
 
     panel: Panel
     inference: Inference
     baseline: str | None
     is_default: bool
-    """Whether nobody chose the baseline."""
+    """Whether the baseline is the default, i.e. the user did not choose it."""
     costs: Costs = field(repr=False)
 
 
 def measured(setting: Setting, coupled: Sequence[Coupling], worn: Sequence[Wear]) -> Iterator[Arm]:
-    """Every strategy of the study, in the order of its tables."""
+    """The results of every strategy of the study, in the order of the tables."""
     found = estimates(setting.panel, setting.inference, setting.baseline)
     said = findings(_evidence(setting, found, coupled, worn), setting.baseline)
     for strategy in setting.panel.strategies:
@@ -118,7 +118,7 @@ def _arm(setting: Setting, strategy: str, found: Mapping[str, Estimate], said: F
     panel, inference = setting.panel, setting.inference
     images, texts = panel.tally(strategy, "own", "image"), panel.tally(strategy, "own", "text")
     names: tuple[Quantity, ...] = ("step", "text", "static", "dynamic", "free")
-    own, gold = panel.scores(strategy), panel.behind(strategy, "gold")
+    own, gold = panel.scores(strategy), panel.replayed(strategy, "gold")
     others = None if setting.baseline in (None, strategy) else str(setting.baseline)
     worst = dict(_bounds(panel, strategy, setting.baseline))
     return Arm(
@@ -149,7 +149,7 @@ def _arm(setting: Setting, strategy: str, found: Mapping[str, Estimate], said: F
 
 
 def _bounds(panel: Panel, strategy: str, baseline: str | None) -> Iterator[tuple[str, Bounds]]:
-    """By estimand, where turns are replayed on gold history."""
+    """Pairs (estimand, bounds). The bounds of gaps exist only if turns were replayed on gold history."""
     yield "mean", Bounds(*panel.tally(strategy, "own", "image").bounds)
     if np.isfinite(gap(panel, strategy)).any():
         yield "eb", gap_bounds(panel, strategy)

@@ -1,6 +1,6 @@
-"""Names of arms: the strategy's label and, where several arms share it, what tells each apart.
+"""Names of arms: the strategy's label and, if several arms share it, the settings in which they differ.
 
-`best_of_4+cot` is the only arm of its label; `best_of_4+cot @ budget.images=2` is one of several.
+`best_of_4+cot` is the only arm with its label; `best_of_4+cot @ budget.images=2` is one of several.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _NAME = re.compile(r"(?P<label>.+?) @ (?P<setting>[\w.]+=.*)", re.DOTALL)
 
 
 def arm_name(label: str, settings: Iterable[tuple[str, str]]) -> str:
-    """The name of an arm: its label, and each setting in which it differs from others of that label."""
+    """The name of an arm: its label and the settings in which it differs from other arms with that label."""
     told = " ".join(f"{key}={value}" for key, value in settings)
     return f"{label} @ {told}" if told else label
 
 
 def short_name(identity: str) -> str:
-    """The name at the head of an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
+    """The name at the beginning of an identity, e.g. "pocket" of "pocket:1:2fd4e1c67a2d28fc"."""
     return identity.partition(":")[0]
 
 
@@ -46,19 +46,21 @@ def label_of(name: str) -> str:
 
 
 def setting_of(name: str) -> str:
-    """What the name of an arm says beside the label: "budget.images=2"; empty where it says no more."""
+    """The settings in the name of an arm, e.g. "budget.images=2"; empty if the name has none."""
     match = _NAME.fullmatch(name)
     return match["setting"] if match else ""
 
 
 @lru_cache
 def layers(name: str) -> tuple[str, ...]:
-    """The layers of an arm or a label, outer to inner: "a[k=1]+b" gives ("a[k=1]", "b")."""
+    """The layers of an arm or a label, outermost first: "a[k=1]+b" gives ("a[k=1]", "b")."""
     return tuple(separated(label_of(name), "+"))
 
 
 def is_part_of(part: str, whole: str) -> bool:
-    """Whether `part` has a proper subsequence of the layers of `whole`, under the same settings."""
+    """Whether the layers of `part` are a proper subsequence of the layers of `whole`, under equal
+    settings.
+    """
     inside = iter(layers(whole))
     return (
         part != whole
@@ -68,7 +70,7 @@ def is_part_of(part: str, whole: str) -> bool:
 
 
 def separated(text: str, separator: str) -> list[str]:
-    """The pieces of `text` between separators that stand outside of square brackets."""
+    """The pieces of `text` between separators that are outside square brackets."""
     pieces, depth, start = [], 0, 0
     for position, character in enumerate(text):
         depth += (character == "[") - (character == "]")

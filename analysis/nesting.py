@@ -1,4 +1,6 @@
-"""What layers add to each other: a nested strategy against its parts, and two layers beyond their sum."""
+"""The gain of a nested strategy over its parts, and the synergy of two layers beyond the sum of their
+gains.
+"""
 
 from __future__ import annotations
 
@@ -17,36 +19,42 @@ __all__ = ["Nesting", "Synergy", "nestings", "synergies"]
 Verdict = Literal["gain", "none", "loss", "void"]
 _LEVEL = 0.05
 _PLAIN = "direct"
-"""The label of a strategy without layers."""
+"""The label of the strategy without layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nesting:
-    """A nested strategy against one of its parts, on the same cells."""
+    """A nested strategy compared with one of its parts, on the same cells."""
 
     strategy: str
     part: str
     oracle: bool
     difference: Estimate
-    """Its p-value is adjusted (Holm) over all nestings of the study, those of oracles apart."""
+    """Score of the strategy minus that of the part. The p-value is adjusted (Holm) over all nestings of the
+    study; oracle arms form a separate family.
+    """
     finding: Verdict
-    """"gain" or "loss" where the adjusted p-value is below .05; "void" where nothing can be claimed."""
+    """ "gain" or "loss" if the adjusted p-value is below .05; "void" if nothing may be claimed; else
+    "none".
+    """
     void: str = ""
-    """Why nothing can be claimed."""
+    """The reason why nothing may be claimed; empty if claims are allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synergy:
-    """What two layers give together beyond the sum of what each gives alone."""
+    """The joint gain of two layers minus the sum of their separate gains."""
 
     strategy: str
     parts: tuple[str, str]
     difference: Estimate
-    """whole - part - part + the strategy without both layers; undefined where that was not run."""
+    """Score of the whole - part - part + the strategy without both layers; undefined if the study lacks the
+    latter.
+    """
 
 
 def nestings(panel: Panel, inference: Inference) -> tuple[Nesting, ...]:
-    """Every nested strategy of the study against each of its parts."""
+    """Comparisons of every nested strategy of the study with each of its parts."""
     found = list(_nestings(panel, inference))
     adjusted: dict[tuple[str, str], Estimate] = {}
     for is_oracle in (False, True):
@@ -57,7 +65,7 @@ def nestings(panel: Panel, inference: Inference) -> tuple[Nesting, ...]:
 
 
 def synergies(panel: Panel, inference: Inference) -> tuple[Synergy, ...]:
-    """For every strategy that is one part on top of another."""
+    """The synergies of all strategies whose layers are exactly those of two parts."""
     return tuple(
         Synergy(strategy=whole, parts=parts, difference=_synergy(panel, inference, whole, parts))
         for whole in panel.strategies
@@ -89,10 +97,10 @@ def _judged(nesting: Nesting, difference: Estimate) -> Nesting:
 
 
 def _synergy(panel: Panel, inference: Inference, whole: str, parts: tuple[str, str]) -> Estimate:
-    """Against the strategy without both layers, whatever gains are measured against elsewhere."""
+    """The synergy estimate. It uses the strategy without both layers, whichever baseline other gains use."""
     without = _without_layers(whole, panel.strategies)
     if without is None:
-        return undefined(f'the study has no arm without both layers ("{_PLAIN}" under the same settings)')
+        return undefined(f'the study has no arm without both layers (label "{_PLAIN}", same settings)')
     if void := panel.void(whole, *parts, without):
         return undefined(void)
     alone = panel.scores(parts[0]) + panel.scores(parts[1])
@@ -100,7 +108,9 @@ def _synergy(panel: Panel, inference: Inference, whole: str, parts: tuple[str, s
 
 
 def _without_layers(whole: str, strategies: Sequence[str]) -> str | None:
-    """The plain strategy under the settings of `whole`, or the only plain one that there is."""
+    """The plain strategy under the settings of `whole`, or the only plain strategy of the study; None if
+    there is none.
+    """
     plain = [name for name in strategies if label_of(name) == _PLAIN]
     alike = [name for name in plain if setting_of(name) == setting_of(whole)]
     return next(iter(alike or (plain if len(plain) == 1 else [])), None)

@@ -1,4 +1,4 @@
-"""What a reader must know of a study before its numbers."""
+"""Warnings about a study that a reader needs before its numbers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ _RESTING_ON = {
 
 
 def notes(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
-    """Sentences on classes, clusters, the baseline, and strategies that share nothing."""
+    """Warnings about classes, clusters, the baseline, and strategies without common dialogues."""
     sizes = Counter(setting.panel.classes)
     for name in sorted(sizes):
         if sizes[name] == 1:
-            yield f"class {name} has one sample: the bootstrap holds it fixed; its own gain has no interval"
+            yield (
+                f"class {name} has one sample: it is the same in every bootstrap resample, and its own gain "
+                "has no interval"
+            )
     yield from _clusters(setting, arms)
     if setting.baseline and setting.is_default and setting_of(setting.baseline):
         yield (
-            f"several arms are direct: gains are measured against {setting.baseline!r}; choose another with "
+            f"several arms have the label direct: gains are measured against {setting.baseline!r}; choose "
+            "another with "
             "--baseline NAME"
         )
     if len(arms) == 1:
@@ -45,8 +49,8 @@ def _clusters(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
     num_samples, num_clusters = len(setting.panel.samples), len(setting.inference.bootstrap.strata)
     if num_clusters < FEW_CLUSTERS:
         yield (
-            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors, p-values and what rests "
-            "on them are unreliable"
+            f"too few clusters ({num_clusters} < {FEW_CLUSTERS}): standard errors, p-values and all "
+            "results based on them are unreliable"
         )
         return
     if num_samples < FEW_SAMPLES:
@@ -55,17 +59,22 @@ def _clusters(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
         found = [(arm.strategy, arm.estimates[name]) for arm in arms]
         few = [f"{s} ({e.num_clusters})" for s, e in found if e.is_defined and e.num_clusters < FEW_CLUSTERS]
         if few:
-            yield f"too few clusters (below {FEW_CLUSTERS}) for {words} of {', '.join(few)}: it is unreliable"
+            yield (
+                f"too few clusters (below {FEW_CLUSTERS}) for {words} of {', '.join(few)}: the estimate is "
+                "unreliable"
+            )
 
 
 def _apart(setting: Setting) -> Iterator[str]:
-    """Strategies that answered no dialogue of the baseline's, or of the first strategy's."""
+    """A warning about strategies that share no dialogue with the baseline, or else with the first
+    strategy.
+    """
     panel = setting.panel
     first = setting.baseline or panel.strategies[0]
     answered = {s: np.isfinite(panel.scores(s)).any(axis=1) for s in panel.strategies}
     apart = [s for s, rows in answered.items() if rows.any() and not (rows & answered[first]).any()]
     if apart and answered[first].any():
         yield (
-            f"{', '.join(apart)} and {first} share no dialogue, so nothing of them is paired: see whether "
-            "class, domain, task and sample_id are spelled alike (a spreadsheet takes leading zeros away)"
+            f"{', '.join(apart)} and {first} share no dialogue, so they are not compared: check that class, "
+            "domain, task and sample_id are spelled the same (spreadsheets remove leading zeros)"
         )

@@ -1,4 +1,4 @@
-"""analysis.json: every number of an analysis, with undefined ones as null."""
+"""Writes analysis.json: every number of an analysis; undefined numbers are null."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from analysis.inference import Estimate, undefined
 __all__ = ["to_json"]
 
 _ELSEWHERE = {"estimates", "pairs"}
-"""Of arms, under `strategies`, `sentences` and `claims`; of single turns, in the records."""
+"""Fields left out: estimates stand under `strategies`, and the scores of single turns are in the records."""
 
 
 def to_json(result: Ablation) -> dict[str, Any]:
     """The content of analysis.json.
 
-    `strategies` maps strategy -> estimand -> {est, se, ci, p, p_adjusted, n_samples, n_missing, ...}, with
-    what spans strategies under "all"; `sentences` maps strategy -> what may be said of it; `claims` maps
-    strategy -> the rules by which the sentence states an effect, or its absence.
+    `strategies` maps strategy -> estimand -> {est, se, ci, p, p_adjusted, n_samples, n_missing, ...}; the key
+    "all" holds estimates over several strategies. `sentences` maps strategy -> its finding. `claims` maps
+    strategy -> the rules of its finding that state an effect, or the absence of one.
     """
     strategies = {arm.strategy: dict(arm.estimates) for arm in result.arms}
     strategies["all"] = _spanning(result)
@@ -38,7 +38,8 @@ def to_json(result: Ablation) -> dict[str, Any]:
 def _spanning(result: Ablation) -> dict[str, Estimate]:
     plain = [ladder for ladder in result.ladders if not ladder.family.startswith("oracle")]
     why = (
-        "no strategies that differ in the number of candidates; of names that end in a number, see --ladder"
+        "no strategies differ only in the number of candidates; for other names that end in a number use "
+        "--ladder"
         if not plain
         else "several ladders: see ladders"
     )

@@ -1,4 +1,4 @@
-"""A study as arrays over (sample, turn), the form in which every mean and difference is taken."""
+"""A study as arrays over (sample, turn), from which every mean and difference is computed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from analysis.records import Key, Record, SampleKey, Study
 __all__ = ["Losses", "Panel", "Quantity", "Tally"]
 
 Quantity = Literal["image", "step", "text", "static", "dynamic", "free", "human", "rated", "second"]
-"""Image score; image score relative to the own previous image; text score: all, static and dynamic multiple
-choice, free text; image score by a human, and the scorer's of the same images; image score by a second pass
-of the scorer."""
+"""A score: of images ("image"), of images relative to the model's own previous image ("step"), of text
+answers (all, static and dynamic multiple choice, free text), of images by a human ("human"), by the scorer on
+the same images ("rated"), and of images by a second pass of the scorer ("second").
+"""
 
 Place = tuple[str, str]
-"""A strategy and the history that it answers on."""
+"""A strategy and the history on which it answers."""
 
 _FAMILIES = ("direct", "cot", "self_verify", "best_of", "majority_of")
 
 
 class Losses(NamedTuple):
-    """Turns of a design, over all seeds, and how many of them lack a score that is needed."""
+    """The number of planned turns, over all seeds, and how many of them lack a needed score."""
 
     missing: int
     planned: int
@@ -38,16 +39,16 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """One quantity of one arm in every cell (sample, turn); arrays of shape (samples, turns)."""
+    """Sums and counts of one quantity of one arm in every cell; arrays of shape (samples, turns)."""
 
     sums: Floats
     counts: Floats
-    """Scored turns of the cell, one per seed."""
+    """Number of scored turns of each cell; each seed counts separately."""
     planned: Floats
 
     @property
     def mean(self) -> Floats:
-        """The mean over seeds; NaN where nothing is scored."""
+        """The mean over seeds in each cell; NaN if no turn of the cell is scored."""
         return _divide(self.sums, self.counts)
 
     @property
@@ -56,7 +57,7 @@ class Tally:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The mean if every missing turn scored 0, and if every one scored 1."""
+        """The mean over all cells if every missing turn scored 0, and if every one scored 1."""
         worst = _divide(self.sums, self.planned)
         best = _divide(self.sums + self.planned - self.counts, self.planned)
         return _mean(worst), _mean(best)
@@ -64,14 +65,14 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The samples of a study (the clusters of its statistics), its strategies, and its scores."""
+    """The samples, strategies and scores of a study. Samples are the clusters of its statistics."""
 
     samples: tuple[SampleKey, ...]
     num_turns: int
     strategies: tuple[str, ...]
     oracles: frozenset[str]
     bases: Mapping[str, Basis] = field(repr=False)
-    """What the claims of each strategy rest on."""
+    """The basis of each strategy's claims."""
     tallies: dict[tuple[str, str, Quantity], Tally] = field(repr=False)
 
     @classmethod
@@ -95,7 +96,7 @@ class Panel:
         return tuple(sample.sample_class for sample in self.samples)
 
     def inference(self, cluster: str, resamples: int, seed: int) -> Inference:
-        """Inference with samples, or all samples of a task, as clusters; strata are classes."""
+        """The inference that clusters by sample, or by task; the strata are the classes."""
         keys = [(*sample[:3], sample.sample_id if cluster == "sample" else "") for sample in self.samples]
         names = {key: number for number, key in enumerate(sorted(set(keys)))}
         bootstrap = Bootstrap(strata=tuple(key[0] for key in names), resamples=resamples, seed=seed)
@@ -103,40 +104,42 @@ class Panel:
 
     @property
     def has_steps(self) -> bool:
-        """Whether any image has a score relative to the picture before it."""
+        """Whether any image has a step score (relative to the previous image)."""
         return any(quantity == "step" for _, _, quantity in self.tallies)
 
     @property
     def num_image_turns(self) -> npt.NDArray[np.int64]:
-        """The last image turn of each sample; 0 where it has none."""
+        """The last image turn of each sample, shape (samples,); 0 if the sample has none."""
         cells = self.design("own")
         return np.asarray((cells * np.arange(1, self.num_turns + 1)).max(axis=1, initial=0), dtype=np.int64)
 
     def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
-        """The cells of an arm; all empty where the study has no such arm."""
+        """The tally of an arm; all zero if the study has no such arm."""
         empty = np.zeros((len(self.samples), self.num_turns))
         return self.tallies.get((strategy, history, quantity), Tally(sums=empty, counts=empty, planned=empty))
 
     def scores(self, strategy: str, history: str = "own", quantity: Quantity = "image") -> Floats:
-        """The mean score over seeds in every cell, shape (samples, turns), NaN where there is none."""
+        """The mean score over seeds in every cell, shape (samples, turns); NaN if the cell has no score."""
         return self.tally(strategy, history, quantity).mean
 
-    def behind(self, strategy: str, history: str, quantity: Quantity = "image") -> Floats:
-        """Image scores behind the history of others: from turn 2 on, since turn 1 has no history."""
+    def replayed(self, strategy: str, history: str, quantity: Quantity = "image") -> Floats:
+        """Scores on a replayed history, shape (samples, turns). Turn 1 is NaN because it has no history."""
         cells = self.scores(strategy, history, quantity)
         cells[:, 0] = np.nan
         return cells
 
     def from_turn_1(self, strategy: str, history: str) -> Floats:
-        """The same with turn 1 in: it has no history, so its score on own history is its score on any."""
+        """Image scores on a replayed history, with the own-history score at turn 1: turn 1 has no history, so
+        its score is the same.
+        """
         cells = self.scores(strategy, history)
         cells[:, 0] = self.scores(strategy)[:, 0]
         return cells
 
     def void(self, *strategies: str) -> str:
-        """Why nothing can be claimed of a comparison of these strategies; empty where nothing forbids it.
+        """The reason why a comparison of these strategies supports no claim; empty if claims are allowed.
 
-        Reasons that lie in another strategy than the first are headed by its name.
+        A reason that concerns another strategy than the first begins with that strategy's name.
         """
         first, *others = strategies
         reasons = [self.bases[first].void]
@@ -144,9 +147,11 @@ class Panel:
         return next(filter(None, reasons), "")
 
     def losses(self, *arms: Place, quantity: Quantity = "image", with_turn_1: bool = False) -> Losses:
-        """What the design of these (strategy, history) has, and what of it lacks a score of one of them.
+        """The planned turns of the design of these (strategy, history) pairs, and those that lack the score
+        of any pair.
 
-        With `with_turn_1`, turn 1 of each dialogue with a later turn in the design is in, on own history.
+        With `with_turn_1`, turn 1 on own history of each dialogue with a later turn in the design also
+        counts.
         """
         cells = self.design(*(history for _, history in arms))
         if with_turn_1:
@@ -157,9 +162,9 @@ class Panel:
         return Losses(int(missing[cells].sum()), int(planned[cells].sum()))
 
     def design(self, *histories: str) -> npt.NDArray[np.bool_]:
-        """Image turns that any strategy planned on each of the histories; shape (samples, turns).
+        """The image turns that any strategy planned on each of the histories; shape (samples, turns).
 
-        A turn that is planned on any history is a turn of its dialogue, and so expected on own history.
+        A turn that is planned on any history belongs to its dialogue, so it is expected on own history too.
         """
         cells = np.ones((len(self.samples), self.num_turns), dtype=bool)
         for history in histories:
@@ -173,7 +178,9 @@ class Panel:
         return cells
 
     def _turns_of(self, arm: Place, quantity: Quantity, *, with_turn_1: bool) -> tuple[Floats, Floats]:
-        """Turns of an arm that are planned, at least one in each cell, and those that have a score."""
+        """The numbers of planned turns (at least one per cell) and of scored turns of an arm, shape (samples,
+        turns).
+        """
         planned, counts = self.tally(*arm, "image").planned.copy(), self.tally(*arm, quantity).counts.copy()
         if with_turn_1:
             planned[:, 0] = self.tally(arm[0], "own", "image").planned[:, 0]
@@ -223,7 +230,7 @@ def _kind(record: Record) -> Quantity:
 
 
 def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str, list[tuple[float, str]]]:
-    """The order of tables: oracles last; few layers before many; plain layers before costly ones."""
+    """A sort key for tables: oracles last; fewer layers first; plain layers before costly layers."""
     names = [layer.removeprefix("oracle_") for layer in layers(strategy)]
     places = [
         next((i for i, family in enumerate(_FAMILIES) if name.startswith(family)), len(_FAMILIES))
@@ -233,7 +240,7 @@ def _rank(strategy: str, is_oracle: bool) -> tuple[bool, int, list[int], str, li
 
 
 def _by_number(setting: str) -> list[tuple[float, str]]:
-    """A key that sorts settings so that 2 comes before 10, and what is not set before both."""
+    """A sort key for settings: 2 comes before 10, and an unset value comes before both."""
     pieces = re.split(r"(\d+)", re.sub("=(default|none)", "=", setting))
     return [(float(piece), "") if piece.isdigit() else (-1.0, piece) for piece in pieces]
 

@@ -1,4 +1,4 @@
-"""Numbers inside sentences: points with their interval, shares, and what a test could have found."""
+"""Formats numbers inside sentences: points with intervals, shares, and detectable effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = ["detectable", "logits", "percent", "points", "usable_share"]
 
 
 def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points") -> str:
-    """ "3.0 points [1.2, 4.8]"; `absolute` drops the sign, where a verb bears it."""
+    """A value in points, e.g. "3.0 points [1.2, 4.8]". `absolute` drops the sign, for sentences whose verb
+    states it.
+    """
     sign = -1 if absolute and estimate.value < 0 else 1
     ends = sorted(sign * end for end in (estimate.low, estimate.high))
     interval = f" [{_fixed(100 * ends[0], 1)}, {_fixed(100 * ends[1], 1)}]" if math.isfinite(ends[0]) else ""
@@ -18,19 +20,19 @@ def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points")
 
 
 def detectable(estimate: Estimate) -> str:
-    """What a test of this size finds in four of five studies."""
+    """The minimum detectable effect (80 % power) as the end of a sentence."""
     known = math.isfinite(estimate.detectable)
     return f"; the MDE was {100 * estimate.detectable:.1f} points" if known else "; no test is possible"
 
 
 def percent(share: Estimate) -> str:
-    """ "60 % [50, 70]"."""
+    """A share in percent, e.g. "60 % [50, 70]"."""
     interval = f" [{100 * share.low:.0f}, {100 * share.high:.0f}]" if math.isfinite(share.low) else ""
     return f"{100 * share.value:.0f} %{interval}"
 
 
 def logits(estimate: Estimate) -> str:
-    """ "0.31 [0.12, 0.50]"."""
+    """A value on the logit scale, e.g. "0.31 [0.12, 0.50]"."""
     interval = (
         f" [{_fixed(estimate.low, 2)}, {_fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
     )
@@ -38,10 +40,10 @@ def logits(estimate: Estimate) -> str:
 
 
 def usable_share(share: Estimate) -> bool:
-    """Whether it can be called a share: its whole interval lies within 0 to 100 %."""
+    """Whether the estimate can be stated as a share: its interval lies within 0 to 100 %."""
     return share.is_defined and share.low >= 0 and share.high <= 1
 
 
 def _fixed(value: float, digits: int) -> str:
-    """Fixed-point, and never "-0.0"."""
+    """The value with fixed decimals; a rounded zero has no minus sign."""
     return f"{round(value, digits) + 0.0:.{digits}f}"

@@ -1,14 +1,14 @@
-"""How much of an error at one image turn goes with a loss at the next: an association, not an effect.
+"""The association between an error at one image turn and the loss at the next: not a causal effect.
 
-The loss at a turn is its gap (gold less own history), which holds the turn's own difficulty fixed. The error
-is 1 - score of the image turn right before it, on own history. Dialogues that lose more at every turn have
-larger errors and larger gaps without handing anything on. So what counts is the error that arrived with the
-turn before: its change against the image turn before that, as instrument for the error in levels (Blundell
-and Bond 1998). Turn 1 has no history, so its error holds no such loss, and is its own instrument. The image
-turn after it is the first that holds one, so its change is not used. All comparisons hold the turn fixed.
+The loss at a turn is its gap (gold minus own score), which holds the turn's own difficulty fixed. The error
+is 1 - score of the previous image turn on own history. A dialogue that loses more at every turn has larger
+errors and larger gaps without any propagation. Therefore the instrument for the error is its change since the
+image turn before it (Blundell and Bond 1998). The error at turn 1 is its own instrument: turn 1 has no
+history, so its error contains no such loss. The change at the second image turn is not used, because that
+turn is the first whose error contains the loss. All comparisons hold the turn fixed.
 
-The scorer's noise in the error pulls the slope to 0. With a second, independent pass of the scorer over the
-same images the instrument is made of that pass, which undoes it.
+The scorer's noise in the error attenuates the slope towards 0. If a second, independent pass of the scorer
+over the same images exists, the instrument is computed from that pass, which removes the attenuation.
 """
 
 from __future__ import annotations
@@ -33,22 +33,24 @@ Columns = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Propagation:
-    """Loss of score at an image turn per unit of error at the image turn right before it."""
+    """The loss of score at an image turn per unit of error at the previous image turn."""
 
     strategy: str
     slope: Estimate
     is_instrumented: bool
-    """Whether the instrument is of a second pass of the scorer; else its noise attenuates the slope."""
+    """Whether the instrument comes from a second pass of the scorer; otherwise scorer noise attenuates the
+    slope.
+    """
 
 
 def propagation(panel: Panel, inference: Inference) -> tuple[Propagation, ...]:
-    """One per strategy that has scores on gold history."""
+    """The propagation of each strategy that has scores on gold history."""
     has_gold = (s for s in panel.strategies if np.isfinite(gap(panel, s)).any())
     return tuple(_propagation(panel, inference, strategy) for strategy in has_gold)
 
 
 def before_image(panel: Panel, grid: Floats) -> Floats:
-    """The value of `grid` at the image turn right before each turn; NaN where there is none."""
+    """The value of `grid` at the latest image turn before each turn; NaN if there is none."""
     return _at(grid, _previous_image(panel))
 
 
@@ -70,7 +72,7 @@ def _propagation(panel: Panel, inference: Inference, strategy: str) -> Propagati
 
 
 def _previous_image(panel: Panel) -> Columns:
-    """The column of the last image turn before each turn, -1 where there is none; (samples, turns)."""
+    """The column of the latest image turn before each turn, shape (samples, turns); -1 if there is none."""
     images = panel.design("own")
     latest = np.maximum.accumulate(np.where(images, np.arange(images.shape[1]), -1), axis=1)
     none = np.full((len(images), 1), -1, dtype=np.int64)
@@ -78,7 +80,7 @@ def _previous_image(panel: Panel) -> Columns:
 
 
 def _at(grid: Floats, columns: Columns) -> Floats:
-    """The value of each row at the columns that are named; NaN for -1."""
+    """The values of each row of `grid` at `columns`; NaN for column -1."""
     found = np.take_along_axis(grid, np.maximum(columns, 0), axis=1)
     return np.where(columns >= 0, found, np.nan)
 
@@ -86,7 +88,7 @@ def _at(grid: Floats, columns: Columns) -> Floats:
 def _groups(
     known: npt.NDArray[np.bool_], before: Columns, y: Floats, x: Floats, z: Floats
 ) -> Iterator[Floats]:
-    """Count, y, x, z, yz and xz of each sample, for the pairs of one turn and one kind of instrument."""
+    """Columns (count, y, x, z, yz, xz) by sample for the pairs of one turn and one kind of instrument."""
     for turn in range(known.shape[1]):
         opens = before[:, turn] == 0
         for rows in (known[:, turn] & opens, known[:, turn] & ~opens):
@@ -117,7 +119,7 @@ def _slope(groups: list[Floats], losses: Losses, inference: Inference) -> Estima
 
 
 def _covariance(s: npt.NDArray[Any], product: int, column: int) -> npt.NDArray[Any]:
-    """Of z (column 3) and another column within the groups, summed over them."""
+    """The sum over groups of the within-group covariance of z (column 3) with another column."""
     # a resample may leave a group without samples
     size = np.where(np.real(s[..., 0::6]) > 0, s[..., 0::6], 1.0)
     return np.asarray((s[..., product::6] - s[..., column::6] * s[..., 3::6] / size).sum(axis=-1))

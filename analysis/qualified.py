@@ -1,9 +1,9 @@
-"""How far judges agree with people: measured on preference pairs, kept with a study, shown in its tables.
+"""Agreement of judges with human preferences: measured on preference pairs and stored with a study.
 
-For every pair the judge is shown both images in both orders. Agreement is the mean over orders of 1 where the
-judge prefers what people prefer, 0 where it prefers the other, and 0.5 for a tie; chance is 0.5. Pairs on
-which people are tied are left out of it. A preference for the place is the share of first places that the
-judge prefers, less 0.5. Pairs with the same prompt are one cluster.
+The judge sees both images of a pair in both orders. Its agreement on a pair is the mean over orders of 1 if
+it prefers the image that humans prefer, 0 if it prefers the other one, and 0.5 for a tie; chance is 0.5.
+Pairs with a human tie are excluded. The position bias is the share of first images that the judge prefers,
+minus 0.5. Pairs with the same prompt form one cluster.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from analysis.inference import Estimate, Inference, undefined
 from analysis.records import StudyError
 from analysis.statistic import level, mean
 
-__all__ = ["JUDGES", "Asked", "Qualification", "known_agreement", "qualify", "with_qualification"]
+__all__ = ["JUDGES", "JudgedPair", "Qualification", "known_agreement", "qualify", "with_qualification"]
 
 JUDGES: Final = "judges.jsonl"
-"""The file of a study's folder that holds one line for each judge that was measured."""
+"""The file in a study's folder with one line for each judge whose agreement was measured."""
 _NAMES: Final = ("agreement", "place", "inconsistent")
 
 
-class Asked(NamedTuple):
-    """One pair: 1 for image A, 0 for image B, 0.5 for a tie; None where the judge could not be read."""
+class JudgedPair(NamedTuple):
+    """One pair: 1 for image A, 0 for image B, 0.5 for a tie; None if the judge's reply could not be
+    parsed.
+    """
 
     prompt: str
     people: float
@@ -39,18 +41,18 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Qualification:
-    """How far a judge agrees with people, in shares of pairs."""
+    """Agreement of a judge with human preferences, in shares of pairs."""
 
     agreement: Estimate
-    """In [0, 1]; 0.5 is chance."""
+    """The agreement, in [0, 1]; 0.5 is chance."""
     place: Estimate
-    """The share of first places that the judge prefers, less 0.5: 0 is no preference."""
+    """The position bias: the share of first images that the judge prefers, minus 0.5."""
     inconsistent: Estimate
-    """The share of pairs on which the judge says another thing in the other order."""
+    """The share of pairs on which the judge's preference changes with the order."""
     num_pairs: int
     num_unread: int
     num_tied: int
-    """Pairs that were read and on which people are tied, which agreement leaves out."""
+    """Parsed pairs with a human tie; they do not count for the agreement."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,10 +65,14 @@ class Qualification:
         }
 
 
-def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
-    """Estimates with 95 % intervals from what a judge said of pairs; undefined where nothing was read."""
+def qualify(asked: Sequence[JudgedPair], seed: int = 0) -> Qualification:
+    """The judge's agreement with 95 % intervals; undefined if no pair could be parsed."""
     read = [pair for pair in asked if pair.a_first is not None and pair.b_first is not None]
-    found = _estimates(read, seed) if read else dict.fromkeys(_NAMES, undefined("no pair could be read"))
+    found = (
+        _estimates(read, seed)
+        if read
+        else dict.fromkeys(_NAMES, undefined("no reply of the judge could be parsed"))
+    )
     return Qualification(
         agreement=found["agreement"],
         place=found["place"],
@@ -77,7 +83,7 @@ def qualify(asked: Sequence[Asked], seed: int = 0) -> Qualification:
     )
 
 
-def _estimates(read: Sequence[Asked], seed: int) -> dict[str, Estimate]:
+def _estimates(read: Sequence[JudgedPair], seed: int) -> dict[str, Estimate]:
     prompts = {prompt: number for number, prompt in enumerate(dict.fromkeys(pair.prompt for pair in read))}
     inference = Inference(
         clusters=np.array([prompts[pair.prompt] for pair in read], dtype=np.int64),
@@ -97,7 +103,7 @@ def _estimates(read: Sequence[Asked], seed: int) -> dict[str, Estimate]:
 
 
 def with_qualification(file: Path, judge: Mapping[str, Any], found: Qualification) -> str:
-    """The lines of a file of judges with this judge's figures in place of its earlier ones.
+    """The lines of a judges file, with this judge's figures in place of its previous ones.
 
     Raises:
         StudyError: the file is damaged.
@@ -107,7 +113,9 @@ def with_qualification(file: Path, judge: Mapping[str, Any], found: Qualificatio
 
 
 def known_agreement(study: Path) -> Mapping[str, str]:
-    """What tables say of each judge that was measured, by its identity, e.g. "71.2 [66.0, 75.9] of 300".
+    """The agreement of each measured judge as tables show it, by the judge's identity.
+
+    Example: "71.2 [66.0, 75.9] of 300".
 
     Raises:
         StudyError: the file is damaged.
@@ -116,7 +124,7 @@ def known_agreement(study: Path) -> Mapping[str, str]:
 
 
 def _agreement(people: Floats, one: Floats, other: Floats) -> Floats:
-    """The mean over both orders; NaN where people are tied."""
+    """The agreement of each pair as the mean over both orders; NaN for a human tie."""
     shares = 1 - (np.abs(people - one) + np.abs(people - other)) / 2
     return np.where(people == 0.5, np.nan, shares)
 
@@ -136,7 +144,7 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 def _said(line: Mapping[str, Any]) -> str:
     agreement, pairs = line["agreement"], int(line["pairs"]) - int(line["unread"]) - int(line["tied"])
     if agreement["est"] is None:
-        return "not readable"
+        return "not parsable"
     interval = agreement["ci"]
     shown = f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
     return f"{100 * agreement['est']:.1f}{shown} of {pairs}"

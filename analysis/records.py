@@ -1,4 +1,4 @@
-"""The runs of a study as the analysis sees them: found, checked, and named by arm."""
+"""Loads the runs of a study: finds them, checks them, and names their arms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from analysis.arms import arm_names, history_names, runs_left_out
 from analysis.caveats import merged
-from analysis.responses import Draw, Judged, Pool, Said, draws, judged_images, pools, verdicts
+from analysis.responses import Draw, Judged, LayerVerdict, Pool, draws, judged_images, pools, verdicts
 from analysis.weights import Training, spoken, training_of, without_weights
 from imug_tts.contracts.record import Record as StoredRecord
 from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders, turn_files
@@ -31,11 +31,11 @@ __all__ = [
 
 
 class StudyError(ValueError):
-    """The stored runs cannot be analysed as they are. Says where, why, and what to do."""
+    """The stored runs cannot be analysed. The message says where, why, and what to do."""
 
 
 class SampleKey(NamedTuple):
-    """Names one dialogue; sample ids repeat across tasks."""
+    """The key of one dialogue. Sample ids alone are not unique: they repeat across tasks."""
 
     sample_class: str
     domain: str
@@ -44,16 +44,18 @@ class SampleKey(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What is compared, on a history, with a seed."""
+    """The unit of comparison: a strategy on a history with a seed."""
 
     strategy: str
-    """The name of the arm: the strategy's label, and what else tells it from arms of that label."""
+    """The name of the arm: the strategy's label, and the settings in which it differs from arms of that
+    label.
+    """
     history: str
     seed: int
 
 
 class Key(NamedTuple):
-    """Names one turn as one arm answers it."""
+    """The key of one turn as one arm answers it."""
 
     strategy: str
     history: str
@@ -63,7 +65,7 @@ class Key(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a turn cost, the generator's part and the judge's apart."""
+    """The cost of a turn; tokens and seconds of generator and judge are separate."""
 
     images: float
     nfe: float
@@ -81,9 +83,9 @@ class Judge(NamedTuple):
     """"selects" or "verifies"."""
     judge: str
     models: tuple[str, ...]
-    """The identities of the models that it asks."""
+    """The identities of the models that the judge asks."""
     identity: str = ""
-    """A hash over its knobs and models; empty where the manifest states none."""
+    """A hash over the judge's knobs and models; empty if the manifest does not state it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +100,23 @@ class Record:
     """In [0, 1]; None unless the outcome is "scored"."""
     step_score: float | None
     human: float | None
-    """The score that a human gave, in [0, 1]; None where nobody did."""
+    """The human score, in [0, 1]; None if there is none."""
     second: float | None
-    """The score of a second, independent pass of the scorer."""
+    """The score of a second, independent pass of the scorer; None if there is none."""
     dynamic: bool
-    """Whether a question is keyed to what the model itself drew."""
+    """Whether the question is keyed to what the model itself drew."""
     cost: Cost
     place: str
-    """File and line, for messages."""
+    """File and line of the record, for messages."""
     judged: tuple[Judged, ...] = ()
     pools: tuple[Pool, ...] = ()
-    verdicts: tuple[Said, ...] = ()
+    verdicts: tuple[LayerVerdict, ...] = ()
     draws: tuple[tuple[str, Draw], ...] = ()
-    """For every node with candidates its layer, and whether these are one image, several, or one repeated."""
+    """For every node with candidates: its layer, and whether it has one image, several different images, or
+    copies of one.
+    """
     multiple_choice: bool = True
-    """Whether a text turn is a multiple-choice question; else it is free text."""
+    """Whether a text turn is a multiple-choice question; otherwise it is free text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,7 @@ class Study:
     planned: Mapping[Key, str]
     """The modality of every planned turn."""
     num_candidates: Mapping[str, int]
-    """N of each strategy that is a rung of a ladder over N, where the records state it."""
+    """The number of candidates N of each strategy whose records state it."""
     oracles: frozenset[str]
     """Names of the arms that select by the scorer itself."""
     num_runs: int
@@ -137,9 +141,9 @@ class Study:
     training: Mapping[str, Training] = field(default_factory=dict)
     """What the training of each arm's backbone has cost, by the arm's name, where the manifests say it."""
     judges: Mapping[str, tuple[Judge, ...]] = field(default_factory=dict)
-    """The judges of each arm, by its name, where the manifests state them."""
+    """The judges of each arm, by the arm's name, if the manifests state them."""
     caveats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What a reader must know of each model, by its identity, where the manifests state it."""
+    """Sentences about each model's limits, by the model's identity, if the manifests state them."""
     warnings: tuple[str, ...]
 
 
@@ -155,8 +159,8 @@ def load_study(folder: Path, runs: Iterable[Path] | None = None) -> Study:
     """Read every run at or below `folder`, or those of the folders `runs` alone.
 
     Raises:
-        StudyError: there is no run, a file is damaged or missing, two runs hold the same turn, or
-            the runs do not belong together.
+        StudyError: there is no run, a file is damaged or missing, two runs hold the same turn, or the runs
+            have different benchmarks or backbones.
     """
     if not folder.is_dir():
         raise StudyError(f"{folder}: no such folder; give the folder of a study, e.g. runs/demo")
@@ -190,19 +194,19 @@ def load_study(folder: Path, runs: Iterable[Path] | None = None) -> Study:
 
 
 def check_no_duplicates(records: Iterable[Record]) -> None:
-    """Raises StudyError where two records hold the same turn of the same arm."""
+    """Check that no two records hold the same turn of the same arm. Raises StudyError if they do."""
     seen: dict[Key, str] = {}
     for record in records:
         there = seen.setdefault(record.key, record.place)
         if there is not record.place:
             raise StudyError(
-                f"{record.place}: {_describe(record.key)} stands in {there} already; keep one of "
-                "the two and move the other away"
+                f"{record.place}: {_describe(record.key)} is already in {there}; keep one of the "
+                "two and move the other out of the study"
             )
 
 
 def sample_key(row: Mapping[str, Any]) -> SampleKey:
-    """The dialogue that a stored record is of."""
+    """The key of a stored record's dialogue."""
     return SampleKey(row["class"], row["domain"], row["task"], str(row["sample_id"]))
 
 
@@ -215,8 +219,8 @@ def _manifest(folder: Path) -> Manifest:
 
 def _unreadable(error: RecordError, folder: Path) -> StudyError:
     return StudyError(
-        f"{error}; run the command that made it again (its calls are in the journal, so nothing else is "
-        f"computed again), or move {folder} out of the study"
+        f"{error}; run the command that made the run again (the journal serves its calls, so only "
+        f"missing ones are computed), or move {folder} out of the study"
     )
 
 
@@ -234,7 +238,7 @@ def _training(manifest: Manifest) -> Training | None:
 
 
 def _run(manifest: Manifest, warnings: list[str]) -> _Run:
-    """A run under the label of its strategy, which may not yet tell it from others."""
+    """One run. Its arm has only the strategy's label as its name; `_renamed` makes names unique."""
     arm = Arm(manifest.strategy, manifest.history, manifest.seed)
     planned = dict(_planned_turns(manifest, arm))
     records = list(_records(manifest, planned, warnings))
@@ -255,25 +259,27 @@ def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]
             if planned.get(record.key) != record.modality:
                 raise StudyError(
                     f"{line.place}: {_describe(record.key)} ({record.modality}) is not among the planned "
-                    f"turns of {folder / 'manifest.json'}; the two files are of different runs: run the "
-                    "command that made it again"
+                    f"turns of {folder / 'manifest.json'}; the two files belong to different runs: run the "
+                    "command that made this run again"
                 )
             yield record
     except RecordError as error:
         raise _unreadable(error, folder) from None
     if not any(path.exists() for path in turn_files(folder)):
-        warnings.append(f"{folder / 'turns.jsonl'}: not there yet; all turns of this run count as missing")
+        warnings.append(
+            f"{folder / 'turns.jsonl'}: does not exist yet; all turns of this run count as missing"
+        )
 
 
 def _torn(place: str) -> str:
     return (
-        f"{place}: torn (the run was stopped while writing); its turn counts as missing until the "
-        "command that made it is run again"
+        f"{place}: incomplete last line (the run was stopped while writing); its turn counts as "
+        "missing until the command that made the run is invoked again"
     )
 
 
 def _counted(runs: Sequence[_Run], warnings: list[str]) -> list[_Run]:
-    """The runs without those that another one stands for."""
+    """The runs without duplicates of other runs; each omission is added to `warnings`."""
     outcomes = {run.manifest.folder: Counter(record.outcome for record in run.records) for run in runs}
     left_out = runs_left_out([run.manifest for run in runs], outcomes)
     warnings += left_out.values()
@@ -281,7 +287,7 @@ def _counted(runs: Sequence[_Run], warnings: list[str]) -> list[_Run]:
 
 
 def _renamed(runs: Sequence[_Run]) -> list[_Run]:
-    """The runs under names that tell arms of one label, and swapped histories, apart."""
+    """The runs with unique names for arms of one label and for swapped histories."""
     manifests = [run.manifest for run in runs]
     names = arm_names(manifests)
     histories = history_names(manifests, names)
@@ -333,7 +339,10 @@ def _checked(manifest: Manifest, line: Line) -> Record:
 
 
 def _tree(row: StoredRecord) -> dict[str, Any]:
-    """What the tree of an image turn says; swapped histories measure damage, not judges and picks."""
+    """Judged images, pools, verdicts and draws in the response tree of an image turn.
+
+    Empty on swapped histories, which measure inherited damage and not judges or selection.
+    """
     response = row["response"]
     if not response or row["modality"] != "image" or row["history"] == "swap":
         return {}

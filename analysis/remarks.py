@@ -1,4 +1,6 @@
-"""Sentences beside the gap itself: what history does to answers, and what goes with the fall of scores."""
+"""Sentences in addition to the exposure gap: the effect of history on text answers, and the fall of
+scores.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _KINDS = {"static": "static questions", "dynamic": "dynamic ones", "free": "free
 
 
 def on_answers(gaps: Mapping[str, Estimate]) -> tuple[Remark, str]:
-    """What text answers gain on gold history; `gaps` by kind of question, "text" for all of them."""
+    """The sentence on text answers on gold versus own history. `gaps` is by kind of question; "text" is all
+    of them.
+    """
     whole = gaps["text"]
     if not whole.p_adjusted < _LEVEL:
         text = f"no effect of history on answers to text questions is shown ({points(whole)}"
@@ -34,12 +38,12 @@ def on_answers(gaps: Mapping[str, Estimate]) -> tuple[Remark, str]:
 
 
 def on_wear(wear: Wear) -> tuple[Remark, str]:
-    """Whether own images or other turns go with the fall of scores."""
+    """The sentence on whether scores fall with the number of own images or of other turns."""
     image, other = points(wear.per_image), points(wear.per_other, unit="")
     text = f"within dialogues scores change by {image} with each earlier own image, and by {other} with each"
     text += " earlier turn of another kind"
     if not wear.difference.p_adjusted < _LEVEL:
         return "wear_unclear", f"{text}; no difference between the two is shown"
     if wear.difference.value < 0:
-        return "wear_images", f"{text}: own images wear history out more"
-    return "wear_turns", f"{text}: other turns wear history out more"
+        return "wear_images", f"{text}: own images lower later scores more"
+    return "wear_turns", f"{text}: other turns lower later scores more"

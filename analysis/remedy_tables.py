@@ -63,7 +63,7 @@ def _costs(found: Sequence[Remedy]) -> Table:
             paid.strategy,
             difference(paid.difference),
             _seconds(paid),
-            _dialogues(paid),
+            _dialogues(remedy, paid),
         )
         for remedy in found
         if (paid := remedy.break_even) is not None
@@ -73,8 +73,9 @@ def _costs(found: Sequence[Remedy]) -> Table:
         "more tokens, the one whose image score lies nearest. Difference: the trained weights' score less "
         "that arm's. Seconds: wall-clock, in the models, image turns of a dialogue. Break-even: seconds of "
         "training one model over the seconds saved per dialogue, with the ends of their interval; n/a where "
-        "the scores are shown to be lower or no saving is shown. What the first weights cost is left out: "
-        "both sides rest on them."
+        "no gain over the same strategy on the first weights is shown (it costs no training), where the "
+        "scores are shown to be lower than that arm's, or where no saving is shown. What the first weights "
+        "cost is left out: both sides rest on them."
     )
     header = (
         "training", "strategy", "training seconds", "token positions", "test-time arm of nearest score",
@@ -103,7 +104,9 @@ def _seconds(paid: BreakEven) -> str:
     )
 
 
-def _dialogues(paid: BreakEven) -> str:
+def _dialogues(remedy: Remedy, paid: BreakEven) -> str:
+    if not remedy.gain.low > 0:
+        return "n/a: no gain over the same strategy"
     if paid.difference.high < 0:
         return "n/a: scores less"
     value, low, high = paid.dialogues

@@ -1,4 +1,4 @@
-"""What the tree of a stored response says of its candidates: how they were judged, and picked."""
+"""Reads the candidates in the tree of a stored response: their verdicts, and which one was chosen."""
 
 from __future__ import annotations
 
@@ -8,57 +8,60 @@ from typing import Any, Literal, NamedTuple
 
 from analysis.names import layers
 
-__all__ = ["Draw", "Judged", "Kind", "Pool", "Said", "draws", "judged_images", "pools", "verdicts"]
+__all__ = ["Draw", "Judged", "Kind", "LayerVerdict", "Pool", "draws", "judged_images", "pools", "verdicts"]
 
 Node = Mapping[str, Any]
 Kind = Literal["probability", "reward", "rank"]
-"""What the number of a verdict is: a probability has thresholds and is calibrated or not, a reward has an
-order over all candidates, a rank has one within its pool alone."""
+"""The kind of a verdict's number: a probability (has a threshold and calibration), a reward (ordered over all
+candidates) or a rank (ordered only within its pool).
+"""
 Draw = Literal["single", "varied", "identical"]
-"""Whether a layer drew one candidate, or several images that differ, or several that are one and the same."""
+"""Whether a layer drew one candidate, several different images, or several copies of one image."""
 
 _RANKERS_0_1 = ("pairwise",)
-"""The judges of version 0.1 that ranked; its records do not say what kind a verdict is."""
+"""The ranking judges of version 0.1, whose records do not state the kind of a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A candidate image: what the strategy's judge said, and the grade that the scorer gave it."""
+    """A candidate image with the verdict of the strategy's judge and the scorer's grade."""
 
     verdict: float | None
-    """Of `kind`; None where the judge's reply could not be parsed."""
+    """The number of the verdict, of `kind`; None if the judge's reply could not be parsed."""
     grade: float
     kind: Kind = "probability"
     step: float | None = None
-    """The grade of the turn's request alone, against the picture before; None where the scorer gives none."""
+    """The scorer's grade of the turn's request alone, relative to the previous image; None if the scorer
+    gives none.
+    """
 
 
-class Said(NamedTuple):
-    """A verdict: which layer's judge gave it, and whether it could be read."""
+class LayerVerdict(NamedTuple):
+    """A verdict: the layer and the judge that gave it, and whether it could be parsed."""
 
     layer: str
-    """Without its knobs: "best_of_4"."""
+    """The layer without its knobs, e.g. "best_of_4"."""
     judge: str
     is_read: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The candidate images among which one layer of Best-of-N picked one."""
+    """The candidate images from which one Best-of-N layer chose one."""
 
     layer: str
     grades: tuple[float, ...]
     verdicts: tuple[float | None, ...]
-    """None where a candidate has no verdict, or one that could not be parsed."""
+    """The number of each candidate's verdict; None if there is no verdict or it could not be parsed."""
     chosen: int
     is_ranked: bool = False
-    """Whether the verdicts are ranks, which would be others among fewer candidates."""
+    """Whether the verdicts are ranks, which would differ among fewer candidates."""
 
 
 def judged_images(response: Node) -> Iterator[Judged]:
-    """Every candidate image that has both a verdict and a grade, wherever it stands in the tree.
+    """Every candidate image in the tree that has both a verdict and a grade.
 
-    A layer that hands on its chosen candidate with the candidate's own verdict counts once.
+    If a layer returns its chosen candidate with that candidate's verdict, the verdict counts once.
     """
     verdict, grade = response.get("verdict"), _grade(response)
     if verdict and _is_image(response) and grade is not None and not _is_handed_on(response):
@@ -67,19 +70,21 @@ def judged_images(response: Node) -> Iterator[Judged]:
         yield from judged_images(candidate)
 
 
-def verdicts(response: Node, layer: str = "") -> Iterator[Said]:
-    """Every verdict of the tree, with the layer around the candidate; one that is handed on counts once."""
+def verdicts(response: Node, layer: str = "") -> Iterator[LayerVerdict]:
+    """Every verdict of the tree with the layer around its candidate. A verdict that a layer copies from its
+    chosen candidate counts once.
+    """
     own, verdict = _bare(response), response.get("verdict")
     if verdict and not _is_handed_on(response):
-        yield Said(layer or own, verdict["judge"], verdict["status"] == "ok")
+        yield LayerVerdict(layer or own, verdict["judge"], verdict["status"] == "ok")
     for candidate in response.get("candidates", ()):
         yield from verdicts(candidate, own)
 
 
 def draws(response: Node) -> Iterator[tuple[str, Draw]]:
-    """Every node with candidates that a layer drew: the layer without its knobs, and how they are alike.
+    """Every node with candidates that a layer drew: the layer without its knobs, and the kind of draw.
 
-    Nodes that drew several candidates and got less than two images, as by refusals, are left out.
+    Nodes that drew several candidates but got fewer than two images, e.g. because of refusals, are omitted.
     """
     candidates: Sequence[Node] = response.get("candidates", ())
     images = [candidate["output"]["image"] for candidate in candidates if _is_image(candidate)]
@@ -91,11 +96,12 @@ def draws(response: Node) -> Iterator[tuple[str, Draw]]:
 
 
 def pools(response: Node) -> Iterator[Pool]:
-    """Every choice among two or more candidate images by a layer of Best-of-N.
+    """Every choice among two or more candidate images by a Best-of-N layer.
 
-    A pool with a candidate that has no grade (a refusal, say) is left out: its best is unknown. Inside a
-    layer that draws its candidates one after another, as Self-Verification does, only the first counts: a
-    later one was drawn because a judge rejected the one before, so it stands for the hard cases alone.
+    A pool with an ungraded candidate (e.g. a refusal) is omitted, because its best candidate is unknown.
+    Inside a layer that draws candidates one after another, such as Self-Verification, only the first
+    candidate's pools count: later candidates exist only if a judge rejected the previous one, so they
+    represent hard cases only.
     """
     candidates, chosen = response.get("candidates", ()), response.get("chosen")
     layer = layers(response["strategy"])[0]
@@ -112,7 +118,7 @@ def pools(response: Node) -> Iterator[Pool]:
 
 
 def _bare(node: Node) -> str:
-    """The node's layer, as tables call it, without its knobs."""
+    """The node's layer without its knobs."""
     return layers(node["strategy"])[0].partition("[")[0].removeprefix("oracle_")
 
 
@@ -141,7 +147,9 @@ def _step(node: Node) -> float | None:
 
 
 def _graded(node: Node) -> Node | None:
-    """The node if it has a grade, else the chosen candidate below it that holds the same output."""
+    """The node if it has a grade, else the graded chosen candidate below it with the same output; None if
+    there is none.
+    """
     if node.get("score") is not None:
         return node
     chosen = _chosen(node)
@@ -153,7 +161,7 @@ def _is_image(node: Node) -> bool:
 
 
 def _is_handed_on(node: Node) -> bool:
-    """Whether the verdict is that of the chosen candidate again: same image, judge and score."""
+    """Whether the node's verdict is a copy of its chosen candidate's verdict: same image, judge and score."""
     chosen = _chosen(node)
     if chosen is None or chosen.get("output") != node["output"]:
         return False

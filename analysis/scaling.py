@@ -1,8 +1,8 @@
-"""What more candidates buy: gain per doubling of N between arms, and curves over N from one pool.
+"""Gains from more candidates: gain per doubling of N between arms, and curves over n from one pool.
 
-A curve from one pool is the exact expectation over all subsets of n of its N candidates. It is taken only
-where the candidates answer the same history whichever of them is chosen: at turn 1, and behind gold history.
-Later turns of own history are refused, since there the pool depends on what was chosen before.
+A curve from one pool is the exact expectation over all subsets of n of its N candidates. It exists only if
+the history of the candidates does not depend on which of them is chosen: at turn 1, and on gold history.
+Later turns on own history are excluded, because their pools depend on the earlier choice.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from analysis.responses import Pool
 from analysis.statistic import Statistic, mean, share
 
 _STEMS = ("best_of", "bon", "majority_of", "oracle_best_of")
-"""Names that say that the number after them is a number of candidates."""
+"""Stems of labels whose trailing number is a number of candidates."""
 
 __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """Strategies that differ in the number of candidates alone."""
+    """Strategies that differ only in the number of candidates N."""
 
     family: str
     rungs: Mapping[str, int]
-    """N of each strategy, rising."""
+    """The number of candidates N of each strategy, in increasing order."""
     gain_per_doubling: Estimate
-    """OLS of the image score on log2 N with cell fixed effects, on cells that every rung has."""
+    """OLS slope of the image score on log2 N with cell fixed effects, on cells with scores for every N."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """Mean scores with n candidates."""
+    """The mean scores with n candidates: of a random one, of the arm's choice, and of the best one."""
 
     num_candidates: int
     random: Estimate
@@ -54,12 +54,12 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Scores over n = 1, 2, 4, ... from the pools of one strategy."""
+    """Scores over n = 1, 2, 4, ... from the pools of one layer of one strategy."""
 
     strategy: str
     layer: str
     where: str
-    """The turns that it is taken from."""
+    """The turns whose pools are used: "turn 1" or "gold history"."""
     num_pools: int
     rungs: tuple[Rung, ...]
 
@@ -67,10 +67,10 @@ class Curve:
 def ladders(
     study: Study, panel: Panel, inference: Inference, stems: Sequence[str] = ()
 ) -> tuple[Ladder, ...]:
-    """Every set of strategies with different N, oracle arms apart from others.
+    """The ladders of a study; oracle arms form their own.
 
-    N is what the records state, else the number at the end of a label that begins with one of `stems` or with
-    a name of Best-of-N or majority vote: a number alone may as well be the version of a prompt.
+    N is stated by the records, or is the number at the end of a label whose stem is in `stems` or names
+    Best-of-N or majority vote. Other trailing numbers may be prompt versions, so they do not count.
     """
     claimed = [strategy for strategy in panel.strategies if not panel.void(strategy)]
     families = _families(study.num_candidates, claimed, stems)
@@ -83,7 +83,7 @@ def ladders(
 
 
 def curves(study: Study, panel: Panel, inference: Inference) -> tuple[Curve, ...]:
-    """One per strategy, layer of Best-of-N and kind of history that allows it."""
+    """The curves of every strategy, Best-of-N layer, and admissible set of turns."""
     rows = {sample: row for row, sample in enumerate(panel.samples)}
     pools: dict[tuple[str, str, str], list[tuple[int, Pool]]] = defaultdict(list)
     for record in study.records:
@@ -111,7 +111,10 @@ def _where(record: Record) -> str | None:
 def _families(
     stated: Mapping[str, int], strategies: Iterable[str], stems: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """family -> strategy -> N. Stated Ns make one ladder; where an N stands twice, names tell families."""
+    """family -> strategy -> N.
+
+    Stated Ns form one ladder; if an N occurs twice, families follow from the labels.
+    """
     whole = {s: stated[s] for s in strategies if s in stated}
     if len(set(whole.values())) == len(whole) > 1:
         return {"N": _rising(whole)}
@@ -159,7 +162,7 @@ def _rungs(pools: Sequence[tuple[int, Pool]], num_samples: int, inference: Infer
         sums = {kind: _sums(cluster, grades, num_samples) for kind, grades in kinds.items()}
         found = {kind: inference.closed_form(share(total, sizes)) for kind, total in sums.items()}
         if any(pool.is_ranked and 1 < num < len(pool.grades) for _, pool in pools):
-            found["arm"] = undefined("ranks would be others among fewer candidates")
+            found["arm"] = undefined("ranks would differ among fewer candidates")
         yield Rung(num_candidates=num, **found)
 
 
@@ -168,7 +171,9 @@ def _sums(cluster: npt.NDArray[np.int64], values: Sequence[float], num_samples: 
 
 
 def _expected(pool: Pool, num: int, marks: Sequence[float | None]) -> float:
-    """Mean grade of the candidate with the highest mark, over all subsets of `num`; ties go to the first."""
+    """The expected grade of the candidate with the highest mark over all subsets of size `num`; ties go to
+    the first.
+    """
     total = len(pool.grades)
     known = [-math.inf if mark is None else mark for mark in marks]
     ranked = sorted(range(total), key=lambda i: (-known[i], i))

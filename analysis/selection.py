@@ -1,7 +1,7 @@
-"""How good the judge inside a strategy is: as a verifier, and as the one who picks among candidates.
+"""Quality of the judge inside a strategy: as a verifier, and as a selector among candidates.
 
-Both are measured against the scorer's grades of the very candidates that the strategy drew, on the
-strategy's own history. Neither enters a score of the ablation table.
+Both are measured against the scorer's grades of the candidates that the strategy itself drew, on own history.
+Neither changes a score of the ablation table.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ LIMITS: Mapping[Kind, str] = {
     "reward": "Rewards have an order and no threshold: no TPR, TNR or ECE.",
     "rank": "Ranks hold within a pool of candidates alone: no TPR, TNR, AUC or ECE.",
 }
-"""What verdicts of a kind do not allow, and why."""
+"""The measures that a kind of verdict does not support, with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Candidates with verdicts of one height: a calibrated judge's mean verdict is their mean grade."""
+    """Candidates with similar verdicts. For a calibrated judge, `verdict` (mean verdict) equals `grade` (mean
+    grade).
+    """
 
     verdict: float
     grade: float
@@ -46,34 +48,37 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """How well verdicts tell perfect images from others."""
+    """How well verdicts separate perfect images from other images."""
 
     true_positive_rate: Estimate
     true_negative_rate: Estimate
     auc: Estimate
-    """P(verdict of a perfect candidate > verdict of another), ties counted half."""
+    """P(verdict of a perfect candidate > verdict of another one), ties counted half."""
     num_positive: int
     num_negative: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verifier(Accuracy):
-    """Verdicts of one strategy's judge; perfect is what the scorer gives full marks."""
+    """Accuracy of one strategy's judge; an image is perfect if the scorer gives full marks."""
 
     strategy: str
     kind: Kind
     threshold: float
-    """A candidate is accepted when its verdict is at least this."""
+    """A candidate is accepted if its verdict is at least this."""
     calibration: tuple[Bin, ...]
-    """Candidates by the height of their verdict."""
+    """Candidates in bins of their verdict."""
     num_unparsable: int
     by_step: Accuracy | None
-    """The same where perfect is what gets the full step score: the turn was done without a fault, whatever
-    was wrong with the picture before. None where images have no step score."""
+    """The accuracy when an image is perfect if it has the full step score: the turn's request was carried out
+    without error, whatever the previous image looked like. None if images have no step score.
+    """
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: |mean verdict - mean grade|, averaged over the candidates."""
+        """Expected calibration error: |mean verdict - mean grade|, averaged over the candidates; NaN without
+        candidates.
+        """
         sizes = [b.count for b in self.calibration]
         if not sizes:
             return float("nan")
@@ -82,7 +87,7 @@ class Verifier(Accuracy):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What picking among candidates is worth, all on the same pools of candidates."""
+    """The value of selecting among candidates; all scores are means over the same pools."""
 
     strategy: str
     oracle: bool
@@ -90,22 +95,22 @@ class Selection:
     num_pools: int
     candidates_per_pool: float
     random: Estimate
-    """Mean score of the candidates: what a random pick would get."""
+    """Mean score of all candidates: the expected score of a random choice."""
     arm: Estimate
     best: Estimate
-    """Mean score of the best candidate: what a perfect selector would get."""
+    """Mean score of the best candidates: the score of a perfect selector."""
     regret: Estimate
     """best - arm."""
     share: Estimate
-    """(arm - random) / (best - random); undefined where there is too little to gain to divide by it."""
+    """(arm - random) / (best - random); undefined if the denominator is not clearly above 0."""
     people: str
-    """How far the judge that selects agrees with people, in percent of pairs; empty where not measured."""
+    """Agreement of the selecting judge with human preferences, in percent of pairs; empty if not measured."""
 
 
 def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifier, ...]:
-    """One per strategy whose judge looked at images, and kind of its verdicts.
+    """The verifier accuracy of each strategy with judged images, for each kind of verdict.
 
-    Oracle arms, whose judge is always right, are left out.
+    Oracle arms are excluded, because their judge is the scorer.
     """
     own, rows = _own_records(study), _rows(panel)
     found = []
@@ -118,7 +123,7 @@ def verifiers(study: Study, panel: Panel, inference: Inference) -> tuple[Verifie
 
 
 def selections(study: Study, panel: Panel, inference: Inference) -> tuple[Selection, ...]:
-    """One per strategy and layer of Best-of-N that picked among graded images."""
+    """The value of selection of each strategy, for each Best-of-N layer with graded images."""
     own, people = _own_records(study), known_agreement(study.folder)
     said = {
         (strategy, judge.layer): people.get(judge.identity, "")
@@ -142,16 +147,16 @@ def _own_records(study: Study) -> dict[str, list[Record]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """Verdicts of one kind that were read; arrays of shape (verdicts,)."""
+    """The parsed verdicts of one kind; arrays of shape (verdicts,)."""
 
     kind: Kind
     threshold: float
     cluster: npt.NDArray[np.int64]
-    """The row of each one's sample."""
+    """The row of each verdict's sample."""
     verdict: Floats
 
     def accuracy(self, positive: npt.NDArray[np.bool_], num_samples: int, inference: Inference) -> Accuracy:
-        """TPR, TNR and AUC, as far as verdicts of this kind allow them; `positive` tells perfect images."""
+        """TPR, TNR and AUC, where verdicts of this kind support them. `positive` marks perfect images."""
         sizes = _per_sample(num_samples, self.cluster, [positive, ~positive])
         found = {name: undefined(LIMITS.get(self.kind, "")) for name in ("tpr", "tnr", "auc")}
         if self.kind != "rank":
@@ -246,12 +251,12 @@ def _rows(panel: Panel) -> dict[SampleKey, int]:
 def _per_sample(
     num_samples: int, cluster: npt.NDArray[np.int64], columns: Sequence[npt.NDArray[np.generic]]
 ) -> Floats:
-    """Sums of each column by sample, shape (samples, columns)."""
+    """The sums of each column by sample, shape (samples, columns)."""
     sums = (np.bincount(cluster, c.astype(np.float64), minlength=num_samples) for c in columns)
     return np.stack(list(sums), axis=1)
 
 
 def _threshold(strategy: str) -> float:
-    """The accept threshold that the label states where it is not the default."""
+    """The acceptance threshold: the one in the label, or else the default."""
     stated = re.search(r"[\[,]threshold=([^,\]]+)", strategy)
     return float(stated[1]) if stated else DEFAULT_THRESHOLD

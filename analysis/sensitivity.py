@@ -1,8 +1,8 @@
-"""Do the two headline comparisons depend on the estimator? The same question put to other models.
+"""Robustness of the two headline comparisons to the estimator: the same comparison under other models.
 
-The primary estimates stay the closed forms. Other weights and clusters are closed forms too; statsmodels fits
-the fractional logit with Mundlak terms (Papke and Wooldridge 2008), GEE with bias-reduced covariance (Mancl
-and DeRouen 2001) and the mixed model, which serves for the intraclass correlation only.
+The primary estimates remain the closed forms. Other weights and clusters are closed forms too. statsmodels
+fits the fractional logit with Mundlak terms (Papke and Wooldridge 2008), GEE with bias-reduced covariance
+(Mancl and DeRouen 2001), and the mixed model, which is used for the intraclass correlation only.
 """
 
 from __future__ import annotations
@@ -34,19 +34,21 @@ MODELS = {
     "gee": "GEE, exchangeable, bias-reduced covariance",
     "icc": "mixed model: intraclass correlation of the score",
 }
-"""Of "task" and "single" the one that is not the cluster of the analysis."""
+"""Model name -> description. Of "task" and "single" the analysis uses the one that is not its own cluster."""
 MIN_SAMPLES = 20
-"""Regressions are not fitted below this many samples."""
+"""Minimum number of samples for fitting a regression."""
 MIXED_SAMPLES = 500
 _STEEPEST = 30.0
-"""Linear predictors beyond this size are those of scores that the model separates perfectly."""
+"""Linear predictors above this size indicate scores that the model separates perfectly."""
 
 Cells = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One estimand of one strategy under one model; undefined, with the reason, where it has no answer."""
+    """One estimand of one strategy under one model; undefined, with the reason, if the model has no
+    estimate.
+    """
 
     strategy: str
     estimand: str
@@ -56,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class _Question:
-    """Slope change or EB reduction of a strategy against the baseline."""
+    """The slope change or the EB reduction of a strategy relative to the baseline."""
 
     panel: Panel
     strategy: str
@@ -66,7 +68,7 @@ class _Question:
 
     @property
     def grid(self) -> Floats:
-        """What the estimand is the slope, or the mean, of."""
+        """The differences by cell whose slope or mean is the estimand."""
         if self.estimand == "slope_change":
             return self.panel.scores(self.strategy) - self.panel.scores(self.baseline)
         return gap(self.panel, self.baseline) - gap(self.panel, self.strategy)
@@ -77,11 +79,13 @@ class _Question:
 
 
 class _NotFitted(ValueError):
-    """The model has no answer on these data."""
+    """The model has no estimate on these data."""
 
 
 def checks(panel: Panel, baseline: str | None, cluster: str = "sample") -> tuple[Check, ...]:
-    """Every model for slope change and EB reduction of each strategy; none without a baseline."""
+    """The estimates of slope change and EB reduction of each strategy under every model; empty without a
+    baseline.
+    """
     if baseline is None:
         return ()
     inference = panel.inference(cluster, 1, 0)
@@ -110,12 +114,14 @@ def _models(question: _Question, cluster: str) -> Iterator[tuple[str, Estimate]]
     if primary.num_samples:
         yield "length", inference.closed_form(_by_length(primary, panel.num_image_turns))
     yield "logit", _fitted(lambda: _fractional_logit(question))
-    if question.estimand == "eb_reduction":  # of a slope beside its Mundlak term it is the primary again
+    if (
+        question.estimand == "eb_reduction"
+    ):  # for a slope, the Mundlak term makes GEE equal to the primary estimate
         yield "gee", _fitted(lambda: _gee(question))
 
 
 def _sample_weighted(statistic: Statistic) -> Statistic:
-    """The plain mean of every sample's own ratio."""
+    """The unweighted mean of the ratios of single samples."""
     above, below = statistic.columns.T
     known = below > 0
     own = np.divide(above, below, out=np.zeros_like(above), where=known)
@@ -124,7 +130,7 @@ def _sample_weighted(statistic: Statistic) -> Statistic:
 
 
 def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statistic:
-    """The mean of the estimates within each length, weighted by their samples."""
+    """The mean of the estimates within each dialogue length, weighted by their numbers of samples."""
     known = statistic.columns[:, 1] > 0
     strata = sorted(set(lengths[known].tolist()))
     weights = np.array([np.count_nonzero(known & (lengths == length)) for length in strata]) / known.sum()
@@ -137,10 +143,10 @@ def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statisti
 
 
 def _fitted(fit: Callable[[], Estimate]) -> Estimate:
-    """A model that has no answer has no estimate, and a reason."""
+    """The estimate of `fit`; undefined, with the reason, if the model cannot be fitted."""
     try:
         with warnings.catch_warnings():
-            # what matters is checked in the result: which warnings come depends on what was imported before
+            # the result is checked instead: which warnings occur depends on earlier imports
             warnings.simplefilter("ignore")
             return fit()
     except (ArithmeticError, np.linalg.LinAlgError) as error:
@@ -150,7 +156,7 @@ def _fitted(fit: Callable[[], Estimate]) -> Estimate:
 
 
 def _require(num_samples: int, scores: npt.NDArray[Any], design: npt.NDArray[Any]) -> None:
-    """Refuse data that the models cannot tell anything from."""
+    """Check that the data identify the model. Raises `_NotFitted` if they do not."""
     if num_samples < MIN_SAMPLES:
         raise _NotFitted(f"{num_samples} samples; the model needs {MIN_SAMPLES}")
     if np.ptp(scores) < 1e-9:
@@ -161,13 +167,13 @@ def _require(num_samples: int, scores: npt.NDArray[Any], design: npt.NDArray[Any
 
 
 def _fractional_logit(question: _Question) -> Estimate:
-    """Average marginal effects, per turn or of gold history; the difference of the two arms."""
+    """The difference of the two arms' average marginal effects, per turn or of gold history."""
     from statsmodels.genmod.families import Binomial
     from statsmodels.genmod.generalized_linear_model import GLM
 
     panel, is_slope = question.panel, question.estimand == "slope_change"
     arms = {
-        (is_k, gold): panel.behind(s, "gold") if gold else panel.scores(s)
+        (is_k, gold): panel.replayed(s, "gold") if gold else panel.scores(s)
         for is_k, s in ((False, question.baseline), (True, question.strategy))
         for gold in ((False,) if is_slope else (False, True))
     }
@@ -187,7 +193,9 @@ def _fractional_logit(question: _Question) -> Estimate:
 
 
 def _design(known: Cells, rows: npt.NDArray[np.int64], turns: Floats, is_k: bool, gold: bool) -> Floats:
-    """Constant, turn, the sample's mean turn (the Mundlak term), gold; and all of them x strategy."""
+    """The design matrix: constant, turn, the sample's mean turn (Mundlak term), gold; and all of them x
+    strategy.
+    """
     center = (known * np.arange(1.0, known.shape[1] + 1)).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     one = np.ones(len(rows))
     base = np.stack([one, turns, center[rows], gold * one], axis=1)
@@ -195,7 +203,9 @@ def _design(known: Cells, rows: npt.NDArray[np.int64], turns: Floats, is_k: bool
 
 
 def _columns(estimand: str) -> list[int]:
-    """Without gold history its two columns are constant."""
+    """The columns of `_design` for an estimand: without gold history the two gold columns are constant, so
+    they are dropped.
+    """
     return [0, 1, 2, 4, 5, 6] if estimand == "slope_change" else list(range(8))
 
 
@@ -216,14 +226,14 @@ def _gap_effect(b: npt.NDArray[Any], design: Floats, is_k: Cells) -> Any:
 
 
 def _delta(params: Floats, covariance: Floats, effect: Callable[[npt.NDArray[Any]], Any]) -> Estimate:
-    """The effect with its standard error by the delta method; gradients by a complex step."""
+    """The effect with its standard error by the delta method; the gradient is a complex-step derivative."""
     steps = params.astype(np.complex128) + 1e-30j * np.eye(len(params))
     slopes = np.array([np.imag(effect(step)) / 1e-30 for step in steps])
     return _normal(float(effect(params)), float(np.sqrt(slopes @ covariance @ slopes)))
 
 
 def _gee(question: _Question) -> Estimate:
-    """GEE on the paired differences: their mean, with weights that allow for correlation within clusters."""
+    """The mean of the paired differences by GEE, whose weights allow for correlation within clusters."""
     from statsmodels.genmod.cov_struct import Exchangeable
     from statsmodels.genmod.generalized_estimating_equations import GEE
 
@@ -238,7 +248,9 @@ def _gee(question: _Question) -> Estimate:
 
 
 def _intraclass_correlation(whole: Floats) -> Estimate:
-    """Of at most `MIXED_SAMPLES` samples, evenly spaced: the model takes long, and is descriptive."""
+    """The intraclass correlation of at most `MIXED_SAMPLES` evenly spaced samples: the fit is slow, and only
+    descriptive.
+    """
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     grid = whole[:: -(-len(whole) // MIXED_SAMPLES)]

@@ -1,12 +1,12 @@
 """Statistics as smooth functions of sums over samples.
 
-A statistic is a set of columns (one row per sample) and a formula of the columns' totals. From that pair come
+A statistic is a set of columns (one row per sample) and a formula of the columns' totals. From these follow
 its value, its bootstrap draws (the formula at resampled totals) and its linearised standard error: with the
 gradient g of the formula at the totals, sample i's influence is g . columns[i], and the sum of squared
-influences over clusters is the CR1 sandwich of the corresponding regression. Gradients are taken by a
-complex step (Squire and Trapp 1998), exact to rounding.
+influences over clusters is the CR1 sandwich of the corresponding regression. Gradients are complex-step
+derivatives (Squire and Trapp 1998), exact up to rounding.
 
-Grids have shape (samples, turns) and hold NaN where there is no score.
+Grids have shape (samples, turns) and hold NaN if there is no score.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 Formula = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
-"""From totals, shape (..., columns), to values, shape (...). Analytic, and unchanged when all are scaled."""
+"""A function from totals, shape (..., columns), to values, shape (...). Analytic, and invariant to scaling
+all totals.
+"""
 
 _STEP = 1e-30
 _NOTHING = 1e-12
@@ -47,24 +49,26 @@ _NOTHING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
-    """Columns of shape (samples, columns) and a formula of their totals."""
+    """A statistic: columns of shape (samples, columns) and a formula of their totals."""
 
     columns: Floats
     formula: Formula
     units: Floats
-    """Cells (sample, turn), or candidates, that each sample contributes; shape (samples,)."""
+    """Number of cells (sample, turn), or of candidates, that each sample contributes; shape (samples,)."""
     num_missing: int = 0
-    """Turns of the design, over all seeds, that lack a score which the statistic needs."""
+    """Number of planned turns, over all seeds, whose needed score is missing."""
     num_planned: int = 0
-    """Turns of the design, over all seeds."""
+    """Number of planned turns, over all seeds."""
     num_parameters: int = 1
-    """Parameters of the regression that it belongs to, absorbed fixed effects aside."""
+    """Number of parameters of the corresponding regression, without absorbed fixed effects."""
     is_ratio: bool = False
-    """Whether its interval is always the bootstrap's percentile interval."""
+    """Whether the interval is always the bootstrap percentile interval."""
     is_bounded: bool = False
-    """Whether it is a mean of what lies in [0, 1]: its interval stays inside, and nothing is tested."""
+    """Whether the statistic is a mean of values in [0, 1]: its interval stays inside, and no test is made."""
     must_exceed_zero: Statistic | None = None
-    """What it divides by: the value is undefined unless this exceeds three of its standard errors."""
+    """The denominator: the value is undefined unless the denominator exceeds three times its standard
+    error.
+    """
 
     @property
     def value(self) -> float:
@@ -72,7 +76,7 @@ class Statistic:
 
     @property
     def influence(self) -> Floats:
-        """The effect of each sample on the value, to first order; shape (samples,)."""
+        """The first-order effect of each sample on the value; shape (samples,)."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.columns @ self.gradient(self.columns.sum(axis=0)))
 
@@ -85,12 +89,12 @@ class Statistic:
         return int(self.units.sum())
 
     def at(self, totals: Floats) -> Floats:
-        """The formula at totals of shape (..., columns); NaN or infinite where it is undefined."""
+        """The formula at totals of shape (..., columns); NaN or infinite if it is undefined there."""
         with np.errstate(all="ignore"):
             return np.asarray(self.formula(totals))
 
     def gradient(self, totals: Floats) -> Floats:
-        """The derivative by each total; the shape of `totals`."""
+        """The gradient of the formula at `totals`, in the shape of `totals`."""
         parts = []
         for column in range(totals.shape[-1]):
             stepped = totals.astype(np.complex128)
@@ -101,17 +105,17 @@ class Statistic:
 
 
 def ratio(sums: Floats, sizes: Floats) -> Statistic:
-    """The total of `sums` over the total of `sizes`; both of shape (samples,)."""
+    """The total of `sums` divided by the total of `sizes`; both have shape (samples,)."""
     return Statistic(columns=np.stack([sums, sizes], axis=1), formula=_quotient, units=sizes)
 
 
 def share(sums: Floats, sizes: Floats) -> Statistic:
-    """A `ratio` that lies in [0, 1]: a share, a rate, or a mean score."""
+    """A `ratio` in [0, 1]: a share, a rate, or a mean score."""
     return replace(ratio(sums, sizes), is_bounded=True)
 
 
 def mean(grid: Floats) -> Statistic:
-    """The mean over cells; every cell has equal weight. For differences; of scores see `level`."""
+    """The mean over cells of differences; every cell has equal weight. For scores use `level`."""
     return ratio(np.nansum(grid, axis=1), _count(grid))
 
 
@@ -121,9 +125,9 @@ def level(grid: Floats) -> Statistic:
 
 
 def within_slope(grid: Floats) -> Statistic:
-    """OLS of the scores on the turn with sample fixed effects, as the ratio of per-sample sums.
+    """The OLS slope of the scores on the turn with sample fixed effects, as a ratio of per-sample sums.
 
-    Of a difference of two grids it is the difference of their slopes under sample x arm fixed effects.
+    For a difference of two grids it is the difference of their slopes under sample x arm fixed effects.
     """
     sxy, sxx = _centered_sums(grid)
     units = np.where(sxx > 0, _count(grid), 0.0)
@@ -131,7 +135,7 @@ def within_slope(grid: Floats) -> Statistic:
 
 
 def within_regression(y: Floats, x: Floats) -> Statistic:
-    """OLS of y on x with sample fixed effects, on the cells that have both."""
+    """The OLS slope of y on x with sample fixed effects, on the cells that have both."""
     known = np.isfinite(y) & np.isfinite(x)
     deviation = centered(x, known)
     columns = [(deviation * np.where(known, y, 0.0)).sum(axis=1), (deviation**2).sum(axis=1)]
@@ -140,14 +144,16 @@ def within_regression(y: Floats, x: Floats) -> Statistic:
 
 
 def centered(grid: Floats, known: npt.NDArray[np.bool_]) -> Floats:
-    """Deviations from each sample's own mean over its known cells; 0 elsewhere."""
+    """The deviation of each known cell from its sample's mean; 0 in other cells."""
     sums = np.where(known, grid, 0.0).sum(axis=1)
     means = sums / np.maximum(known.sum(axis=1), 1)
     return np.where(known, grid - means[:, None], 0.0)
 
 
 def pooled_slope(grid: Floats) -> Statistic:
-    """OLS of the scores on the turn with one intercept. Confounded when long dialogues differ from short."""
+    """The OLS slope of the scores on the turn with one intercept. Confounded if long and short dialogues
+    differ.
+    """
     known = np.isfinite(grid)
     turn = np.where(known, _turns(grid), 0.0)
     sums = [_count(grid), turn.sum(axis=1), np.nansum(grid, axis=1)]
@@ -161,7 +167,7 @@ def pooled_slope(grid: Floats) -> Statistic:
 
 
 def slope_composition(grid: Floats) -> Statistic:
-    """The pooled slope less that within dialogues: what comes from which dialogues have late turns."""
+    """The pooled slope minus the slope within dialogues: the part due to which dialogues have late turns."""
     pooled, within = pooled_slope(grid), within_slope(grid)
     size = pooled.columns.shape[1]
     return replace(
@@ -172,7 +178,7 @@ def slope_composition(grid: Floats) -> Statistic:
 
 
 def ratio_of_means(above: Floats, below: Floats) -> Statistic:
-    """mean(above) / mean(below), on the cells that both have."""
+    """The statistic mean(above) / mean(below), on the cells that have both."""
     both = np.isfinite(above) & np.isfinite(below)
     divisor = mean(np.where(both, below, np.nan))
     sums = np.nansum(np.where(both, above, np.nan), axis=1)
@@ -186,14 +192,14 @@ def ratio_of_means(above: Floats, below: Floats) -> Statistic:
 
 
 def relative_reduction(gap: Floats, reference: Floats) -> Statistic:
-    """1 - mean(gap) / mean(reference), on the cells that both have."""
+    """The statistic 1 - mean(gap) / mean(reference), on the cells that have both."""
     return replace(ratio_of_means(gap, reference), formula=lambda s: 1 - _quotient(s))
 
 
 def attributable_fraction(gold: Floats, own: Floats) -> Statistic:
-    """1 - slope on gold history / slope on own history: the share of the decay due to own history.
+    """The share of the decay due to own history: 1 - slope on gold history / slope on own history.
 
-    Both slopes are of the cells that both have.
+    Both slopes use the cells that have both scores.
     """
     both = np.isfinite(gold) & np.isfinite(own)
     known = np.where(both, own, np.nan)
@@ -210,7 +216,8 @@ def attributable_fraction(gold: Floats, own: Floats) -> Statistic:
 def logit_reduction(grids: Sequence[Floats]) -> Statistic:
     """The reduction of the gap on the logit scale, from grids gold, own (baseline), gold, own (strategy).
 
-    A saturated fractional logit (Papke and Wooldridge 1996), so its coefficients are logits of means.
+    It equals the coefficient of a saturated fractional logit (Papke and Wooldridge 1996): its coefficients
+    are logits of means.
     """
     known = np.isfinite(np.stack(grids)).all(axis=0)
     sums = [np.where(known, grid, 0.0).sum(axis=1) for grid in grids]
@@ -238,7 +245,7 @@ def _logit_reduction(s: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _centered_sums(grid: Floats) -> tuple[Floats, Floats]:
-    """Sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean."""
+    """The sums over turns of (t - mean t) y and (t - mean t)^2, with each sample's own mean t."""
     known = np.isfinite(grid)
     offset = centered(np.broadcast_to(_turns(grid), grid.shape), known)
     return (offset * np.where(known, grid, 0.0)).sum(axis=1), (offset**2).sum(axis=1)

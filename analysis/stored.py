@@ -1,4 +1,4 @@
-"""The records of a study as they are stored, for pages that show them and files that pass them on."""
+"""Reads the stored turn records of a study, for the report page and for exports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class StoredDialogue(NamedTuple):
-    """The turns of one dialogue as one run holds them, in the order of the file."""
+    """The turns of one dialogue in one run, in file order."""
 
     folder: Path
     arm: Arm
@@ -29,7 +29,7 @@ class StoredDialogue(NamedTuple):
 def stored_dialogues(study: Study) -> Iterator[StoredDialogue]:
     """Every dialogue of every run of `study`, one at a time.
 
-    A torn last line, of which reading the study has warned, is passed over.
+    An incomplete last line is skipped: loading the study has warned about it.
     """
     for folder, arm in study.arms.items():
         records = (line.record for line in read_turns(folder))
@@ -38,7 +38,9 @@ def stored_dialogues(study: Study) -> Iterator[StoredDialogue]:
 
 
 def image_file(folder: Path, sha256: str) -> Path | None:
-    """Where the run in `folder` keeps an image; None where it has none, or the hash is not one."""
+    """The file of an image in the run's folder; None if the run has no such image, or the text is not a
+    hash.
+    """
     if not _SHA256.fullmatch(sha256):
         return None
     path = image_path(folder, sha256)

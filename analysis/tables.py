@@ -1,11 +1,11 @@
-"""The tables of a paper, T1 to T9, from the numbers of an analysis."""
+"""The tables of a paper, T1 to T8, built from the numbers of an analysis."""
 
 from __future__ import annotations
 
 import math
 
 from analysis.ablation import Ablation, Arm
-from analysis.caveats import said
+from analysis.caveats import caveat_notes
 from analysis.cells import (
     count_range,
     difference,
@@ -31,7 +31,7 @@ __all__ = ["caption", "tables"]
 
 
 def caption(result: Ablation) -> str:
-    """What was measured on what, and how the intervals come about."""
+    """The caption of all tables: benchmark, backbone, samples, and how intervals are computed."""
     classes = ", ".join(f"{count} {name}" for name, count in result.samples_by_class.items())
     seeds = f"seed{'s' if len(result.seeds) > 1 else ''} {', '.join(map(str, result.seeds))}"
     return (
@@ -46,7 +46,7 @@ def caption(result: Ablation) -> str:
 
 
 def tables(result: Ablation) -> tuple[Table, ...]:
-    """The tables of a study, in reading order; those with nothing to show are left out."""
+    """The tables of a study in reading order, without the empty ones."""
     makers = (
         _main, _text, cells, worst_cases, _by_turn, gap_by_turn, _nestings, _synergies, _robustness,
         propagation, coupling, wear,
@@ -79,26 +79,27 @@ def _main(result: Ablation) -> Table:
         "s per sample",
     )
     notes = [
-        "Image turns, own history unless stated. Stars: p < .05, .01, .001 after Holm's adjustment. "
-        "n and missing: samples with a score, and image turns of the design, over all seeds, without one; "
-        "those of the other columns stand in T1c. Step: score relative to the model's own previous image. "
-        "Slopes: points per turn within dialogues; turn 1 has no history, so both slopes begin there. "
+        "Image turns on own history unless stated otherwise. Stars: p < .05, .01, .001 after Holm "
+        "adjustment. "
+        "n: samples with a score; missing: planned image turns, over all seeds, without a score; for the "
+        "other columns see T1c. Step: score relative to the model's own previous image. Slopes: points per "
+        "turn within dialogues; both slopes include turn 1, which has no history. "
         "Seconds: per dialogue and seed.",
         *_bounds(result),
-        *said(result.caveats),
+        *caveat_notes(result.caveats),
     ]
     if has_gold:
         notes.append(
-            "EB, exposure bias: gold less own history, paired by turn, turns 2 and later. EB %: the "
-            "reduction's share of the baseline's EB, where that exceeds three standard errors, else n/a. "
-            "Stars of a reduction are those of points: whether the gap is smaller on the logit scale too is "
-            "said in the findings, which claim a reduction where both agree."
+            "EB, exposure bias: gold minus own history, paired by turn, turns 2 and later. EB %: reduction "
+            "as a "
+            "share of the baseline's EB; n/a if the latter is below three standard errors. Stars of a "
+            "reduction test points; the findings claim a reduction only if the logit scale agrees."
         )
         notes.append(
-            "EB is made of inherited damage, an earlier error counted again at later turns, and lost skill: "
-            "the gap of the step score."
+            "EB is the sum of inherited damage (earlier errors counted again at later turns) and lost skill "
+            "(the gap of the step score)."
             if has_steps
-            else "What EB is made of is not known: the benchmark has no step scores."
+            else "EB cannot be split into inherited damage and lost skill: the benchmark has no step scores."
         )
     rows = tuple(_main_row(arm, has_gold, has_steps) for arm in result.arms)
     return Table(
@@ -145,7 +146,7 @@ def _bounds(result: Ablation) -> list[str]:
         for a in result.arms
         if a.num_scored < a.num_planned
     ]
-    what = "Image turns planned and not scored, and the mean if all of them were 0 or all 100"
+    what = "Planned image turns without a score, and the mean if all of them scored 0 or all scored 100"
     return [f"{what}: {'; '.join(cases)}."] if cases else []
 
 
@@ -163,7 +164,7 @@ def _text(result: Ablation) -> Table:
         for a in result.arms
         if a.num_text_planned
     )
-    notes = ("Dynamic MCQ: asks for what the model itself chose to draw.", *said(result.caveats))
+    notes = ("Dynamic MCQ: asks about what the model itself chose to draw.", *caveat_notes(result.caveats))
     header = (
         "strategy",
         "turns scored",
@@ -198,7 +199,8 @@ def _nestings(result: Ablation) -> Table:
         for n in result.nestings
     )
     note = (
-        "What the layers add to the part, paired. Gain or loss: p < .05 after Holm's adjustment over all "
+        "Gain of the added layers over the part, paired. Gain or loss: p < .05 after Holm adjustment over "
+        "all "
         "nestings of the study; the intervals are not adjusted."
     )
     header = ("nesting", "against its part", "difference in image score", "finding")
@@ -215,7 +217,7 @@ def _synergies(result: Ablation) -> Table:
         )
         for s in result.synergies
     )
-    note = "Synergy: whole less both parts, plus the strategy without both layers; 0 when gains add up."
+    note = "Synergy: whole minus both parts, plus the strategy without both layers; 0 if gains are additive."
     header = ("nesting", "parts", "synergy in image score")
     return Table(name="T3b_synergy", title="Synergy of two layers", header=header, rows=rows, notes=(note,))
 
@@ -230,7 +232,10 @@ def _robustness(result: Ablation) -> Table:
             if any(pair):
                 rows.append((name_of(arm), words, *map(_check, pair)))
     icc = next((c.estimate for c in result.checks if c.model == "icc"), None)
-    notes = [f"All in points; the fractional logit as average marginal effects. Cluster: {result.cluster}."]
+    notes = [
+        "All values are points; those of the fractional logit are average marginal effects. Cluster: "
+        f"{result.cluster}."
+    ]
     if icc is not None:
         known = f"{icc.value:.2f}" if icc.is_defined else f"n/a: {icc.reason}"
         notes.append(f"Intraclass correlation of {result.baseline}'s scores within samples: {known}.")
@@ -245,7 +250,9 @@ def _robustness(result: Ablation) -> Table:
 
 
 def _check(estimate: Estimate | None) -> str:
-    """ "-" where the model does not apply, n/a with the reason where it has no answer."""
+    """The estimate of one model: "-" if the model does not apply, "n/a" with the reason if it has no
+    estimate.
+    """
     if estimate is None:
         return "-"
     return difference(estimate, 2) if estimate.is_defined else f"n/a: {estimate.reason}"

@@ -12,11 +12,11 @@ from analysis.tables import caption, tables
 __all__ = ["to_terminal"]
 
 _FILES_ONLY = ("T1c", "T2b", "T4", "T7b", "T7c")
-"""Tables too long for a screen; they stand in the folder of tables."""
+"""Tables that are too long for a screen; they are only in the folder of tables."""
 
 
 def to_terminal(result: Ablation) -> str:
-    """Headline, caption, notes, tables and the sentence of each strategy."""
+    """The report: headline, caption, notes, tables, and the finding of each strategy."""
     head = f"Ablation: {short_name(result.backbone)} on {short_name(result.benchmark)}"
     lines = [head, "=" * min(len(head), WIDTH), *textwrap.wrap(caption(result), WIDTH)]
     lines += [line for warning in result.warnings for line in textwrap.wrap(f"Note: {warning}", WIDTH)]

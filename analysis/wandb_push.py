@@ -1,4 +1,4 @@
-"""Pushes what an analysis wrote to wandb, into the group of its study."""
+"""Pushes the outputs of an analysis to wandb, into the group of its study."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["PushError", "push"]
 
 _NOTE = "pushed.txt"
-"""Names the latest analysis that was pushed, so that none is pushed twice."""
+"""The file that names the latest pushed analysis, so that an analysis is not pushed twice."""
 _PATIENCE_S = 300
-"""Seconds that each run has to be uploaded; what is left stays on this machine."""
+"""Timeout of each run's upload in seconds; data not uploaded by then stays on this machine."""
 
 
 class PushError(Exception):
-    """Nothing, or not everything, was pushed; says why."""
+    """The push failed completely or partly. The message says why."""
 
 
 def push(study: Path, out: Path) -> str:
-    """Push tables, figures and findings as a run of their own, and intervals into the arms that are there.
+    """Push tables, figures and findings as a wandb run of their own, and intervals into the existing runs of
+    the arms.
 
     Args:
         study: the study's folder, or its CSV.
-        out: the folder that an analysis was written into.
+        out: the folder of the analysis.
 
     Returns:
-        In one sentence, where it is.
+        One sentence that says where the results are.
 
     Raises:
         PushError: wandb is not installed, or failed.
@@ -85,13 +86,13 @@ class _Push:
         return f"{said}\n{shown}"
 
     def _push_analysis(self) -> Place:
-        """Push what spans arms; returns where it is."""
+        """Push tables, figures, findings and numbers of the study; returns where they are in wandb."""
         where = self._place(self._arms[0][1] if self._arms else {})
         with self._begin("analysis", self._own_id(), where) as run:
             run.define_metric(TURN)
             for head in ("own", "gold"):
                 run.define_metric(f"{head}/*", step_metric=TURN)
-            # numbered steps, so that wandb takes them once, even if it is told again
+            # explicit steps, so that a repeated push does not duplicate rows
             for step, row in enumerate([*curves(self._analysis), self._shown()], start=1):
                 run.log(row, step=step)
             run.summary.update(self._numbers())
@@ -107,14 +108,16 @@ class _Push:
                 run.summary.update(numbers)
 
     def _workspace(self, place: Place) -> str:
-        """Make the workspace; returns where it is, or why there is none."""
+        """Create or update the workspace; returns a sentence with its address, or with the reason why there
+        is none.
+        """
         if self._mode == "offline":
-            later = f"once the runs are sent, make it with: python -m analysis {self._study} --wandb"
-            return f"no workspace, which lives on the server alone; {later}"
+            later = f"after syncing the runs, create it with: python -m analysis {self._study} --wandb"
+            return f"no workspace, because workspaces exist on the wandb server only; {later}"
         try:
             return f"workspace: {make(self._analysis, place, self._folder)}"
         except ModuleNotFoundError:
-            return "no workspace, for which wandb-workspaces is needed: pip install wandb-workspaces"
+            return "no workspace, because wandb-workspaces is not installed: pip install wandb-workspaces"
 
     def _begin(self, kind: str, id: str, where: Mapping[str, Any]) -> wandb.Run:
         named: dict[str, Any] = {"name": "analysis"} if kind == "analysis" else {}
@@ -136,11 +139,11 @@ class _Push:
         return {"project": project, "entity": arm.get("entity")}
 
     def _own_id(self) -> str:
-        """Another analysis is another run, and the same one is the same run."""
+        """The wandb id of this analysis: the same content always has the same id."""
         return f"{word(self._group)}-analysis-{hashlib.sha256(self._content).hexdigest()[:8]}"
 
     def _shown(self) -> dict[str, Any]:
-        """Tables, figures and findings, as wandb shows them."""
+        """Tables, figures and findings as wandb objects."""
         tables = {f"tables/{path.stem}": self._table(path) for path in self._written("tables/*.md")}
         figures = {
             f"figures/{path.stem}": self._wandb.Image(str(path)) for path in self._written("figures/*.png")
@@ -155,7 +158,7 @@ class _Push:
         return self._wandb.Table(columns=header, data=rows)
 
     def _numbers(self) -> dict[str, Any]:
-        """Every estimate with its interval, and every sentence."""
+        """Every estimate with its interval, and every finding."""
         numbers: dict[str, Any] = {
             f"findings/{name}": sentence for name, sentence in self._analysis["sentences"].items()
         }
@@ -175,7 +178,7 @@ class _Push:
 
 
 def _arms(study: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The strategy of each run that wandb was told of, and under which id, project and entity it is there."""
+    """The strategy of each run that was tracked in wandb, with its wandb id, project and entity."""
     for run in [] if study.is_file() else sorted(run_folders(study)):
         note = folder / f"{run.name}.json"
         if note.is_file():
@@ -184,14 +187,14 @@ def _arms(study: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _cells(path: Path) -> Iterator[list[Any]]:
-    """The cells of the rows of a Markdown table."""
+    """The cells of each row of a Markdown table."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("|"):
             yield [re.sub(r"\\([|*])", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 def _estimates(estimates: Mapping[str, Any], head: str) -> dict[str, float]:
-    """Estimates and the ends of their intervals; undefined ones are left out."""
+    """The defined estimates and the ends of their intervals, by wandb key."""
     named = {}
     for name, found in estimates.items():
         if found and found["est"] is not None:

@@ -1,4 +1,4 @@
-"""A wandb workspace of a study: score over turns, own against gold, gain against cost, failures."""
+"""A wandb workspace of a study: score over turns, own versus gold history, gain versus cost, failures."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 __all__ = ["ARM", "TURN", "Place", "curves", "make"]
 
 TURN = "turn"
-"""The series of a dialogue's turns, from 1, along which the analysis logs scores."""
+"""The wandb metric of a dialogue's turn number, from 1; the x-axis of the analysis's scores."""
 ARM = "analysis"
-"""Heads what the analysis writes into the summary of each arm."""
+"""The prefix of the keys that the analysis writes into the summary of each arm's run."""
 _NOTE = "workspace.json"
-"""Holds the addresses of the workspaces that were made, by entity and project."""
+"""The file with the addresses of the created workspaces, by entity and project."""
 
 
 class Place(NamedTuple):
-    """Where a study is in wandb."""
+    """The location of a study in wandb."""
 
     entity: str
     project: str
     group: str
     analysis: str
-    """The id of the run that holds the latest analysis."""
+    """The id of the wandb run that holds the latest analysis."""
 
 
 def curves(analysis: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Mean score by turn: one row a turn, one series for each strategy and history."""
+    """The mean score by turn: one row per turn, one series for each strategy and history."""
     rows: dict[int, dict[str, float]] = {}
     for arm in analysis["arms"]:
         for history in ("own", "gold"):
@@ -43,12 +43,12 @@ def curves(analysis: Mapping[str, Any]) -> list[dict[str, float]]:
 
 
 def make(analysis: Mapping[str, Any], place: Place, folder: Path) -> str:
-    """Make the workspace of a study, or bring the one that was made before up to date.
+    """Create the workspace of a study, or update the existing one.
 
     Args:
         analysis: the content of analysis.json.
-        place: whose runs it shows.
-        folder: where the address of the workspace is kept.
+        place: the study whose runs the workspace shows.
+        folder: the folder that stores the address of the workspace.
 
     Returns:
         The address.
@@ -78,7 +78,7 @@ def _workspace(analysis: Mapping[str, Any], place: Place, address: str | None) -
 
 
 def _found(address: str) -> Workspace | None:
-    """The workspace at an address; None if somebody has deleted it."""
+    """The workspace at an address; None if it was deleted."""
     from wandb_workspaces.workspaces import Workspace
 
     try:
@@ -139,7 +139,7 @@ def _failures() -> Iterator[Any]:
 
 
 def _kinds() -> Any:
-    """The kinds of panels, whose package does not say what it exports."""
+    """The module with the panel classes, as Any because the package does not declare its exports."""
     from wandb_workspaces.reports import v2
 
     return v2

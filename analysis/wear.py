@@ -1,8 +1,8 @@
-"""What wears history out: the model's own images, or the other turns?
+"""Do scores fall with the number of the model's own images in the history, or with the number of other turns?
 
-Within dialogues, the score of an image turn is regressed on the number of own images before it and, beside
-that, on the number of other turns before it. Both grow with the turn: only dialogues that mix images with
-other turns tell them apart, and where few do, there is no answer.
+Within dialogues, the score of an image turn is regressed on the number of own images before it and on the
+number of other turns before it. Both counts grow with the turn, so only dialogues that mix images with other
+turns separate the two effects. If too few dialogues do, there is no estimate.
 """
 
 from __future__ import annotations
@@ -24,26 +24,31 @@ from analysis.statistic import Formula, Statistic, centered
 __all__ = ["MOST_CORRELATED", "Wear", "wear"]
 
 MOST_CORRELATED = 0.95
-"""Above this correlation of the two numbers within dialogues (variance inflation of 10) nothing is told."""
+"""Above this within-dialogue correlation of the two counts (variance inflation of 10) there is no
+estimate.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wear:
-    """Change of the image score on own history for each earlier turn, within dialogues."""
+    """The change of the image score on own history per earlier turn, within dialogues."""
 
     strategy: str
     per_image: Estimate
-    """Per own image before the turn, with the number of other turns held fixed."""
+    """The change per own image before the turn, with the number of other turns held fixed."""
     per_other: Estimate
-    """Per other turn before it, with the number of images held fixed."""
+    """The change per other turn before it, with the number of own images held fixed."""
     difference: Estimate
-    """`per_image` less `per_other`: below 0, images wear history out more than other turns do."""
+    """`per_image` - `per_other`: below 0 if own images lower later scores more than other turns do."""
     correlation: float
-    """Of the two numbers within dialogues; NaN where one of them never varies."""
+    """The within-dialogue correlation of the two counts; NaN if one of them never varies."""
 
 
 def wear(panel: Panel, inference: Inference) -> tuple[Wear, ...]:
-    """One per strategy with scores on own history; Holm's adjustment over strategies, oracles apart."""
+    """The estimates of each strategy that has scores on own history.
+
+    p-values are adjusted over the strategies (Holm). Oracle arms form a separate family.
+    """
     found = [w for strategy in panel.strategies for w in _wear(panel, inference, strategy)]
     oracles = [w for w in found if w.strategy in panel.oracles]
     return (*_adjusted([w for w in found if w not in oracles]), *_adjusted(oracles))

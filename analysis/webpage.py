@@ -1,4 +1,4 @@
-"""Pages that work from a file: one HTML document with its style, script and packed data inside."""
+"""Writes HTML pages that work offline: one document with its style, script and packed data inside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["EMBED_LIMIT", "data_uri", "embedded_image", "pack", "packed_script", "write_page"]
 
 EMBED_LIMIT = 16 * 1024 * 1024
-"""Bytes of images that a page carries inside; with more, it refers to the files beside it."""
+"""Maximum bytes of images embedded in a page; with more, the page refers to image files beside it."""
 
 
 def write_page(
@@ -30,11 +30,11 @@ def write_page(
     data: Iterable[str],
     scripts: Sequence[str] = ("page.js",),
 ) -> Path:
-    """Write `page.html` of `package` with its style and scripts, behind those of all pages, and `data`.
+    """Write `page.html` of `package` with its style and scripts, after those common to all pages, and `data`.
 
-    The policy in the page's head admits these scripts and this style by their hashes, and no
-    request to anywhere but files beside the page. `slots` are HTML, escaped by whoever made it;
-    `data` are script elements of no executable type, written one after the other.
+    The content security policy in the page's head allows only these scripts and this style, by their hashes,
+    and only requests to files beside the page. `slots` are HTML fragments whose creators have escaped them;
+    `data` are script elements of a non-executable type. Returns `path`.
     """
     style = _read("analysis", "webpage.css") + _read(package, "page.css")
     script = "".join([_read("analysis", "webpage.js"), *(_read(package, name) for name in scripts)])
@@ -58,7 +58,7 @@ def write_page(
 
 
 def pack(data: bytes) -> str:
-    """Deflate and write in base64, which `unpack` of webpage.js undoes."""
+    """The data deflated and base64-encoded; `unpack` in webpage.js is the inverse."""
     return base64.b64encode(zlib.compress(data, 6)).decode()
 
 
@@ -69,12 +69,12 @@ def packed_script(element: str, value: Any) -> str:
 
 
 def embedded_image(sha256: str, encoded: bytes) -> str:
-    """A script element that holds an image where the page's script looks for it."""
+    """A script element with an image, under the id that the page's script looks up."""
     return f'<script type="text/plain" id="image-{sha256}">{base64.b64encode(encoded).decode()}</script>\n'
 
 
 def data_uri(path: Path) -> str:
-    """The PNG file as an address that needs no file."""
+    """The PNG file as a data URI."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 

@@ -1,10 +1,11 @@
-"""The wording gate: which sentence a strategy has earned, by rule and never by taste.
+"""The wording gate: fixed rules decide which sentence the evidence for a strategy supports.
 
-Evidence tiers: A, the same turns were replayed on gold history, so "exposure" may be said. C, the baseline
-answered on the strategy's history, so a gain can be attributed to history. D, own history only: the fall over
-turns is "decay", whatever causes it.
+Evidence tiers: A, the same turns were replayed on gold history, so the sentence may say "exposure". C, the
+baseline answered on the strategy's history, so a gain can be attributed to history. D, own history only: the
+fall over turns is called "decay", whatever its cause.
 
-Every test that decides on a word is adjusted (Holm) over the strategies of the study, oracles apart.
+Every test that decides on a word is adjusted (Holm) over the strategies of the study; oracles form a separate
+family.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from analysis.claims import WORTH_SAYING
+from analysis.claims import REPORTED_SHARE
 from analysis.inference import MARGIN, Estimate, holm
 from analysis.phrases import detectable, logits, percent, points, usable_share
 from analysis.remarks import on_answers, on_wear
@@ -52,55 +53,57 @@ TIERS: Mapping[Tier, str] = {
     "D": "own history only, so the fall over turns is decay, whatever causes it",
 }
 COMMON_TURNS = "on the turns that both answered on both histories"
-"""Where gaps are compared; said where the two gaps alone, each on its own turns, differ the other way."""
+"""States which turns gaps are compared on; added if the two printed gaps, each on its own turns, differ in
+the other direction.
+"""
 _LEVEL = 0.05
 _POINTS = f"{100 * MARGIN:g} points"
-_Said = tuple[Rule, str]
+_Statement = tuple[Rule, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What may be said of one strategy."""
+    """The sentences that the evidence for one strategy supports."""
 
     tier: Tier
     rules: tuple[Rule, ...]
     """The rules that applied."""
     statements: tuple[str, ...]
-    """What is said, a sentence each."""
+    """The statements, one sentence each."""
 
     @property
     def sentence(self) -> str:
-        """All statements in a row, led by the tier."""
+        """The tier followed by all statements."""
         return f"Tier {self.tier}: {' '.join(self.statements)}"
 
     @property
     def claims(self) -> tuple[str, ...]:
-        """The rules that state an effect, or its absence."""
+        """The rules that state an effect, or the absence of one."""
         return tuple(rule for rule in self.rules if rule in CLAIMS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a strategy's sentence rests on."""
+    """The evidence for a strategy's finding."""
 
     estimates: Mapping[str, Estimate]
     is_oracle: bool = False
     void: str = ""
-    """Why no gain or reduction may be claimed."""
+    """The reason why no gain or reduction may be claimed; empty if claims are allowed."""
     cautions: Sequence[str] = ()
-    """What else a reader must know."""
+    """Further sentences that a reader needs."""
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By estimand, its value if every missing score were such as to make it least, and most."""
+    """By estimand, its least and greatest value over all possible scores of the missing turns."""
     answers: Mapping[str, Estimate] = field(default_factory=dict)
-    """What text answers gain on gold history, by kind of question; "text" is all of them."""
+    """The gap (gold minus own history) of text answers, by kind of question; "text" is all of them."""
     wear: Wear | None = None
     beyond: Mapping[str, float] = field(default_factory=dict)
-    """p of "no more than MARGIN, of either sign" against "more", by estimand, adjusted."""
+    """By estimand, the adjusted p-value of the hypothesis |effect| <= MARGIN."""
     equivalent: Mapping[str, float] = field(default_factory=dict)
-    """p of "MARGIN or more, of either sign" against "less", by estimand, adjusted."""
+    """By estimand, the adjusted p-value of the hypothesis |effect| >= MARGIN."""
 
     def is_shown(self, name: str) -> bool:
-        """Whether the estimand differs from 0."""
+        """Whether the estimand differs significantly from 0."""
         return self.estimates[name].p_adjusted < _LEVEL
 
     def is_beyond(self, name: str) -> bool:
@@ -111,19 +114,21 @@ class Evidence:
 
     @property
     def has_gap(self) -> bool:
-        """Whether gold history is shown to raise scores, by an amount that is not shown to be negligible."""
+        """Whether gold history significantly raises scores, and the gap is not equivalent to zero."""
         return self.estimates["eb"].value > 0 and _gap_rule(self) in ("exposure_gap", "gap_not_beyond")
 
 
 def tier(estimates: Mapping[str, Estimate]) -> Tier:
-    """The evidence that a strategy's estimates rest on."""
+    """The evidence tier of a strategy's estimates."""
     if estimates["eb"].is_defined:
         return "A"
     return "C" if estimates["history_gain"].is_defined else "D"
 
 
 def findings(evidence: Mapping[str, Evidence], baseline: str | None) -> dict[str, Finding]:
-    """The sentence of every strategy, by its name; `baseline` names the one that others are compared with."""
+    """The finding of every strategy, by its name. `baseline` names the strategy that others are compared
+    with.
+    """
     known = _adjusted(evidence)
     reference = known.get(baseline) if baseline else None
     return {
@@ -133,7 +138,7 @@ def findings(evidence: Mapping[str, Evidence], baseline: str | None) -> dict[str
 
 
 def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> Finding:
-    """The sentence of one strategy; `baseline` and `reference` are None for the baseline itself."""
+    """The finding of one strategy. `baseline` and `reference` are None for the baseline itself."""
     evidence = tier(one.estimates)
     said = list(_on_gold(one, baseline, reference) if evidence == "A" else _on_own(one, baseline, evidence))
     if one.void:
@@ -145,8 +150,8 @@ def finding(one: Evidence, baseline: str | None, reference: Evidence | None) -> 
     return Finding(tier=evidence, rules=tuple(rule for rule, _ in said), statements=tuple(_statements(said)))
 
 
-def _statements(said: Sequence[_Said]) -> Iterator[str]:
-    """The words as sentences; what qualifies a statement is joined to it."""
+def _statements(said: Sequence[_Statement]) -> Iterator[str]:
+    """The statements as sentences; a qualifying clause is joined to the statement before it."""
     parts: list[str] = []
     for rule, words in said:
         if parts and rule not in _QUALIFYING:
@@ -157,7 +162,7 @@ def _statements(said: Sequence[_Said]) -> Iterator[str]:
 
 
 def _adjusted(evidence: Mapping[str, Evidence]) -> dict[str, Evidence]:
-    """The evidence with p-values against the margin, adjusted over the strategies."""
+    """The evidence with p-values adjusted over the strategies (Holm); oracle arms form a separate family."""
     known = dict(evidence)
     for is_oracle in (False, True):
         family = [name for name, one in evidence.items() if one.is_oracle == is_oracle]
@@ -181,7 +186,7 @@ def _holm(ps: Sequence[float]) -> list[float]:
     return [e.p_adjusted for e in holm([Estimate(value=0.0, p=p) for p in ps])]
 
 
-def _on_gold(one: Evidence, baseline: str | None, reference: Evidence | None) -> list[_Said]:
+def _on_gold(one: Evidence, baseline: str | None, reference: Evidence | None) -> list[_Statement]:
     said = [(_gap_rule(one), _gap(one) + _cause(one))]
     if one.has_gap:
         said.append(_parts(one.estimates))
@@ -190,7 +195,7 @@ def _on_gold(one: Evidence, baseline: str | None, reference: Evidence | None) ->
     return said
 
 
-def _on_own(one: Evidence, baseline: str | None, evidence: Tier) -> list[_Said]:
+def _on_own(one: Evidence, baseline: str | None, evidence: Tier) -> list[_Statement]:
     said = [_decay(one)]
     return [*said, _history(one, baseline)] if evidence == "C" else said
 
@@ -215,7 +220,9 @@ def _gap(one: Evidence) -> str:
 
 
 def _cause(one: Evidence) -> str:
-    """Which share of the decay own history causes, where it can be called a share."""
+    """The share of the decay that own history causes, as a clause; empty if it cannot be stated as a
+    share.
+    """
     share, slope = one.estimates["attributable_fraction"], one.estimates["within_slope_gold"]
     if not one.has_gap or not share.is_defined:
         return ""
@@ -224,8 +231,8 @@ def _cause(one: Evidence) -> str:
     return f"; this accounts for {percent(share)} of the decay" if usable_share(share) else ""
 
 
-def _parts(estimates: Mapping[str, Estimate]) -> _Said:
-    """What the gap is made of: skill that is lost on own pictures, and damage that is counted again."""
+def _parts(estimates: Mapping[str, Estimate]) -> _Statement:
+    """The parts of the gap: skill lost on own images, and damage that is counted again."""
     whole, skill = estimates["eb"], estimates.get("eb_step")
     if skill is None or not skill.is_defined:
         text = "without step scores, lost skill and damage that is counted again cannot be told apart"
@@ -237,11 +244,11 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Said:
         return "skill", f"{size} is skill lost on own pictures; the rest is damage counted again"
     return "skill", (
         f"in step score, which leaves out earlier damage, no loss of skill on own pictures is shown "
-        f"({points(skill)}); what is left of the gap is damage counted again"
+        f"({points(skill)}); the rest of the gap is damage counted again"
     )
 
 
-def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
+def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Statement:
     change = one.estimates["eb_reduction"]
     if one.is_equivalent("eb_reduction"):
         text = f"its change of the gap of {baseline} is equivalent to zero within +-{_POINTS}"
@@ -252,14 +259,14 @@ def _reduction(one: Evidence, baseline: str, reference: Evidence) -> _Said:
     return _change(one, baseline, reference)
 
 
-def _change(one: Evidence, baseline: str, reference: Evidence) -> _Said:
-    """A difference of the two gaps that is shown in points."""
+def _change(one: Evidence, baseline: str, reference: Evidence) -> _Statement:
+    """The statement on a significant difference of the two gaps in points."""
     change = one.estimates["eb_reduction"]
     is_less = change.value > 0
     size = f"{points(change, absolute=True)}{_in_steps(one)}{_where(one, reference)}"
     compared = f"the gap is {'smaller' if is_less else 'larger'} than that of {baseline} by {size}"
     if not reference.has_gap:
-        return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could be changed"
+        return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could change"
     if not _agrees(one):
         return "level_may_explain", f"{compared}; {_scale(one, is_less)}"
     verb, on_logits = ("reduces" if is_less else "widens"), logits(one.estimates["eb_reduction_logit"])
@@ -269,13 +276,13 @@ def _change(one: Evidence, baseline: str, reference: Evidence) -> _Said:
 
 
 def _where(one: Evidence, reference: Evidence) -> str:
-    """Said where the two gaps as printed, each on its own turns, differ the other way."""
+    """A clause that names the common turns; empty unless the printed gaps differ in the other direction."""
     apart = reference.estimates["eb"].value - one.estimates["eb"].value
     return "" if apart * one.estimates["eb_reduction"].value >= 0 else f", {COMMON_TURNS}"
 
 
 def _agrees(one: Evidence) -> bool:
-    """Whether the logit scale shows a change of the same sign."""
+    """Whether the logit scale shows a significant change of the same sign."""
     change, logit = one.estimates["eb_reduction"], one.estimates["eb_reduction_logit"]
     return one.is_shown("eb_reduction_logit") and logit.value * change.value > 0
 
@@ -286,7 +293,11 @@ def _scale(one: Evidence, is_less: bool) -> str:
     shown = f" ({logits(logit)})" if logit.is_defined else " (means of 0 or 100 have no logit)"
     text = f"on the logit scale no {what} is shown{shown}"
     is_level = gain.value > 0 if is_less else gain.value < 0
-    return f"{text}, so its {higher} level may be all" if is_level else f"{text}, so none is claimed"
+    return (
+        f"{text}, so its {higher} level alone may explain the difference"
+        if is_level
+        else f"{text}, so none is claimed"
+    )
 
 
 def _share(one: Evidence) -> str:
@@ -304,7 +315,7 @@ def _in_steps(one: Evidence) -> str:
     return f" (by {points(turned, unit='')} in step score{shown})"
 
 
-def _decay(one: Evidence) -> _Said:
+def _decay(one: Evidence) -> _Statement:
     slope = one.estimates["within_slope"]
     if one.is_shown("within_slope") and slope.value < 0:
         words = f"scores decay by {points(slope, absolute=True)} per turn within dialogues"
@@ -314,29 +325,32 @@ def _decay(one: Evidence) -> _Said:
     return "no_decay_shown", f"no decay over turns is shown ({points(slope)} per turn{detectable(slope)})"
 
 
-def _history(one: Evidence, baseline: str | None) -> _Said:
+def _history(one: Evidence, baseline: str | None) -> _Statement:
     gain = one.estimates["history_gain"]
     if one.is_shown("history_gain"):
         verb = "gains" if gain.value > 0 else "loses"
         return "history_gain", f"{baseline} {verb} {points(gain, absolute=True)} on this strategy's history"
-    text = f"what {baseline} gains on its history is inconclusive ({points(gain)}{detectable(gain)})"
+    text = (
+        f"the gain of {baseline} on this strategy's history is inconclusive "
+        f"({points(gain)}{detectable(gain)})"
+    )
     return "history_inconclusive", text
 
 
-def _beside(one: Evidence, evidence: Tier) -> Iterator[_Said]:
-    """What text answers lose on own history, and what goes with the fall of scores."""
+def _beside(one: Evidence, evidence: Tier) -> Iterator[_Statement]:
+    """Statements on the gap of text answers, and on what the fall of scores depends on."""
     if evidence == "A" and "text" in one.answers and one.answers["text"].is_defined:
         yield on_answers(one.answers)
     if one.wear and one.wear.difference.is_defined:
         yield on_wear(one.wear)
 
 
-def _missing(one: Evidence, evidence: Tier) -> Iterator[_Said]:
-    """How much of what the sentence rests on has no score, where that is more than a few turns."""
+def _missing(one: Evidence, evidence: Tier) -> Iterator[_Statement]:
+    """Statements on the share of missing scores, for estimands where it exceeds `REPORTED_SHARE`."""
     on_gold = {"eb": "gap", "eb_reduction": "change of the gap"}
     for name, words in (on_gold if evidence == "A" else {"mean": "mean score"}).items():
         estimate = one.estimates[name]
-        if estimate.is_defined and estimate.share_missing > WORTH_SAYING:
+        if estimate.is_defined and estimate.share_missing > REPORTED_SHARE:
             share = (
                 f"{round(100 * estimate.share_missing)} % of the turns that the {words} needs have no score"
             )
@@ -347,10 +361,10 @@ def _worst_case(one: Evidence, name: str, words: str) -> str:
     if name not in one.bounds:
         return ""
     low, high = (round(100 * bound, 1) + 0.0 for bound in one.bounds[name])
-    return f": whatever these would score, the {words} lies between {low:.1f} and {high:.1f} points"
+    return f": for any scores of these turns, the {words} lies between {low:.1f} and {high:.1f} points"
 
 
 def _is_confounded(one: Evidence) -> bool:
-    """Whether the slopes with and without the composition of turns differ, and in sign."""
+    """Whether the slopes with and without the composition of turns differ significantly and in sign."""
     pooled, within = one.estimates["pooled_slope"].value, one.estimates["within_slope"].value
     return one.is_shown("slope_composition") and pooled * within < 0

@@ -1,10 +1,10 @@
-"""Check a folder of IMUG-Bench data, and count what is in it.
+"""Check a folder of IMUG-Bench data, and count its content.
 
     python experiments/check_data.py benchmark.root=DIR
-    python experiments/check_data.py benchmark.root=DIR decode=true              opens every input image too
-    python experiments/check_data.py benchmark.root=DIR 'benchmark.domains=[Botany]'      counts a part of it
+    python experiments/check_data.py benchmark.root=DIR decode=true              also decodes input images
+    python experiments/check_data.py benchmark.root=DIR 'benchmark.domains=[Botany]'      counts a selection
 
-Exit status: 0 when everything is in order, 2 with a list of what is not.
+Exit status: 0 if the data are valid, 2 with a list of the problems.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @component
 class CheckSettings:
-    """The knobs of this command."""
+    """The knobs of `check_data.py`."""
 
-    decode: bool = knob("Whether every input image is opened too.", default=False)
+    decode: bool = knob("Whether to decode every input image too.", default=False)
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def _main() -> int:
     if settings.decode:
         _decode(samples)
     print("\n".join(_report(samples)))
-    print(f"\n{benchmark.data.folder} is in order ({benchmark.identity})")
+    print(f"\n{benchmark.data.folder} is valid ({benchmark.identity})")
     return 0
 
 
@@ -76,7 +76,7 @@ def _report(samples: Sequence[Sample]) -> Iterator[str]:
 def _table(
     title: str, samples: Iterable[Sample], group_of: Callable[[Sample, Question], str]
 ) -> Iterator[str]:
-    """Samples and turns by modality, for each group."""
+    """The lines of a table: samples and turns by modality, for each group."""
     in_group: dict[str, set[str]] = {}
     turns: Counter[tuple[str, str]] = Counter()
     for sample in samples:
@@ -98,7 +98,7 @@ def _is_dynamic(question: Question) -> bool:
 
 
 def _images(samples: Iterable[Sample]) -> dict[str, Image]:
-    """The input images by their file; a file that several turns show counts once."""
+    """The input images by file; a file that several turns use counts once."""
     from imug_tts.dialogue import Image
 
     parts = (part for sample in samples for question in sample.questions for part in question.parts)

@@ -1,4 +1,4 @@
-"""Hydra's choices and knobs, made from what the components declare: no file repeats a default.
+"""Registers components as Hydra choices with their knobs, as declared in code: no file repeats a default.
 
 Every component of the registry, ours or a plugin's, becomes a choice of its group: `strategy=best_of_n`. The
 files in conf/ hold studies and what they compose.
@@ -23,7 +23,7 @@ from imug_tts.registry import GROUPS, component_class, names
 __all__ = ["HIDDEN", "HYDRA_GROUPS", "declare_settings", "knob_values", "register_components"]
 
 HIDDEN: Final = "_"
-"""Begins the names of choices that are not for users."""
+"""Name prefix of choices that are not for users."""
 HYDRA_GROUPS: Final[Mapping[type, str]] = {
     Backbone: "backbone",
     Strategy: "strategy",
@@ -36,7 +36,7 @@ _FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: FIRST_STRATEGY, Jud
 
 
 def register_components() -> None:
-    """Make every component of the registry a choice. One that cannot be loaded says so when it is chosen."""
+    """Register every component as a choice. One that cannot be loaded reports it when it is chosen."""
     store = ConfigStore.instance()
     for kind, group in HYDRA_GROUPS.items():
         for name in choices(kind):
@@ -45,12 +45,14 @@ def register_components() -> None:
 
 
 def declare_settings(name: str, cls: type) -> None:
-    """Make the knobs of a class the configuration `name`, to stand in the defaults of a file of conf/."""
+    """Register the knobs of a class as the configuration `name`, for use in the defaults of a file in
+    conf/.
+    """
     ConfigStore.instance().store(name=name, node=OmegaConf.create(knob_values(cls)), package="_global_")
 
 
 def knob_values(cls: type) -> dict[str, Any]:
-    """The knobs of a class at their defaults, as the values of a configuration."""
+    """The default values of a class's knobs, as a configuration."""
     return {knob.name: _value(knob) for knob in knobs_of(cls).values()}
 
 
@@ -61,7 +63,7 @@ def _node(kind: type, name: str) -> Any:
         return OmegaConf.create({"name": name})
     try:
         cls = component_class(kind, name, GROUPS[kind])
-    except ConfigurationError:  # whatever knobs are given, the reason is said when it is built
+    except ConfigurationError:  # accept any knobs here; building the component reports the reason
         return OmegaConf.create({"name": name}, flags={"struct": False})
     node: dict[str, Any] = {"name": name}
     chosen: list[Any] = []
@@ -87,9 +89,9 @@ def _composition(node: Mapping[str, Any]) -> Any:
 
 
 def _first_choice(owner: str, knob: Knob) -> str | None:
-    """The choice that a part has before any other is made.
+    """The default choice of a part; None if it has none.
 
-    A preset makes it a choice of its own, so that nothing of the preset is left when another is chosen.
+    A preset becomes a choice of its own, so that choosing another component drops the preset completely.
     """
     assert knob.part is not None
     first = None if knob.is_optional else _FIRST_CHOICE[knob.part]
@@ -110,7 +112,7 @@ def _plain(value: Any) -> Any:
         return dict(_settings(value))
     if isinstance(value, (tuple, list, set, frozenset)):
         return [_plain(item) for item in value]
-    if isinstance(value, Mapping):  # of names that the component does not declare: any can be set
+    if isinstance(value, Mapping):  # a mapping with free keys: any key can be set
         return OmegaConf.create({key: _plain(item) for key, item in value.items()}, flags={"struct": False})
     return str(value) if isinstance(value, Path) else value
 

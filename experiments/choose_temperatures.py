@@ -1,17 +1,17 @@
 """Choose the image temperature of each strategy on validation dialogues.
 
-    python experiments/choose_temperatures.py                    runs the grid, and says what is best
-    python experiments/choose_temperatures.py into=conf          also writes the study that follows
+    python experiments/choose_temperatures.py                    runs the grid and prints the best
+    python experiments/choose_temperatures.py into=conf          also writes the study with these temperatures
     python experiments/choose_temperatures.py arms=[direct,cot] temperatures=[0,0.5,1]
-    python experiments/choose_temperatures.py ... +dry_run=true  checks, and says what it would ask for
+    python experiments/choose_temperatures.py ... +dry_run=true  checks everything and prints the plan
     python experiments/run.py -m experiment=study_tuned          the study on test dialogues
 
-A strategy that draws several candidates gains some of its score by picking among warm draws what a cooler
-draw would have given at once. With every strategy at its own best temperature, what is left is scaling. The
-grid is a study in runs/temperatures: the same command again goes on where it stopped.
+A strategy that draws several candidates gets part of its gain by selecting among warm samples what one cooler
+sample would give at once. With every strategy at its own best temperature, the remaining gain is due to
+scaling. The grid is a study in runs/temperatures: the same command again resumes it.
 
-Exit status: 0 when every strategy has its temperature, 1 when turns are missing or the output cannot be
-written, 2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 if every strategy has its temperature, 1 if turns are missing or the output cannot be written,
+2 if the configuration is invalid, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _OWN: Final = ("arms", "temperatures", "into")
 
 @component
 class ChoiceSettings(assemble.RunSettings):
-    """The knobs of this command."""
+    """The knobs of `choose_temperatures.py`."""
 
     study: str = knob(
-        "Name of the study; runs/STUDY holds its runs and their journal.",
+        "Name of the study; runs/STUDY contains its runs and their journal.",
         default="temperatures",
         runtime=True,
         pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
     )
     arms: Several[str] = knob(
-        "The strategies, each a choice of strategy=.",
+        "Strategies, each a choice of strategy=.",
         default=("direct", "cot", "self_verify", "best_of_n", "self_verify_cot"),
         min_length=1,
         runtime=True,
@@ -57,8 +57,8 @@ class ChoiceSettings(assemble.RunSettings):
         "The image temperatures to try.", default=(0.0, 0.3, 0.5, 0.7, 1.0, 1.3), min_length=2, runtime=True
     )
     into: Folder | None = knob(
-        "Where to write the chosen strategies and their study: the folder of configurations, conf; null: "
-        "nowhere.",
+        "Folder of configurations (conf) into which the chosen strategies and their study are written; null "
+        "writes none.",
         default=None,
         runtime=True,
     )
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def choose(arguments: Sequence[str]) -> int:
-    """Run the grid, then print and write what is best; returns the exit status."""
+    """Run the grid, then print and write the best temperatures; returns the exit status."""
     given = ["benchmark.split=validation", *arguments]
     config = compose("choose_temperatures", __doc__ or "", given, ChoiceSettings)
     if config is None:
@@ -81,7 +81,7 @@ def choose(arguments: Sequence[str]) -> int:
     batches = prepare([variant.config for variant in grid], is_study=True)
     runs = [run for batch in batches for run in batch.runs]
     if len(runs) < len(grid):
-        raise ConfigurationError("arms: two of them are the same strategy; name each once")
+        raise ConfigurationError("arms: two arms are the same strategy; name each once")
     if is_dry:
         from experiments.dry_run import print_plans
 
@@ -95,23 +95,23 @@ class _Variant(NamedTuple):
     arm: str
     temperature: float
     places: tuple[str, ...]
-    """Where the temperature stands in the strategy, e.g. "inner.image_temperature"."""
+    """Paths of the temperature in the strategy, e.g. "inner.image_temperature"."""
     config: Config
 
 
 def _refuse_the_test_split(config: Config) -> None:
     if config["benchmark"]["split"] == "test":
         raise ConfigurationError(
-            "benchmark.split is 'test', and a temperature that is chosen on test dialogues flatters every "
-            "score on them; set benchmark.split=validation"
+            "benchmark.split is 'test', but a temperature chosen on test dialogues biases every score on "
+            "them upwards; set benchmark.split=validation"
         )
 
 
 def _variants(arm: str, given: Sequence[str], settings: ChoiceSettings) -> list[_Variant]:
-    """The arm at each temperature at which it can work: one that picks among draws cannot be greedy.
+    """The arm at each temperature at which it works: an arm that selects among samples cannot be greedy.
 
     Raises:
-        ConfigurationError: it works at fewer than two.
+        ConfigurationError: the arm works at fewer than two temperatures.
     """
     from imug_tts.runs import check
 
@@ -127,7 +127,7 @@ def _variants(arm: str, given: Sequence[str], settings: ChoiceSettings) -> list[
             check(assemble.build_arm(variant.config))
         except ConfigurationError as error:
             refused.append(error)
-            print(f"{arm} is left out at {_KNOB} {temperature:g}: {error}")
+            print(f"{arm} is omitted at {_KNOB} {temperature:g}: {error}")
         else:
             works.append(variant)
     if len(works) < 2:
@@ -138,13 +138,13 @@ def _variants(arm: str, given: Sequence[str], settings: ChoiceSettings) -> list[
 def _composed(arm: str, given: Sequence[str]) -> Config:
     """The configuration of a run of the arm."""
     config = compose("choose_temperatures", "", [*given, f"strategy={arm}"], ChoiceSettings)
-    assert config is not None  # no help is asked for here
+    assert config is not None  # the arguments contain no --help
     take_dry_run(config)
     return {key: value for key, value in config.items() if key not in _OWN}
 
 
 def _places(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Where the nodes of a strategy have a temperature of images."""
+    """The paths of image temperatures in the nodes of a strategy."""
     for key, value in node.items():
         if key == _KNOB:
             yield f"{prefix}{key}"
@@ -163,7 +163,7 @@ def _at(config: Config, places: Sequence[str], temperature: float) -> Config:
 def _say(
     grid: Sequence[_Variant], runs: Sequence[Run], settings: ChoiceSettings, arguments: Sequence[str]
 ) -> int:
-    """Print the choice of each arm, and write the study that follows."""
+    """Print the choice of each arm, and write the study; returns the exit status."""
     from experiments.tuned import Tuned, best, write_study
 
     folders = [run.folder for run in runs]
@@ -174,8 +174,8 @@ def _say(
         print(f"\n{arm}\n{found}")
         tuned.append(Tuned(arm, grid[places[0]].places, found.temperature))
     print(
-        "\nThe best temperature was chosen for its score on these dialogues, which flatters that score; "
-        "a study on test dialogues says how good it is."
+        "\nThe best temperature was chosen by its score on these dialogues, so that score is biased upwards; "
+        "a study on test dialogues gives an unbiased one."
     )
     if settings.into is not None:
         command = shlex.join(["python", "experiments/choose_temperatures.py", *arguments])

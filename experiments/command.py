@@ -1,4 +1,4 @@
-"""What the commands of this folder share: configurations, help, errors in words, exit statuses."""
+"""Shared parts of the commands in this folder: configurations, help, error messages, exit statuses."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _HELP: Final = frozenset(["-h", "--help"])
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Do the work of a command; what stops it becomes one message and the exit status.
+    """Run a command; an error that ends it becomes one message and the exit status.
 
-    1: a model or the disk failed; 2: it cannot work as configured; 130: interrupted.
+    1: a model or the disk failed; 2: the configuration is invalid; 130: interrupted.
     """
     warnings.showwarning = _show_warning
     try:
@@ -56,13 +56,13 @@ def guarded(work: Callable[[], int]) -> int:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
         how_far = f": {interrupt}" if str(interrupt) else ""
-        return complain(f"interrupted{how_far}; run the same command again to go on", 130)
+        return complain(f"interrupted{how_far}; run the same command again to resume", 130)
     except (StorageError, ModelDown) as error:
         return complain(str(error), 1)
 
 
 def leave(status: int) -> NoReturn:
-    """End the process. After a failure, threads in calls that nobody waits for do not keep it alive."""
+    """End the process. After a failure, threads with calls in flight do not keep it alive."""
     sys.stdout.flush()
     sys.stderr.flush()
     if status and threading.active_count() > 1:
@@ -71,7 +71,7 @@ def leave(status: int) -> NoReturn:
 
 
 def compose(name: str, about: str, arguments: Sequence[str], settings: type) -> Config | None:
-    """The configuration conf/<name>.yaml with overrides; None when help was asked for, and printed.
+    """The configuration conf/<name>.yaml with overrides; None if help was requested, which is then printed.
 
     `settings` is the class of the knobs that belong to no component.
     """
@@ -93,17 +93,17 @@ def wants_help(arguments: Sequence[str]) -> bool:
 
 
 def plain(config: DictConfig) -> Config:
-    """The configuration as dicts and lists; a knob that must be set and is not stays "???"."""
+    """The configuration as dicts and lists; a required knob that is not set has the value "???"."""
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
 
 def take_dry_run(config: Config) -> bool:
-    """Remove +dry_run from a configuration; whether it is set.
+    """Remove +dry_run from a configuration; returns its value.
 
     Raises:
-        ConfigurationError: it is neither true nor false.
+        ConfigurationError: the value is neither true nor false.
     """
     value = config.pop("dry_run", False)
     if not isinstance(value, bool):
@@ -112,14 +112,14 @@ def take_dry_run(config: Config) -> bool:
 
 
 def complain(message: str, status: int) -> int:
-    """Say what is wrong, on a line of its own; returns the exit status."""
-    with suppress(OSError):  # nobody reads it, as in `2>&1 | head`
+    """Print an error message on its own line; returns the exit status."""
+    with suppress(OSError):  # the reader closed the pipe, as in `2>&1 | head`
         sys.stderr.write(f"{message}\n")
     return status
 
 
 def _teach(error: Exception) -> str:
-    """Hydra's complaint in one message, with the nearest right name."""
+    """Hydra's error as one message, with the most similar valid name."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [option for option in error.options if not option.startswith(HIDDEN)]
@@ -140,17 +140,20 @@ def _teach(error: Exception) -> str:
 
 
 def _teach_quoting(override: str) -> str:
-    """How to write an override that Hydra's grammar cannot read."""
+    """A message that says how to quote an override that Hydra's grammar cannot parse."""
     key, _, value = override.partition("=")
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return (
-        f"{override!r} cannot be read: a value with signs such as = : {{ [ or letters beyond ASCII stands in "
-        f"double quotes, and these in single ones for the shell: {shlex.quote(f'{key}={quoted}')}"
+        f"{override!r} cannot be read: put a value with characters such as = : {{ [ or non-ASCII letters "
+        "into double quotes, and all of it into single quotes for the shell: "
+        f"{shlex.quote(f'{key}={quoted}')}"
     )
 
 
 def _teach_knob(error: OmegaConfBaseException) -> str:
-    """What to write in place of an unknown knob, or why a value cannot be set."""
+    """A message with the valid knobs in place of an unknown one, or with the reason why a value cannot be
+    set.
+    """
     parent, _, knob = str(error.full_key).rpartition(".")
     node = error.parent_node
     if not isinstance(node, DictConfig) or knob in node:
@@ -159,7 +162,7 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
         refuse_secrets({knob: "given"}, f"{parent}." if parent else "")
     except ConfigurationError as secret:
         return str(secret)
-    is_plugin = "_target_" in node  # of Hydra, whose name, if it has one, is a knob
+    is_plugin = "_target_" in node  # a Hydra plugin: its `name`, if any, is a knob
     component = "" if is_plugin else str(node.get("name") or "")
     owner = " ".join(filter(None, [parent or "the configuration", component]))
     hidden = ("hydra", "_target_" if is_plugin else "name")

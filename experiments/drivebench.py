@@ -129,7 +129,8 @@ def _as_run(config: Config, settings: DriveBenchSettings) -> Config:
     shared = ("study", "output", "seed", "in_flight", "shards", "shard")
     own = {name: config[name] for name in shared if name in config}
     parts = {name: config[name] for name in ("benchmark", "backbone", "strategy", "tracking")}
-    return {**own, **parts, "roles": {}, "judge": _NO_JUDGE, "scorer": config["judge"]}
+    roles = {"roles": {}, "judge": _NO_JUDGE, "scorer": config["judge"]}
+    return {**own, **parts, **roles, "score_candidates": False}  # only answers stand in the tables
 
 
 def _grade(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:

@@ -1,4 +1,4 @@
-"""What `+dry_run=true` prints: what would be asked of which models, and whether these can be reached."""
+"""The output of `+dry_run=true`: the planned calls of each model, and whether the models can be reached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.command import complain
 from experiments.model_facts import facts
-from experiments.space import image_bytes, said_of_disk
+from experiments.space import disk_summary, image_bytes
 from imug_tts.composition import judges
 from imug_tts.contracts import Backbone, Remote
 from imug_tts.files import size
@@ -26,12 +26,12 @@ __all__ = ["print_plans", "print_scoring_plan"]
 
 
 def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
-    """Print a plan for each run; the exit status is 1 when a model cannot be reached.
+    """Print the plan of each run; returns the exit status, which is 1 if a model cannot be reached.
 
-    With the folder of their journal, also what it has already, and what the images take.
+    With the folder of the runs' journal, also print its number of calls and the disk space of the images.
     """
     _probe(runs, journal)
-    print("nothing is run; from the least to the most that the strategies may ask, before any journal")
+    print("nothing is run; ranges are from the minimum to the maximum of the strategies, without any journal")
     drawn: list[int] = []
     for run in runs:
         least, most = plan_arm(run.arm)
@@ -43,7 +43,7 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
             print(f"  {line}")
         drawn.append(most.images)
     if journal is not None:
-        print(said_of_disk(journal, sum(drawn), max(drawn)))
+        print(disk_summary(journal, sum(drawn), max(drawn)))
     models = [model for run in runs for model in run.arm.all_models.values()]
     status = _check_models(models)
     for line in facts(models):
@@ -52,7 +52,7 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
 
 
 def _probe(runs: Sequence[Run], journal: Path | None) -> None:
-    """Probe the servers that draw, which is all that a dry run pays for, and check the runs by it."""
+    """Probe the image servers (the only calls of a dry run), and check the runs against the findings."""
     for each in check_and_probe(runs, journal if journal is not None and journal.is_dir() else None):
         print(each)
     for run in runs:
@@ -60,12 +60,14 @@ def _probe(runs: Sequence[Run], journal: Path | None) -> None:
 
 
 def print_scoring_plan(work: Rescoring, journal: Path) -> int:
-    """Print what scoring would ask of its judge; the exit status is 1 when the judge cannot be reached."""
+    """Print the planned calls of the judge; returns the exit status, which is 1 if the judge cannot be
+    reached.
+    """
     plan = plan_scoring(work, Journal(journal if journal.is_dir() else None))
     turns = sum(len(sample.questions) for sample in work.samples)
     price = f"; cost: ${plan.dollars:,.2f}" if plan.dollars else ""
     print(
-        "nothing is scored; each call is counted once, though a reply that cannot be read is asked for again"
+        "nothing is scored; each call is counted once, but a reply that cannot be parsed is requested again"
     )
     print(f"{work.title}: {turns:,} turns", *facts(work.models.values()), sep="\n")
     for model in work.models.values():
@@ -75,7 +77,7 @@ def print_scoring_plan(work: Rescoring, journal: Path) -> int:
 
 
 def _asked(least: Plan, most: Plan) -> list[str]:
-    """One line for each model: its calls by role."""
+    """One line for each model: its number of calls by role."""
     lines: dict[str, list[str]] = {}
     for asked, count in most.calls.items():
         if count:
@@ -84,7 +86,7 @@ def _asked(least: Plan, most: Plan) -> list[str]:
 
 
 def _sent(run: Run, most: Plan, journal: Path | None) -> Iterator[str]:
-    """One line for each server that is sent images, where their size is known."""
+    """One line for each server that gets images: their number and, if known, their size."""
     each = image_bytes(journal) if journal else None
     remote = {model.identity for model in run.arm.all_models.values() if isinstance(model, Remote)}
     for model in sorted(remote & most.sent.keys()):
@@ -96,7 +98,7 @@ def _sent(run: Run, most: Plan, journal: Path | None) -> Iterator[str]:
 def _known(run: Run, journal: Path | None) -> Iterator[str]:
     if journal is not None and (journal / "calls").is_dir():
         known = count_journaled(run.arm, Journal(journal))
-        yield f"in the journal already: {known:,} calls"
+        yield f"already in the journal: {known:,} calls"
 
 
 def _judges(run: Run) -> list[str]:
@@ -109,7 +111,7 @@ def _judges(run: Run) -> list[str]:
 def _check_models(models: Sequence[Backbone]) -> int:
     remote = list({id(model): model for model in models if isinstance(model, Remote)}.values())
     if any(not model.dollars_per_call for model in remote):
-        print("calls to servers without dollars_per_call are not in any cost")
+        print("costs do not include calls to servers without dollars_per_call")
     away = [each for model in remote for each in model.unreachable().items()]
     for server, reason in away:
         complain(f"{server} cannot be used: {reason}", 1)
@@ -117,7 +119,7 @@ def _check_models(models: Sequence[Backbone]) -> int:
 
 
 def _draws_nothing(model: Remote) -> bool:
-    """Whether probes were made, and a server of the model gave them no image."""
+    """Whether the model was probed, and one of its servers returned no image."""
     return model.findings is not None and model.findings.seed_changes is None
 
 

@@ -3,13 +3,13 @@
     python experiments/export.py run=runs/STUDY/RUN benchmark.root=DIR out=DIR model=NAME
 
 run             the folder of a run, or of the scores of one
-benchmark.root  the folder of the data that it answered
+benchmark.root  the folder of the data that the run answered
 out             gets NAME/<domain>/<subdomain>/question_<id>/, and in NAME/ the folders score_img,
                 score_mcq, dynamic_answer and summary if any turn is scored
-model           what the model is called there
+model           the name of the model in the exported files
 
-Failed turns are written as the official client writes them. Pictures are hard links to those of the run where
-the disk allows it. Exit status: 0, or 2 when it cannot be done.
+Failed turns are written as the official client writes them. Pictures are hard links to those of the run if
+the disk supports it. Exit status: 0, or 2 if the export is not possible.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = ["write_official_scores"]
 
 @component
 class ExportSettings:
-    """The knobs of this command."""
+    """The knobs of `export.py`."""
 
-    run: Folder = knob("The folder of a run, e.g. run=runs/STUDY/RUN.")
-    out: Folder = knob("Gets the folder of the model, e.g. out=official.")
-    model: str = knob("What the model is called there, e.g. model=bagel.")
+    run: Folder = knob("Folder of a run, e.g. run=runs/STUDY/RUN.")
+    out: Folder = knob("Folder into which the model's folder is written, e.g. out=official.")
+    model: str = knob("Name of the model in the exported files, e.g. model=bagel.")
 
 
 def main() -> int:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    """Read the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print their folder; returns the exit status."""
     config = compose("export", __doc__ or "", sys.argv[1:], ExportSettings)
     if config is None:
         return 0
@@ -65,8 +65,8 @@ def _benchmark(node: assemble.Node) -> Imug:
     benchmark = assemble.build_benchmark(node)
     if not isinstance(benchmark, Imug):
         raise ConfigurationError(
-            f"benchmark={node['name']} has no official files; write some, e.g. with python "
-            "experiments/write_pocket_world.py --out DIR, and name them: benchmark=imug benchmark.root=DIR"
+            f"benchmark={node['name']} has no official files; write them, e.g. with python "
+            "experiments/write_pocket_world.py --out DIR, and set: benchmark=imug benchmark.root=DIR"
         )
     if benchmark.root is None:
         raise ConfigurationError(
@@ -77,7 +77,7 @@ def _benchmark(node: assemble.Node) -> Imug:
 
 
 def _export(run: Path, benchmark: Imug, folder: Path) -> tuple[int, int]:
-    """Turns that were tried, and those that were answered."""
+    """Write all files; returns the numbers of tried and of answered turns."""
     from imug_tts.benchmarks.imug.jsonl import read_objects
     from imug_tts.benchmarks.imug.outputs import refuse_full, write_outputs
 
@@ -92,7 +92,7 @@ def _export(run: Path, benchmark: Imug, folder: Path) -> tuple[int, int]:
 
 
 def _read(run: Path, benchmark: Imug) -> list[Record]:
-    """The records of a run that answered this benchmark."""
+    """The records of the run. Raises ConfigurationError if it answered another benchmark."""
     try:
         manifest = read_manifest(run)
         is_same = manifest.benchmark == benchmark.identity
@@ -110,7 +110,9 @@ def _read(run: Path, benchmark: Imug) -> list[Record]:
 
 
 def _check_dialogues(manifest: Manifest, benchmark: Imug) -> None:
-    """Other data that hold the same requests will do, e.g. the official files of the pocket world."""
+    """Check that the data contain the run's dialogues; other data with equal requests (e.g. the exported
+    pocket world) are allowed.
+    """
     known = {
         sample.name: tuple(question.modality for question in sample.questions)
         for sample in benchmark.data.samples
@@ -138,7 +140,7 @@ def _another(manifest: Manifest, benchmark: Imug, how: str) -> ConfigurationErro
 
 
 def _outputs(run: Path, turns: Sequence[Record]) -> Outputs:
-    """What a run of these records answered, and why it did not."""
+    """The answers of a run, and the reasons of its failures."""
     from imug_tts.benchmarks.imug.outputs import Outputs
     from imug_tts.runs import Transcript
 
@@ -149,7 +151,7 @@ def _outputs(run: Path, turns: Sequence[Record]) -> Outputs:
 
 
 def write_official_scores(folder: Path, model: str, turns: Sequence[Record]) -> Path:
-    """Write score files and summary as the official scorers do; returns the folder of the summary."""
+    """Write official score files and summary; returns the folder of the summary."""
     from imug_tts.benchmarks.imug.scores import write_scores
     from imug_tts.benchmarks.imug.summary import official_summary
 

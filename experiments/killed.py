@@ -3,8 +3,7 @@
     python -m experiments.killed LAUNCH STATUS
 
 A process that is killed (kill -9, no memory, a warning before Python listens) can do nothing itself. The job
-is queued again if its arms are not complete, and have more turns than when this was last done: a job that
-always dies at the same place ends.
+is queued again while its arms are not complete; one that is killed many times before it adds a turn ends.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from imug_tts.launch import Job, is_left_to_the_job, own_number, read_jobs, requ
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_MOST_IN_A_ROW = 3
+"""Times that a job without a new turn is queued again; a warning can come too early by chance."""
 
 
 def main() -> int:
@@ -36,14 +37,13 @@ def _go_on(job: Job, study: Path, status: int) -> int:
     id = own_number()
     if all(standing_of(study / run).is_complete for run in job.runs) or not is_left_to_the_job(id):
         return 0
-    done = turns_done(job, study)
-    if done <= job.turns_when_killed():
+    times = job.killed(turns_done(job, study))
+    if times > _MOST_IN_A_ROW:
         return complain(
-            "a process was killed again before any turn was added, so the job is not queued again; see why, "
-            "then give the same command again",
+            f"a process was killed {times} times before a turn was added, so the job is not queued again; "
+            "see why, then give the same command again",
             1,
         )
-    job.keep_kill(done)
     if not requeue(id):
         return complain("a process was killed, and SLURM does not queue the job again", 1)
     return complain(f"a process was killed ({status} from srun); the job is queued again", 0)

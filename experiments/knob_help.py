@@ -24,29 +24,27 @@ _KINDS: Final[Mapping[str, type]] = {
     "verifier": Backbone,
     "scorer": Judge,
 }
-"""The kind of component that stands under a key of a configuration."""
+"""The component class under a key of a configuration."""
 
 
 def help_text(about: str, config: Mapping[str, Any], settings: type) -> str:
-    """The help of a command whose configuration is `config`, as it stands with the choices made."""
+    """The help of a command with the configuration `config`, i.e. with its current choices."""
     groups = "\n".join(f"  {name}: {', '.join(_options(kind))}" for kind, name in HYDRA_GROUPS.items())
     knobs = "\n".join(_lines(config, knobs_of(settings), ""))
     parts = {
         "Choices (group=option)": groups,
-        "Knobs (name=value), as they stand with these choices": knobs,
-        "Settings of one call that the backbone takes (strategy.settings={name:value})": _settings(config),
-        "Installed, and cannot be used": "\n".join(
-            f"  {reason}" for reason in (*broken(), *prompts.broken())
-        ),
+        "Knobs (name=value) and their values with these choices": knobs,
+        "Settings of one call of the backbone (strategy.settings={name:value})": _settings(config),
+        "Installed, but unusable": "\n".join(f"  {reason}" for reason in (*broken(), *prompts.broken())),
     }
     return "\n\n".join([about.strip(), *(f"{title}:\n\n{text}" for title, text in parts.items() if text)])
 
 
 def _settings(config: Mapping[str, Any]) -> str:
-    """The settings that the chosen backbone declares, one a line."""
+    """The settings that the chosen backbone declares, one per line; empty if it cannot be loaded."""
     try:
         cls = component_class(Backbone, str(config["backbone"]["name"]), "")
-    except (ConfigurationError, LookupError, TypeError):  # it is in no state to say
+    except (ConfigurationError, LookupError, TypeError):  # the backbone is not chosen or cannot be loaded
         return ""
     declared: type | None = getattr(cls, "settings", None)
     known = {} if declared is None else knobs_of(declared)
@@ -55,7 +53,7 @@ def _settings(config: Mapping[str, Any]) -> str:
 
 
 def _options(kind: type) -> list[str]:
-    """Components and compositions, ours and those of files in conf/."""
+    """The names of the components and of the compositions in conf/."""
     files = (_CONF / HYDRA_GROUPS[kind]).glob("*.yaml")
     return sorted({*choices(kind), *(file.stem for file in files)})
 

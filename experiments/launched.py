@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,18 @@ class Launched:
 
     def __call__(self) -> None:
         """Execute the arms, or go on with them; a warned job that may go on later is queued again."""
-        job, warned = self._job.processes()[task_number()], Warned()
+        job = self._job.processes()[task_number()]
         see_own_gpus(job.task, job.tasks)
         id = own_number() or job.id
         job.begin(id, turns_done(job, Path(self._study)))
-        status = guarded(lambda: _execute(list(_own(job))))
-        if status != _INTERRUPTED:
-            status = max(status, guarded(lambda: _await_the_others(job)))
+        warned = Warned()  # before this, submitit's handler queues the job again
+        try:
+            status = guarded(lambda: _execute(list(_own(job))))
+            if status != _INTERRUPTED:
+                status = max(status, guarded(lambda: _await_the_others(job)))
+        except KeyboardInterrupt:  # a second signal, while the first was being reported
+            status = _INTERRUPTED
+        warned.listen_no_more()
         if status == _INTERRUPTED:
             job.end("queued again")
             try:
@@ -74,7 +79,6 @@ def _await_the_others(job: Job) -> int:
         KeyboardInterrupt: the job is warned or to end.
     """
     if job.task == 0 and job.tasks > 1:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         while any(is_at_work(each) for each in job.processes()[1:]):
             time.sleep(_LOOK_EVERY_S)
     return 0
@@ -88,7 +92,12 @@ def _execute(configs: Sequence[Config]) -> int:
         if len(configs) == 1:
             raise
         complain(f"{error}; each arm of the job is started alone", 1)
-    return max(guarded(lambda config=config: _together([config])) for config in configs)  # type: ignore[misc]
+    status = 0
+    for config in configs:
+        status = max(status, guarded(partial(_together, [config])))
+        if status == _INTERRUPTED:
+            break
+    return status
 
 
 def _together(configs: Sequence[Config]) -> int:

@@ -1,4 +1,4 @@
-"""What a dry run says of models: the memory that they take, what they see, and their limits."""
+"""The lines of a dry run about models: memory needs, capabilities, and limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["facts"]
 
 
 def facts(models: Iterable[Backbone]) -> Iterator[str]:
-    """Lines on each model: of one in this process all of them, of one elsewhere its limits."""
+    """The lines about each model: memory and capabilities of local models, and the limits of all models."""
     for model in {id(model): model for model in models}.values():
         inside, limits = local_models(model), caveats(model.capabilities)
         if inside or limits:
@@ -42,7 +42,7 @@ def _memory(model: Local) -> str:
 
 
 def _fits(model: Local, room: int) -> str:
-    """How many candidates of a batch fit beside the weights."""
+    """The maximum batch size that fits into memory in addition to the weights, as the end of a sentence."""
     need, most = model.memory, model.capabilities.max_batch
     left = room - need.weights
     if left < need.per_candidate:
@@ -52,7 +52,7 @@ def _fits(model: Local, room: int) -> str:
 
 
 def _abilities(capabilities: Capabilities) -> str:
-    """What it can see and what its answers come with."""
+    """The capabilities of a model as one line."""
     does = [
         f"writes {' and '.join(sorted(capabilities.outputs))}",
         "reads images" if capabilities.reads_images else "reads no images",

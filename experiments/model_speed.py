@@ -23,7 +23,7 @@ class Speed(NamedTuple):
     weights_gb: float
     """Of its files as they are loaded, in 10^9 bytes."""
     peak_gb: float
-    """On a GPU: the most that PyTorch held there. On a CPU: the most that this process held, all included."""
+    """GPUs: the most that PyTorch held on each, added up. CPU: the most that the process ever held."""
     tokens_per_s: float
     """New tokens over seconds of whole answers: images are prepared and the prompt is read in that time."""
     first_token_s: float
@@ -77,13 +77,14 @@ def _forget_peak(device: str) -> None:
     if device.startswith("cuda"):
         import torch
 
-        torch.cuda.reset_peak_memory_stats(device)
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)
 
 
 def _peak_bytes(device: str) -> int:
     if device.startswith("cuda"):
         import torch
 
-        return int(torch.cuda.max_memory_allocated(device))
+        return sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,4 +1,4 @@
-"""How runs ended, in words that fit the exit status."""
+"""Messages about how runs ended, consistent with the exit status."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from imug_tts.contracts import Summary
 
 __all__ = ["report", "report_scores"]
 
-_TRY_AGAIN = "mend what the reasons name, then run the same command again: it tries these turns again"
-_ANSWER_FIRST = (
-    "turns that have no answer are tried again by the command that answered them; then score again"
-)
+_TRY_AGAIN = "fix the causes named above, then run the same command again: it retries these turns"
+_ANSWER_FIRST = "retry unanswered turns with the command that made the run; then score again"
 
 
 def report(summaries: Sequence[Summary]) -> int:
@@ -41,7 +39,7 @@ def report_scores(summary: Summary) -> int:
     ]
     if summary.unscored:
         lines.append(
-            f"{summary.unscored} turns wait for a judge; choose one, and another folder for the scores: "
+            f"{summary.unscored} turns need a judge; choose one, and another folder for the scores: "
             "judge=openai judge.base_url=URL judge.model=NAME output=DIR"
         )
     if lines:

@@ -1,4 +1,4 @@
-"""The command line as Hydra can read it; overrides of a sweep are left to be checked by each of its jobs."""
+"""Converts the command line to Hydra's grammar; each job of a sweep checks the overrides of the sweep."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def is_sweep(arguments: Sequence[str]) -> bool:
 
 
 def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
-    """The arguments with flags before overrides, whose order is kept: Hydra reads no flag between them.
+    """The arguments with flags before overrides, otherwise in order: Hydra accepts no flag between overrides.
 
     Raises:
-        ConfigurationError: there is no such flag, two of them exclude each other, or a group is to be null.
+        ConfigurationError: a flag does not exist, two flags exclude each other, or a group is set to null.
     """
     _check_flags([argument.partition("=")[0] for argument in arguments if argument.startswith("-")])
     overrides = [each for each in arguments if _is_override(each)]
-    # A word that is neither may be the value of a flag before it.
+    # Any other word may be the value of the flag before it.
     flags = [each for each in arguments if not _is_override(each) and each not in ("-m", "--multirun")]
     return [*(["-m"] if is_sweep(arguments) else []), *flags, *map(without_null, overrides)]
 
 
 def without_null(override: str) -> str:
-    """The override; one that chooses null for a place is one that removes the choice, which Hydra can do.
+    """The override, with a choice of null rewritten to Hydra's form of removing the choice.
 
     Raises:
-        ConfigurationError: the whole group is to be null.
+        ConfigurationError: a whole group is set to null.
     """
     key, _, value = override.partition("=")
     group, place, _ = key.partition("@")
@@ -62,10 +62,10 @@ def without_null(override: str) -> str:
 
 
 def for_every_job(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a sweep, in which a knob that is set once is a sweep over one value.
+    """The arguments of a sweep, with every single-valued knob rewritten to a sweep over one value.
 
-    Before it sweeps, Hydra sets such knobs on the choices of the files, and not on those that are swept:
-    `-m strategy=best_of_n,best_of_n_cot strategy.n=8` would be refused, because direct has no n.
+    Otherwise Hydra would apply such knobs to the choices in the files instead of the swept choices:
+    `-m strategy=best_of_n,best_of_n_cot strategy.n=8` would be rejected, because direct has no n.
     """
     parser = OverridesParser.create()
     return list(_deferred(parser, arguments)) if is_sweep(arguments) else list(arguments)
@@ -81,9 +81,11 @@ def _is_one_value(parser: OverridesParser, argument: str) -> bool:
     try:
         override = parser.parse_override(argument)
     except HydraException:
-        return False  # a flag, or an override of which Hydra says what is wrong
+        return False  # a flag, or an override whose error Hydra reports
     is_knob = override.type is OverrideType.CHANGE and "." in override.key_or_group and not override.package
-    return is_knob and not override.is_sweep_override() and not argument.startswith(("hydra.", "-"))
+    if override.is_sweep_override() or override.value() is None:  # choice() takes no null
+        return False
+    return is_knob and not argument.startswith(("hydra.", "-"))
 
 
 def _is_override(argument: str) -> bool:

@@ -1,4 +1,4 @@
-"""The pocket model as one would run it without a framework: `generate`, one turn at a time."""
+"""The pocket model without a framework: transformers' `generate`, one turn at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["PlainPocket"]
 
 
 class PlainPocket:
-    """The stock Llama weights in transformers; every turn prefills its whole history."""
+    """The pocket model's Llama weights in transformers; every turn prefills its whole history."""
 
     def __init__(self) -> None:
         # Any: mypy holds `generate` against a protocol that transformers' own classes miss.

@@ -1,16 +1,15 @@
-"""How far does a judge agree with people? Put pairs of images that people compared to it, in both orders.
+"""Measure a judge's agreement with human preferences on pairs of images, shown in both orders.
 
     python experiments/qualify.py judge=openai judge.base_url=URL judge.model=NAME pairs=pairs.jsonl
     python experiments/qualify.py judge=clip_score judge.folder=/models/PickScore_v1 pairs=pairs.csv
-    python experiments/qualify.py ... into=runs/STUDY     the tables of that study then show the figure
+    python experiments/qualify.py ... into=runs/STUDY     adds the figure to the tables of that study
 
 `pairs` is a JSONL or CSV file with the fields prompt, image_a, image_b (paths relative to the file) and
-choice (a, b or tie). Agreement is in percent of the pairs on which people are not tied; chance is 50. A judge
-that prefers the first place, whatever stands there, is reported as well. Calls are kept in a journal: the
-same command again asks only what is missing.
+choice (a, b or tie). Agreement is in percent of the pairs without a human tie; chance is 50. The judge's
+position bias is reported too. Calls are journaled: the same command again makes only the missing calls.
 
-Exit status: 0 when every pair was compared, 1 when calls failed or the output cannot be written, 2 when it
-cannot work as configured, 130 when interrupted.
+Exit status: 0 if every pair was compared, 1 if calls failed or the output cannot be written, 2 if the
+configuration is invalid, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ _PEOPLE: Final = {"a": 1.0, "b": 0.0, "tie": 0.5}
 
 @component
 class QualifySettings:
-    """The knobs of this command."""
+    """The knobs of `qualify.py`."""
 
-    pairs: Folder = knob("The JSONL or CSV file of preference pairs.")
+    pairs: Folder = knob("JSONL or CSV file of preference pairs.")
     into: Folder | None = knob(
-        "The folder of the study whose tables are to show the figure; null: it is printed only.",
+        "Folder of the study whose tables will show the figure; null only prints it.",
         default=None,
         runtime=True,
     )
     journal: Folder = knob(
-        "Where finished calls are kept, if there is no study.",
+        "Journal folder, if `into` is null.",
         default=Path("runs", "qualify", "journal"),
         runtime=True,
     )
@@ -62,7 +61,7 @@ def _main() -> int:
 
 
 def _qualify(config: Config) -> int:
-    from analysis.qualified import Asked, qualify
+    from analysis.qualified import JudgedPair, qualify
     from imug_tts.runs import Journal, compare_pairs, read_pairs
 
     settings = assemble.build_settings(QualifySettings, config, ("backbone", "judge"))
@@ -77,7 +76,7 @@ def _qualify(config: Config) -> int:
         compared = compare_pairs(judge, pairs, models, journal)
     finally:
         journal.close()
-    asked = [Asked(c.pair.prompt, _PEOPLE[c.pair.choice], c.a_first, c.b_first) for c in compared]
+    asked = [JudgedPair(c.pair.prompt, _PEOPLE[c.pair.choice], c.a_first, c.b_first) for c in compared]
     found = qualify(asked)
     _say(judge, found)
     if settings.into is not None:
@@ -86,17 +85,17 @@ def _qualify(config: Config) -> int:
 
 
 def _say(judge: Judge, found: Qualification) -> None:
-    left_out = f", {found.num_unread} unread, {found.num_tied} on which people are tied"
+    left_out = f", {found.num_unread} unread, {found.num_tied} with a human tie"
     print(f"{judge.name}: {found.num_pairs} pairs{left_out}")
     print(f"  agrees with people: {_percent(found.agreement, ' %')} (chance: 50)")
     place = _percent(found.place, " points", sign="+")
-    print(f"  prefers the first place: {place} (0: no preference for a place)")
-    print(f"  says another thing in the other order: {_percent(found.inconsistent, ' %')} of the pairs")
+    print(f"  position bias (first image preferred): {place} (0: none)")
+    print(f"  inconsistent between the two orders: {_percent(found.inconsistent, ' %')} of the pairs")
 
 
 def _percent(estimate: Estimate, unit: str, sign: str = "") -> str:
     if not estimate.is_defined:
-        return f"n/a ({estimate.reason or 'nothing could be read'})"
+        return f"n/a ({estimate.reason or 'no reply could be parsed'})"
     value, low, high = (100 * each for each in (estimate.value, estimate.low, estimate.high))
     return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]{unit}"
 
@@ -113,11 +112,11 @@ def _keep(study: Path, judge: Judge, models: Mapping[ModelRole, Backbone], found
     except StudyError as error:
         raise ConfigurationError(str(error)) from None
     write_atomically(study / JUDGES, lines.encode())
-    print(f"kept in {study / JUDGES}; python -m analysis {study} shows it beside what the judge selected")
+    print(f"written to {study / JUDGES}; python -m analysis {study} shows it in table T6b")
 
 
 def _say_failures(compared: Sequence[Compared]) -> int:
-    """Print why calls failed, each reason once; the exit status."""
+    """Print the reasons of failed calls, each once; returns the exit status."""
     reasons = Counter(each.failure for each in compared if each.failure)
     for reason, count in reasons.most_common(5):
         print(f"{count} pairs failed: {reason}", file=sys.stderr)

@@ -1,16 +1,16 @@
-"""Answer a benchmark's dialogues with one test-time-scaling strategy, and score them.
+"""Answer a benchmark's dialogues with one test-time-scaling strategy, and score the answers.
 
     python experiments/run.py strategy=best_of_n strategy.n=8       one run
     python experiments/run.py -m strategy=direct,cot seed=0,1       a study: every combination
     python experiments/run.py -m experiment=demo                    a study from conf/experiment/
-    python experiments/run.py ... +dry_run=true                     checks, and says what it would ask for
+    python experiments/run.py ... +dry_run=true                     checks everything and prints the plan
     python experiments/run.py -m ... hydra/launcher=submitit_slurm  a study as jobs of SLURM: slurm/README.md
     strategies nest: strategy=best_of_n strategy@strategy.inner=self_verify
 
-The same command again goes on where it stopped.
+The same command again resumes where it stopped.
 
-Exit status: 0 when every planned turn has its final outcome, 1 when some failed or the output cannot be
-written, 2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 if every planned turn has its final outcome, 1 if some failed or the output cannot be written,
+2 if the configuration is invalid, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Batch(NamedTuple):
 
 
 def main() -> int:
-    """Compose, build and check every run before the first begins; then execute them."""
+    """Compose, build and check every run before the first one begins, then execute them; returns the exit
+    status.
+    """
     return guarded(_main)
 
 
@@ -64,7 +66,7 @@ def _main() -> int:
     dry_runs = [take_dry_run(config) for config in configs]
     queue = queue_of(launchers)
     if queue is not None and not is_study:
-        raise ConfigurationError("hydra/launcher starts the runs of a study; add -m, or leave it out")
+        raise ConfigurationError("hydra/launcher works for studies only; add -m, or remove it")
     batches = prepare(configs, is_study)
     if any(dry_runs):
         from experiments.dry_run import print_plans
@@ -103,7 +105,7 @@ def prepare(configs: Sequence[Config], is_study: bool) -> list[Batch]:
         batch = Batch([], journal, settings.in_flight, settings.share)
         batches.setdefault(batch[1:], batch).runs.append(run)
     if twice:
-        verb = "stands" if len(twice) == 1 else "stand"
+        verb = "occurs" if len(twice) == 1 else "occur"
         warnings.warn(f"{', '.join(twice)} {verb} twice in the sweep and will be run once", stacklevel=1)
     return list(batches.values())
 
@@ -121,7 +123,7 @@ def _place(
 
 
 def carry_out(batches: Sequence[Batch], config: Config) -> int:
-    """Execute all runs, with the trackers of `config`, and say what is missing; returns the exit status."""
+    """Execute all runs with the trackers of `config`, and print what is missing; returns the exit status."""
     from experiments.outcome import report
     from imug_tts.runs import execute
 

@@ -1,18 +1,18 @@
-"""Score answers that are there already: those of a run, of the official client, of anyone.
+"""Score existing answers: those of a run, of the official client, or of any other source.
 
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=DIR/MODEL benchmark.root=DIR judge.base_url=URL judge.model=NAME
     python experiments/score.py outputs=runs/STUDY/RUN benchmark.root=DIR judge=none      what needs no judge
     python experiments/score.py ... shards=4                    in four terminals or jobs: they share the work
-    python experiments/score.py ... +dry_run=true               checks, and says what it would ask the judge
+    python experiments/score.py ... +dry_run=true               checks everything and prints the judge's calls
 
-The folder of the scores is that of a run: its records are those of the run that answered, with the scores of
-answers and candidates, and `python -m analysis` takes it. In official/ are the score files and the summary of
-the official scorers, with ours beside it, which says what is missing. A judge's replies are kept in the
-journal of the run's study, if there is one, else beside the scores: no call is made twice.
+The folder of the scores has the format of a run: its records are those of the answering run plus the scores
+of answers and candidates, and `python -m analysis` accepts it. official/ contains the official score files
+and summary, and our summary, which also states what is missing. The judge's replies are stored in the journal
+of the run's study, if it has one, else beside the scores: no call is made twice.
 
-Exit status: 0 when every answer has its score, 1 when some have not, turns have no answer or the output
-cannot be written, 2 when it cannot work as configured, 130 when interrupted.
+Exit status: 0 if every answer has its score, 1 if scores or answers are missing or the output cannot be
+written, 2 if the configuration is invalid, 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -37,41 +37,42 @@ if TYPE_CHECKING:
 
 @component
 class ScoreSettings:
-    """The knobs of this command."""
+    """The knobs of `score.py`."""
 
     outputs: Folder = knob(
-        "The folder of a run, or a model's folder in the official layout, e.g. outputs=runs/STUDY/RUN."
+        "Folder of a run, or of a model in the official layout, e.g. outputs=runs/STUDY/RUN."
     )
     model: str | None = knob(
-        "What the model is called in the official files; null: the folder's name.", default=None
+        "Name of the model in the official files; null uses the folder's name.", default=None
     )
     output: Folder | None = knob(
-        "The folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True
+        "Folder of the scores; null for runs/scores/MODEL.", default=None, runtime=True
     )
     history_from: Folder | None = knob(
-        "Of a run with history=swap, the run whose outputs it was shown; null for that name beside it.",
+        "For a run with history=swap: the run whose outputs form its history; null looks for it in the same "
+        "study.",
         default=None,
     )
     score_candidates: bool | None = knob(
-        "Whether every output that a strategy considered is scored, not the answer alone; null: as the run.",
+        "Whether to score all candidates of a strategy, not only the answer; null: as in the run.",
         default=None,
     )
-    scoring: Scoring = knob("The rules of scores that need no judge.", default_factory=Scoring)
+    scoring: Scoring = knob("Scoring rules that need no judge.", default_factory=Scoring)
     in_flight: int | None = knob(
-        "Dialogues at a time; null for twice what the judge takes at once, and 32 or more.",
+        "Concurrent dialogues; null for twice the judge's concurrency, but at least 32.",
         default=None,
         ge=1,
         runtime=True,
     )
     shards: int = knob(
-        "Processes that are to score the same answers: each takes dialogues that no other has, and about "
-        "this part of them at a time.",
+        "Number of processes that score the same answers: each one claims about this share of the dialogues "
+        "at a time.",
         default=1,
         ge=1,
         runtime=True,
     )
     shard: int | None = knob(
-        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
+        "Number of this process, from 0: it claims its own share first; null claims any free dialogues.",
         default=None,
         ge=0,
         runtime=True,
@@ -104,7 +105,7 @@ def _score(config: Config) -> int:
     (summary,) = execute(
         [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=share
     )
-    if not summary.elsewhere:  # else the last process to end writes them
+    if not summary.elsewhere:  # otherwise the last process to finish writes them
         _write_official(work, model)
     replies = f"; the judge's replies are in {journal}" if work.scorer is not None else ""
     print(f"the scores are in {work.folder}{replies}")
@@ -112,7 +113,7 @@ def _score(config: Config) -> int:
 
 
 def _work(config: Config, settings: ScoreSettings, model: str) -> Rescoring:
-    """What is scored, by whom; checked."""
+    """The checked scoring work: answers, benchmark and scorer."""
     from imug_tts.runs import Rescoring
 
     folder = settings.output or Path("runs", "scores", model)
@@ -138,7 +139,7 @@ def _work(config: Config, settings: ScoreSettings, model: str) -> Rescoring:
 
 
 def _source(settings: ScoreSettings, benchmark: Benchmark, model: str) -> Source:
-    """The answers of a run of ours, or of a folder in the official layout."""
+    """The answers of one of our runs, or of a folder in the official layout."""
     from imug_tts.benchmarks.imug.outputs import read_outputs
     from imug_tts.runs import Source
 
@@ -149,13 +150,15 @@ def _source(settings: ScoreSettings, benchmark: Benchmark, model: str) -> Source
 
 
 def _journal(outputs: Path, folder: Path) -> Path:
-    """The journal that may have the judge's replies to these answers already, else one beside the scores."""
+    """The journal that may already contain the judge's replies to these answers, else one beside the
+    scores.
+    """
     of_the_run = (outputs.resolve().parent / "journal", outputs / "journal")
     return next((journal for journal in of_the_run if journal.is_dir()), folder / "journal")
 
 
 def _write_official(work: Rescoring, model: str) -> None:
-    """The official score files, where the benchmark scores in their form."""
+    """Write the official score files, if the benchmark's scores have their format."""
     from imug_tts.benchmarks.imug.summary import summary_with_missing
 
     turns = [record for _, record in read_turns(work.folder)]

@@ -2,12 +2,12 @@
 
     python experiments/serve.py backbone=pocket strategy=self_verify port=8000
 
-The official client drives it unchanged, and so does backbone=imug_server. Requests of all clients are
-batched together. Seeds follow from the history, so that the same request gets the same answer. The
-temperature that a client sends is that of text answers, as on official servers; images keep the strategy's.
+The official client works unchanged, and so does backbone=imug_server. Requests of all clients are batched
+together. Seeds are derived from the history, so the same request gets the same answer. The client's
+temperature applies to text answers, as on official servers; images use the strategy's.
 
-SIGINT or SIGTERM: new requests get status 503, those in hand are finished, and the exit status is 0.
-Exit status 2: it cannot work as configured.
+SIGINT or SIGTERM: new requests get status 503, requests in progress are finished, and the exit status is 0.
+Exit status 2: the configuration is invalid.
 """
 
 from __future__ import annotations

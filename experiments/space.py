@@ -1,4 +1,4 @@
-"""The space that a study's images take, on disk and on the way to servers."""
+"""The size of a study's images, on disk and in requests to servers."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from typing import Final
 
 from imug_tts.files import size
 
-__all__ = ["image_bytes", "said_of_disk"]
+__all__ = ["disk_summary", "image_bytes"]
 
 _GUESS: Final = 1_500_000
-"""Bytes of a PNG of 1024 x 1024 pixels."""
+"""Assumed bytes of a PNG of 1024 x 1024 pixels."""
 _LOOKED_AT: Final = 200
 _FOLDERS: Final = 256
-"""The folders among which a journal spreads its images."""
+"""Number of folders in which a journal stores its images."""
 
 
 def image_bytes(journal: Path) -> float | None:
-    """Mean size of the images in a journal, by some of them; None if there are none."""
+    """Mean size of the images in a journal in bytes, from a sample; None if there are none."""
     folders = (journal / "images").glob("*")
     files = chain.from_iterable(folder.glob("*.png") for folder in folders)
     sizes = [file.stat().st_size for file in islice(files, _LOOKED_AT)]
     return mean(sizes) if sizes else None
 
 
-def said_of_disk(journal: Path, images: int, most_of_a_run: int) -> str:
-    """What so many images take of the disk, in all and in one folder, and what it has."""
+def disk_summary(journal: Path, images: int, most_of_a_run: int) -> str:
+    """A message with the disk space and files that the images need, in total and per folder, and what is
+    free.
+    """
     known = image_bytes(journal)
     each = known or _GUESS
     there = next(path for path in (journal, *journal.absolute().parents) if path.exists())

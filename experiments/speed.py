@@ -1,8 +1,8 @@
-"""Speed and memory, as ratios and figures that one run on one machine measures.
+"""Speed and memory figures, each measured by one invocation on one machine.
 
     python experiments/speed.py [NAME ...] [--json FILE]
 
-Prints each figure beside its target; the exit status is 1 when a target is missed.
+Prints each figure with its target; the exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIALOGUES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure, and the bound that it is held to."""
+    """A figure with its bound."""
 
     measure: Callable[[], float]
     bound: Literal["at least", "at most"]
@@ -43,21 +43,21 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """Seconds of a run from its first dialogue to its last, and those inside forward passes."""
+    """Seconds of a run from its first to its last dialogue, and the seconds inside forward passes."""
 
     seconds: float
     forward_seconds: float
 
 
 def engine_vs_sequential() -> float:
-    """How many times faster the engine is than one dialogue at a time through transformers' generate."""
+    """Speedup of the engine over one dialogue at a time with transformers' `generate`."""
     return _sequential_seconds() / _direct(DIALOGUES).seconds
 
 
 def best_of_8_vs_direct() -> float:
-    """Time of self-judged Best-of-8 over time of direct, on the same 16 dialogues.
+    """Time of self-judged Best-of-8 divided by that of direct, on the same 16 dialogues.
 
-    With many more dialogues direct fills its batches by itself, and what is left is arithmetic.
+    With many more dialogues direct fills its batches by itself, and the ratio measures arithmetic only.
     """
     from imug_tts import BackboneJudge, BestOfN, Direct
 
@@ -66,13 +66,13 @@ def best_of_8_vs_direct() -> float:
 
 
 def outside_forward_share() -> float:
-    """Share of the wall time of a direct run that no forward pass was computed in."""
+    """Share of the wall time of a direct run without a running forward pass."""
     timed = _direct(300)
     return 1 - timed.forward_seconds / timed.seconds
 
 
 def resume_finished_s() -> float:
-    """Seconds of the process that finds a run of 300 dialogues finished."""
+    """Seconds of an invocation on a complete run of 300 dialogues."""
     with tempfile.TemporaryDirectory() as folder:
         command = [RUN, "tracking=none", f"output={folder}/run"]
         _process_seconds(*command)
@@ -80,7 +80,7 @@ def resume_finished_s() -> float:
 
 
 def help_s() -> float:
-    """Seconds of `--help`, the best of three."""
+    """Seconds of `--help`; the minimum of three."""
     return min(_process_seconds(RUN, "--help") for _ in range(3))
 
 
@@ -93,7 +93,7 @@ def demo_peak_mb() -> float:
 
 
 def of(module: str, name: str) -> Callable[[], float]:
-    """A figure of a module beside this one, which is imported when it is measured."""
+    """The figure `name` of a module in this folder, which is imported when the figure is measured."""
 
     def measure() -> float:
         figure: Callable[[], float] = getattr(import_module(f"experiments.{module}"), name)
@@ -175,7 +175,9 @@ def _direct(num_dialogues: int) -> Timed:
 
 
 def _run(strategy: Strategy, num_dialogues: int) -> Timed:
-    """A run through the engine with a cold prefix cache and a new journal; weights are loaded before."""
+    """The times of a run through the engine with an empty prefix cache and a new journal; weights are loaded
+    before.
+    """
     from imug_tts import PocketWorld
     from imug_tts.runs import Arm, Run, execute
 
@@ -197,7 +199,7 @@ def _loaded_backbone() -> PocketBackbone:
 
 
 def _sequential_seconds() -> float:
-    """Seconds of the dialogues one at a time, each turn one `generate` of stock transformers."""
+    """Seconds of the dialogues one at a time; each turn is one `generate` of transformers."""
     from experiments.plain_generate import PlainPocket
     from imug_tts import PocketWorld
 
@@ -209,14 +211,20 @@ def _sequential_seconds() -> float:
     return time.perf_counter() - started
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"figures to measure: {', '.join(FIGURES)}")
+    command.add_argument("--json", type=Path, help="also write {name: {value, target, met}} to this file")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"figures to measure: {', '.join(FIGURES)}")
-    parser.add_argument("--json", type=Path, help="also write {name: {value, target, met}} to this file")
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
     unknown = set(options.names) - FIGURES.keys()
     if unknown:
-        parser.error(f"there is no figure {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
+        command.error(f"there is no figure {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
     results: dict[str, dict[str, Any]] = {}
     for name in options.names or FIGURES:
         figure = FIGURES[name]

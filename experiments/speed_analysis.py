@@ -1,6 +1,6 @@
-"""Speed and memory of the analysis: the bootstrap kernel, and a whole analysis of 120,000 turns.
+"""Speed and memory of the analysis: the bootstrap kernel, and a complete analysis of 120,000 turns.
 
-Figures of `experiments/speed.py`. Seconds are CPU seconds: what other programs do does not count.
+Figures of `experiments/speed.py`. Seconds are CPU seconds, which other programs do not affect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DECAY = {"direct": 0.05, "cot": 0.03, "self_verify": 0.04, "bon4": 0.04, "bon8":
 
 
 def bootstrap_cpu_s() -> float:
-    """CPU seconds of 10,000 resamples of 3,113 samples for 15 statistics: draws included, imports not."""
+    """CPU seconds of 10,000 resamples of 3,113 samples for 15 statistics, with draws and without imports."""
     from analysis.bootstrap import Bootstrap
     from analysis.inference import Inference
     from analysis.statistic import mean
@@ -43,7 +43,7 @@ def analysis_cpu_s() -> float:
 
 
 def analysis_peak_mb() -> float:
-    """Its peak memory in MiB."""
+    """Peak memory of `python -m analysis` on 120,000 turns, in MiB."""
     return _whole_analysis().peak_mb
 
 
@@ -64,7 +64,7 @@ def _write(path: Path) -> None:
 
 
 def _rows() -> Iterator[dict[str, Any]]:
-    """Ragged dialogues in 97 tasks, own and gold history, image turns."""
+    """Rows of dialogues with different lengths in 97 tasks, own and gold history, image turns."""
     rng = np.random.default_rng(0)
     for number in range(NUM_SAMPLES):
         base, length = rng.normal(0.75, 0.1), int(rng.integers(1, NUM_TURNS + 1))

@@ -1,10 +1,10 @@
-"""Speed and memory of a BAGEL of full size with random weights, on a GPU.
+"""Speed and memory of a full-size BAGEL with random weights, on a GPU.
 
     python experiments/speed_bagel.py [--json FILE]
 
-Draws at 1024 px with the settings of IMUG-Bench (50 timesteps): seconds per image with 1 and 4 candidates,
-the share of the measured peak of matrix products, and the peak memory over a dialogue of six turns. Takes
-about 45 GB of GPU memory and some minutes. Random weights take as long as trained ones.
+It draws at 1024 px with the settings of IMUG-Bench (50 timesteps) and prints seconds per image with 1 and 4
+candidates, the share of the measured peak of matrix products, and the peak memory over a dialogue of six
+turns. It needs about 45 GB of GPU memory and some minutes. Random weights are as fast as trained ones.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def figures(generator: BagelGenerator, timesteps: int) -> dict[str, float]:
 def _draw(
     generator: BagelGenerator, history: Sequence[Message], count: int, timesteps: int
 ) -> tuple[float, Candidate]:
-    """Seconds of one call, which ends with pixels in main memory, and one of its candidates."""
+    """Seconds of one call until its pixels are in main memory, and one of its candidates."""
     from imug_tts.backbones.bagel.settings import PRESETS
 
     request = Request(history=tuple(history), modality="image", seeds=tuple(range(count)))
@@ -124,7 +124,7 @@ def _draw(
 
 
 def _dialogue(generator: BagelGenerator, timesteps: int) -> dict[str, float]:
-    """Six turns, each with an image: seconds of the last one, and gigabytes of GPU memory at the peak."""
+    """Seconds of the last of six image turns, and peak GPU memory in gigabytes."""
     import torch
 
     on_gpu = generator.loaded.model.home.type == "cuda"
@@ -151,7 +151,7 @@ def _evaluation_flops(generator: BagelGenerator) -> float:
 
 
 def _matrix_flops(generator: BagelGenerator) -> float:
-    """Operations per second of a large matrix product in the model's type."""
+    """Operations per second of a large matrix product in the model's dtype."""
     import torch
 
     home = generator.loaded.model.home
@@ -166,14 +166,19 @@ def _matrix_flops(generator: BagelGenerator) -> float:
     return 10 * 2 * side**3 / (time.perf_counter() - started)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("--json", type=Path, help="also write the figures to this file")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     import torch
 
     if not torch.cuda.is_available():
-        print("PyTorch finds no GPU here, so nothing is measured; run this where there is one")
+        print("PyTorch finds no GPU, so nothing is measured; run this on a machine with a GPU")
         return 0
     generator = random_bagel(full_shape(), (128, 256, 512, 512), "cuda:0", torch.bfloat16)
     measured = figures(generator, timesteps=50)

@@ -1,6 +1,6 @@
-"""Figures of scoring: by a judge of fixed latency, asked by a whole run through the engine, and by rule.
+"""Speed of scoring: with a judge of fixed latency through the engine, and by rule.
 
-`experiments/speed.py image_judging rule_scoring_s` measures them beside their targets.
+`experiments/speed.py image_judging rule_scoring_s` compares these figures with their targets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ POINTS = ("the hat is red", "the dog is there", "nothing else changed")
 
 
 def judging_over_ideal() -> float:
-    """Time to score 2,000 images, 8 at a time, over the judge's own 20 ms for each; the best of three."""
+    """Time to score 2,000 images, 8 at a time, divided by the judge's own 20 ms per image; the minimum of
+    three.
+    """
     return min(_judging_over_ideal() for _ in range(3))
 
 
@@ -60,7 +62,7 @@ def _judging_over_ideal() -> float:
 
 
 def _bare_s(base_url: str) -> float:
-    """Seconds that as many calls take without an engine: what is left to the machine and its HTTP."""
+    """Seconds of as many calls without the engine: the overhead of the machine and of HTTP."""
     client = HttpClient(timeout_s=60, proxies=False)
     body = json.dumps({"model": "fake", "messages": 32_000 * "x"}).encode()
     started = time.perf_counter()
@@ -70,7 +72,9 @@ def _bare_s(base_url: str) -> float:
 
 
 def rule_scoring_s() -> float:
-    """Seconds to score the questions and drawings of the full benchmark by rule, and to summarise them."""
+    """Seconds to score the questions and drawings of the full benchmark by rule, and to summarise the
+    scores.
+    """
     from imug_tts.benchmarks.imug import Imug
     from imug_tts.benchmarks.imug.scores import read_scores, write_scores
     from imug_tts.benchmarks.imug.summary import official_summary, summary_with_missing
@@ -110,7 +114,7 @@ def _scored_by_rule(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _OneImageEach(Benchmark):
-    """Dialogues of one image turn, which a judge scores beside one reference."""
+    """A benchmark of single image turns, which a judge scores with one reference."""
 
     reference_image: Image
     identity: str = "one_image_each"
@@ -155,7 +159,7 @@ def _scoring(folder: Path, base_url: str) -> Rescoring:
 
 
 def _pictures(folder: Path) -> list[Image]:
-    """Files of noise, 64 x 64, each another, of 12 kB: answers that are scored afterwards are files."""
+    """Different noise images of 64 x 64 pixels (12 kB) as files, because existing answers are files."""
     folder.mkdir()
     random = np.random.default_rng(0)
     pictures = []

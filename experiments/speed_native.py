@@ -1,7 +1,7 @@
-"""How fast models in this process are, against transformers' plain path, on checkpoints with random weights.
+"""Speed of models in this process against transformers' own code, on checkpoints with random weights.
 
-python experiments/speed.py janus_best_of_8 janus_second_turn emu3_best_of_8 emu3_second_turn
-python experiments/speed.py bagel_best_of_8 bagel_second_turn
+python experiments/speed.py janus_best_of_8 janus_second_turn emu3_best_of_8 emu3_second_turn python
+experiments/speed.py bagel_best_of_8 bagel_second_turn
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ __all__ = [
 
 CANDIDATES = 8
 SIZE = {"width": 256, "layers": 4}
-"""Of the language models: 3 M parameters, so that most of the time goes into matrix products."""
+"""Size of the language models: 3 M parameters, so that most of the time is spent in matrix products."""
 SENTENCE = "Draw a small red boat on a lake in the evening, and keep everything else as it was before. "
 
 
 def dialogue(turns: int, pixels: int, text: str = SENTENCE * 2) -> tuple[Message, ...]:
-    """A history of image turns that ends with the user's message of the last one."""
+    """A history of image turns that ends with the user message of the last turn."""
     generator = torch.Generator().manual_seed(0)
     shape = (pixels, pixels, 3)
     history = []
@@ -56,7 +56,9 @@ def dialogue(turns: int, pixels: int, text: str = SENTENCE * 2) -> tuple[Message
 def speedup(
     backbone: Autoregressive | BagelBackbone, plain: Callable[[], object], history: Sequence[Message]
 ) -> float:
-    """Time of 8 separate calls of the plain path over one request for 8 candidates with a cold cache."""
+    """Time of 8 separate calls of the plain code divided by one request for 8 candidates with an empty
+    cache.
+    """
     torch.set_num_threads(1)  # more threads than idle cores take many times as long
     _warm_up(backbone, history[:1])
     request = Request(history=tuple(history), modality="image", seeds=tuple(range(CANDIDATES)))
@@ -80,7 +82,7 @@ def second_turn_share(backbone: Autoregressive | BagelBackbone, history: Sequenc
 
 
 def _turn(backbone: Autoregressive | BagelBackbone, history: Sequence[Message]) -> Image:
-    """Draw 4 candidates, check each, and return the first."""
+    """Draw 4 candidates, check each; returns the first."""
     drawing = Request(history=tuple(history), modality="image", seeds=(1, 2, 3, 4))
     drawn = [candidate.output for candidate in backbone.generate([drawing])[0]]
     question = Message("user", (Text("Does the image show what was asked? Answer yes or no."),))
@@ -104,7 +106,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @cache
 def _folder(name: str) -> Path:
-    """A checkpoint of the model; it stays until the process ends."""
+    """The folder of the model's checkpoint; it exists until the process ends."""
     from experiments.tiny_checkpoint import writer_of
 
     held = tempfile.TemporaryDirectory()
@@ -139,7 +141,9 @@ def emu3_second_turn() -> float:
 
 
 def janus_best_of_8() -> float:
-    """Against `generate(generation_mode="image")` on prompts of the same length; it ignores the images."""
+    """Speedup over `generate(generation_mode="image")` on prompts of the same length; it ignores the
+    images.
+    """
     from transformers import JanusForConditionalGeneration, JanusProcessor
 
     history = dialogue(6, 32)
@@ -158,7 +162,7 @@ def janus_best_of_8() -> float:
 
 
 def emu3_best_of_8() -> float:
-    """Against `generate` with the images of the history, a negative prompt and a grammar of rows."""
+    """Speedup over `generate` with the images of the history, a negative prompt and a grammar of rows."""
     from transformers import Emu3ForConditionalGeneration, Emu3Processor
 
     side, history = 8, dialogue(6, 64)
@@ -199,10 +203,10 @@ def bagel_second_turn() -> float:
 
 
 def bagel_best_of_8() -> float:
-    """Against 8 calls that each read the turns, as BAGEL's own code does.
+    """Speedup over 8 calls that each read all turns, as BAGEL's own code does.
 
-    The small model gains from fuller matrices as well. At full size a GPU computes about as long for each
-    image of a batch as for one alone, and what is saved is reading the turns: see `docs/guides/bagel.md`.
+    The small model also gains from larger matrices. At full size a GPU needs about as long for each image of
+    a batch as for a single one, so only the time of reading the turns is saved: see `docs/guides/bagel.md`.
     """
     history = dialogue(6, 32, "Move the house to the left. ")
     with _one_thread(), tempfile.TemporaryDirectory() as folder:
@@ -220,7 +224,9 @@ def _bagel(folder: Path, prefix_cache_gib: float) -> BagelBackbone:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Small matrices are slower on several threads when other processes want the processors too."""
+    """A context with one torch thread: small matrices are slower on several threads if other processes use
+    the CPUs.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -230,7 +236,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _inputs(processor: Any, history: Sequence[Message], head: str = "", **words: Any) -> Any:
-    """What the checkpoint's processor makes of a history."""
+    """The processor's model inputs for a history."""
     from imug_tts.backbones.native.history import chat_of
     from imug_tts.backbones.native.images import to_pillow
 

@@ -1,8 +1,8 @@
-"""A command in a process of its own, with the processor time and the peak memory of that command alone.
+"""Runs a command in its own process and measures the CPU time and peak memory of that command alone.
 
-The kernel's peak (ru_maxrss) of a process starts with what the process held before its exec: a fork of a
-large Python counts as large, whatever it runs. So a small Python, which this file is too, stands between:
-it is started by the measuring process, and starts and waits for the command.
+The kernel's peak (ru_maxrss) of a process includes what the process held before its exec: a fork of a large
+Python process counts as large, whatever it runs. Therefore a small Python process, which also runs this file,
+is in between: the measuring process starts it, and it starts the command and waits for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A command that ended well. The peak, in MiB, is that of its largest process."""
+    """A command that succeeded. The peak, in MiB, is that of its largest process."""
 
     stdout: str
     cpu_s: float
@@ -30,9 +30,9 @@ class Finished:
 
 
 def finish(*command: object) -> Finished:
-    """Run `python COMMAND ...` at the root of the repository; its stderr is shown.
+    """Run `python COMMAND ...` at the root of the repository; its stderr is passed through.
 
-    Raises subprocess.CalledProcessError if it fails.
+    Raises subprocess.CalledProcessError if the command fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         usage = Path(folder, "usage.json")
@@ -42,7 +42,7 @@ def finish(*command: object) -> Finished:
 
 
 def _between(usage: Path, *command: str) -> int:
-    """Run the command, write what it used, and return its exit status."""
+    """Run the command and write its resource usage; returns its exit status."""
     process = subprocess.Popen(command)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

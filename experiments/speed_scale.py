@@ -1,4 +1,4 @@
-"""Figures of speed.py at full size: the journal of 40 arms, and a finished run of a whole benchmark.
+"""Figures of speed.py at full size: the journal of 40 arms, and a complete run of a whole benchmark.
 
 python -m experiments.speed_scale FOLDER [CALLS]     writes such a journal
 """
@@ -32,9 +32,9 @@ __all__ = [
 
 CALLS: Final = 3_000_000
 SEGMENTS: Final = 80
-"""Of 40 arms in two jobs each."""
+"""Number of journal segments: of 40 arms in two jobs each."""
 DIALOGUES: Final = 3009
-"""Of four turns each: as many turns as the full benchmark has."""
+"""Number of dialogues of four turns each: as many turns as in the full benchmark."""
 
 ARMS: Final = 12
 ROOT: Final = Path(__file__).parents[1]
@@ -61,12 +61,12 @@ _START: Final = f"""{_ARM}
 [summary] = execute([run_of(0, folder)], journal=journal, share=Share(shard=0, shards=8))
 assert not summary.missing
 """
-"""A process that works on one arm, whose model answers at once."""
+"""The program of a process that works on one arm, whose model answers at once."""
 _RESUME: Final = f"""{_ARM}
 summaries = execute([run_of(n, folder / f"arm{{n}}") for n in range({ARMS})], journal=journal)
 assert not any(summary.missing for summary in summaries)
 """
-"""A process that works on all arms of a study."""
+"""The program of a process that works on all arms of a study."""
 _DRY_RUN: Final = f"""{_ARM}
 sys.path.insert(0, "{ROOT}")
 from experiments.dry_run import print_plans
@@ -75,22 +75,22 @@ print_plans([run_of(n, folder / f"arm{{n}}") for n in range({ARMS})], journal)
 
 
 def journal_index_cpu_s() -> float:
-    """Processor seconds of the first process that meets a journal without indexes."""
+    """CPU seconds of the first process that opens a journal without indexes."""
     return _starts()[0].cpu_s
 
 
 def journal_start_cpu_s() -> float:
-    """Processor seconds of a process that has a shard of an arm to do, beside three million calls."""
+    """CPU seconds of a process that works on a shard of an arm, with a journal of three million calls."""
     return _starts()[1].cpu_s
 
 
 def journal_start_mb() -> float:
-    """Peak resident memory of the same, in MB; of the one that makes the indexes if that is more."""
+    """Peak resident memory of that process in MB, or of the one that creates the indexes if larger."""
     return max(each.peak_mb for each in _starts())
 
 
 def resume_peak_mb() -> float:
-    """Peak resident memory of a process that finds a run of 12,036 turns of Best-of-8 finished, in MB."""
+    """Peak resident memory of an invocation on a complete run of 12,036 turns of Best-of-8, in MB."""
     with tempfile.TemporaryDirectory() as folder:
         run, journal = Path(folder, "run"), Path(folder, "journal")
         finish("-c", _START, run, journal, 1)
@@ -99,28 +99,28 @@ def resume_peak_mb() -> float:
 
 
 def resume_study_cpu_s() -> float:
-    """Processor seconds of a process that finds 12 arms of 12,036 turns of Best-of-8 each finished."""
+    """CPU seconds of an invocation on 12 complete arms of 12,036 turns of Best-of-8 each."""
     study = _study()
     return finish("-c", _RESUME, study, study / "journal", DIALOGUES).cpu_s
 
 
 def status_cpu_s() -> float:
-    """Processor seconds of `experiments/status.py` on the same study."""
+    """CPU seconds of `experiments/status.py` on the same study."""
     return finish(STATUS, _study()).cpu_s
 
 
 def dry_run_cpu_s() -> float:
-    """Processor seconds of `+dry_run=true` for the 12 arms, beside three million calls."""
+    """CPU seconds of `+dry_run=true` for the 12 arms, with a journal of three million calls."""
     return _dry_run().cpu_s
 
 
 def dry_run_mb() -> float:
-    """Peak resident memory of the same, in MB."""
+    """Peak resident memory of `+dry_run=true` for the 12 arms, in MB."""
     return _dry_run().peak_mb
 
 
 def write_journal(folder: Path, calls: int = CALLS, segments: int = SEGMENTS) -> None:
-    """Write a journal of so many text calls, some 430 bytes each, in so many segments."""
+    """Write a journal of `calls` text calls, some 430 bytes each, in `segments` segments."""
     (folder / "calls").mkdir(parents=True)
     (folder / "images").mkdir()
     each = -(-calls // segments)
@@ -143,7 +143,7 @@ def _lines(numbers: Sequence[int]) -> Iterator[bytes]:
 
 @cache
 def _folder() -> Path:
-    """A folder with a new journal of three million calls, which has no indexes yet."""
+    """A folder with a new journal of three million calls without indexes."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_journal(folder / "journal")
@@ -152,7 +152,7 @@ def _folder() -> Path:
 
 @cache
 def _starts() -> list[Finished]:
-    """Two processes, one after the other, beside that journal."""
+    """The measurements of two consecutive processes with that journal."""
     folder = _folder()
     return [finish("-c", _START, folder / f"run{n}", folder / "journal", 8) for n in range(2)]
 
@@ -165,7 +165,7 @@ def _dry_run() -> Finished:
 
 @cache
 def _study() -> Path:
-    """A finished study, whose dialogues are copies of one."""
+    """The folder of a complete study, whose dialogues are copies of one."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     finish("-c", _RESUME, folder, folder / "journal", 1)
@@ -175,7 +175,7 @@ def _study() -> Path:
 
 
 def _multiply(run: Path) -> None:
-    """Make a run of one dialogue one of many."""
+    """Turn a run of one dialogue into a run of `DIALOGUES` copies."""
     manifest, turns = run / "manifest.json", run / "turns.jsonl"
     known = manifest.read_text()
     manifest.write_text(known.replace('"num_samples": 1', f'"num_samples": {DIALOGUES}'))

@@ -1,9 +1,9 @@
-"""Figures of the /infer client: servers of fixed latency on this machine, a whole run through the engine.
+"""Speed of the /infer client: servers of fixed latency on this machine, a whole run through the engine.
 
-Each server works on one call at a time; the client, by its default, keeps a second one waiting there.
-`time over ideal` is the time from the first dialogue to the last, over the calls that were made divided
-by the sum of the servers' rates. `experiments/speed.py` holds them to their targets; this file alone
-measures them with more detail:
+Each server processes one call at a time; by default the client keeps a second call queued there. `time over
+ideal` is the time from the first to the last dialogue, divided by the ideal time: the number of calls divided
+by the sum of the servers' rates. `experiments/speed.py` compares these figures with their targets; this file
+prints more detail:
 
     python experiments/speed_serving.py
 """
@@ -35,7 +35,7 @@ LATENCY_S = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """A run that ended. `calls` are those that reached the servers."""
+    """A run that ended. `calls` are the calls that reached each server."""
 
     planned: int
     scored: int
@@ -60,7 +60,7 @@ def one_slow_of_four_over_ideal() -> float:
 
 
 def one_dead_of_four_over_ideal() -> float:
-    """Time over the ideal of the three servers that are left, with no server at the fourth address."""
+    """Time over the ideal of three servers, with no server at a fourth address."""
     return _time_over_ideal([LATENCY_S] * 3, dead=1)
 
 
@@ -71,7 +71,7 @@ def client_peak_mb() -> float:
 
 
 def _time_over_ideal(latencies_s: Sequence[float], dead: int = 0) -> float:
-    """The best of three runs: whatever else the machine does only adds to them."""
+    """The minimum of three runs: other load of the machine only adds time."""
     return min(_time_of_a_run_over_ideal(latencies_s, dead) for _ in range(3))
 
 
@@ -87,14 +87,14 @@ def _time_of_a_run_over_ideal(latencies_s: Sequence[float], dead: int) -> float:
 
 
 def _play(urls: Sequence[str], counted: Sequence[str] = ()) -> Played:
-    """A run of the pocket world's dialogues in a process of its own."""
+    """The results of a run of the pocket world's dialogues in a process of its own."""
     done = finish(__file__, "play", *urls)
     client = json.loads(done.stdout)
     return Played(**client, peak_mb=done.peak_mb, calls=[stats(url).total() for url in counted])
 
 
 def _play_here(urls: Sequence[str]) -> None:
-    """Play and print what the run tells of itself."""
+    """Run the dialogues and print the run's own results."""
     from imug_tts import Direct, PocketWorld
     from imug_tts.backbones.imug_server import ImugServerBackbone
     from imug_tts.runs import Arm, Run, execute

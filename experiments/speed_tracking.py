@@ -1,6 +1,6 @@
-"""What tracking costs the study that is tracked.
+"""The overhead of tracking.
 
-`experiments/speed.py tracking_overhead tracking_cpu_overhead` measures it beside its targets.
+`experiments/speed.py tracking_overhead tracking_cpu_overhead` compares these figures with their targets.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ __all__ = ["tracking_cpu_overhead", "tracking_overhead"]
 
 
 class _Measured(NamedTuple):
-    """Seconds of a study and of its tracker: on the clock, and of processors."""
+    """Seconds of a study and of its tracker: wall time and CPU time."""
 
     study: float
     tracker: float
     study_cpu: float
     tracker_cpu: float
-    """With the processes that the tracker starts."""
+    """CPU seconds of the tracker, with the processes that it starts."""
 
 
 def tracking_overhead() -> float:
-    """Share of a study's time that it spends on the wandb tracker, its end included: offline, two arms."""
+    """Share of a study's wall time that the wandb tracker takes, its end included: offline, two arms."""
     measured = _measured()
     return measured.tracker / measured.study
 
 
 def tracking_cpu_overhead() -> float:
-    """The same of processor time, with the processes that write for wandb, which run beside the study."""
+    """Share of a study's CPU time that the wandb tracker takes, with its processes, which run in parallel."""
     measured = _measured()
     return measured.tracker_cpu / measured.study_cpu
 
@@ -70,13 +70,13 @@ def _measured() -> _Measured:
 
 
 def _others_cpu() -> float:
-    """Processor seconds of the processes that this one started and that have ended."""
+    """CPU seconds of the ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class _Timed(Tracker):
-    """A tracker that counts the time that another one takes."""
+    """A tracker that measures the time of another tracker."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker

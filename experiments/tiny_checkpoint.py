@@ -37,16 +37,22 @@ def writer_of(name: str) -> Callable[[Path, int], None]:
     return writer
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    command.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
+    command.add_argument("--out", type=Path, required=True, help="the folder to write; new or empty")
+    command.add_argument("--seed", type=int, default=0, help="of the random weights")
+    return command
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write; new or empty")
-    parser.add_argument("--seed", type=int, default=0, help="of the random weights")
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
     if options.name not in names():
-        parser.error(f"there is no small checkpoint of {options.name!r}; {nearest(options.name, names())}")
+        command.error(f"there is no small checkpoint of {options.name!r}; {nearest(options.name, names())}")
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-        parser.error(f"{options.out} is not an empty folder; give a new one, or remove it")
+        command.error(f"{options.out} is not an empty folder; give a new one, or remove it")
     from transformers.utils import logging
 
     options.out.mkdir(parents=True, exist_ok=True)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _SCRATCH: Final = "scratch"
 
 
-def main() -> None:
-    """Parse the command line, train or average, and write the model folder."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add = options.add_argument
     add("--out", type=Path, required=True, help="folder of the run; the model is written to OUT/model")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="seed of weights and data")
     add("--steps", type=int, help="optimizer steps in all (from scratch 3400; with --on-policy 400)")
     add("--processes", type=int, help="data-parallel processes of one thread each (2; with --on-policy 1)")
     add("--rows", type=int, help="token trees per process and step (8)")
@@ -46,11 +46,16 @@ def main() -> None:
     )
     add("--beta", type=float, help="with --on-policy preference: how strongly the start holds (0.1)")
     add("--average", type=Path, nargs="+", metavar="FOLDER", help="train nothing: the mean of these models")
-    arguments = parser.parse_args()
+    return options
+
+
+def main() -> None:
+    """Parse the command line, train or average, and write the model folder."""
+    command = parser()
     try:
-        _run(arguments)
+        _run(command.parse_args())
     except ValueError as error:
-        parser.error(str(error))
+        command.error(str(error))
 
 
 def _run(arguments: argparse.Namespace) -> None:

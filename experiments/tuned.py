@@ -1,4 +1,4 @@
-"""Which of several temperatures is best, from stored runs; and the study that the choices lead to."""
+"""Selects the best temperature from stored runs, and writes the study with the selected temperatures."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["Best", "Rung", "Tuned", "best", "write_study"]
 
 _SHOWN = 0.05
 _TIE = 1e-12
-"""Means that differ by less differ by rounding."""
+"""Smaller differences of means are rounding errors."""
 
 
 class Rung(NamedTuple):
-    """One temperature of an arm."""
+    """The results of one temperature of an arm."""
 
     temperature: float
     mean: Estimate
-    """The image score."""
+    """The mean image score."""
     lead: Estimate | None
-    """The best temperature's score less this one's, paired by turn; None for the best itself."""
+    """The best temperature's score minus this one's, paired by turn; None for the best temperature itself."""
 
     def __str__(self) -> str:
         text = f"  {self.temperature:g}: image score {score(self.mean)}"
@@ -57,16 +57,16 @@ class Tuned:
     """An arm and its temperature."""
 
     arm: str
-    """A choice of strategy=."""
+    """The arm as a choice of strategy=."""
     places: tuple[str, ...]
-    """Where the temperature stands in the strategy."""
+    """The paths of the temperature in the strategy."""
     temperature: float
 
 
 def best(runs: Mapping[float, Path]) -> Best:
-    """The temperature with the highest mean image score; the lowest of equals.
+    """The temperature with the highest mean image score; the lowest one in case of a tie.
 
-    The turns that all runs scored are compared. "Shown" is a lead whose p-value is below .05 after Holm's
+    Only turns that all runs scored are compared. A lead is "shown" if its p-value is below .05 after Holm
     adjustment over the temperatures of the arm; clusters are dialogues.
 
     Args:
@@ -98,10 +98,13 @@ def _rungs(panel: Panel, grids: Mapping[float, npt.NDArray[np.float64]], chosen:
 
 
 def write_study(conf: Path, tuned: Sequence[Tuned], command: str) -> Iterator[Path]:
-    """Write each arm at its temperature, and the study of them all, into a folder of configurations.
+    """Write each arm at its temperature, and the study of all of them, into a folder of configurations.
 
     Args:
-        command: what made the choices.
+        command: the command that selected the temperatures.
+
+    Returns:
+        The paths of the written files, one at a time.
     """
     for each in tuned:
         yield _write(conf / "strategy" / "tuned" / f"{each.arm}.yaml", _arm_text(each))

@@ -1,4 +1,4 @@
-"""The types of knobs in plain words."""
+"""Names of the types of knobs in plain English."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OF_MANY: Final[Mapping[Any, str]] = {
 
 
 def type_in_words(hint: Any) -> str:
-    """A type as a reader of a table takes it: "a whole number or null"."""
+    """The name of a type for a table, e.g. "a whole number or null"."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return type_in_words(inner[0])
@@ -56,12 +56,12 @@ def type_in_words(hint: Any) -> str:
 
 
 def _either(words: list[str]) -> str:
-    """ "a, b or c"."""
+    """The words as an enumeration, "a, b or c"."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _many(hint: Any) -> str:
-    """What follows "list of"."""
+    """The element type after "list of"."""
     if get_origin(hint) is Annotated:
         return _many(get_args(hint)[0])
     if get_origin(hint) is Literal:

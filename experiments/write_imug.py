@@ -1,4 +1,7 @@
-"""Write a synthetic benchmark in the form of IMUG-Bench, for dry runs: of its own content, of any size."""
+"""Write a synthetic benchmark in the form of IMUG-Bench, for dry runs: of its own content, of any size.
+
+python experiments/write_imug.py --out DIR --samples 97
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,21 @@ from pathlib import Path
 from imug_tts.contracts import ConfigurationError
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    style = argparse.ArgumentDefaultsHelpFormatter
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=style)
+    options.add_argument("--out", type=Path, required=True, help="folder that gets data/")
+    options.add_argument("--samples", type=int, default=97, help="3113 for the size of the release")
+    options.add_argument("--seed", type=int, default=0, help="seed of the samples")
+    options.add_argument("--image-size", type=int, default=64, help="width of the input images in pixels")
+    return options
+
+
 def main() -> None:
     """Parse the command line, write the files, and say where they are."""
-    style = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets data/")
-    parser.add_argument("--samples", type=int, default=97, help="3113 for the size of the release")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the samples")
-    parser.add_argument("--image-size", type=int, default=64, help="width of the input images in pixels")
-    args = parser.parse_args()
+    command = parser()
+    args = command.parse_args()
 
     from imug_tts.benchmarks.imug.synthetic import synthetic_samples
     from imug_tts.benchmarks.imug.writing import write_data
@@ -24,7 +33,7 @@ def main() -> None:
     try:
         data = write_data(args.out, synthetic_samples(args.samples, args.seed, args.image_size))
     except (ConfigurationError, FileExistsError) as error:
-        parser.error(str(error))
+        command.error(str(error))
     print(f"{args.samples} samples in {data}")
 
 

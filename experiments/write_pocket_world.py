@@ -1,4 +1,7 @@
-"""Write pocket-world samples in the official IMUG-Bench file layout."""
+"""Write pocket-world samples in the official IMUG-Bench file layout.
+
+python experiments/write_pocket_world.py --out DIR --num-samples 30
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,32 @@ from imug_tts.benchmarks.pocket_world.official import write_official
 from imug_tts.contracts import ConfigurationError
 
 
-def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     defaults = PocketWorld()
     style = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("--out", type=Path, required=True, help="folder that gets data/")
-    parser.add_argument("--split", default=defaults.split, help="train, validation or test")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of the samples")
-    parser.add_argument("--num-samples", type=int, default=defaults.num_samples, help="over all classes")
-    parser.add_argument("--classes", nargs="+", default=list(defaults.classes), help="which of them to write")
-    args = parser.parse_args()
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=style)
+    options.add_argument("--out", type=Path, required=True, help="folder that gets data/")
+    options.add_argument("--split", default=defaults.split, help="train, validation or test")
+    options.add_argument("--seed", type=int, default=defaults.seed, help="seed of the samples")
+    options.add_argument("--num-samples", type=int, default=defaults.num_samples, help="over all classes")
+    options.add_argument(
+        "--classes", nargs="+", default=list(defaults.classes), help="which of them to write"
+    )
+    return options
+
+
+def main() -> None:
+    """Parse the command line, write the files, and say where they are."""
+    command = parser()
+    args = command.parse_args()
     try:
         benchmark = PocketWorld(
             split=args.split, seed=args.seed, num_samples=args.num_samples, classes=args.classes
         )
         data = write_official(benchmark, args.out)
     except (ConfigurationError, FileExistsError) as error:
-        parser.error(str(error))
+        command.error(str(error))
     print(f"{len(benchmark.samples())} samples in {data}")
 
 

@@ -177,12 +177,10 @@ def model_identity(backbone: Backbone) -> str:
 
     It is the backbone's own `identity` and, as JSON, every knob and part that changes results, is not at its
     default and is not declared `named=True`. So even if the author of a backbone forgets a knob in
-    `identity`, two different models never share calls of a journal. A class of a notebook or script is named
-    with the hash of its code, so a changed class never gets the calls of its earlier version.
+    `identity`, two different models never share calls of a journal. The code of the backbone's class is not
+    part of the identity: the author states in `identity` which versions of the code are one model.
     """
-    own = identity_of(type(backbone))
-    unsaid: dict[str, Any] = {"class": own} if _OWN_CLASS.fullmatch(own) else {}
-    unsaid |= {
+    unsaid = {
         knob.name: _stated(value)
         for knob, value in _changed(backbone)
         if not (knob.named or knob.name in _MEMBERS)

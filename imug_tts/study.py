@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.knobs import knobs_of
-from imug_tts.records import MANIFEST
-from imug_tts.registry import describe, without_code
+from imug_tts.records import MANIFEST, Manifest, RecordError, digest, read_manifest, run_folders
+from imug_tts.registry import describe, identity_of, model_identity, without_code
 from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ __all__ = ["ArmsFailed", "Executed", "Study"]
 Said = str | Mapping[str, Any]
 """A component as the command line names it, or the mapping of its name and knobs."""
 
-_AGAIN: Final = "mend what the reasons name, then call run() again: it tries these turns again"
+_AGAIN: Final = "fix the causes named above, then call run() again: it retries these turns"
 _OF_THE_COMMAND: Final = {
     "study": "the folder of a study is its first argument: Study('runs/NAME')",
     "output": "the folder of a study is its first argument: Study('runs/NAME')",
@@ -137,7 +138,7 @@ class Study:
         _refuse(settings, _OF_THE_COMMAND)
         self._settings = assemble.build_settings(assemble.RunSettings, self._common, assemble.RUN_PARTS)
         self._shared = assemble.Shared()
-        self._arms: dict[Path, _Arm] = {}
+        self._arms: dict[str, _Arm] = {}
 
     def add(self, strategy: Said | Strategy, /, **changes: Any) -> Path:
         """Add an arm. The same arm again changes nothing, so that a cell of a notebook can run twice.
@@ -162,10 +163,8 @@ class Study:
         built = assemble.build_arm(config, self._shared)
         check(built)
         arm = _Arm(built, {key: _plain(value) for key, value in config.items()})
-        folder = self.folder / folder_name(built)
-        self._arms = {at: each for at, each in self._arms.items() if at == folder or each.kind != arm.kind}
-        self._arms.setdefault(folder, arm)
-        return folder
+        self._arms[arm.key] = arm
+        return self._folder_of(arm)
 
     def run(self, *, tracking: Iterable[Said] = ("bar",)) -> Executed:
         """Run all arms that are not complete; a finished model call is never made again.
@@ -185,10 +184,12 @@ class Study:
         if not self._arms:
             raise ConfigurationError("the study has no arms; add one first, e.g. study.add('direct')")
         runs = [
-            Run(arm=arm.arm, folder=folder, config=arm.config, title=title)
-            for (folder, arm), title in zip(self._arms.items(), self._titles(), strict=True)
+            Run(arm=arm.arm, folder=self._folder_of(arm), config=arm.config, title=title)
+            for arm, title in zip(self._arms.values(), self._titles(), strict=True)
         ]
         trackers = _trackers(tracking)
+        for sentence in dict.fromkeys(_models_of_two_versions(self.folder, runs)):
+            warnings.warn(sentence, stacklevel=2)
         try:
             summaries = self._execute(runs, trackers)
         except StorageError:
@@ -210,8 +211,6 @@ class Study:
         Raises:
             StudyError: there is no run, or the runs cannot be read; says where and what to do.
         """
-        import warnings
-
         with _analysis_installed():
             from analysis.frame import frame_of
             from analysis.records import load_study
@@ -238,6 +237,10 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({str(self.folder)!r}) of {len(self._arms)} arms: {', '.join(self._titles())}"
+
+    def _folder_of(self, arm: _Arm) -> Path:
+        """The run of the arm as its code is now: a function that it uses may have been defined again."""
+        return self.folder / folder_name(arm.arm)
 
     def _titles(self) -> list[str]:
         return titles([arm.arm for arm in self._arms.values()])
@@ -274,15 +277,15 @@ class Study:
 
     def _stored(self) -> list[Path] | None:
         """The runs that stand for the arms; None for every run of the folder."""
-        begun = [folder for folder in self._arms if (folder / MANIFEST).exists()]
-        return begun if self._arms else None
+        folders = [self._folder_of(arm) for arm in self._arms.values()]
+        return [folder for folder in folders if (folder / MANIFEST).exists()] if folders else None
 
     def _notes(self) -> list[str]:
         """What is not as the arms promise."""
         waiting = [
             title
-            for (folder, _), title in zip(self._arms.items(), self._titles(), strict=True)
-            if not (folder / MANIFEST).exists()
+            for arm, title in zip(self._arms.values(), self._titles(), strict=True)
+            if not (self._folder_of(arm) / MANIFEST).exists()
         ]
         return [f"not run yet, and left out: {', '.join(waiting)}; call run()"] if waiting else []
 
@@ -295,9 +298,9 @@ class _Arm:
     config: Mapping[str, Any]
 
     @property
-    def kind(self) -> Any:
+    def key(self) -> str:
         """What it has in common with the same arm of earlier code."""
-        return label(self.arm.strategy), without_code(self.arm.identity)
+        return digest({"label": label(self.arm.strategy), "identity": without_code(self.arm.identity)})
 
 
 def _runtime_knobs() -> Iterator[Any]:
@@ -322,6 +325,33 @@ def _plain(value: Any) -> Any:
 def _trackers(tracking: Iterable[Said]) -> Sequence[Any]:
     named = [tracking] if isinstance(tracking, (str, Mapping)) else list(tracking)
     return assemble.build_trackers({str(place): each for place, each in enumerate(named)})
+
+
+def _models_of_two_versions(folder: Path, runs: Sequence[Run]) -> Iterator[str]:
+    """What is wrong where other code of a backbone made calls under the same identity in this folder."""
+    stored = [manifest for each in run_folders(folder) if (manifest := _manifest(each)) is not None]
+    for run in runs:
+        backbone = run.arm.backbone
+        name, identity = identity_of(type(backbone)), model_identity(backbone)
+        earlier = {
+            str(other.arm_identity.get("backbone", {}).get("name"))
+            for other in stored
+            if other.backbone == identity
+        } - {name}
+        if without_code(name) in map(without_code, earlier):
+            yield (
+                f"the code of {without_code(name)} has changed and its identity {identity!r} has not: "
+                "calls of the earlier code are taken from the journal; state another identity if this code "
+                "answers otherwise"
+            )
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    """The manifest of a run; None for a damaged one, of which whoever needs it says more."""
+    try:
+        return read_manifest(folder)
+    except RecordError:
+        return None
 
 
 def _ask_the_same(runs: Sequence[Run]) -> bool:

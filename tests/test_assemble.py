@@ -48,8 +48,8 @@ def settings(config: dict[str, Any]) -> RunSettings:
 
 
 def required(kind: type, name: str) -> list[str]:
-    """Overrides for the knobs of a backbone or judge that have no default: an address, a name, or parts."""
-    if kind not in (Backbone, Judge) or name == NONE:
+    """Overrides for the knobs of a component that have no default: an address, a name, or parts."""
+    if kind not in (Backbone, Benchmark, Judge) or name == NONE:
         return []
     group = HYDRA_GROUPS[kind]
     knobs = knobs_of(component_class(kind, name, group)).values()

@@ -17,23 +17,28 @@ from analysis.drivebench.grades import Group, read_group
 from analysis.drivebench.tables import show
 from analysis.records import StudyError
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
+        prog="python -m analysis.drivebench", description=(__doc__ or "").splitlines()[0]
+    )
+    options.add_argument("groups", nargs="+", metavar="[NAME=]FOLDER", help="a run, or several of one model")
+    options.add_argument(
+        "--baseline", metavar="NAME", help="differences are to this group (default: the first)"
+    )
+    options.add_argument(
+        "--cluster", choices=("scene", "frame"), default="scene", help="what is resampled whole"
+    )
+    options.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables; returns 0, or 2 when the runs cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.drivebench", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("groups", nargs="+", metavar="[NAME=]FOLDER", help="a run, or several of one model")
-    parser.add_argument(
-        "--baseline", metavar="NAME", help="differences are to this group (default: the first)"
-    )
-    parser.add_argument(
-        "--cluster", choices=("scene", "frame"), default="scene", help="what is resampled whole"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         groups = [_group(argument) for argument in options.groups]
         show(groups, baseline=options.baseline, cluster=options.cluster, numbers=options.json)

@@ -40,6 +40,10 @@ class Questions:
     def kinds(self) -> list[str]:
         return sorted({key.kind for key in self.keys})
 
+    @property
+    def num_clusters(self) -> int:
+        return len(self._inference.bootstrap.strata)
+
     def of(self, group: Group, field: str) -> Floats:
         """A field of `Grade` for every question, the mean over runs; NaN where there is none."""
         return np.array([group.mean(key, field) for key in self.keys])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from analysis.records import StudyError
-from imug_tts.records import Manifest, RecordError, read_manifest, read_turns, run_folders
+from imug_tts.records import MANIFEST, Manifest, RecordError, read_manifest, read_turns, run_folders
 
 __all__ = ["Grade", "Group", "Key", "read_group"]
 
@@ -46,6 +46,8 @@ class Group:
     name: str
     runs: tuple[Mapping[Key, Grade], ...]
     """The grades of each run; all planned questions are there."""
+    folders: tuple[str, ...] = ()
+    """The names of the runs."""
     benchmarks: frozenset[str]
     scorers: frozenset[str]
     """The identities of the judges."""
@@ -66,18 +68,20 @@ class Group:
 
 
 def read_group(name: str, folder: Path) -> Group:
-    """The runs at or below a folder.
+    """The run in a folder, or else the runs below it.
 
     Raises:
-        StudyError: there is no run, a file is damaged, or a run answered another benchmark.
+        StudyError: there is no run, a file is damaged, a run answered another benchmark, or the runs differ
+            in more than a seed.
     """
-    folders = sorted(run_folders(folder)) if folder.is_dir() else []
+    folders = [folder] if (folder / MANIFEST).is_file() else sorted(run_folders(folder))
     if not folders:
         raise StudyError(
             f"{folder}: there is no run at or below it; make one with python experiments/drivebench.py"
         )
     try:
         manifests = [read_manifest(each) for each in folders]
+        _check_one_model(manifests)
         runs = tuple(dict(_grades(manifest)) for manifest in manifests)
     except (RecordError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
@@ -86,9 +90,24 @@ def read_group(name: str, folder: Path) -> Group:
     return Group(
         name=name,
         runs=runs,
+        folders=tuple(each.name for each in folders),
         benchmarks=frozenset(manifest.benchmark for manifest in manifests),
         scorers=frozenset(manifest.models.get("scorer", "") for manifest in manifests) - {""},
     )
+
+
+def _check_one_model(manifests: Sequence[Manifest]) -> None:
+    """Refuse to average runs that answered different data, or by different strategies."""
+    first, *others = manifests
+    for other in others:
+        recorded = first.backbone == other.backbone == "recorded"  # then each is called as its model
+        for what in ("benchmark", *(() if recorded else ("strategy",))):
+            here, there = getattr(first, what), getattr(other, what)
+            if here != there:
+                raise StudyError(
+                    f"{first.folder} and {other.folder} are not runs of one model, to be averaged: their "
+                    f"{what} is {here!r} and {there!r}; name each folder by itself"
+                )
 
 
 def _grades(manifest: Manifest) -> Iterator[tuple[Key, Grade]]:

@@ -16,6 +16,7 @@ from analysis.drivebench.estimates import CAPABILITIES, Cluster, Questions
 from analysis.drivebench.grades import Group, Key
 from analysis.inference import Estimate
 from analysis.layout import Table, to_text
+from analysis.notes import FEW_CLUSTERS
 from analysis.records import StudyError
 
 __all__ = ["compare", "numbers_of", "questions_of", "show", "tables_of"]
@@ -121,6 +122,12 @@ def _capabilities(groups: Sequence[Group], questions: Questions) -> Table:
         "CR1 t for differences; --json has those of a bootstrap over the clusters too. Unscored answers are "
         "in no mean."
     ]
+    if questions.num_clusters < FEW_CLUSTERS:
+        notes.append(
+            f"Too few clusters ({questions.num_clusters} {questions.cluster}s < {FEW_CLUSTERS}): the "
+            "intervals are unreliable."
+        )
+    notes += [f"{g.name} is the mean of {', '.join(g.folders)}." for g in groups if len(g.folders) > 1]
     benchmarks = sorted({benchmark for group in groups for benchmark in group.benchmarks})
     if len(benchmarks) > 1:
         notes.append(f"The groups answered different data or settings: {', '.join(benchmarks)}.")

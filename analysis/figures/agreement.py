@@ -1,4 +1,4 @@
-"""The scorer against human raters, turn by turn."""
+"""Figure: the scorer against human raters, turn by turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ __all__ = ["judge_against_human"]
 
 
 def judge_against_human(result: Ablation) -> Figure | None:
-    """Scatter of labelled turns; the area of a mark is the number of turns at it."""
+    """Scatter plot of labelled turns, whose marks have areas proportional to the number of turns; None
+    without labels.
+    """
     found = result.agreement
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What the exposure gap of each strategy is made of: inherited damage and lost skill."""
+"""Figure: the parts of each strategy's exposure gap, inherited damage and lost skill."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _PARTS = (("eb_inherited", -0.19, OWN, "inherited damage: earlier errors counted
 
 
 def parts_of_the_gap(result: Ablation) -> Figure | None:
-    """Paired bars for each strategy; None where no benchmark score tells the two apart."""
+    """Paired bars for each strategy; None if the benchmark has no step scores, which separate the two
+    parts.
+    """
     from matplotlib.figure import Figure
 
     arms = [arm for arm in result.arms if arm.estimates["eb_step"].is_defined]

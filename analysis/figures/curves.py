@@ -72,13 +72,15 @@ def _curve(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) 
 
 
 def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
-    """Turns that have a score, and their scores in points."""
+    """The turns that have a score, and their scores in points."""
     known = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if math.isfinite(e.value)]
     return [turn for turn, _ in known], [value for _, value in known]
 
 
 def _title(arm: Arm) -> str:
-    """The strategy's label, broken between its layers and at knobs, and below it what else tells it apart."""
+    """The strategy's label, broken between layers and at knobs, and below it the settings that distinguish
+    the arm.
+    """
     name = " +\u00a0".join(_breakable(layer) for layer in layers(arm.strategy))
     lines = textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False)
     settings = (f"@ {setting}" for setting in setting_of(arm.strategy).split())
@@ -86,7 +88,7 @@ def _title(arm: Arm) -> str:
 
 
 def _breakable(layer: str) -> str:
-    """A layer's label with spaces where a line may end."""
+    """The layer's label with spaces where a line may break."""
     spaced = layer.replace(",", ", ")
     return spaced.replace("[", " [", 1) if len(layer) > _TITLE_WIDTH else spaced
 
@@ -136,7 +138,7 @@ def _ticks(panel: Axes) -> list[float]:
 
 
 def _limits(arms: Sequence[Arm]) -> tuple[float, float]:
-    """Limits of the scores, with room below for the numbers and above for a label in the first panel."""
+    """Limits of the y-axis, with room below for the numbers and above for a label in the first panel."""
     lowest = min(end for arm in arms for end in _ends((*arm.own, *arm.gold), "low"))
     highest = max(_ends((*arms[0].own, *arms[0].gold), "high"))
     span = 110 - lowest
@@ -149,7 +151,7 @@ def _ends(estimates: Sequence[Estimate], end: Literal["low", "high"]) -> list[fl
 
 
 def _num_samples(arms: Sequence[Arm], turn: int) -> int:
-    """Samples with an image at this turn: the fewest, where some arm misses a few."""
+    """The number of samples with an image at this turn; the minimum over the arms."""
     return min(arm.own[turn - 1].num_samples for arm in arms)
 
 
@@ -172,7 +174,7 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
     if reference is not None and labeled is None and len(arms) > 1:
         footer.append(f"dashed: {reference.strategy}, own history")
     if result.tier == "A":
-        footer.append("gap: gold less own history, mean over turns 2 and later")
+        footer.append("gap: gold minus own history, mean over turns 2 and later")
     width = int(11 * figure.get_figwidth())
     figure.supxlabel(textwrap.fill("; ".join(footer), width), fontsize=11.5, color=QUIET)
     _label(panels[0], *_end(arms[0].own, "low"), "own history", OWN, below=True)
@@ -185,7 +187,9 @@ def _reference(result: Ablation, arms: Sequence[Arm]) -> Arm | None:
 
 
 def _below_own(arms: Sequence[Arm], reference: Arm) -> int | None:
-    """The first panel in which the reference runs below the later half of the strategy's own curve."""
+    """The first panel in which the reference lies below the later half of the strategy's own curve; None if
+    there is none.
+    """
     half = len(reference.own) // 2
     for index, arm in enumerate(arms):
         pairs = zip(arm.own[half:], reference.own[half:], strict=True)
@@ -202,7 +206,7 @@ def _end(estimates: Sequence[Estimate], side: Literal["low", "high"]) -> tuple[i
 
 
 def _label(panel: Axes, turn: int, score: float, text: str, color: str, *, below: bool) -> None:
-    """Name a curve at its right end."""
+    """Write the name of a curve at its right end."""
     panel.annotate(
         text,
         (turn, score),

@@ -1,4 +1,4 @@
-"""Draws every figure that the numbers allow, and writes it as PDF and PNG."""
+"""Draws every figure that the numbers support, and writes it as PDF and PNG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["draw_figures"]
 
 
 def draw_figures(result: Ablation, folder: Path) -> list[Path]:
-    """Write the figures into `folder`; returns their paths. The same numbers give the same files."""
+    """Write the figures into `folder`; returns their paths. Equal numbers give equal files."""
     import matplotlib
 
     from analysis.figures.agreement import judge_against_human
@@ -49,7 +49,7 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Once for both files."""
+    """Compute the layout once, so that both files have the same."""
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")

@@ -1,4 +1,6 @@
-"""Exposure bias: the gap over turns, the forest of its reductions, and the curves by dialogue length."""
+"""Figures of exposure bias: the gap over turns, a forest plot of reductions, and curves by dialogue
+length.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _SKILL = "#D55E00"
 
 
 def gap_over_turns(result: Ablation) -> Figure | None:
-    """EB(t), gold less own history, and the lost skill in it; one panel per strategy, baseline dashed."""
+    """EB(t), gold minus own history, with its lost skill; one panel per strategy, the baseline dashed. None
+    without gaps.
+    """
     arms = [arm for arm in result.arms if arm.estimates["eb"].is_defined]
     if not arms:
         return None
@@ -65,7 +69,9 @@ def gap_over_turns(result: Ablation) -> Figure | None:
 
 
 def reductions(result: Ablation) -> Figure | None:
-    """Forest of the EB reductions, with the equivalence margin; filled where both scales show one."""
+    """Forest plot of the EB reductions with the equivalence margin; a mark is filled if both scales show a
+    reduction. None without reductions.
+    """
     from matplotlib.figure import Figure
 
     arms = [arm for arm in result.arms if math.isfinite(arm.estimates["eb_reduction"].low)]
@@ -85,10 +91,10 @@ def reductions(result: Ablation) -> Figure | None:
     axes.set_yticks(range(len(arms)), [display_name(arm.strategy, arm.oracle) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.set_xlabel(f"exposure gap of {label(str(result.baseline))} less the strategy's, points")
+    axes.set_xlabel(f"exposure gap of {label(str(result.baseline))} minus the strategy's, points")
     figure.supxlabel(
         "lines: 95 % intervals; filled: shown in points and on the logit scale (Holm p < .05);\n"
-        f"open: not on both, so a higher level may be all; grey: within +-{100 * MARGIN:g} points",
+        f"open: not on both, so a higher level alone may explain it; grey: within +-{100 * MARGIN:g} points",
         fontsize=11,
         color=QUIET,
     )
@@ -96,7 +102,9 @@ def reductions(result: Ablation) -> Figure | None:
 
 
 def scores_by_length(result: Ablation) -> Figure | None:
-    """Own and gold curves of the baseline, and the best strategy's own, by the length of the dialogue."""
+    """Own and gold curves of the baseline, and the best strategy's own curve, by dialogue length; None
+    without such dialogues.
+    """
     arm = next((arm for arm in result.arms if arm.strategy == result.baseline), result.arms[0])
     lengths = [n for n, (own, _) in arm.by_length.items() if n > 1 and len(_known(own)[0]) > 1]
     if not lengths:
@@ -156,7 +164,7 @@ def _best(result: Ablation, arm: Arm) -> Arm | None:
 
 
 def _grid(count: int, columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels that share their axes."""
+    """A figure with `count` panels that share their axes."""
     from matplotlib.figure import Figure
 
     columns = min(count, columns)
@@ -183,6 +191,6 @@ def _has(estimates: Sequence[Estimate], turn: int) -> bool:
 
 
 def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
-    """Turns that have a value, and their values in points."""
+    """The turns that have a value, and their values in points."""
     known = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if e.is_defined]
     return [turn for turn, _ in known], [value for _, value in known]

@@ -1,4 +1,4 @@
-"""What compute buys: gain against NFE with the Pareto front, and score over the number of candidates."""
+"""Figures of scaling: gain against NFE with the Pareto front, and score over the number of candidates."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SIDES: Final[Mapping[str, tuple[tuple[float, float], _Across, _Up]]] = {
     "left": ((-10, 0), "right", "center"),
     "above": ((0, 10), "center", "bottom"),
 }
-"""Where a name stands by its point: offset in points, and the alignments of its text."""
+"""Positions of a name relative to its point: offset in points, and the alignments of its text."""
 
 
 def gain_against_cost(result: Ablation) -> Figure | None:
     """Gain (without a baseline: score) against NFE per image turn on a log scale, with the Pareto front.
 
-    None where every strategy costs the same.
+    None if all strategies have the same cost.
     """
     from matplotlib.figure import Figure
 
@@ -76,7 +76,7 @@ class _Point:
     arm: Arm
     cost: float
     value: float
-    """In points."""
+    """Gain or score in points."""
     low: float
     high: float
 
@@ -96,7 +96,9 @@ def _point(arm: Arm, baseline: str | None) -> _Point:
 
 
 def score_over_candidates(result: Ablation) -> Figure | None:
-    """Random, arm and best of n, from the pools of each strategy."""
+    """Scores of a random candidate, the arm's choice and the best of n, from the pools of each strategy; None
+    without curves.
+    """
     from matplotlib.figure import Figure
 
     curves = [c for c in result.curves if len(c.rungs) > 1 and not c.layer.startswith("oracle")]
@@ -147,7 +149,7 @@ def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:
 
 
 def _names(axes: Axes, points: list[_Point]) -> None:
-    """Names to the right of their points; where another name would be in the way, to the left or above."""
+    """Write the names right of their points; left or above if another name would overlap."""
     background = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
     height = max(p.value for p in points) - min(p.value for p in points)
     for point in points:
@@ -169,12 +171,12 @@ def _names(axes: Axes, points: list[_Point]) -> None:
 
 
 def _is_near(one: _Point, other: _Point, height: float) -> bool:
-    """Whether a name beside one could reach the other."""
+    """Whether the name of one point could overlap the other point."""
     return abs(math.log(one.cost / other.cost)) < 0.6 and abs(one.value - other.value) < 0.08 * height
 
 
 def _apart(costs: list[float]) -> list[float]:
-    """The costs that are far enough from each other to be labelled."""
+    """The costs that are far enough apart for tick labels."""
     chosen: list[float] = []
     for cost in costs:
         if not chosen or cost > 1.25 * chosen[-1]:

@@ -1,4 +1,6 @@
-"""One look for all figures: colors of Okabe and Ito, apart for all color vision and in grey print."""
+"""The common style of all figures: colors of Okabe and Ito, distinguishable by all color vision and in grey
+print.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ STYLE: dict[Any, Any] = {
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    # as saved: the width of hinted text is not proportional to it
+    # the same dpi as in the saved file, because the width of hinted text is not proportional to dpi
     "figure.dpi": DPI,
     "pdf.fonttype": 42,
 }
 
 
 def label(strategy: str) -> str:
-    """A strategy's name, which may be broken between its layers, at its knobs and before its settings."""
+    """The strategy's name with line breaks between layers, at knobs or before its settings."""
     setting = setting_of(strategy)
     if setting:
         return f"{label(label_of(strategy))}\n@ {setting}"

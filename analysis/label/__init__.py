@@ -1,1 +1,1 @@
-"""Labels by humans: a blind random sample of image turns, a page to label it on, and the way back."""
+"""Human labels: a blind random sample of image turns, a page for labelling them, and merging the labels."""

@@ -20,7 +20,7 @@ from analysis.records import StudyError, load_study
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw or merge; returns 0, or 2 when the study or the labels cannot be used."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         if options.merge is None:
             _draw(options)
@@ -46,30 +46,31 @@ def _draw(options: argparse.Namespace) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    options = argparse.ArgumentParser(
         prog="python -m analysis.label",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
-    parser.add_argument(
+    options.add_argument("study", type=Path, help="folder with the runs of one study, e.g. runs/demo")
+    options.add_argument(
         "--out", type=Path, required=True, help="folder to draw into, or the CSV to merge into"
     )
-    parser.add_argument(
+    options.add_argument(
         "--n",
         type=_positive,
         default=100,
         help="turns to draw, each labelled for every strategy (default: 100)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
-    parser.add_argument(
+    options.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
+    options.add_argument(
         "--strategies",
         help="names of arms to draw from, as tables show them, with commas between (default: all)",
     )
-    parser.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
-    parser.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
-    return parser
+    options.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
+    options.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
+    return options
 
 
 def _positive(text: str) -> int:

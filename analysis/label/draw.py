@@ -1,4 +1,4 @@
-"""Drawing the turns to label, and the page and key that go with them."""
+"""Draws the turns to label, and writes the labelling page and its key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY_COLUMNS = (
 
 
 class _Cell(NamedTuple):
-    """A turn that every strategy answered, with one seed."""
+    """A turn that every strategy answered with one seed."""
 
     sample: SampleKey
     turn: int
@@ -33,29 +33,32 @@ class _Cell(NamedTuple):
 
 @dataclass
 class Item:
-    """One image to label, behind the dialogue that led to it; several strategies may have drawn it."""
+    """One image to label, with the dialogue before it; several strategies may have drawn it."""
 
     content: dict[str, Any]
-    """`turns` asked and answered, the image last, and the `points` to grade; names no strategy."""
+    """`turns` with questions and answers (the image last), and the `points` to grade; contains no strategy
+    name.
+    """
     folder: Path
     item_id: str = ""
     keys: list[Key] = field(default_factory=list)
 
 
 def draw(study: Study, *, num_turns: int, seed: int, strategies: Sequence[str] | None = None) -> list[Item]:
-    """A simple random sample of the image turns that all `strategies` scored behind own history.
+    """A simple random sample of the image turns that all `strategies` scored on own history, in shuffled
+    order.
 
-    Each turn drawn is labelled for every strategy, so that gains are compared within turns; where
-    strategies drew the same image behind the same dialogue, it is labelled once. In shuffled order.
+    Each sampled turn is labelled for every strategy, so that gains are compared within turns. If strategies
+    drew the same image after the same dialogue, it is labelled once.
 
     Raises:
-        StudyError: a strategy is not in the study, or no turn is scored by all.
+        StudyError: a strategy is not in the study, or no turn is scored by all strategies.
     """
     names = _checked(study, strategies)
     cells = _cells(study, names)
     if not cells:
         raise StudyError(
-            f"no image turn behind own history is scored by all of {', '.join(names)}; "
+            f"no image turn on own history is scored by all of {', '.join(names)}; "
             "choose others with --strategies"
         )
     rng = random.Random(seed)
@@ -67,9 +70,9 @@ def draw(study: Study, *, num_turns: int, seed: int, strategies: Sequence[str] |
 
 
 def write_labelling(items: Sequence[Item], out: Path) -> tuple[Path, Path]:
-    """Write the page to label on and the key that tells items apart; returns both paths.
+    """Write the labelling page and the key from items to strategies; returns both paths.
 
-    Images stand inside the page while they are few, else in `out/images`.
+    Images are embedded in the page up to `EMBED_LIMIT`, else written to `out/images`.
     """
     out.mkdir(parents=True, exist_ok=True)
     images = {
@@ -103,7 +106,7 @@ def _checked(study: Study, strategies: Sequence[str] | None) -> list[str]:
 
 
 def _cells(study: Study, names: Sequence[str]) -> list[_Cell]:
-    """The turns to draw from, in an order that does not depend on that of the files."""
+    """The turns to draw from, in an order that does not depend on the order of the files."""
     scored_by: dict[_Cell, set[str]] = defaultdict(set)
     for record in study.records:
         key = record.key

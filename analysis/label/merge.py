@@ -1,4 +1,4 @@
-"""Joining what humans said of images with the records of a study, as one long CSV."""
+"""Merges human labels with the records of a study into one long CSV."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FULL_MARKS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Merged:
-    """The turns of a study, with the human score of those that have one."""
+    """The turns of a study, with the human scores of labelled turns."""
 
     rows: list[dict[str, Any]]
     num_labelled: int
 
     def write(self, path: Path) -> None:
-        """Write the long CSV that `python -m analysis` reads; `human_score` is blank where unlabelled."""
+        """Write the long CSV that `python -m analysis` reads; `human_score` is blank for unlabelled turns."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
@@ -42,11 +42,11 @@ class Merged:
 
 
 def merge(study: Path, labels: Path, key: Path) -> Merged:
-    """Join labels (mean over an item's points, of 5, in [0, 1]) with the records of `study`.
+    """The records of `study` with their human scores: means over an item's points, divided by 5, in [0, 1].
 
     Raises:
-        StudyError: the study cannot be read, a file lacks columns, a grade is not 0 to 5, or labels and
-            key or key and study do not belong together.
+        StudyError: the study cannot be read, a file lacks columns, a grade is not 0 to 5, or labels, key and
+            study do not match.
     """
     records = load_study(study)
     scores = _human_scores(labels)
@@ -60,8 +60,8 @@ def merge(study: Path, labels: Path, key: Path) -> Merged:
             rows.append({**turn, **arm, "backbone": records.backbone, "human_score": human})
     if keyed:
         raise StudyError(
-            f"{key}: {_described(next(iter(keyed)))} is not in {study}; merge into the study that it was "
-            "drawn from, and keep the names and numbers of the key as they were written"
+            f"{key}: {_described(next(iter(keyed)))} is not in {study}; merge into the study that the "
+            "sample was drawn from, with an unchanged key"
         )
     return Merged(rows=rows, num_labelled=sum(row["human_score"] != "" for row in rows))
 
@@ -101,7 +101,9 @@ def _read_key(path: Path, labels: Path, scores: Mapping[str, float]) -> Iterator
     rows = read_rows(path, KEY_COLUMNS)
     unknown = sorted(scores.keys() - {row["item"] for _, row in rows})
     if unknown:
-        raise StudyError(f"{labels}: item {unknown[0]!r} is not in {path}; the two are of different drawings")
+        raise StudyError(
+            f"{labels}: item {unknown[0]!r} is not in {path}; the two files come from different samples"
+        )
     for place, row in rows:
         yield row["item"], _key(place, row)
 

@@ -1,4 +1,4 @@
-"""`report.html`: what a study found, and its dialogues to look at, on one page that needs no network."""
+"""`report.html`: the findings of a study and its dialogues, on one page that works offline."""
 
 from analysis.report.writer import write
 

@@ -1,4 +1,4 @@
-"""The data of the dialogue browser: an index that is read first, and the records of each dialogue."""
+"""The data of the dialogue browser: an index, and the records of each dialogue."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from imug_tts.records import image_files, line_of
 __all__ = ["scripts"]
 
 _SNIPPET = 120
-"""Characters of a dialogue's first question that the list shows."""
+"""Number of characters of a dialogue's first question in the list."""
 
 
 @dataclass
 class _Dialogue:
-    """One dialogue as all arms played it."""
+    """One dialogue as answered by all arms."""
 
     modalities: dict[int, str] = field(default_factory=dict)
     cells: dict[Arm, dict[int, float | str]] = field(default_factory=dict)
-    """By turn: the score, or the outcome of a turn that has none, or "missing"."""
+    """By arm and turn: the score, the outcome of an unscored turn, or "missing"."""
     question: str = ""
     packed: list[str] = field(default_factory=list)
-    """The records, one text for each run."""
+    """The packed records, one text for each run."""
 
 
 def scripts(study: Study, out: Path, *, baseline: str | None) -> Iterator[str]:
     """Script elements: the index, then the packed records of each dialogue, then embedded images.
 
-    A dialogue's element holds one line for each run that played it, so that the page unpacks no more
-    than what is looked at.
+    A dialogue's element holds one line for each run that answered it, so that the page unpacks only what is
+    viewed.
     """
     dialogues = _planned(study)
     arms = sorted(set(study.arms.values()), key=lambda arm: _order(arm, baseline))
@@ -78,7 +78,7 @@ def _planned(study: Study) -> dict[SampleKey, _Dialogue]:
 
 
 def _order(arm: Arm, baseline: str | None) -> tuple[bool, int, str, bool, str, int]:
-    """The baseline first, simpler strategies before nested ones, own history before others."""
+    """A sort key: the baseline first, simpler strategies before nested ones, own history before others."""
     nested = len(layers(arm.strategy))
     return arm.strategy != baseline, nested, arm.strategy, arm.history != "own", arm.history, arm.seed
 
@@ -107,7 +107,7 @@ def _address(folder: Path, out: Path) -> str:
 
 
 def _few_images(folders: list[Path]) -> list[Path] | None:
-    """A file for each image; None when they are too many to stand inside the page."""
+    """One file for each image; None if the images exceed `EMBED_LIMIT`."""
     found: dict[str, Path] = {}
     left = EMBED_LIMIT
     for folder in folders:

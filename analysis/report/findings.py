@@ -1,4 +1,4 @@
-"""The findings of an analysis as HTML: sentences, tables and figures that stand in its folder."""
+"""The findings of an analysis as HTML: sentences, tables and figures."""
 
 from __future__ import annotations
 
@@ -16,31 +16,38 @@ _TERMS = {
     "own history": ("Own history", "the model's own earlier answers"),
     "gold": ("Gold history", "the benchmark's reference answers in their place"),
     "decay": ("Decay", "the fall of scores over the turns of a dialogue"),
-    "gap": ("Exposure gap", "the score on gold history less that on own history"),
+    "gap": ("Exposure gap", "the score on gold history minus that on own history"),
     "step score": (
         "Step score",
-        "whether each turn's request was carried out on the picture before, whatever was wrong with that",
+        "whether the turn's request was carried out on the previous image, even if that image has errors",
     ),
     "own pictures": ("Skill lost on own pictures", "the gap of the step score"),
     "damage counted": ("Damage counted again", "an earlier error that lowers the score of every later turn"),
-    "logit": ("Logit scale", "on it a loss counts the same near full marks and far from them"),
-    "dynamic": ("Static and dynamic questions", "of what was asked for, and of what the model itself drew"),
-    "MDE": ("MDE", "the smallest effect that a study of this size finds in four cases of five"),
+    "logit": ("Logit scale", "a scale on which a loss counts the same near full marks as far from them"),
+    "dynamic": (
+        "Static and dynamic questions",
+        "questions about what was asked for, and about what the model itself drew",
+    ),
+    "MDE": ("MDE", "the smallest effect that a study of this size detects with 80 % power"),
     "[": (
         "In brackets",
-        "95 % intervals, each taken alone; what the sentences state is adjusted for the number of strategies",
+        "95 % intervals, not adjusted for multiple tests; the sentences are adjusted for the number of "
+        "strategies",
     ),
 }
-"""What words of the sentences mean, by a piece of text that they hold."""
+"""Definitions of terms: a piece of text -> (term, meaning). A definition is shown if a finding contains the
+text.
+"""
 _ON_IMUG = (
     "On IMUG-Bench",
-    "the judge compares an image with the earlier images that the turn refers to, on own history the model's "
-    "own: the gap is nearer to lost skill than on benchmarks that count earlier damage again",
+    "the judge compares an image with the earlier images that the turn refers to (on own history, the "
+    "model's "
+    "own images), so the gap is closer to lost skill than on benchmarks that count earlier damage again",
 )
 
 
 def legend(numbers: Mapping[str, Any]) -> str:
-    """What the words of the sentences mean, as terms: each tier among them, and each term that they use."""
+    """The definitions of the tiers and of the terms in the findings, as HTML; empty without findings."""
     tiers = sorted(set(numbers.get("tiers", {}).values()))
     if not tiers:
         return ""
@@ -53,7 +60,7 @@ def legend(numbers: Mapping[str, Any]) -> str:
 
 
 def sentences(numbers: Mapping[str, Any]) -> str:
-    """The sentences of each strategy, as the wording gate chose them."""
+    """The finding of each strategy, as HTML list items."""
     statements = {arm["strategy"]: arm["finding"]["statements"] for arm in numbers.get("arms", ())}
     tiers = numbers.get("tiers", {})
     items = (
@@ -70,7 +77,7 @@ def _finding(name: str, tier: str | None, texts: Sequence[str]) -> str:
 
 
 def table(text: str, *, is_open: bool) -> str:
-    """A table in Markdown below its heading; HTML inside it is shown, not obeyed."""
+    """A Markdown table as HTML below its heading; HTML inside the table is escaped."""
     from markdown_it import MarkdownIt
 
     heading, _, rest = text.lstrip().partition("\n")
@@ -89,7 +96,7 @@ def table(text: str, *, is_open: bool) -> str:
 
 
 def figure(path: Path) -> str:
-    """A PNG, inside the page."""
+    """A PNG as an HTML figure that embeds the image."""
     caption = html.escape(path.stem.replace("_", " ").capitalize())
     image = f'<div class="wide" tabindex="0"><img src="{data_uri(path)}" alt="{caption}"></div>'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""Puts the page together: findings from the out folder, dialogues from the runs."""
+"""Writes the report page: findings from the folder of the analysis, dialogues from the runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.caveats import said
+from analysis.caveats import caveat_notes
 from analysis.records import Study
 from analysis.report.browser import scripts
 from analysis.report.findings import figure, legend, sentences, table
@@ -17,15 +17,15 @@ from analysis.webpage import write_page
 __all__ = ["write"]
 
 OPEN_TABLES = 2
-"""Tables that stand open; the others open by a click."""
+"""Number of tables that are open at first; the others open with a click."""
 
 
 def write(study: Study, out: Path, *, tables: Sequence[str], figures: Sequence[Path]) -> Path:
-    """Write `out/report.html` from `out/analysis.json`, tables in Markdown, and the PNG among `figures`.
+    """Write `out/report.html` from `out/analysis.json`, Markdown tables, and the PNG files among `figures`.
 
-    The page has the dialogues of the study's runs to look at; a CSV has none. Images stand inside the
-    page while they are few (`EMBED_LIMIT`), else the page refers to those of the runs by paths
-    relative to `out`, so that study and page move together.
+    The page shows the dialogues of the study's runs; a CSV has none. Images are embedded up to `EMBED_LIMIT`,
+    else the page refers to the images of the runs by paths relative to `out`, so that study and page can be
+    moved together.
 
     Raises:
         OSError: `out/analysis.json` is missing, or the page cannot be written.
@@ -55,7 +55,9 @@ def _title(numbers: Mapping[str, Any]) -> str:
 
 
 def _about(numbers: Mapping[str, Any], study: Study) -> str:
-    """What was measured on what, as a list of terms."""
+    """The setup of the study (benchmark, backbone, judges, numbers) as an HTML definition list, and the
+    warnings.
+    """
     facts = {key: numbers.get(key) for key in ("benchmark", "backbone", "baseline")}
     facts["evidence tier"] = numbers.get("tier")
     facts["samples"] = numbers.get("num_samples")
@@ -63,13 +65,13 @@ def _about(numbers: Mapping[str, Any], study: Study) -> str:
     facts |= _judges(numbers)
     facts["bootstrap resamples"] = numbers.get("resamples")
     terms = (f"<div><dt>{k}</dt><dd>{html.escape(_said(v))}</dd></div>" for k, v in facts.items() if v)
-    said_first = (*study.warnings, *said(study.caveats))
+    said_first = (*study.warnings, *caveat_notes(study.caveats))
     notes = "".join(f'<p class="warning">{html.escape(each)}</p>' for each in said_first)
     return f'<dl class="facts">{"".join(terms)}</dl>{notes}'
 
 
 def _judges(numbers: Mapping[str, Any]) -> dict[str, str]:
-    """Who selects and who verifies, and in which strategies."""
+    """The judges by use ("selected by", "verified by"), each with the strategies that use it."""
     found: dict[str, dict[str, list[str]]] = {}
     for arm in numbers.get("arms", ()):
         for verb, judge in (use for layer in arm["basis"]["layers"] for use in layer["judges"]):

@@ -69,8 +69,8 @@ class Fleet(Remote):
         runtime=True,
     )
     probe: bool = knob(
-        "Whether to probe each server with a few small calls before the first dialogue: do seeds, images and "
-        "the assistant's texts influence the images that it draws?",
+        "Whether to probe each server with a few small calls before the first dialogue, to see if seeds, "
+        "images and the assistant's texts influence the images that it draws.",
         default=True,
         runtime=True,
     )

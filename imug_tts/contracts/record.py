@@ -9,6 +9,7 @@ __all__ = [
     "FINAL_OUTCOMES",
     "HISTORIES",
     "OUTCOMES",
+    "OUTCOME_MEANINGS",
     "History",
     "Outcome",
     "Record",
@@ -23,6 +24,15 @@ Record = dict[str, Any]
 Outcome = Literal["scored", "unscored", "model_error", "judge_error", "refused", "timed_out"]
 """The outcome of a turn. Only "scored" has a score; "unscored" has an answer but no scoring model."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+OUTCOME_MEANINGS: Final[Mapping[Outcome, str]] = {
+    "scored": "The turn is answered and its answer has a score.",
+    "unscored": "The turn is answered; its answer needs a scorer that the run does not have.",
+    "model_error": "A call of a model failed, or a server gave no usable answer.",
+    "judge_error": "The judge inside the strategy or the scorer failed or could not be read.",
+    "refused": "The model declined to answer.",
+    "timed_out": "A call took longer than its time limit.",
+}
 
 FINAL_OUTCOMES: Final[tuple[Outcome, ...]] = ("scored", "unscored", "refused")
 """Outcomes that the next invocation does not retry: the journal would replay a refusal, and adding a scorer

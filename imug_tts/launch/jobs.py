@@ -114,16 +114,22 @@ class Job:
     def end(self, how: Ended) -> None:
         self._say({**self.state(), "ended": time.time(), "end": how})
 
-    def turns_when_killed(self) -> int:
-        """Return how many turns of its runs were done when a process was last killed; -1 if none was."""
-        try:
-            return int(json.loads(self._killed_file.read_bytes())["done"])
-        except FileNotFoundError:
-            return -1
+    def killed(self, done: int) -> int:
+        """Store that a process of the job was killed.
 
-    def keep_kill(self, done: int) -> None:
-        """Store that a process was killed, and how many turns of the runs were done then."""
-        write_atomically(self._killed_file, json.dumps({"done": done, "at": time.time()}).encode())
+        Args:
+            done: how many turns of its runs are done.
+
+        Returns:
+            How often a process was killed since a turn was added, this time included.
+        """
+        try:
+            before = json.loads(self._killed_file.read_bytes())
+        except FileNotFoundError:
+            before = {"done": done, "times": 0}
+        times = int(before["times"]) + 1 if before["done"] == done else 1
+        write_atomically(self._killed_file, json.dumps({"done": done, "times": times}).encode())
+        return times
 
     def found(self, slurm: Mapping[str, SlurmJob] | None) -> Job:
         """Return the job with its id, if SLURM lists it or the job has written it."""

@@ -2,7 +2,7 @@
 
 SLURM and submitit warn by SIGUSR2, SIGUSR1 or SIGTERM, once or several times. The first SIGUSR2 or SIGUSR1 is
 converted into one SIGINT: the engine makes no further calls, journals the calls in flight, and exits as after
-Ctrl-C. The engine handles SIGTERM itself.
+Ctrl-C. The engine handles SIGTERM itself, and so does the code that runs before the engine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,29 @@ _WARNINGS: Final = (signal.SIGUSR2, signal.SIGUSR1)
 
 
 class Warned:
-    """Listens for warnings from its creation on, in the main thread."""
+    """Listens for warnings and for SIGTERM from its creation on, in the main thread.
+
+    The first signal interrupts the work, and all others are ignored: SLURM sends SIGTERM twice or more.
+    """
 
     def __init__(self) -> None:
         # Submitit's handler, which requeues the job; looked up before the handlers are replaced.
         self.requeue: Any = next((h for n in _WARNINGS if _is_requeue(h := signal.getsignal(n))), None)
         self.came = False
-        for number in _WARNINGS:
+        self._interrupted = False
+        for number in (*_WARNINGS, signal.SIGTERM):
             signal.signal(number, self._take)
 
+    def listen_no_more(self) -> None:
+        """Ignore signals that warn or end a process: the work is over, and its end is being written."""
+        for number in (*_WARNINGS, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _take(self, number: int, frame: object) -> None:
-        del number, frame
-        if not self.came:
-            self.came = True
+        del frame
+        self.came = self.came or number != signal.SIGTERM
+        if not self._interrupted:
+            self._interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -47,7 +57,6 @@ def go_on_later(warned: Warned, queue: str, job: str) -> bool:
     is_asked = is_left_to_the_job(job) if queue == "slurm" else warned.came
     if not is_asked or warned.requeue is None:
         return False
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # SLURM sends SIGTERM to a requeued job
     try:
         warned.requeue(signal.SIGUSR2, None)
     except SystemExit as end:  # threads of abandoned calls must not keep the process alive

@@ -16,7 +16,7 @@ check_all      asks all questions of a checklist in one call, as the numbered `{
 compare        asks which of two answers is better, the first or the second
 score_image    asks the scorer to grade an image for `{instruction}` on the evaluation `{points}`
 resolve        asks the scorer for the right letters of a dynamic question, of this `{kind}`
-unreadable     asks the scorer again after an unreadable reply, with its `{problem}` and the required `{form}`
+unreadable     asks the scorer again, with the `{problem}` of its reply and the `{form}` that is wanted
 
 A set may leave out the last five; the texts of the default set are then used. A prompt is part of a call's
 identity: changing its text makes new calls, so the cache never returns answers to an old text.

@@ -34,7 +34,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
 
     Cluster queues send SIGTERM several times, and other signals before it; repetitions have no effect.
 
-    Outside the main thread no signal handler is installed.
+    Afterwards SIGTERM is handled as before. Outside the main thread no signal handler is installed.
     """
     interrupt = Interrupt()
 
@@ -56,6 +56,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     loop = asyncio.get_running_loop()
     said: list[asyncio.TimerHandle] = []
     counts: Counter[int] = Counter()
+    before = signal.getsignal(signal.SIGTERM)
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop, number)
     try:
@@ -63,6 +64,7 @@ def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
         for timer in said:
             timer.cancel()
 

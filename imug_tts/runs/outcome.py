@@ -29,23 +29,26 @@ def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
     """Yield how many turns other processes are playing; nothing if there are none."""
     elsewhere = sum(summary.elsewhere for summary in summaries)
     if elsewhere:
-        yield f"{elsewhere} turns are in the hands of other processes, which write them"
+        yield f"{elsewhere} turns are being answered by other processes, which write them"
 
 
 def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
     """Yield how many turns the model refused; nothing if there are none."""
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
-        after = f", and {unasked} turns after them cannot be asked" if unasked else ""
-        yield f"{refused} turns were refused by the model{after}; refusals are final, and missing in tables"
+        after = f", and {unasked} later turns of these dialogues cannot be asked" if unasked else ""
+        yield (
+            f"{refused} turns were refused by the model{after}; refusals are final and count as missing in "
+            "tables"
+        )
 
 
 def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
-            f"{unread} of {verdicts} verdicts could not be read from the judge's replies and ranked nothing; "
-            "look at `detail` of the verdicts in turns.jsonl"
+            f"{unread} of {verdicts} verdicts could not be parsed from the judge's replies and were not used; "
+            "see `detail` of the verdicts in turns.jsonl"
         )
     pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
     if identical == pools > 0:

@@ -86,6 +86,7 @@ class Rescoring(Work):
             "models": {**models, **{place: model_identity(model) for place, model in self.models.items()}},
             "judges": list(source.judges),
             "caveats": {**source.caveats, **all_caveats(self.models.values())},
+            "training": source.training,
             "identity": {**arm, "selection": chosen, **axes},
             "arm_identity": arm,
             "selection": chosen,

@@ -36,12 +36,12 @@ async def ask_until_read(
     """Return the result of `read` on the scorer's reply to `question`.
 
     If `read` raises `UnreadableReply`, the scorer gets its reply and the problem, and is asked again with
-    another seed, at most twice. A scorer that refuses gets the same question again, unless the temperature is
-    0 and its reply would be the same. Replies loaded from the journal do not use up these attempts: if an
-    earlier invocation could not parse a reply, this one asks the scorer again.
+    another seed, at most twice. A scorer that refuses gets the same question again, unless the temperature
+    is 0 and its reply would be the same. Replies loaded from the journal do not use up these
+    attempts: if an earlier invocation could not read a reply, this one asks the scorer again.
 
     Args:
-        form: the required form of a reply, in words, for repeated questions.
+        form: what the scorer is told that a reply must be, when it is asked again.
 
     Raises:
         NoScorer: the run has no scorer.

@@ -78,7 +78,7 @@ class MajorityVote(Strategy):
 def ballot(text: str) -> str:
     """Return the vote of a reply: its option letters A-G, sorted; the whole text if it has no letters.
 
-    Reasoning is ignored (see `final_text`); `option_letters` defines which letters count.
+    Reasoning is ignored (see `final_text`). `option_letters` says which letters count.
     """
     said = final_text(text)
     return option_letters(said) or said

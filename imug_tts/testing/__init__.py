@@ -1,1 +1,1 @@
-"""Test doubles: toy models, judges, benchmarks and loopback servers, for our tests and those of plugins."""
+"""Test doubles for our tests and those of plugins: toy models, judges, benchmarks and loopback servers."""

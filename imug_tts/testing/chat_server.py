@@ -1,6 +1,6 @@
-"""A chat-completions endpoint on 127.0.0.1 that replies as it is told, and counts what it is asked.
+"""A chat-completions endpoint on 127.0.0.1 with scripted replies, which records its requests.
 
-As a program it prints its address and replies the same to every call, after a fixed delay:
+As a program it prints its address and sends the same reply to every call, after a fixed delay:
 
     python -m imug_tts.testing.chat_server DELAY_S REPLY
 """
@@ -25,7 +25,9 @@ __all__ = ["ChatServer", "Reply", "chat_server", "completion", "process"]
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One HTTP reply; a dictionary is sent as JSON. `hang_up` closes the connection without one."""
+    """One HTTP reply; a dictionary is sent as JSON. With `hang_up` the connection is closed without a
+    reply.
+    """
 
     body: Any = b""
     status: int = 200
@@ -55,19 +57,21 @@ def completion(text: Any, *, finish: str | None = "stop", delay_s: float = 0.0, 
 
 @dataclass
 class ChatServer:
-    """What a running server was asked, in order of arrival, and how it replies to call number n (from 0)."""
+    """A server and the requests that it got, in order of arrival. `reply` gives the reply to call number n
+    (from 0).
+    """
 
     reply: Callable[[int, dict[str, Any]], Reply]
     models: Sequence[str] | None = ("grader",)
-    """What it says that it serves; None for a server that lists nothing."""
+    """The models that the server lists; None for a server without a model list."""
     path: str = "/v1/chat/completions"
-    """Where it is asked; another one for services of other kinds."""
+    """The path of calls; another one for services of other kinds."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     host: str = ""
     base_url: str = ""
     port: int = 0
-    """0 for one that is free."""
+    """The port; 0 selects a free one."""
     most_at_once: int = 0
     _at_once: int = 0
 
@@ -91,7 +95,7 @@ class ChatServer:
                 if not await self._answer(head, json.loads(await reader.readexactly(length)), writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the client has gone, or the server stops
+            pass  # the client has disconnected, or the server stops
         finally:
             writer.close()
 
@@ -101,7 +105,7 @@ class ChatServer:
         return Reply(body={"object": "list", "data": [{"id": model} for model in self.models]})
 
     async def _answer(self, head: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection stays open."""
+        """Answer one call; returns whether the connection stays open."""
         if not head.startswith(f"POST {self.path} "):
             await _send(writer, NOT_FOUND)
             return True
@@ -138,7 +142,7 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
 
 @contextmanager
 def chat_server(reply: Callable[[int, dict[str, Any]], Reply], **settings: Any) -> Iterator[ChatServer]:
-    """A server that runs in a thread of its own until the block ends."""
+    """A server in a thread of its own, until the block ends."""
     server = ChatServer(reply, **settings)
     started, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -151,7 +155,7 @@ def chat_server(reply: Callable[[int, dict[str, Any]], Reply], **settings: Any) 
             for conversation in conversations:
                 conversation.cancel()
             await asyncio.gather(*conversations, return_exceptions=True)
-            await asyncio.sleep(0)  # their connections are closed in the loop's next turn
+            await asyncio.sleep(0)  # the loop closes their connections in its next iteration
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
@@ -166,7 +170,7 @@ def chat_server(reply: Callable[[int, dict[str, Any]], Reply], **settings: Any) 
 
 @contextmanager
 def process(delay_s: float, text: str) -> Iterator[str]:
-    """The address of a server in a process of its own, that replies the same to every call."""
+    """The address of a server in a process of its own that sends the same reply to every call."""
     command = [sys.executable, str(Path(__file__)), str(delay_s), text]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -179,12 +183,12 @@ def process(delay_s: float, text: str) -> Iterator[str]:
 
 
 def _answer_all(connection: socket.socket, delay_s: float, reply: bytes) -> None:
-    """The same reply to every call of one connection, a fixed time after the call."""
+    """Send the same reply to every call of one connection, a fixed time after the call."""
     with connection, connection.makefile("rb") as calls:
         while calls.readline():
             heads = dict(line.lower().split(b":", 1) for line in iter(calls.readline, b"\r\n"))
             calls.read(int(heads[b"content-length"]))
-            time.sleep(delay_s)  # an event loop would round it up to milliseconds
+            time.sleep(delay_s)  # an event loop would round the delay up to milliseconds
             connection.sendall(reply)
 
 

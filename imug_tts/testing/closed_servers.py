@@ -1,7 +1,7 @@
-"""Servers on 127.0.0.1 that speak the protocols of OpenAI's Responses API and of Gemini's generate_content.
+"""Servers on 127.0.0.1 with the protocols of OpenAI's Responses API and Gemini's generate_content.
 
-Their answers are hashes of what they are asked; OpenAI's differ at every call. What speaks of a guard
-is refused. A script of replies comes before these: one for each call, a status with an error or a whole body.
+Answers are hashes of the requests; OpenAI's differ at every call. A request that contains "guard" is refused.
+A script of responses takes precedence: one response per call, either an error status or a whole body.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imug_tts.testing.infer_servers import drawn
-from imug_tts.testing.json_server import Asked, Said, serving
+from imug_tts.testing.json_server import JsonRequest, JsonResponse, serving
 
 __all__ = [
     "ClosedServer",
@@ -31,15 +31,15 @@ Json = dict[str, Any]
 
 @dataclass
 class ClosedServer:
-    """A running server, and what it was asked."""
+    """A running server, and the requests that it got."""
 
     key: str = "key-1234"
-    script: list[Said] = field(default_factory=list)
+    script: list[JsonResponse] = field(default_factory=list)
     url: str = ""
     bodies: list[Json] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
-    def record(self, asked: Asked) -> Json:
+    def record(self, asked: JsonRequest) -> Json:
         body: Json = json.loads(asked.content)
         self.bodies.append(body)
         self.paths.append(asked.path)
@@ -57,30 +57,30 @@ def _drawn(digest: str) -> str:
 
 @contextmanager
 def openai_server(**settings: Any) -> Iterator[ClosedServer]:
-    """The Responses API, with its base at `url`."""
+    """A server of the Responses API, with its base address at `url`."""
     server = ClosedServer(**settings)
 
-    def answer(asked: Asked) -> Said:
+    def answer(asked: JsonRequest) -> JsonResponse:
         if asked.headers.get("authorization") != f"Bearer {server.key}":
             shown = asked.headers.get("authorization", "").removeprefix("Bearer ")
-            return Said(
+            return JsonResponse(
                 401, {"error": {"message": f"Incorrect API key provided: {shown}", "code": "invalid"}}
             )
         if asked.method == "GET":
             model = asked.path.rpartition("/")[2]
             known = {"id": model, "object": "model", "created": 0, "owned_by": "openai"}
             missing = {"error": {"message": f"The model {model!r} does not exist", "code": "model_not_found"}}
-            return Said(404, missing) if model == "unknown" else Said(200, known)
+            return JsonResponse(404, missing) if model == "unknown" else JsonResponse(200, known)
         body = server.record(asked)
         if server.script:
             return server.script.pop(0)
         if "guard" in json.dumps(body["input"]):
             refusal = openai_message({"type": "refusal", "refusal": "It is not allowed."})
-            return Said(200, openai_response([refusal]))
+            return JsonResponse(200, openai_response([refusal]))
         number, draws = len(server.bodies), "tools" in body
         text = {"type": "output_text", "text": f"A {_digest(number, body)}"}
         item = _image_call(_digest(number, body)) if draws else openai_message(text)
-        return Said(200, openai_response([item], number=number, draws=draws))
+        return JsonResponse(200, openai_response([item], number=number, draws=draws))
 
     with serving(answer) as url:
         server.url = f"{url}/v1"
@@ -88,7 +88,7 @@ def openai_server(**settings: Any) -> Iterator[ClosedServer]:
 
 
 def openai_response(output: list[Json], *, number: int = 1, draws: bool = False, **more: Any) -> Json:
-    """A response with 1000 prompt tokens, 400 of them cached, and 50 new ones."""
+    """A response with 1000 prompt tokens, of which 400 are cached, and 50 new tokens."""
     drawing = {
         "input_tokens": 300,
         "output_tokens": 4000,
@@ -118,7 +118,7 @@ def openai_response(output: list[Json], *, number: int = 1, draws: bool = False,
 
 
 def openai_message(part: Json) -> Json:
-    """An item of output that holds one part."""
+    """An output item with one part."""
     content = [{"annotations": [], **part}]
     return {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
 
@@ -129,27 +129,27 @@ def _image_call(digest: str) -> Json:
 
 @contextmanager
 def gemini_server(**settings: Any) -> Iterator[ClosedServer]:
-    """generate_content, with its base at `url`."""
+    """A server of generate_content, with its base address at `url`."""
     server = ClosedServer(**settings)
 
-    def answer(asked: Asked) -> Said:
+    def answer(asked: JsonRequest) -> JsonResponse:
         if asked.headers.get("x-goog-api-key") != server.key:
             shown = asked.headers.get("x-goog-api-key", "")
             said = {"code": 403, "message": f"bad key {shown}", "status": "PERMISSION_DENIED"}
-            return Said(403, {"error": said})
+            return JsonResponse(403, {"error": said})
         if asked.method == "GET":
-            return Said(200, {"name": "models/gemini-3-image", "version": "1"})
+            return JsonResponse(200, {"name": "models/gemini-3-image", "version": "1"})
         body = server.record(asked)
         if server.script:
             return server.script.pop(0)
         if "guard" in json.dumps(body["contents"]):
-            return Said(200, gemini_response([], ended="PROHIBITED_CONTENT"))
+            return JsonResponse(200, gemini_response([], ended="PROHIBITED_CONTENT"))
         wants_image = "IMAGE" in body["generationConfig"]["responseModalities"]
         digest = _digest(asked.path, body)
         image = {"inlineData": {"mimeType": "image/png", "data": _drawn(digest)}}
         answered: Json = image if wants_image else {"text": f"A {digest}"}
         parts: list[Json] = [{"text": "plan", "thought": True}, answered]
-        return Said(200, gemini_response(parts, images=1290 if wants_image else 0))
+        return JsonResponse(200, gemini_response(parts, images=1290 if wants_image else 0))
 
     with serving(answer) as url:
         server.url = url
@@ -157,7 +157,9 @@ def gemini_server(**settings: Any) -> Iterator[ClosedServer]:
 
 
 def gemini_response(parts: list[Json], *, ended: str = "STOP", images: int = 0) -> Json:
-    """A response with 1000 prompt tokens, 400 of them cached, 20 thought and 50 written."""
+    """A response with 1000 prompt tokens, of which 400 are cached, 20 thought tokens and 50 written
+    tokens.
+    """
     details = [{"modality": "IMAGE", "tokenCount": images}] if images else []
     return {
         "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": ended, "index": 0}],

@@ -1,7 +1,8 @@
-"""Servers of the /infer protocol on 127.0.0.1 that answer at once, late, wrongly or not at all, and count.
+"""Servers of the /infer protocol on 127.0.0.1 that answer at once, late, wrongly or not at all, and count
+requests.
 
-Every request gets an answer of its own by its content, always the same one. As a program it serves until
-it is ended, and prints its URL; `GET /stats` tells what it was asked:
+The answer to a request depends only on its content. As a program it prints its URL and serves until it is
+killed; `GET /stats` returns the counts:
 
     python -m imug_tts.testing.infer_servers [LATENCY_S [IMAGE_MEGABYTES]]
 """
@@ -43,7 +44,7 @@ Fault = Literal["error", "status", "truncated", "garbage", "hang_up", "empty"]
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One request. `times` counts how often the very same one came before."""
+    """One request. `times` is the number of earlier requests with the same body."""
 
     number: int
     times: int
@@ -60,7 +61,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One HTTP reply. `hang_up` closes the connection without one."""
+    """One HTTP reply. With `hang_up` the connection is closed without a reply."""
 
     body: bytes = b""
     status: int = 200
@@ -73,7 +74,7 @@ Answer = Callable[[Asked], Reply]
 
 
 def drawn(shade: int, noise_megabytes: float = 0.0) -> bytes:
-    """A PNG of 64x64 pixels in one shade, or one of noise that is about so large."""
+    """A PNG of 64x64 pixels in one shade, or a PNG of noise with about the given size."""
     import numpy as np
     from PIL import Image
 
@@ -87,7 +88,7 @@ def drawn(shade: int, noise_megabytes: float = 0.0) -> bytes:
 
 
 def by_content(latency_s: float = 0.0, image_megabytes: float = 0.0) -> Answer:
-    """A letter or a picture, chosen by the request."""
+    """An answer function that selects a letter or a picture by the request's content."""
     pictures = [base64.b64encode(drawn(30 * shade, image_megabytes)) for shade in range(7)]
     images = [b'{"response":{"image":"%s"}}' % picture for picture in pictures]
     texts = [b'{"response":{"text":"%c"}}' % letter for letter in b"ABCDEFG"]
@@ -100,7 +101,7 @@ def by_content(latency_s: float = 0.0, image_megabytes: float = 0.0) -> Answer:
 
 
 def faulty(answer: Answer, fault: Fault, *, one_in: int = 1, times: int = 1 << 30) -> Answer:
-    """The same, but one request in `one_in` gets a fault the first `times` times that it comes."""
+    """The answer function with a fault in the first `times` replies to one request in `one_in`."""
 
     def answer_or_fail(asked: Asked) -> Reply:
         chosen = int(asked.digest[8:16], 16) % one_in == 0
@@ -130,16 +131,16 @@ def _spoiled(reply: Reply, fault: Fault) -> Reply:
 
 @dataclass
 class InferServer:
-    """A running server. It takes `slots` calls at a time; others wait their turn."""
+    """A running server. It processes `slots` calls at a time; other calls wait."""
 
     answer: Answer
     slots: int = 1
     url: str = ""
     healthy: bool = True
     health: bytes = b""
-    """What it says at GET /health."""
+    """The body of the response to GET /health."""
     calls: Counter[str] = field(default_factory=Counter)
-    """How often each request came, by its digest."""
+    """Number of calls by the request's digest."""
     probes: int = 0
     most_at_once: int = 0
     last: bytes = b""
@@ -164,7 +165,7 @@ class InferServer:
                 writer.write(top.encode() + reply.body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the client has gone, or the server stops
+            pass  # the client has disconnected, or the server stops
         finally:
             writer.close()
 
@@ -191,7 +192,7 @@ class InferServer:
 
 @contextmanager
 def infer_server(answer: Answer | None = None, **settings: Any) -> Iterator[InferServer]:
-    """A server in a thread of this process."""
+    """A server in a thread of this process, until the block ends."""
     server = InferServer(answer or by_content(), **settings)
     loop = asyncio.new_event_loop()
     started = threading.Event()
@@ -240,13 +241,13 @@ def process(latency_s: float = 0.0, image_megabytes: float = 0.0) -> Iterator[st
 
 
 def stats(url: str) -> Counter[str]:
-    """How often each request came to the server at `url`."""
+    """Number of calls by the request's digest, from the server at `url`."""
     with urlopen(f"{url}/stats") as response:
         return Counter(json.load(response)["calls"])
 
 
 def unused_url() -> str:
-    """Where nobody listens."""
+    """A URL at which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -260,7 +261,7 @@ async def _serve(latency_s: float, image_megabytes: float) -> None:
 
 
 def _exact_loop() -> asyncio.AbstractEventLoop:
-    """An event loop that sleeps as long as it is told; one over epoll rounds up to milliseconds."""
+    """An event loop with exact sleep times; one over epoll rounds up to milliseconds."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 

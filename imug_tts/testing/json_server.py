@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that answers with JSON, one thread for each connection."""
+"""An HTTP server on 127.0.0.1 that answers with JSON, with one thread per connection."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-__all__ = ["Asked", "Said", "serving"]
+__all__ = ["JsonRequest", "JsonResponse", "serving"]
 
 
-class Asked(NamedTuple):
-    """One request. `headers` finds names in any case."""
+class JsonRequest(NamedTuple):
+    """One request. `headers` ignores the case of names."""
 
     method: str
     path: str
@@ -22,7 +22,7 @@ class Asked(NamedTuple):
     content: bytes
 
 
-class Said(NamedTuple):
+class JsonResponse(NamedTuple):
     """One response."""
 
     status: int
@@ -31,11 +31,11 @@ class Said(NamedTuple):
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Said]) -> Iterator[str]:
+def serving(answer: Callable[[JsonRequest], JsonResponse]) -> Iterator[str]:
     """The URL of a server that answers until the block ends."""
 
     class Handler(_Handler):
-        def reply(self, asked: Asked) -> Said:
+        def reply(self, asked: JsonRequest) -> JsonResponse:
             return answer(asked)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
@@ -49,7 +49,7 @@ def serving(answer: Callable[[Asked], Said]) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def reply(self, asked: Asked) -> Said:
+    def reply(self, asked: JsonRequest) -> JsonResponse:
         raise NotImplementedError
 
     def do_GET(self) -> None:
@@ -59,11 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, method: str) -> None:
         length = int(self.headers.get("content-length", "0"))
-        said = self.reply(Asked(method, self.path, self.headers, self.rfile.read(length)))
+        said = self.reply(JsonRequest(method, self.path, self.headers, self.rfile.read(length)))
         content = json.dumps(said.body).encode()
         self.send_response(said.status)
         for name, value in said.headers.items():

@@ -1,10 +1,10 @@
-"""A server on 127.0.0.1 that speaks vLLM-Omni's protocol, with the traps of its source.
+"""A server on 127.0.0.1 with vLLM-Omni's protocol and the pitfalls of its source code.
 
-It draws a shade that is a hash of all that reaches its image model, and writes a hash of all that reaches
-its language model. What a client must not rely on holds here too: the root's seed stays with the language
-model, which is greedy unless `top_k` is sent; an image turn reads users' texts and one image; `modalities`
-left out makes everything; probabilities that are asked for in one place alone are a status 500. `Faults` are
-those of servers that were started or patched wrongly.
+It draws a shade that is a hash of everything that reaches its image model, and writes a hash of everything
+that reaches its language model. The pitfalls: the root's seed only reaches the language model, which is
+greedy unless `top_k` is sent; an image turn reads user texts and one image; without `modalities` all
+modalities are generated; probabilities requested in only one place cause status 500. `Faults` are those of
+servers that were started or patched wrongly.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from email.policy import HTTP
 from typing import Any, Final, Literal
 
 from imug_tts.testing.infer_servers import drawn
-from imug_tts.testing.json_server import Asked, Said, serving
+from imug_tts.testing.json_server import JsonRequest, JsonResponse, serving
 
 __all__ = ["Faults", "OmniServer", "omni_server"]
 
 Json = dict[str, Any]
 _YAML_SEED: Final = 52
-"""What the image stage takes where it is given no seed of its own."""
+"""The seed of the image stage if the request gives it none."""
 _TOP: Final = (("Yes", -0.5), (" yes", -3.0), ("No", -1.5), ("A", -4.0))
 """Log-probabilities of the first token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What a server does wrongly beyond the traps of the engine."""
+    """Faults of a server in addition to the pitfalls of the engine."""
 
     ignores_seed: bool = False
-    """Its image model draws every image with one seed."""
+    """The image model draws every image with the same seed."""
     forgets_assistant: bool = False
-    """Its image model passes over what the assistant said, even inside the user's text."""
+    """The image model ignores the assistant's texts, even inside the user's text."""
     sees: Literal["all", "first", "none"] = "all"
-    """The images that reach its image model, of those that the topology lets through."""
+    """Which of the images that the topology passes on reach the image model."""
     draws_nothing: bool = False
-    """It answers image turns with status 200 and a text."""
+    """Image turns get status 200 with a text."""
 
 
 @dataclass
 class OmniServer:
-    """A running server: what it is, and the requests that it had, in order of arrival."""
+    """A running server with its configuration, and its requests in order of arrival."""
 
     stages: bool = True
-    """Two stages, as BAGEL by default; else one process, as SenseNova-U1."""
+    """Whether the server has two stages, like BAGEL; else it is one process, like SenseNova-U1."""
     images: int = 1
-    """Images that an image turn may hold."""
+    """Maximum number of images of an image turn."""
     faults: Faults = field(default_factory=Faults)
     model: str = "umm"
     key: str = ""
-    """The key that it asks for; empty for none."""
+    """The key that the server requires; empty for none."""
     url: str = ""
     asked: list[tuple[str, Json]] = field(default_factory=list)
-    """Path and body; of a form, its fields, with the pictures under "images"."""
+    """Path and body of each request; for a form, its fields with the pictures under "images"."""
 
     @property
     def bodies(self) -> list[Json]:
@@ -111,7 +111,9 @@ class OmniServer:
         return [{"type": "image_url", "image_url": {"url": url}, "stage_durations": {}}]
 
     def _text_choice(self, body: Json) -> Json:
-        """All roles reach a stage of its own; one process reads users' words alone, and has no seed."""
+        """The choice of a text turn. A separate stage reads all roles; one process reads only user texts and
+        has no seed.
+        """
         read = body["messages"] if self.stages else [m for m in body["messages"] if m["role"] == "user"]
         settings = _stage(body, 0)
         greedy = not settings.get("temperature", 0.4) or settings.get("top_k", 1) == 1
@@ -132,20 +134,20 @@ class OmniServer:
 
 @contextmanager
 def omni_server(**settings: Any) -> Iterator[OmniServer]:
-    """A server in threads of this process."""
+    """A server in threads of this process, until the block ends."""
     server = OmniServer(**settings)
 
-    def answer(asked: Asked) -> Said:
+    def answer(asked: JsonRequest) -> JsonResponse:
         if asked.path == "/health":
-            return Said(200, {})
+            return JsonResponse(200, {})
         sent = asked.headers.get("authorization", "")
         if server.key and sent != f"Bearer {server.key}":
-            return Said(*_error(401, f"Unauthorized: {sent}"))
+            return JsonResponse(*_error(401, f"Unauthorized: {sent}"))
         if asked.path == "/v1/models":
-            return Said(200, {"object": "list", "data": [{"id": server.model}]})
+            return JsonResponse(200, {"object": "list", "data": [{"id": server.model}]})
         kind = asked.headers["content-type"]
         body = json.loads(asked.content) if kind == "application/json" else _form(kind, asked.content)
-        return Said(*server.reply(asked.path, body))
+        return JsonResponse(*server.reply(asked.path, body))
 
     with serving(answer) as url:
         server.url = url
@@ -168,7 +170,7 @@ def _form(kind: str, content: bytes) -> Json:
 
 
 def _stage(body: Json, number: int) -> Json:
-    """The settings of a stage; what the list leaves out is the server's own."""
+    """The settings of a stage; omitted ones are the server's defaults."""
     stages = body.get("sampling_params_list", [])
     own: Json = stages[number] if number < len(stages) else {}
     root: Json = {key: body[key] for key in ("temperature", "seed", "max_tokens") if key in body}
@@ -181,7 +183,7 @@ def _parts(message: Json) -> list[Json]:
 
 
 def _images(messages: Sequence[Json]) -> list[str]:
-    """Those that come as data: others are passed over."""
+    """The images that are sent as data URLs; others are ignored."""
     urls = [p["image_url"]["url"] for m in messages for p in _parts(m) if "image_url" in p]
     return [url for url in urls if url.startswith("data:image")]
 

@@ -1,4 +1,4 @@
-"""A toy benchmark and a tracker that listens, for tests of the engine."""
+"""A toy benchmark and a recording tracker, for tests of the engine."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ GOLD_IMAGE = picture("gold")
 
 @dataclass(frozen=True)
 class ToyBenchmark(Benchmark):
-    """Dialogues of image, text, image, text turns; an output's score is in its bytes."""
+    """Dialogues of image, text, image, text turns; the score of an output is a hash of its content."""
 
     num_samples: int = 6
     references: bool = True
     judged: bool = False
-    """Images are scored by a model: by the length of what it says."""
+    """Whether a model scores images: the score is derived from the length of its reply."""
     identity: str = "toy:1"
 
     def samples(self) -> Sequence[Sample]:
@@ -70,11 +70,11 @@ class ToyBenchmark(Benchmark):
 
 @dataclass
 class Listener(Tracker):
-    """A tracker that keeps what it is told."""
+    """A tracker that records its events."""
 
     planned: int = 0
     turns: list[bool] = field(default_factory=list)
-    """For each turn that was reported, whether it was there before."""
+    """For each reported turn, whether it was replayed from an earlier invocation."""
     finished: list[str] = field(default_factory=list)
 
     def start(self, runs: Sequence[PlannedRun]) -> None:
@@ -103,7 +103,7 @@ def run(
     in_flight: int | None = None,
     tracker: Tracker | None = None,
 ) -> Summary:
-    """Execute a toy arm into `folder`."""
+    """Execute a toy arm in `folder`; returns the run's summary."""
     arm = Arm(
         backbone=backbone or ToyBackbone(),
         strategy=strategy,
@@ -127,7 +127,7 @@ def run(
 
 
 def records(folder: Path, *, without: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The records of a run without durations, without the run's name and without other fields."""
+    """The records of a run without durations, without the run's name, and without the fields `without`."""
     read = [without_durations(line.record) for line in read_turns(folder)]
     return [{key: value for key, value in record.items() if key not in without} for record in read]
 

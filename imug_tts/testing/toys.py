@@ -1,8 +1,7 @@
 """A small deterministic world for tests of strategies and judges.
 
-`ToyBackbone` answers with a hash of history and seed, so that any change of what a model is asked
-shows in its output; `answer` runs a strategy in the engine's own scope, with calls that finish in a
-shuffled order when asked to.
+`ToyBackbone` answers with a hash of history and seed, so every change of a request changes its output.
+`answer` runs a strategy in the engine's own scope, whose calls can be made to finish in a shuffled order.
 """
 
 from __future__ import annotations
@@ -52,16 +51,18 @@ CAPABILITIES = Capabilities(
 
 @dataclass
 class ToyBackbone(Backbone):
-    """Plans, checks and draws by hash. Rates are shares of calls, decided by the call alone."""
+    """A backbone that plans, checks and draws by hash. Rates are shares of calls; a hash of the call
+    decides.
+    """
 
     capabilities: Capabilities = CAPABILITIES
     refusal_rate: float = 0.0
-    """Images refused."""
+    """Share of image calls that are refused."""
     mumble_rate: float = 0.0
-    """Checks answered by neither yes nor no; for a mumbled check P(yes) is missing too."""
+    """Share of checks that are answered by neither yes nor no; they also lack P(yes)."""
     checklist: str = "1. Is it bright?\n- Is it square?\n\nIs the star at b2?"
     reply: Callable[[tuple[Message, ...], int], str] | None = None
-    """Answers text turns and plans, from history and seed."""
+    """Computes the answers of text turns and plans from history and seed; None uses hashes."""
     identity: str = "toy"
     asked: list[Request] = field(default_factory=list, init=False)
 
@@ -73,7 +74,7 @@ class ToyBackbone(Backbone):
         return sum(len(request.seeds) for request in self.asked if request.modality == modality)
 
     def prompts_asked(self) -> Counter[str]:
-        """How often each prompt of the set stood last in a request."""
+        """How often each prompt of the prompt set was the last text of a request."""
         texts = {text: name for name, text in load(self.capabilities.prompts).items()}
         return Counter(texts.get(_last_text(request.history), "other") for request in self.asked)
 
@@ -106,11 +107,13 @@ class ToyBackbone(Backbone):
 
 @dataclass(frozen=True, kw_only=True)
 class TableJudge(Judge):
-    """Scores outputs by a table; None is unparsable, an output that is not in the table gets 0."""
+    """A judge that scores outputs by a table. None is an unparsable verdict; outputs that are not in the
+    table get 0.
+    """
 
     scores: Mapping[Part, float | None]
     points: tuple[str, ...] = ()
-    """Points that fail unless the score is 1; without points the score decides."""
+    """Points that fail unless the score is 1; without points the verdict has only the score."""
     name: str = "table"
     oracle: bool = False
 
@@ -124,7 +127,7 @@ class TableJudge(Judge):
 
 
 def turn_of(modality: Modality = "image") -> Turn:
-    """Turn 2 of a dialogue that holds an image."""
+    """Turn 2 of a dialogue that contains an image."""
     history = (
         Message("user", (Text("draw a star"),)),
         Message("assistant", (picture("star"),)),
@@ -142,7 +145,9 @@ def answer(
     budget: Budget | None = None,
     shuffle: int | None = None,
 ) -> Response:
-    """Run `strategy` on `turn` in a scope of the engine; `shuffle` seeds the order of completion."""
+    """The response of `strategy` to `turn` in a scope of the engine; `shuffle` seeds the order of
+    completion.
+    """
     turn = turn or turn_of()
 
     async def run(scope: Scope) -> Response:
@@ -162,7 +167,7 @@ def within(
     shuffle: int | None = None,
     journal: Path | None = None,
 ) -> T:
-    """What `run` returns, given the scope of `turn`; the journal is in memory, or in a folder."""
+    """The result of `run` with the scope of `turn`. The journal is in memory, or in the folder `journal`."""
     turn = turn or turn_of()
 
     async def main() -> T:
@@ -227,7 +232,7 @@ class _Shuffled:
 
 
 def picture(content: str) -> Image:
-    """A real image whose bytes are fixed by `content`, another for each."""
+    """A real image determined by `content`; different contents give different images."""
     pixels = np.frombuffer(hashlib.sha256(content.encode()).digest(), np.uint8)
     return Image.from_pixels(np.resize(pixels, (4, 4, 3)))
 
@@ -242,5 +247,5 @@ def _hash(*parts: object) -> str:
 
 
 def _share(noise: str, purpose: str) -> float:
-    """A number in [0, 1) that is fixed by `noise`, another for each purpose."""
+    """A number in [0, 1) determined by `noise` and `purpose`."""
     return int(_hash(noise, purpose)[:8], 16) / 2**32

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.ablation import ablation
-from analysis.earlier import recall
+from analysis.output_cache import load_outputs
 from analysis.records import StudyError, load_study
 from tests.analysis.study_writer import StudyWriter
 
@@ -116,7 +116,7 @@ def test_a_torn_last_line_is_tolerated_and_told(tmp_path: Path) -> None:
     turns.write_bytes(whole[:-40])
     loaded = load_study(study)
     last = whole.count(b"\n")
-    assert any(f"turns.jsonl, line {last}: torn" in warning for warning in loaded.warnings)
+    assert any(f"turns.jsonl, line {last}: incomplete last line" in warning for warning in loaded.warnings)
     cot = next(arm for arm in ablation(loaded, resamples=100).arms if arm.strategy == "cot")
     assert cot.num_scored + cot.num_text_scored == cot.num_planned + cot.num_text_planned - 1
 
@@ -128,7 +128,7 @@ def test_a_damaged_line_in_the_middle_stops_the_command(tmp_path: Path) -> None:
     done = run_analysis(study)
     assert done.returncode == 2
     assert f"{turns}, line 2: damaged" in done.stderr
-    assert "run the command that made it again" in done.stderr
+    assert "run the command that made the run again" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -150,7 +150,7 @@ def test_a_run_without_manifest_is_an_error(tmp_path: Path) -> None:
     study = small_study(tmp_path).write()
     manifest = study / "cot-hybrid-own-0" / "manifest.json"
     manifest.unlink()
-    with pytest.raises(StudyError, match=r"manifest.json: missing; run the command that made it again"):
+    with pytest.raises(StudyError, match=r"manifest.json: missing; run the command that made the run again"):
         load_study(study)
     manifest.write_text('{"strategy": "cot"')
     with pytest.raises(StudyError, match=r"manifest.json: damaged"):
@@ -202,7 +202,7 @@ def test_a_planned_run_that_has_not_begun_counts_as_missing(tmp_path: Path) -> N
     study = small_study(tmp_path).write()
     (study / "cot-hybrid-own-0" / "turns.jsonl").unlink()
     loaded = load_study(study)
-    assert any("not there yet" in warning for warning in loaded.warnings)
+    assert any("does not exist yet" in warning for warning in loaded.warnings)
     assert sum(key.strategy == "cot" for key in loaded.planned) == sum(
         key.strategy == "direct" for key in loaded.planned
     )
@@ -226,9 +226,9 @@ def test_nothing_is_made_again_unless_something_changed(
     csv.write_text(csv.read_text().replace("constant", "changed"))
     assert "changed" in start()
     wanted = json.loads((out / "made.json").read_text())["fingerprint"]
-    assert recall(out, wanted) is not None
+    assert load_outputs(out, wanted) is not None
     (out / "report.html").unlink()
-    assert recall(out, wanted) is None
+    assert load_outputs(out, wanted) is None
 
 
 def files_of(folder: Path) -> list[Path]:

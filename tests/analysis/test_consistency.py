@@ -30,7 +30,7 @@ def test_an_equal_loss_in_logits_is_no_reduction_at_a_higher_level() -> None:
         arms = {"direct": Logits(level=0.5), "cot": Logits(level=3.0)}
         found, _ = reports(logit_study(arms, seed=seed))
         assert found["cot"].rules[-1] == "level_may_explain"
-        assert "so its higher level may be all" in found["cot"].sentence
+        assert "so its higher level alone may explain the difference" in found["cot"].sentence
         assert "reduces" not in found["cot"].sentence
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from analysis.drivebench import Group, compare, questions_of, tables_of
 from analysis.drivebench.__main__ import main
+from analysis.drivebench.estimates import CAPABILITIES
 from analysis.drivebench.grades import Grade, Key
 from analysis.records import StudyError
+from imug_tts.benchmarks.drivebench.kinds import CAPABILITIES as OF_RECORDS
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import run
 
@@ -122,6 +125,44 @@ def test_other_data_are_said_below_the_table() -> None:
     clean, fog = group("clean", graded()), group("fog", graded(), data="drivebench:Fog")
     (table, *_) = tables_of([clean, fog], questions_of([clean, fog]))
     assert "different data or settings: drivebench:Fog, drivebench:clean" in table.notes[-1]
+    assert "Too few clusters (12 scenes < 30)" in table.notes[1]
+
+
+def test_the_capabilities_are_those_that_records_name() -> None:
+    assert {kind: name for name, kind in CAPABILITIES.items()} == OF_RECORDS
+
+
+def manifest(folder: Path, **changes: object) -> None:
+    """An unfinished run without records."""
+    folder.mkdir(parents=True)
+    known = {"strategy": "direct", "benchmark": "drivebench:clean:v1:0", "backbone": "local_vlm:1"}
+    question = {"class": "planning_vqa", "domain": "s", "task": "f", "sample_id": "1", "modalities": ["text"]}
+    rest = {
+        "run": folder.name,
+        "history": "own",
+        "seed": 0,
+        "oracle": False,
+        "planned": [question],
+        "identity": {},
+    }
+    (folder / "manifest.json").write_text(json.dumps(known | rest | changes))
+
+
+def test_runs_of_a_folder_are_one_model_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("seed0", "seed1"):
+        manifest(tmp_path / "same" / name, seed=int(name[-1]))
+    assert main([f"m={tmp_path / 'same'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "m is the mean of seed0, seed1." in printed
+    assert "m,planning_vqa" in printed
+    assert "2/2" in printed
+    for what, other in (("strategy", "cot"), ("benchmark", "drivebench:Fog:v1:0")):
+        manifest(tmp_path / what / "one")
+        manifest(tmp_path / what / "two", **{what: other})
+        assert main([f"m={tmp_path / what}"]) == 2
+        assert f"are not runs of one model, to be averaged: their {what} is" in capsys.readouterr().err
 
 
 def test_what_is_no_run_of_drivebench_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,7 @@ def edit(change: Callable[[Row], None], *, only: int | None = None) -> list[Row]
         ([], r"no rows|no column"),
         (
             2 * make_rows(DIRECT_AND_COT, num_samples=1),
-            r"line \d+: turn 1 of .*/s0 .* stands in .*line 2 already",
+            r"line \d+: turn 1 of .*/s0 .* is already in .*line 2",
         ),
     ],
 )

@@ -110,5 +110,5 @@ def test_the_table_calls_it_an_association_and_says_what_confounds_it(tmp_path: 
     (table,) = [t for t in tables(ablation(load_csv(path), resamples=100)) if t.name == "T5_propagation"]
     note = " ".join(table.notes)
     assert "Association" in note
-    assert "confounds" in note
+    assert "Confounding" in note
     assert "lower bound" not in note

@@ -72,7 +72,7 @@ def test_what_wears_history_out_is_told_where_the_two_differ() -> None:
         "Within dialogues scores change by -6.9 points [-8.1, -5.7] with each earlier own image" in sentence
     )
     assert (
-        "by -0.4 [-3.4, 2.6] with each earlier turn of another kind: own images wear history out more"
+        "by -0.4 [-3.4, 2.6] with each earlier turn of another kind: own images lower later scores more"
         in sentence
     )
     turns = replace(WEAR, difference=known(0.05, 0.01, 0.001))

@@ -134,7 +134,15 @@ def test_the_tables_show_the_remedies(study: Path) -> None:
 def test_weights_that_score_less_do_not_pay_off(study: Path) -> None:
     write(study / "dialogue1", -0.2, weights="4" * 16, trained=cost("dialogue"))
     _, costs = remedy_tables(ablation(load_study(study), resamples=100))
-    assert {row[0]: row[-1] for row in costs.rows}["dialogue, 150 steps"] == "n/a: scores less"
+    assert {row[0]: row[-1] for row in costs.rows}[
+        "dialogue, 150 steps"
+    ] == "n/a: no gain over the same strategy"
+
+
+def test_a_gain_that_leaves_the_test_time_arm_ahead_does_not_pay_off(study: Path) -> None:
+    write(study / "better", 0.01, weights="5" * 16, trained=cost("average"))
+    _, costs = remedy_tables(ablation(load_study(study), resamples=100))
+    assert {row[0]: row[-1] for row in costs.rows}["average, 150 steps"] == "n/a: scores less"
 
 
 def test_a_study_without_trained_weights_has_no_such_table(tmp_path: Path) -> None:

@@ -50,8 +50,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     last = f"the analysis and intervals of 2 runs, group study; send it with: wandb sync {folder / 'wandb'}"
     assert done.stdout.splitlines()[-2] == f"pushed to wandb: {last}"
-    later = f"once the runs are sent, make it with: python -m analysis {folder} --wandb"
-    assert done.stdout.splitlines()[-1] == f"no workspace, which lives on the server alone; {later}"
+    later = f"after syncing the runs, create it with: python -m analysis {folder} --wandb"
+    why = "no workspace, because workspaces exist on the wandb server only"
+    assert done.stdout.splitlines()[-1] == f"{why}; {later}"
     return folder
 
 

@@ -93,6 +93,15 @@ def test_a_sample_is_a_question_of_a_scene_and_frame(root: Path) -> None:
     assert len({sample.name for sample in samples}) == len(samples) == 20
 
 
+def test_a_question_has_one_name_in_every_file_and_order(root: Path) -> None:
+    records = json.loads((root / QUESTIONS).read_text())
+    twice = [*reversed(records[5:]), records[7]]
+    (root / "part.json").write_text(json.dumps(twice))
+    names = [sample.name for sample in DriveBench(root=root).samples()]
+    part = [sample.name for sample in DriveBench(root=root, questions="part.json").samples()]
+    assert part == [*reversed(names[5:]), f"{names[7]}-2"]
+
+
 def test_a_setting_shows_other_images_and_is_another_benchmark(root: Path) -> None:
     clean, fog, none = (DriveBench(root=root, setting=s) for s in ("clean", "Fog", "NoImage"))
     assert len(get_args(Setting)) == 17

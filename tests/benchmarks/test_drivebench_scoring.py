@@ -36,7 +36,11 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> DriveBench:
 
 
 def graded(
-    drive: DriveBench, kind: Kind, answer: str, replies: Sequence[str | Reply]
+    drive: DriveBench,
+    kind: Kind,
+    answer: str,
+    replies: Sequence[str | Reply],
+    journal: Path | None = None,
 ) -> tuple[Score, ChatServer]:
     """The score of an answer by an endpoint that gives these replies in turn, the last for ever."""
     sample = next(sample for sample in drive.samples() if sample.sample_class == kind)
@@ -47,7 +51,11 @@ def graded(
 
     with chat_server(reply) as server:
         scorer = OpenAIChat(base_url=server.base_url, model="judge")
-        score = within(lambda scope: drive.score(sample, [Text(answer)], scope.as_scorer()), scorer=scorer)
+        score = within(
+            lambda scope: drive.score(sample, [Text(answer)], scope.as_scorer()),
+            scorer=scorer,
+            journal=journal,
+        )
         return score, server
 
 
@@ -193,6 +201,17 @@ def test_what_stays_unreadable_has_no_score_and_keeps_what_is_known(drive: Drive
     assert failed.value.detail["official_points"] == 400
     assert failed.value.detail["chosen"] == "A"
     assert "points" not in failed.value.detail
+
+
+def test_replies_of_an_earlier_invocation_that_could_not_be_read_do_not_stop_the_next(
+    tmp_path: Path, drive: DriveBench
+) -> None:
+    for _ in range(2):
+        with pytest.raises(JudgeError, match="3 replies of the scorer could not be read"):
+            graded(drive, "planning_vqa", "Go.", ["Well."], tmp_path)
+    score, server = graded(drive, "planning_vqa", "Go.", ["Total Score: 30"], tmp_path)
+    assert (score.value, len(server.bodies)) == (0.3, 1)
+    assert score.detail["official_points"] is None  # the first reply of all
 
 
 def test_a_judge_that_refuses_is_not_asked_the_same_for_ever(drive: DriveBench) -> None:

@@ -81,7 +81,7 @@ def test_what_is_not_there_is_said(synthetic: Path) -> None:
 def test_an_unknown_domain_is_kept_and_said(small: Path) -> None:
     edit(small / "benchmark.jsonl", 2, lambda record: record.update(domain="Astronomy"))
     edit(small / "dynamic_references.jsonl", 1, lambda record: record.update(domain="Astronomy"))
-    with pytest.warns(UserWarning, match="of class unassigned: Astronomy"):
+    with pytest.warns(UserWarning, match="get the class unassigned: Astronomy"):
         samples = Imug(root=small).samples()
     assert [sample.sample_class for sample in samples] == ["static_spatial", "unassigned", "static_spatial"]
     with pytest.warns(UserWarning, match="Astronomy"):

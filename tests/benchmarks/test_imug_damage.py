@@ -150,7 +150,7 @@ DAMAGE: dict[str, tuple[str, int, Change, str, str]] = {
         1,
         lambda r: r["reference_links"][1].update(turn_idx=2),
         r"reference_links\[1\].turn_idx",
-        "turn 2 of Apparel/hats/1 is there already",
+        "turn 2 of Apparel/hats/1 occurs twice",
     ),
     "reference to a later input": (
         IMAGES,
@@ -244,7 +244,7 @@ def test_damage_is_named(data: Path, file: str, line: int, change: Change, key: 
         (b"[1, 2]", "not a JSON object but a list"),
         (b"nonsense", "not JSON"),
         (b'{"domain": NaN}', "NaN is not a JSON value"),
-        (b'{"domain": "A", "domain": "B"}', "key 'domain' stands twice"),
+        (b'{"domain": "A", "domain": "B"}', "key 'domain' occurs twice"),
         (b'{"domain": "\xff"}', "not UTF-8"),
         (b'{"domain": "\\ud800"}', "a string has half of a surrogate pair"),
         (b"[" * 100_000, "nested too deeply"),
@@ -271,7 +271,7 @@ def test_each_sample_stands_once(data: Path) -> None:
 def test_a_dynamic_question_needs_references(data: Path) -> None:
     (data / DYNAMICS).write_text("\n")
     (problem,) = problems_of(data)
-    assert problem.startswith(f"{DYNAMICS}: no line is about turn 2 of Botany/natural_growth/1")
+    assert problem.startswith(f"{DYNAMICS}: no line for turn 2 of Botany/natural_growth/1")
 
 
 def test_grid_files_and_samples_belong_together(data: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_file_that_is_missing_is_named(data: Path, file: str) -> None:
 
 def test_an_array_is_not_taken_for_lines(data: Path) -> None:
     rewritten(data, lambda text: b"[\n" + text.rstrip().replace(b"\n", b",\n") + b"\n]\n")
-    assert problems_of(data) == (f"{BENCHMARK} is one JSON array; it must have one object a line",)
+    assert problems_of(data) == (f"{BENCHMARK} is one JSON array; it must have one object per line",)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])

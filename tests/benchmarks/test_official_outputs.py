@@ -224,7 +224,7 @@ def test_half_a_surrogate_pair_in_an_answer_is_read_as_a_question_mark(tmp_path:
         (encoded("GIF"), r"turn_1_output\.png is not a whole PNG or JPEG"),
         (BOMB, r"turn_1_output\.png .*pixels"),
         ("turn_1_output.png", r"turn_1_output\.png: No such file"),
-        ("I cannot draw.", r"an image is due, the response is text: 'I cannot draw\.'"),
+        ("I cannot draw.", r"an image is required, but the response is text: 'I cannot draw\.'"),
         ("ERROR: refused", "refused"),
         ("../other.png", r"other\.png: No such file"),
         ("a\0.png", r".*null byte"),

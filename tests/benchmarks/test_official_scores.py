@@ -144,7 +144,7 @@ LINE: dict[str, Any] = {"domain": "Botany", "subdomain": "s", "sample_id": 3, "t
     [
         ('{"domain": ', r"line 2: not JSON"),
         ("[1]", r"line 2: not a JSON object but a list"),
-        ('{"turn": 1, "turn": 2}', r"line 2: key 'turn' stands twice"),
+        ('{"turn": 1, "turn": 2}', r"line 2: key 'turn' occurs twice"),
         ({**LINE, "scores": [{"score": float("nan")}]}, r"line 2: NaN is not a JSON value"),
         ({**LINE, "scores": [{"score": None}]}, r"line 2: None is not a number"),
         ({**LINE, "scores": [{"score": "good"}]}, r"line 2: could not convert string to float: 'good'"),
@@ -160,7 +160,7 @@ def test_damage_is_said_with_file_and_line(tmp_path: Path, line: object, complai
 
 
 def test_a_folder_without_score_files_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="holds no score files"):
+    with pytest.raises(ConfigurationError, match="has no score files"):
         read_scores(tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_ours_says_what_is_missing_and_what_it_could_be() -> None:
 
 def test_a_score_of_a_turn_that_is_not_planned_is_left_out_and_said() -> None:
     records = [text(1, 1.0), text(2, 1.0), image(1, 5)]
-    with pytest.warns(UserWarning, match=r"2 are of no turn of this benchmark .* turn 1 of Botany/growth/7"):
+    with pytest.warns(UserWarning, match=r"2 belong to no turn of .* turn 1 of Botany/growth/7"):
         summary = summary_with_missing({"m": records}, [sample("text")])
     assert summary.content["models"]["m"]["overall"]["all"]["count"] == 1
     assert "| Overall | 100.00 1/1 | 100.00 1/1 | - |" in summary.markdown

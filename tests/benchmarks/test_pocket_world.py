@@ -221,8 +221,8 @@ def test_bytes_that_are_no_image_are_a_judge_error() -> None:
         ({"classes": ["hybird"]}, "static_spatial, temporal_causal, hybrid"),
         ({"seed": -1}, "0 or more"),
         ({"num_samples": 0}, "1 or more"),
-        ({"classes": []}, "holds no sample"),
-        ({"classes": ["hybrid"], "num_samples": 2}, "holds no sample"),
+        ({"classes": []}, "has no sample"),
+        ({"classes": ["hybrid"], "num_samples": 2}, "has no sample"),
     ],
 )
 def test_bad_knobs_say_what_is_allowed(knobs: dict[str, Any], message: str) -> None:

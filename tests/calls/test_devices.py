@@ -20,15 +20,15 @@ from imug_tts.dialogue import Message, Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import BestOfN, Direct
-from imug_tts.testing.residents import Card, Resident
+from imug_tts.testing.local_toys import LocalToy, ToyDevice
 from imug_tts.testing.runs import ToyBenchmark, records
 from imug_tts.testing.toys import CAPABILITIES
 
 
 @pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+def card(monkeypatch: pytest.MonkeyPatch) -> ToyDevice:
     """A card of 10 bytes that the devices of this process know."""
-    made = Card(10)
+    made = ToyDevice(10)
     monkeypatch.setattr(DEVICES, "free", made.free)
     return made
 
@@ -37,18 +37,18 @@ def request(name: str = "a", seeds: int = 1) -> Request:
     return Request(history=(Message("user", (Text(name),)),), modality="text", seeds=tuple(range(seeds)))
 
 
-def ask(*models: Resident, seeds: int = 1) -> None:
+def ask(*models: LocalToy, seeds: int = 1) -> None:
     """Ask the models one after the other; all must answer."""
     for model in models:
         results = attempt(model, [request(seeds=seeds)])
         assert all(isinstance(result, Candidate) for result in results), results
 
 
-def residents(card: Card, *weights: int) -> list[Resident]:
-    return [Resident(identity="abc"[i], card=card, weights=each) for i, each in enumerate(weights)]
+def residents(card: ToyDevice, *weights: int) -> list[LocalToy]:
+    return [LocalToy(identity="abc"[i], card=card, weights=each) for i, each in enumerate(weights)]
 
 
-def test_models_that_fit_together_stay_loaded(card: Card) -> None:
+def test_models_that_fit_together_stay_loaded(card: ToyDevice) -> None:
     first, second = residents(card, 6, 4)
     ask(first, second, first, second)
     assert card.loads == ["a", "b"]
@@ -56,20 +56,20 @@ def test_models_that_fit_together_stay_loaded(card: Card) -> None:
     assert second.is_loaded
 
 
-def test_a_model_makes_room_for_another_and_is_loaded_again(card: Card) -> None:
+def test_a_model_makes_room_for_another_and_is_loaded_again(card: ToyDevice) -> None:
     first, second = residents(card, 6, 6)
     ask(first, second, second, first)
     assert card.loads == ["a", "b", "a"]
     assert not second.is_loaded
 
 
-def test_the_model_used_longest_ago_goes_first_and_no_more_than_needed(card: Card) -> None:
+def test_the_model_used_longest_ago_goes_first_and_no_more_than_needed(card: ToyDevice) -> None:
     first, second, third = residents(card, 4, 4, 5)
     ask(first, second, first, third)
     assert [model.is_loaded for model in (first, second, third)] == [True, False, True]
 
 
-def test_what_the_candidates_of_a_batch_take_counts(card: Card) -> None:
+def test_what_the_candidates_of_a_batch_take_counts(card: ToyDevice) -> None:
     first, second = residents(card, 4, 4)
     second.per_candidate = 1
     ask(first)
@@ -80,10 +80,10 @@ def test_what_the_candidates_of_a_batch_take_counts(card: Card) -> None:
     assert second.batches == [2, 3], "no batch was halved"
 
 
-def test_models_on_other_devices_stay(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Card(10)
+def test_models_on_other_devices_stay(card: ToyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ToyDevice(10)
     monkeypatch.setattr(DEVICES, "free", lambda device: (card if device == card.name else other).free(device))
-    first, second = Resident(card=card), Resident(card=other)
+    first, second = LocalToy(card=card), LocalToy(card=other)
     ask(first, second)
     assert first.is_loaded
     assert second.is_loaded
@@ -91,12 +91,12 @@ def test_models_on_other_devices_stay(card: Card, monkeypatch: pytest.MonkeyPatc
 
 def test_a_device_whose_free_memory_is_unknown_takes_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DEVICES, "free", lambda device: None)
-    first, second = residents(Card(100), 60, 40)
+    first, second = residents(ToyDevice(100), 60, 40)
     ask(first, second)
     assert first.is_loaded
 
 
-def test_a_model_that_generates_is_waited_for(card: Card) -> None:
+def test_a_model_that_generates_is_waited_for(card: ToyDevice) -> None:
     first, second = residents(card, 6, 6)
     generates, may_end = threading.Event(), threading.Event()
 
@@ -115,7 +115,7 @@ def test_a_model_that_generates_is_waited_for(card: Card) -> None:
     assert card.loads == ["a", "b"]
 
 
-def test_two_loaded_models_generate_at_the_same_time(card: Card) -> None:
+def test_two_loaded_models_generate_at_the_same_time(card: ToyDevice) -> None:
     first, second = residents(card, 5, 5)
     ask(first, second)
     both = threading.Barrier(2, timeout=10)
@@ -141,7 +141,7 @@ class Pair(Backbone):
         return self.inner.generate(requests)
 
 
-def test_a_model_inside_another_makes_room_too(card: Card) -> None:
+def test_a_model_inside_another_makes_room_too(card: ToyDevice) -> None:
     first, second = residents(card, 6, 6)
     pair = Pair(inner=second)
     assert local_models(pair) == [second]
@@ -152,7 +152,7 @@ def test_a_model_inside_another_makes_room_too(card: Card) -> None:
     assert not second.is_loaded
 
 
-def arm_of(model: Resident, verifier: Resident) -> Arm:
+def arm_of(model: LocalToy, verifier: LocalToy) -> Arm:
     return Arm(
         backbone=model,
         roles={"verifier": verifier},
@@ -167,7 +167,7 @@ def played(arm: Arm, folder: Path) -> list[dict[str, object]]:
 
 
 def test_an_arm_with_two_models_of_which_one_fits_gives_the_same_with_few_loads(
-    card: Card, tmp_path: Path
+    card: ToyDevice, tmp_path: Path
 ) -> None:
     narrow = played(arm_of(*residents(card, 6, 6)), tmp_path / "narrow")
     num_loads = len(card.loads)
@@ -179,7 +179,7 @@ def test_an_arm_with_two_models_of_which_one_fits_gives_the_same_with_few_loads(
     assert num_loads <= 4 * 2
 
 
-def test_a_run_that_ends_does_not_wait_for_room(card: Card) -> None:
+def test_a_run_that_ends_does_not_wait_for_room(card: ToyDevice) -> None:
     first, second = residents(card, 6, 6)
     ask(first)
     held, waits = DEVICES.claim(first, is_busy=lambda: True), DEVICES.claim(second)
@@ -191,7 +191,7 @@ def test_a_run_that_ends_does_not_wait_for_room(card: Card) -> None:
     assert first.is_loaded
 
 
-def test_a_batch_without_memory_unloads_the_others_before_it_is_halved(card: Card) -> None:
+def test_a_batch_without_memory_unloads_the_others_before_it_is_halved(card: ToyDevice) -> None:
     first, second = residents(card, 4, 4)
     ask(first, second)
     shortages = iter([MemoryError("no room"), None])
@@ -206,7 +206,7 @@ def test_a_batch_without_memory_unloads_the_others_before_it_is_halved(card: Car
     assert not first.is_loaded
 
 
-def test_other_failures_unload_nothing(card: Card) -> None:
+def test_other_failures_unload_nothing(card: ToyDevice) -> None:
     first, second = residents(card, 4, 4)
     ask(first, second)
 
@@ -218,14 +218,14 @@ def test_other_failures_unload_nothing(card: Card) -> None:
     assert first.is_loaded
 
 
-def test_a_batch_that_does_not_fit_alone_is_halved(card: Card) -> None:
-    model = Resident(card=card, weights=4, per_candidate=2)
+def test_a_batch_that_does_not_fit_alone_is_halved(card: ToyDevice) -> None:
+    model = LocalToy(card=card, weights=4, per_candidate=2)
     ask(model, seeds=8)
     assert model.batches == [8, 4, 2, 2, 4, 2, 2]
 
 
-def test_one_candidate_that_does_not_fit_is_an_error_with_the_numbers(card: Card) -> None:
-    model = Resident(card=card, weights=4, per_candidate=7)
+def test_one_candidate_that_does_not_fit_is_an_error_with_the_numbers(card: ToyDevice) -> None:
+    model = LocalToy(card=card, weights=4, per_candidate=7)
     [result] = attempt(model, [request()])
     assert isinstance(result, BackboneError)
     for words in ("CUDA out of memory", card.name, "4 B for weights", "7 B for a candidate", "has 10 B"):
@@ -239,7 +239,7 @@ def test_memory_of_a_failed_batch_is_free_when_its_half_is_tried() -> None:
 
     held: list[ref[Tensor]] = []
 
-    class Hoarder(Resident):
+    class Hoarder(LocalToy):
         def generate(self, requests: object) -> list[list[Candidate]]:
             tensor = Tensor()
             assert all(each() is None for each in held)
@@ -248,7 +248,7 @@ def test_memory_of_a_failed_batch_is_free_when_its_half_is_tried() -> None:
 
     gc.disable()
     try:
-        results = attempt(Hoarder(card=Card(10)), [request(seeds=2)])
+        results = attempt(Hoarder(card=ToyDevice(10)), [request(seeds=2)])
     finally:
         gc.enable()
     assert len(held) == 3
@@ -286,9 +286,9 @@ def test_free_memory_of_this_machine() -> None:
     assert free_bytes("mps:0") is None
 
 
-def test_room_counts_what_this_process_could_unload(card: Card) -> None:
+def test_room_counts_what_this_process_could_unload(card: ToyDevice) -> None:
     devices = Devices(card.free)
-    model = Resident(card=card)
+    model = LocalToy(card=card)
     attempt(model, [request()], devices.claim(model))
     assert card.free(card.name) == 4
     assert devices.capacity(card.name) == 10

@@ -11,7 +11,7 @@ from imug_tts.backbones.clip_score import ClipScore
 from imug_tts.backbones.http_reward import HttpReward
 from imug_tts.testing.checkpoints.clip import write_tiny_clip
 from imug_tts.testing.conformance import Subject, check
-from imug_tts.testing.json_server import Asked, Said, serving
+from imug_tts.testing.json_server import JsonRequest, JsonResponse, serving
 
 CASES = (
     "rewards_are_given",
@@ -31,8 +31,8 @@ def clip_score(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 @pytest.fixture(scope="module")
 def http_reward() -> Iterator[Subject]:
-    def answer(asked: Asked) -> Said:
-        return Said(200, {"rewards": {"quality": hashlib.sha256(asked.content).digest()[0]}})
+    def answer(asked: JsonRequest) -> JsonResponse:
+        return JsonResponse(200, {"rewards": {"quality": hashlib.sha256(asked.content).digest()[0]}})
 
     with serving(answer) as url:
         yield Subject(backbone=HttpReward(url=url, model="rm-1"), name="http_reward")

@@ -1,4 +1,4 @@
-"""README's table of models says what their capabilities say."""
+"""The table of models says what their capabilities say."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from imug_tts.contracts import Backbone, Remote
 from imug_tts.registry import names
 from tests.conformance.subjects import MODELS, OF_JUDGES, Subjects
 
-README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "start" / "models.md").read_text(encoding="utf-8")
 ROW: Final = re.compile(r"^\| `(\w+)` \|(.*)\|$", re.MULTILINE)
 LIMITS: Final = re.compile(r"^- `(\w+)`: (.*)$", re.MULTILINE)
 
 
-def section() -> str:
-    return README.split("\n## Models\n")[1].split("\n## ")[0]
-
-
 def rows() -> Mapping[str, list[str]]:
     """The cells of the table by the model's name."""
-    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in ROW.findall(section())}
+    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in ROW.findall(PAGE)}
 
 
 def as_users_start_it(backbone: Any) -> Backbone:
@@ -57,7 +53,7 @@ def test_the_row_of_a_model_says_what_it_declares(name: str, subjects: Subjects)
 @pytest.mark.parametrize("name", MODELS)
 def test_what_a_model_cannot_do_is_said_below_the_table(name: str, subjects: Subjects) -> None:
     limits = as_users_start_it(subjects[name].backbone).capabilities.limits
-    assert dict(LIMITS.findall(section())).get(name, "") == " ".join(limits)
+    assert dict(LIMITS.findall(PAGE)).get(name, "") == " ".join(limits)
 
 
 def test_every_model_that_answers_has_an_entry_in_the_suite_and_a_row() -> None:

@@ -119,7 +119,7 @@ def test_interrupted_while_every_call_waits(tmp_path: Path, place: str, fault: F
         time.sleep(1.0)  # until every call that may be in flight is
         line = interrupted(process, number)
         assert line.startswith("interrupted: ")
-        assert line.endswith("turns are done; run the same command again to go on")
+        assert line.endswith("turns are done; run the same command again to resume")
         before = journaled_calls(served.journal)
         assert before
         served.mend()

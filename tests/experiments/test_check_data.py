@@ -35,7 +35,7 @@ def test_what_is_in_order_is_counted(tmp_path: Path) -> None:
     assert "input images: 2" in done.stdout
     assert "image turns judged beside references: 2 (3 references)" in done.stdout
     assert "samples with grid truth: 1 (1 turns)" in done.stdout
-    assert f"{data} is in order" in done.stdout
+    assert f"{data} is valid" in done.stdout
 
 
 def test_a_part_is_counted_by_itself(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_help() -> None:
         (["benchmark.root=/no/such/folder"], "no benchmark.jsonl in /no/such/folder"),
         (["benchmark.rot=/x"], "did you mean root?"),
         (["benchmark=pocket_world"], "choose benchmark=imug"),
-        (["benchmark.repo=no/such/data/set"], "cannot be had from the Hugging Face hub"),
+        (["benchmark.repo=no/such/data/set"], "cannot be downloaded from the Hugging Face hub"),
     ],
 )
 def test_what_cannot_work_is_said(arguments: list[str], words: str) -> None:

@@ -101,8 +101,8 @@ def test_each_strategy_gets_the_temperature_that_is_best_for_it(
 def test_a_strategy_that_picks_among_draws_is_not_tried_where_they_would_be_one(
     chosen: subprocess.CompletedProcess[str],
 ) -> None:
-    (line,) = re.findall("^.* is left out at .*$", chosen.stdout, re.MULTILINE)
-    assert line.startswith("best_of_n is left out at image_temperature 0: best_of_4 would sample 4 identical")
+    (line,) = re.findall("^.* is omitted at .*$", chosen.stdout, re.MULTILINE)
+    assert line.startswith("best_of_n is omitted at image_temperature 0: best_of_4 would sample 4 identical")
 
 
 def test_only_validation_dialogues_are_answered(home: Path, chosen: subprocess.CompletedProcess[str]) -> None:
@@ -136,10 +136,10 @@ def test_of_equal_temperatures_the_lower_is_chosen(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["benchmark.split=test"], "benchmark.split is 'test', and a temperature that is chosen on test"),
+        (["benchmark.split=test"], "benchmark.split is 'test', but a temperature chosen on test"),
         (["temperatures=[0.5]"], "temperatures"),
         (["temperatures=[0,-1]"], "image_temperature"),
-        (["arms=[direct,greedy]"], "arms: two of them are the same strategy; name each once"),
+        (["arms=[direct,greedy]"], "arms: two arms are the same strategy; name each once"),
         (["arms=[direkt]"], "strategy: there is no 'direkt'; did you mean direct"),
     ],
 )

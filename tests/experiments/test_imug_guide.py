@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from imug_tts.records.fields import RECORD_FIELDS, undeclared
 from imug_tts.testing.chat_server import chat_server
 from imug_tts.testing.infer_servers import by_content, infer_server
+from imug_tts.testing.runs import records
 from tests.experiments.imug_cli import EXPERIMENTS, grade, outcomes
 
 GUIDE = EXPERIMENTS.parent / "docs" / "guides" / "imug_bench.md"
@@ -58,6 +60,7 @@ def test_the_whole_way_of_the_guide(folder: Path) -> None:
             run(command, folder, addresses)
     (scored,) = (folder / "runs" / "scores").glob("best_of_4*")
     assert set(outcomes(scored)) == {"scored"}
+    assert {place for record in records(scored) for place in undeclared(record, RECORD_FIELDS)} == set()
     assert (folder / "runs" / "scores" / "analysis" / "report.html").exists()
     assert (folder / "runs" / "default" / "analysis" / "report.html").exists()
     assert (folder / "exported" / "NAME" / "summary" / "summary.json").exists()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from analysis.records import load_study
+from experiments.overrides import for_every_job
 from experiments.pocket_training.average import average
 from experiments.pocket_training.config import METHODS, TrainConfig, on_policy_config
 from experiments.pocket_training.export import export
@@ -275,6 +276,10 @@ def test_a_command_without_a_meaning_is_refused(
     with pytest.raises(SystemExit):
         train_pocket.main()
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_sweep_may_name_the_shipped_weights_alone() -> None:
+    assert for_every_job(["-m", "backbone.folder=null"]) == ["-m", "backbone.folder=null"]
 
 
 def test_trained_weights_are_arms_beside_the_shipped_ones(trained: dict[str, Path], tmp_path: Path) -> None:

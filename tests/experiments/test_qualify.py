@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.qualified import Asked, qualify
+from analysis.qualified import JudgedPair, qualify
 from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.contracts import ConfigurationError, models_by_role
 from imug_tts.dialogue import Image
@@ -68,7 +68,9 @@ def test_agreement_is_the_share_of_pairs_on_which_the_judge_sides_with_people(tm
         judge = HttpRewardJudge(url=f"{server.host}/reward", model="brightness")
         compared = compare_pairs(judge, pairs, models_by_role(ToyBackbone()), Journal())
     people = {"a": 1.0, "b": 0.0, "tie": 0.5}
-    found = qualify([Asked(c.pair.prompt, people[c.pair.choice], c.a_first, c.b_first) for c in compared])
+    found = qualify(
+        [JudgedPair(c.pair.prompt, people[c.pair.choice], c.a_first, c.b_first) for c in compared]
+    )
     assert found.agreement.value == 0.75
     # Each of the 20 prompts has two pairs, so clusters are 10 of one right in two, and 10 of both right.
     assert found.agreement.num_clusters == 20
@@ -86,22 +88,22 @@ def test_a_judge_that_likes_the_first_place_is_found_out(tmp_path: Path) -> None
     with chat_server(lambda n, body: completion("The first.")) as server:
         judge = PairwiseJudge(verifier=OpenAIChat(base_url=server.base_url, model="grader"))
         compared = compare_pairs(judge, pairs, models_by_role(ToyBackbone()), Journal())
-    found = qualify([Asked(c.pair.prompt, 1.0, c.a_first, c.b_first) for c in compared])
+    found = qualify([JudgedPair(c.pair.prompt, 1.0, c.a_first, c.b_first) for c in compared])
     assert (found.agreement.value, found.place.value, found.inconsistent.value) == (0.5, 0.5, 1.0)
 
 
 def test_ties_of_people_and_unread_pairs_are_left_out_and_counted() -> None:
     asked = [
-        Asked("p", 1.0, 1.0, 1.0),
-        Asked("q", 0.0, 0.0, 1.0),
-        Asked("r", 0.5, 1.0, 1.0),
-        Asked("s", 1.0, None, 1.0),
-        Asked("t", 0.0, 0.5, 0.5),
+        JudgedPair("p", 1.0, 1.0, 1.0),
+        JudgedPair("q", 0.0, 0.0, 1.0),
+        JudgedPair("r", 0.5, 1.0, 1.0),
+        JudgedPair("s", 1.0, None, 1.0),
+        JudgedPair("t", 0.0, 0.5, 0.5),
     ]
     found = qualify(asked)
     assert found.agreement.value == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert (found.num_pairs, found.num_unread, found.num_tied) == (5, 1, 1)
-    assert not qualify([Asked("p", 1.0, None, None)]).agreement.is_defined
+    assert not qualify([JudgedPair("p", 1.0, None, None)]).agreement.is_defined
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_a_judge_that_cannot_read_images_or_is_down_says_so(tmp_path: Path) -> N
     told = do("qualify.py", *down, "judge.patience_s=0", f"pairs={file}", cwd=tmp_path)
     assert told.returncode == 1
     assert "2 pairs failed" in told.stderr
-    assert "agrees with people: n/a (no pair could be read) (chance: 50)" in told.stdout
+    assert "agrees with people: n/a (no reply of the judge could be parsed) (chance: 50)" in told.stdout
     missing = do("qualify.py", *down, f"pairs={tmp_path / 'none.jsonl'}", cwd=tmp_path)
     assert missing.returncode == 2
     assert "cannot be read" in missing.stderr

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from experiments.check_data import CheckSettings
-from experiments.choose_temperatures import ChoiceSettings
-from experiments.drivebench import DriveBenchSettings
-from experiments.export import ExportSettings
-from experiments.reference import OWN, reference
-from experiments.score import ScoreSettings
+from experiments.reference import PAGES, main
+from experiments.reference_pages.commands import commands, commands_page, settings_of
+from experiments.reference_pages.components import OWN, components_page
+from experiments.reference_pages.outcomes import EXIT_STATUSES, outcomes_page
 from experiments.type_words import type_in_words
-from imug_tts.assemble import RunSettings
 from imug_tts.calls import Budget
-from imug_tts.contracts import Backbone, ConfigurationError, Judge, Strategy
-from imug_tts.knobs import Folder, Several, knobs_of
+from imug_tts.contracts import Backbone, Judge, Strategy
+from imug_tts.contracts.record import OUTCOMES
+from imug_tts.knobs import Folder, Several, component, knob, knobs_of
 from imug_tts.registry import GROUPS, component_class, names, source_of
 from imug_tts.scoring import Scoring
-from imug_tts.serving import Limits, ServiceSettings
+from imug_tts.serving import Limits
 
 ROOT = Path(__file__).parents[2]
-RENEW = "python experiments/reference.py imug_tts > docs/reference.md"
-SETTINGS = (
-    *(RunSettings, ScoreSettings, DriveBenchSettings, CheckSettings),
-    *(ExportSettings, ChoiceSettings, ServiceSettings),
-)
+RENEW = "python experiments/reference.py --into docs/reference"
 GROUPS_OF_KNOBS = (Budget, Limits, Scoring)
 
 
@@ -39,32 +31,70 @@ def our_classes() -> Iterator[type]:
         yield from (
             component_class(kind, name, group) for name in names(group) if source_of(group, name) == OWN
         )
-    yield from (*SETTINGS, *GROUPS_OF_KNOBS)
+    yield from (*settings_of().values(), *GROUPS_OF_KNOBS)
 
 
-def test_the_page_in_docs_is_what_the_code_says() -> None:
-    there = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    assert there == reference([OWN]) + "\n", f"docs/reference.md is out of date; renew it: {RENEW}"
+@pytest.fixture(scope="module")
+def knobs_in_docs() -> str:
+    return components_page([OWN]) + commands_page()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_in_docs_is_what_the_code_says(name: str) -> None:
+    there = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert there == PAGES[name]() + "\n", f"docs/reference/{name} is out of date; renew it: {RENEW}"
 
 
 @pytest.mark.parametrize("cls", [*our_classes()], ids=lambda cls: cls.__name__)
-def test_every_knob_has_a_meaning_and_stands_on_the_page(cls: type) -> None:
-    page = reference([OWN])
-    for name, knob in knobs_of(cls).items():
-        assert knob.meaning.endswith("."), f"{cls.__name__}.{name} needs a meaning: knob('One sentence.')"
-        assert f"{name}` |" in page
-        assert knob.meaning in page
+def test_every_knob_has_a_meaning_and_stands_on_a_page(cls: type, knobs_in_docs: str) -> None:
+    assert without_meaning(cls) == [], "a knob needs a meaning: knob('One sentence.')"
+    for name, declared in knobs_of(cls).items():
+        assert f"{name}` |" in knobs_in_docs
+        assert declared.meaning.replace("|", "&#124;") in knobs_in_docs
 
 
-def test_the_command_prints_the_page() -> None:
-    command = [sys.executable, str(ROOT / "experiments" / "reference.py"), OWN]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == reference([OWN]) + "\n"
+def without_meaning(cls: type) -> list[str]:
+    return [name for name, declared in knobs_of(cls).items() if not declared.meaning.endswith(".")]
 
 
-def test_an_unknown_package_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="no components are from 'imug_tt'; did you mean imug_tts"):
-        reference(["imug_tt"])
+def test_a_knob_without_a_meaning_is_found() -> None:
+    @component
+    class Silent:
+        said: int = knob("What it is.", default=1)
+        unsaid: int = 2
+
+    assert without_meaning(Silent) == ["unsaid"]
+
+
+def test_every_option_of_a_command_has_a_meaning() -> None:
+    rows = [line for line in commands_page().splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_every_script_that_is_started_is_on_the_page_of_commands() -> None:
+    page = commands_page()
+    assert {f"experiments/{name}.py" for name in settings_of()} <= set(commands())
+    assert [command for command in commands() if f"\n## {command}\n" not in page] == []
+
+
+def test_every_outcome_and_exit_status_is_explained() -> None:
+    page = outcomes_page()
+    assert [name for name in (*OUTCOMES, *map(str, EXIT_STATUSES)) if name not in page] == []
+
+
+def test_the_command_prints_the_components_of_a_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([OWN]) == 0
+    assert capsys.readouterr().out == components_page([OWN]) + "\n"
+
+
+def test_the_command_writes_all_pages(tmp_path: Path) -> None:
+    assert main(["--into", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == set(PAGES)
+
+
+def test_an_unknown_package_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imug_tt"]) == 2
+    assert "no components are from 'imug_tt'; did you mean imug_tts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

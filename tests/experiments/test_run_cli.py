@@ -133,7 +133,7 @@ def test_a_run_that_stands_twice_is_run_once(shell: Shell) -> None:
     shell.warnings = "default"
     done = shell.paint("-m", "seed=0,0", "output=study", "tracking=none")
     assert done.returncode == 0, done.stderr
-    assert "direct stands twice in the sweep" in done.stderr
+    assert "direct occurs twice in the sweep" in done.stderr
     assert len([folder for folder in (shell.home / "study").iterdir() if folder.name != "journal"]) == 1
 
 
@@ -201,7 +201,7 @@ def test_turns_that_fail_show_with_their_reasons_counted_and_the_status_is_1(she
     assert re.fullmatch(
         rf"{missing} turns are missing, {missing - len(failed)} of them .*; the reasons:", said[0]
     )
-    assert "mend what the reasons name" in said[-1]
+    assert "fix the causes named above" in said[-1]
     assert shell.summary("here")["failures"] == {
         "model_error: BackboneError: RuntimeError: the paint is dry": len(failed)
     }
@@ -251,7 +251,7 @@ def test_an_interrupted_study_stops_and_the_same_command_goes_on(shell: Shell) -
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert shell.paint(*arguments, "backbone.seconds=0.2").returncode == 0
 
@@ -291,7 +291,7 @@ def test_a_second_process_on_one_output_joins_the_first(tmp_path: Path) -> None:
     for process in (first, second):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
-        assert all("in the hands of other processes" in line for line in said.splitlines())
+        assert all("being answered by other processes" in line for line in said.splitlines())
     assert shell.summary("here")["missing"] == 0
     assert len({record["sample_id"] + record["task"] for record in shell.records("here")}) == 6
 
@@ -321,6 +321,6 @@ def test_a_dry_run_says_what_the_journal_has_and_what_the_disk_needs(tmp_path: P
     shell.paint("output=here", "tracking=none")
     made, files = len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))
     after = shell.paint("+dry_run=true", "output=here")
-    assert re.search(r"in the journal already: [1-9]\d* calls", after.stdout)
+    assert re.search(r"already in the journal: [1-9]\d* calls", after.stdout)
     assert "the mean so far" in after.stdout
     assert (len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))) == (made, files)

@@ -182,7 +182,7 @@ def test_turns_without_an_answer_are_counted_with_their_reason(
         assert done.returncode == 1
         assert f"{missing} turns are missing" in done.stderr
         assert "model_error: " in done.stderr
-        assert "tried again by the command that answered them" in done.stderr
+        assert "retry unanswered turns with the command" in done.stderr
         flaky.answer = by_content()
         assert do("run.py", *answering, cwd=tmp_path).returncode == 0
     again = score(tmp_path / "run", data, judge, cwd=tmp_path)
@@ -194,7 +194,7 @@ def test_without_a_judge_the_rest_is_scored(tmp_path: Path, data: Path, waiting:
     where = (f"outputs={source}", f"benchmark.root={data}", "model=m", "tracking=none")
     done = do("score.py", *where, "judge=none", cwd=tmp_path)
     assert done.returncode == 1
-    assert f"{outcomes(source)['unscored']} turns wait for a judge; choose one" in done.stderr
+    assert f"{outcomes(source)['unscored']} turns need a judge; choose one" in done.stderr
     assert "judge=openai judge.base_url=URL judge.model=NAME" in done.stderr
     assert outcomes(tmp_path / "runs" / "scores" / "m") == outcomes(source)
 

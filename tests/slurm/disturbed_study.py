@@ -53,7 +53,7 @@ def main() -> int:
 
 def _storm(shell: Shell, seed: int, hits: int) -> list[str]:
     study = shell.home / "jobs"
-    submitting = shell.start_painting(*ARMS, "backbone.seconds=0.8", "in_flight=1", "output=jobs", SLURM)
+    submitting = shell.start_painting(*ARMS, "backbone.seconds=1.5", "in_flight=1", "output=jobs", SLURM)
     wait_until(lambda: len(job_states(study)) >= 2, PATIENCE_S)
     submitting.kill()
     submitting.communicate()

@@ -7,12 +7,13 @@ import random
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from imug_tts.launch import known_jobs
+from imug_tts.launch import Job, known_jobs
 from tests.experiments.imug_cli import do
 from tests.experiments.shell import ROOT, Shell
 from tests.launch.studies import (
@@ -44,6 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_MAX_ARRAY", str(MOST_JOBS))
+        patch.setenv("SLURM_CPUS", str(MOST_JOBS))
         patch.setenv("SLURM_FAKE_GPUS", "2")
         with cluster_in(tmp_path_factory.mktemp("slurm")):
             yield
@@ -57,28 +59,11 @@ def shell(cluster: None, tmp_path: Path) -> Shell:
 
 
 def test_a_study_through_sbatch_has_the_records_of_one_process(shell: Shell) -> None:
-    arms = ("-m", "strategy=direct,best_of_n,cot", "benchmark.num_samples=6", "tracking=none")
+    arms = ("-m", "strategy=direct,best_of_n,cot", "benchmark.num_samples=2", "tracking=none")
     assert shell.run(*arms, "output=alone").returncode == 0
     done = shell.run(*arms, "output=jobs", SLURM, "hydra.launcher.arms_per_job=2")
     assert done.returncode == 0, done.stderr
     assert "3 of 3 runs in jobs are complete" in done.stdout
-    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
-
-
-def test_jobs_that_are_warned_ended_or_queued_again_lose_nothing(shell: Shell) -> None:
-    arms = ("-m", "seed=0,1,2,3", "in_flight=1", "tracking=none", "backbone.seconds=0.3")
-    launched = shell.paint(*arms, "output=jobs", SLURM, "hydra.launcher.wait=false")
-    assert launched.returncode == 0, launched.stderr
-    wait_until(lambda: len(set(shell.calls_made())) >= 4)
-    [array] = {line.split("_")[0] for line in ask("squeue", "-h", "-r", "-o", "%i").splitlines()}
-    ask("scancel", "--signal=USR2", f"{array}_0")
-    ask("scancel", "--signal=TERM", f"{array}_1")
-    ask("scontrol", "requeue", f"{array}_2")
-    wait_until(no_job_is_left)
-    states = job_states(shell.home / "jobs")
-    assert [state["end"] for state in states] == ["done"] * 4
-    assert [state["starts"] for state in states] == [2, 2, 2, 1]
-    assert shell.paint("-m", "seed=0,1,2,3", "tracking=none", "output=alone").returncode == 0
     assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
 
 
@@ -98,27 +83,46 @@ if "SLURM_STEP_ID" in os.environ and place == "1":
 """The second job dies at every start."""
 
 
-def test_a_job_whose_process_was_killed_is_queued_again_unless_it_dies_at_once(shell: Shell) -> None:
-    """The first is warned before Python listens, the second always dies at its start, the third is killed."""
+ENDS: Mapping[int, Callable[[Job], object]] = {
+    2: lambda job: os.kill(job.state()["pid"], signal.SIGKILL),
+    3: lambda job: ask("scancel", "--signal=USR2", job.id),
+    4: lambda job: ask("scancel", "--signal=TERM", job.id),
+    5: lambda job: ask("scontrol", "requeue", job.id),
+    6: lambda job: ask("scancel", job.id),
+}
+"""What happens to jobs of an array, by their place."""
+
+
+def _has_begun(job: Job) -> bool:
+    return bool(job.state())
+
+
+def test_jobs_lose_nothing_whatever_ends_them(shell: Shell) -> None:
+    """Eight jobs: the fate of each is decided when it has begun."""
     (shell.home / "packages" / "sitecustomize.py").write_text(LATE_START + EARLY_DEATH)
-    slow = ("in_flight=1", "tracking=none", "backbone.seconds=0.3", "output=jobs", SLURM)
-    launched = shell.start_painting("-m", "seed=0,1,2", *slow)
+    arms, study = ("-m", "seed=range(0,8)", "tracking=none"), shell.home / "jobs"
+    slow = ("in_flight=1", "backbone.seconds=0.4", "output=jobs", SLURM)
+    launched = shell.start_painting(*arms, *slow)
     wait_until((shell.home / "packages" / "begins").exists)
-    wait_until(lambda: len(shell.calls_made()) >= 2)
-    jobs = {job.number: job for [job] in known_jobs(shell.home / "jobs")[0].values()}
+    jobs = [job for [job] in known_jobs(study)[0].values()]
     ask("scancel", "--signal=USR2", jobs[0].id)
-    os.kill(jobs[2].state()["pid"], signal.SIGKILL)
+    for place, end in ENDS.items():
+        wait_until(partial(_has_begun, jobs[place]))
+        end(jobs[place])
     _, said = launched.communicate()
     assert launched.returncode == 1
     assert f"job {jobs[1].id} never began" in said
-    assert "killed again before any turn was added" in Path(jobs[1].logs).read_text()
-    assert [restarts_of(job.id) for _, job in sorted(jobs.items())] == [1, 1, 1]
-    assert [jobs[number].state()["starts"] for number in (0, 2)] == [1, 2]
+    assert "killed 4 times before a turn was added" in Path(jobs[1].logs).read_text()
+    assert f"job {jobs[6].id} stopped" in said
+    assert [restarts_of(job.id) for job in jobs] == [1, 3, 1, 1, 1, 1, 0, 0]
+    assert [job.state().get("starts") for job in jobs] == [1, None, 2, 2, 2, 2, 1, 1]
+    assert [job.outcome() for job in jobs].count("done") == 6
     (shell.home / "packages" / "sitecustomize.py").unlink()
-    again = shell.paint("-m", "seed=0,1,2", "output=jobs", "tracking=none", SLURM)
+    again = shell.paint(*arms, "output=jobs", SLURM)
     assert again.returncode == 0, again.stderr
-    assert shell.paint("-m", "seed=0,1,2", "tracking=none", "output=alone").returncode == 0
-    assert records_of(shell.home / "jobs") == records_of(shell.home / "alone")
+    assert len(list((study / ".submitit").glob("*/*.arms.json"))) == 8 + 2
+    assert shell.paint(*arms, "output=alone").returncode == 0
+    assert records_of(study) == records_of(shell.home / "alone")
 
 
 def test_jobs_are_known_if_the_command_dies_before_it_writes_their_numbers(
@@ -207,21 +211,11 @@ def test_jobs_share_the_scoring_of_a_run(shell: Shell, monkeypatch: pytest.Monke
     assert records_of(shell.home / "together") == records_of(shell.home / "alone") != {}
 
 
-def test_a_job_that_the_user_cancels_does_not_come_back(shell: Shell) -> None:
-    slow = ("-m", "seed=0", "in_flight=1", "tracking=none", "backbone.seconds=0.3", "output=jobs", SLURM)
-    assert shell.paint(*slow, "hydra.launcher.wait=false").returncode == 0
-    wait_until(lambda: len(shell.calls_made()) > 2)
-    ask("scancel", "--user=root")
-    wait_until(no_job_is_left)
-    [state] = job_states(shell.home / "jobs")
-    assert (state["starts"], state["end"]) == (1, "stopped")
-
-
 def test_a_failure_that_would_only_repeat_is_not_queued_again(shell: Shell) -> None:
-    done = shell.paint("-m", "seed=0,1", "backbone.broken=move", "output=jobs", "tracking=none", SLURM)
+    done = shell.paint("-m", "seed=0", "backbone.broken=move", "output=jobs", "tracking=none", SLURM)
     assert done.returncode == 1
     assert "turns missing; job" in done.stderr
-    assert [(s["starts"], s["end"]) for s in job_states(shell.home / "jobs")] == [(1, "failed")] * 2
+    assert [(s["starts"], s["end"]) for s in job_states(shell.home / "jobs")] == [(1, "failed")]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -80,10 +81,11 @@ class _Reader:
     scenes: Mapping[str, SceneRecord]
     problems: list[str] = field(default_factory=list)
     images: dict[str, Image | str] = field(default_factory=dict)
+    names: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def sample(self, placed: Placed) -> Sample | None:
         """The record as a dialogue of one question; None where something is wrong with it."""
-        place, number, record = placed
+        place, record = placed
         before = len(self.problems)
         kind = self._checked(f"{place}, tag", lambda: kind_of(record.question_type, record.tag))
         if kind is None:
@@ -93,12 +95,20 @@ class _Reader:
         if len(self.problems) > before:
             return None
         return Sample(
-            sample_id=str(number),
+            sample_id=self._name(record),
             sample_class=kind,
             domain=record.scene_token,
             task=record.frame_token,
             questions=(Question(number=1, modality="text", parts=parts, key=key),),
         )
+
+    def _name(self, record: DriveRecord) -> str:
+        """Names the question in its frame by its content: the same in every file and order."""
+        content = "\x1e".join([record.question_type, record.question, record.answer])
+        name = hashlib.sha256(content.encode()).hexdigest()[:12]
+        self.names[record.scene_token, record.frame_token, name] += 1
+        number = self.names[record.scene_token, record.frame_token, name]
+        return name if number == 1 else f"{name}-{number}"
 
     def _parts(self, place: str, record: DriveRecord) -> Iterator[Part]:
         """The images, and the words below them."""

@@ -81,10 +81,9 @@ class SceneRecord(BaseModel):
 
 
 class Placed(NamedTuple):
-    """A record, its number from 0, and where it stands."""
+    """A record and where it stands."""
 
     place: str
-    number: int
     record: DriveRecord
 
 
@@ -96,9 +95,9 @@ def read_records(path: Path) -> list[Placed]:
     """
     problems: list[str] = []
     placed = []
-    for number, (place, value) in enumerate(_objects(path, problems)):
+    for place, value in _objects(path, problems):
         try:
-            placed.append(Placed(place, number, DriveRecord.model_validate(value)))
+            placed.append(Placed(place, DriveRecord.model_validate(value)))
         except ValidationError as error:
             problems += [f"{place}, {key}: {complaint}" for key, complaint in what_is_wrong(error)]
     if not placed and not problems:

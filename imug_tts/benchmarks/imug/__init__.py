@@ -1,4 +1,6 @@
-"""IMUG-Bench: its official files as a benchmark, and the official layouts of outputs, scores and summary."""
+"""IMUG-Bench: the benchmark from its official files, and the official layouts of outputs, scores and
+summaries.
+"""
 
 from imug_tts.benchmarks.imug.benchmark import Imug
 

@@ -1,4 +1,4 @@
-"""IMUG-Bench from its official files: samples, the references that it has, and its scorers."""
+"""IMUG-Bench from its official files: samples, their references, and their scorers."""
 
 from __future__ import annotations
 
@@ -28,26 +28,30 @@ T = TypeVar("T")
 
 @component
 class Imug(Benchmark):
-    """The benchmark of a folder of official files (arXiv 2606.09169), all of it or a part.
+    """The benchmark in a folder of official files (arXiv 2606.09169), or a selection of its samples.
 
-    `root` is the folder that holds data/, or data/ itself; without one, `revision` of the data set `repo` is
-    taken from the Hugging Face hub or its local cache. An empty sequence of `domains`, `tasks` or `turns`
-    means all; `turns` are lengths of dialogues. Of the samples that are left, `num_samples` are taken, evenly
-    spread over the order of the files; those of 100 are among those of 200.
+    `root` is the folder that contains data/, or data/ itself. Without it, `revision` of the data set `repo`
+    comes from the Hugging Face hub or its local cache. Empty `domains`, `tasks` or `turns` select all;
+    `turns` are lengths of dialogues. `num_samples` takes that many of the selected samples, evenly spaced in
+    file order; a selection of 100 is a subset of one of 200.
     """
 
     root: Folder | None = knob(
-        "The folder that holds data/, or data/ itself; null for the Hugging Face hub and its cache.",
+        "Folder that contains data/, or data/ itself; null uses the Hugging Face hub or its cache.",
         default=None,
         runtime=True,
     )
-    repo: str = knob("The data set on the hub.", default="ccccEsion/IMUG-Bench")
-    revision: str = knob("The revision of that data set.", default="main")
-    classes: Several[TaskClass] = knob("Classes of samples.", default=TASK_CLASSES, selects=True)
-    domains: Several[str] = knob("Domains, e.g. [Botany,Weather]; empty for all.", default=(), selects=True)
-    tasks: Several[str] = knob("Subdomains, e.g. [natural_growth]; empty for all.", default=(), selects=True)
+    repo: str = knob("Name of the data set on the Hugging Face hub.", default="ccccEsion/IMUG-Bench")
+    revision: str = knob("Revision of that data set.", default="main")
+    classes: Several[TaskClass] = knob("Classes of samples to select.", default=TASK_CLASSES, selects=True)
+    domains: Several[str] = knob(
+        "Domains to select, e.g. [Botany,Weather]; empty for all.", default=(), selects=True
+    )
+    tasks: Several[str] = knob(
+        "Subdomains to select, e.g. [natural_growth]; empty for all.", default=(), selects=True
+    )
     turns: Several[int] = knob(
-        "Only dialogues of so many turns, e.g. [5,6]; empty for all.", default=(), selects=True
+        "Dialogue lengths in turns to select, e.g. [5,6]; empty for all.", default=(), selects=True
     )
     num_samples: int | None = knob(
         "At most this many of the selected samples, evenly spaced; null for all.",
@@ -55,7 +59,7 @@ class Imug(Benchmark):
         ge=1,
         selects=True,
     )
-    scoring: Scoring = knob("The rules of scores; null for the run's.", default_factory=Scoring)
+    scoring: Scoring = knob("Scoring rules; null uses those of the run.", default_factory=Scoring)
 
     @property
     def name(self) -> str:
@@ -63,9 +67,9 @@ class Imug(Benchmark):
 
     @cached_property
     def identity(self) -> str:
-        """Names the content of the JSONL files and of the images that they name, of all samples.
+        """Hash of the JSONL files and of the images that they name, over all samples.
 
-        It is the same for every part of the data that the filters choose.
+        Every selection of the data has the same identity.
 
         Raises:
             ConfigurationError: as `data`; or an image cannot be read.
@@ -75,10 +79,10 @@ class Imug(Benchmark):
 
     @cached_property
     def data(self) -> Data:
-        """The whole benchmark, whatever the filters; read and checked once.
+        """The whole benchmark without selection; read and checked once.
 
         Raises:
-            ConfigurationError: there is no data, or something is wrong with it.
+            ConfigurationError: the data are missing or invalid.
         """
         data = read_data(
             find_data(self.root if self.root is not None else download(self.repo, self.revision))
@@ -86,37 +90,39 @@ class Imug(Benchmark):
         unknown = {sample.domain for sample in data.samples if sample.sample_class == UNASSIGNED}
         if unknown:
             warnings.warn(
-                f"{data.folder}: domains that IMUG-Bench does not have are of class {UNASSIGNED}: "
+                f"{data.folder}: domains outside of IMUG-Bench get the class {UNASSIGNED}: "
                 f"{', '.join(sorted(unknown))}",
                 stacklevel=2,
             )
         return data
 
     def samples(self) -> Sequence[Sample]:
-        """The chosen samples, in the order of the files.
+        """The selected samples in file order.
 
         Raises:
-            ConfigurationError: as `data`; or there is no such domain or task.
+            ConfigurationError: as `data`; or a selected domain or task does not exist.
         """
         return self._samples
 
     def reference(self, sample: Sample, number: int) -> Part | None:
-        """The right letters of a static question; the release has neither gold images nor other answers."""
+        """The right letters of a static question, else None: the release has no gold images and no other
+        answers.
+        """
         answer = sample.questions[number - 1].key.get("answer")
         return None if answer is None or mcq.DYNAMIC in answer else Text(answer)
 
     def needs_scorer(self) -> bool:
-        """Whether a judge grades any of the chosen samples' turns."""
+        """Whether any turn of the selected samples is graded by a judge."""
         return any(_needs_judge(question) for sample in self._samples for question in sample.questions)
 
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
-        """Score the last of `outputs`, the answers to turns 1..len(outputs), as the official code does.
+        """The score of the last of `outputs`, the answers to turns 1..len(outputs), by the official rules.
 
-        A question by its letters (a judge finds those of a dynamic one), a drawing of cubes by rule, any
-        other image by a judge on the turn's evaluation points.
+        A question is scored by its letters (for a dynamic one, a judge determines the right letters), a
+        drawing of cubes by rule, and any other image by a judge on the turn's evaluation points.
 
         Raises:
-            ValueError: the last output is no answer to its turn.
+            ValueError: the last output does not answer its turn.
             NoScorer: a judge is needed, and the run has none.
             JudgeError: the judge failed or named no letters, or an earlier turn that it must see lacks its
                 image or its right letters.
@@ -140,7 +146,7 @@ class Imug(Benchmark):
             return score_grid(target, question.key["grid"], len(points), self.scoring.grid)
         shown = [image for ref in question.key["references"] for image in _referenced(sample, outputs, ref)]
         texts = [part.text for part in question.parts if isinstance(part, Text)]
-        # The official judge is told the first text of a turn; the data have one.
+        # The official judge gets the first text of a turn; the data have one text per turn.
         return await score_image(
             scope, references=shown, target=target, instruction="".join(texts[:1]), points=points
         )
@@ -170,7 +176,7 @@ class Imug(Benchmark):
         return Score(value=by_rule[self.scoring.mcq], detail={**by_rule, "expected": expected, **detail})
 
     def _official_letters(self, official: str | None, expected: str | None) -> dict[str, str]:
-        """The letters for the official score files, where they are not those of our record."""
+        """The letters for the official score files, if they differ from those of our record."""
         if self.scoring.mcq != "official" or official is None or official == expected:
             return {}
         return {"official_letters": official}

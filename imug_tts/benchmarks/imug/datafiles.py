@@ -1,4 +1,4 @@
-"""The files of a data folder, read with an eye on what is wrong with them."""
+"""Reads the files of a data folder and collects everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ class Place(NamedTuple):
 
 
 class DataFiles:
-    """Reads files by their name below one folder, and nothing outside of it.
+    """Reads files by name below one folder, and nothing outside of it.
 
-    What is wrong is gathered, so that all of it can be said at once.
+    Problems are collected in `problems`, so that all of them can be reported at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.problems: list[str] = []
         self.sha256 = hashlib.sha256()
-        """Of all that `read` has read."""
+        """SHA-256 over the contents of all files that `read` has read."""
         self._boundary = _boundary(folder)
         self._images: dict[str, Image | str] = {}
         self._real_folders: dict[str, str] = {}
 
     def say(self, place: Place, key: str, complaint: str) -> None:
-        """Note what is wrong."""
+        """Add a problem, with its place and key, to `problems`."""
         self.problems.append(f"{place}, {key}: {complaint}" if key else f"{place}: {complaint}")
 
     def read(self, file: str, form: type[Record]) -> Iterator[tuple[Place, Record]]:
-        """The records of a JSONL file that are in order."""
+        """The valid records of a JSONL file; invalid ones are added to `problems`."""
         lines = self._lines(file)
         if lines and lines[0][1].lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
-            self.problems.append(f"{file} is one JSON array; it must have one object a line")
+            self.problems.append(f"{file} is one JSON array; it must have one object per line")
             return
         for number, line in lines:
             place = Place(file, number)
@@ -69,7 +69,7 @@ class DataFiles:
                 self.say(place, "", str(error))
 
     def read_by_sample(self, file: str, form: type[Named]) -> dict[SampleName, tuple[Place, Named]]:
-        """The records of a JSONL file that has at most one for each sample."""
+        """The valid records of a JSONL file with at most one record per sample, by sample name."""
         found: dict[SampleName, tuple[Place, Named]] = {}
         for place, record in self.read(file, form):
             if record.name in found:
@@ -79,7 +79,7 @@ class DataFiles:
         return found
 
     def image(self, name: str) -> Image | str:
-        """The image of that name, or why there is none. It is looked for once, and not decoded."""
+        """The image with that name, or the reason why there is none. Checked once, and not decoded."""
         if name not in self._images:
             file = self.folder / "images" / name
             self._images[name] = self._why_not("images/", name) or _why_no_image(file) or Image(None, file)
@@ -98,7 +98,7 @@ class DataFiles:
             return []
 
     def _why_not(self, folder: str, name: str) -> str:
-        """Why a file cannot be read; empty if it can."""
+        """The reason why a file cannot be read; empty if it can."""
         if not name.isprintable() or os.path.isabs(name) or ".." in name.split("/"):
             return f"it must be the name of a file in {folder or self.folder}"
         path = os.path.join(self.folder, folder, name)
@@ -109,11 +109,11 @@ class DataFiles:
         if not stat.S_ISREG(found.st_mode):
             return "it is not a file"
         if not self._inside(path):
-            return f"it is a link that leads out of {self._boundary}; put the file itself there"
+            return f"it is a link to a place outside of {self._boundary}; copy the file there"
         return "" if found.st_size or not folder else "the file is empty"
 
     def _inside(self, path: str) -> bool:
-        """Whether a file lies within the boundary, links followed."""
+        """Whether a file lies within the boundary after following links."""
         folder, name = os.path.split(path)
         if folder not in self._real_folders:
             self._real_folders[folder] = os.path.realpath(folder)
@@ -132,7 +132,9 @@ def _why_no_image(file: Path) -> str:
 
 
 def _boundary(folder: Path) -> str:
-    """The folder outside of which nothing is read. A hub snapshot is links to the blobs beside it."""
+    """The folder outside of which nothing is read. The files of a hub snapshot are links to blobs beside
+    it.
+    """
     for parent in folder.absolute().parents:
         if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
             return os.path.realpath(parent.parent)

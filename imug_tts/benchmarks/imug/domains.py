@@ -31,11 +31,11 @@ CLASSES: Final[Mapping[str, tuple[str, ...]]] = {
 """The domains of each class."""
 
 UNASSIGNED: Final = "unassigned"
-"""The class of a domain that is in none, as the official summary calls it."""
+"""The class of unknown domains, as the official summary names it."""
 
 _CLASS_OF: Final = {domain: name for name, domains in CLASSES.items() for domain in domains}
 
 
 def class_of(domain: str) -> str:
-    """The class of a domain; `UNASSIGNED` for one that the benchmark does not have."""
+    """The class of a domain; `UNASSIGNED` if the benchmark does not have the domain."""
     return _CLASS_OF.get(domain, UNASSIGNED)

@@ -1,4 +1,4 @@
-"""Reading JSON that others wrote: what is wrong is said with file and line."""
+"""Reads JSON from other programs; errors name file and line."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file, each with its 1-based line number. Blank lines are passed over.
+    """The objects of a JSONL file with their 1-based line numbers. Blank lines are skipped.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is no JSON object; names file and line.
+        ConfigurationError: the file cannot be read, or a line is not a JSON object; names file and line.
     """
     for number, line in numbered_lines(path):
         try:
@@ -37,9 +37,9 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not blank, each with its 1-based number.
+    """The nonblank lines of a file with their 1-based numbers.
 
-    Only a line feed ends a line: `str.splitlines` would also split at U+2028, which JSON strings may hold.
+    Only a line feed ends a line: `str.splitlines` would also split at U+2028, which JSON strings may contain.
 
     Raises:
         ConfigurationError: the file cannot be read.
@@ -54,10 +54,10 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_object(encoded: bytes) -> dict[str, Any]:
-    """One JSON object from UTF-8, with or without a byte order mark.
+    """The JSON object in UTF-8 text, with or without a byte order mark.
 
     Raises:
-        ValueError: it is none; says why. A key that stands twice and NaN are refused too.
+        ValueError: the text is not a JSON object, or has a duplicate key or NaN. The message says why.
     """
     strict = partial(json.loads, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
     value = _parsed(encoded, strict)
@@ -67,12 +67,12 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
 
 
 def parse_leniently(encoded: bytes) -> dict[str, Any]:
-    """One JSON object as the official scorers read it: with NaN, half surrogate pairs and repeated keys.
+    """The JSON object as the official scorers parse it: with NaN, half surrogate pairs and duplicate keys.
 
-    Of a key that stands twice the last value counts.
+    The last value of a duplicate key counts.
 
     Raises:
-        ValueError: it is none; says why.
+        ValueError: the text is not a JSON object; the message says why.
     """
     return _parsed(encoded, json.loads)
 
@@ -92,7 +92,7 @@ def _parsed(encoded: bytes, loads: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _refuse_half_surrogates(value: dict[str, Any]) -> None:
-    """JSON can escape half of a surrogate pair, which is no text and could be written nowhere else."""
+    """Check that no string has half of a surrogate pair, which cannot be encoded. Raises ValueError."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -105,7 +105,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
+        raise ValueError(f"key {twice!r} occurs twice in one object")
     return found
 
 

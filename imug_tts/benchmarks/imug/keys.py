@@ -1,4 +1,6 @@
-"""What turns are scored by beside their own record: references and grid truth, from three more places."""
+"""Answer keys of turns from three more sources than benchmark.jsonl: image references, dynamic references,
+grid truth.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ class TurnName(NamedTuple):
 
 
 def grid_file(name: SampleName) -> str:
-    """The file of a sample's grid truth, in the data folder."""
+    """The file with a sample's grid truth, relative to the data folder."""
     return f"grid_gt/{name.domain}__{name.subdomain}__{name.sample_id}.jsonl"
 
 
@@ -50,10 +52,10 @@ class AnswerKeys:
 
     @classmethod
     def read(cls, files: DataFiles, samples: Mapping[SampleName, SampleRecord], complete: bool) -> AnswerKeys:
-        """Read them and note what is wrong.
+        """Read the answer keys and collect problems.
 
-        What refers to an unknown turn is wrong unless the samples are not `complete`, because some of them
-        could not be read.
+        A reference to an unknown turn is a problem only if the samples are `complete`, i.e. all could be
+        read.
         """
         tasks = {TurnName(name, task.turn): task for name, record in samples.items() for task in record.tasks}
         reader = _Reader(files, samples, tasks, complete)
@@ -106,7 +108,7 @@ class _Reader:
                         place, f"ref_turn_idxs[{index}]", f"is {number}; it must come before {turn}"
                     )
         self.files.problems.extend(
-            f"dynamic_references.jsonl: no line is about {turn}, whose answer in benchmark.jsonl is {DYNAMIC}"
+            f"dynamic_references.jsonl: no line for {turn}, whose answer in benchmark.jsonl is {DYNAMIC}"
             for turn in sorted(posed - found.keys())
         )
         return found
@@ -121,7 +123,7 @@ class _Reader:
         return found
 
     def _grid_samples(self) -> list[SampleName]:
-        """The samples that need a file of grid truth, all of whose files are there or missed when read."""
+        """The samples that need a file of grid truth. Superfluous files are added to the problems."""
         files = {
             grid_file(n): n for n in self.samples if n.domain == GRID_DOMAIN and n.subdomain in GRID_TASKS
         }
@@ -136,10 +138,10 @@ class _Reader:
     def _fits(
         self, place: Place, key: str, turn: TurnName, modality: Modality, found: Mapping[TurnName, object]
     ) -> bool:
-        """Whether a record can be about this turn; says why it cannot."""
+        """Whether a record can be about this turn; if not, the reason is added to the problems."""
         complaint = ""
         if turn in found:
-            complaint = f"{turn} is there already"
+            complaint = f"{turn} occurs twice"
         elif turn in self.tasks:
             given = self.tasks[turn].modality
             complaint = "" if given == modality else f"{turn} is answered by {given}, not by {modality}"
@@ -151,7 +153,7 @@ class _Reader:
         return turn in self.tasks and not complaint
 
     def _check(self, place: Place, key: str, turn: TurnName, reference: Reference) -> None:
-        """Say why a judge of this turn cannot be shown an image."""
+        """Add a problem if the judge of this turn cannot be shown the referenced image."""
         kind, shown = reference.ref_type, TurnName(turn.sample, reference.ref_turn)
         task = self.tasks.get(shown)
         if shown.turn > turn.turn or (shown.turn == turn.turn and kind == "output"):

@@ -1,4 +1,4 @@
-"""The right letters of a dialogue's dynamic questions, each found from what the model drew before it."""
+"""Determines the right letters of a dialogue's dynamic questions from what the model drew before."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ __all__ = ["RightLetters", "output_image"]
 
 @dataclass
 class RightLetters:
-    """Asks the scorer for the right letters of dynamic questions, of each at most once.
+    """Asks the scorer for the right letters of dynamic questions, at most once per question.
 
-    A dynamic question may refer to another one. The scorer is then shown the right letters of that earlier
-    turn. They are asked for in the earlier turn's own scope, so it is the same call as in the scoring of that
-    turn, and the journal answers it.
+    A dynamic question may refer to another one. Then the scorer is shown the right letters of that earlier
+    turn. They are requested in the earlier turn's own scope, so the call equals that of scoring the earlier
+    turn, and the journal serves it.
     """
 
     sample: Sample
     outputs: Sequence[Part | None]
     """The answers up to the turn that is scored."""
     scope: Scope
-    """In which that turn is scored."""
+    """The scope of the turn that is scored."""
     earlier: dict[int, str] = field(default_factory=dict)
-    """The letters found for earlier turns, by turn."""
+    """The letters determined for earlier turns, by turn number."""
 
     async def of_this_turn(self) -> Resolution:
         """The right letters of the turn that is scored.
 
         Raises:
             NoScorer: the run has no scorer.
-            Unresolved: no reply of the scorer names them.
+            Unresolved: no reply of the scorer names the letters.
             JudgeError: the scorer failed, or an earlier turn that it must see lacks its image or letters.
         """
         return await self._resolve(len(self.outputs), self.scope)
@@ -55,7 +55,7 @@ class RightLetters:
         )
 
     async def _answer(self, number: int, turn: int) -> Part:
-        """What the scorer of turn `number` is shown as the answer of an earlier turn."""
+        """The answer of an earlier turn that the scorer of turn `number` is shown."""
         question = self.sample.questions[turn - 1]
         if question.modality == "image":
             return output_image(self.sample, self.outputs, turn, judged=number)
@@ -82,7 +82,7 @@ def output_image(sample: Sample, outputs: Sequence[Part | None], number: int, *,
     """The model's image of turn `number`.
 
     Raises:
-        JudgeError: there is none, and turn `judged` is judged beside it.
+        JudgeError: the image is missing, and turn `judged` needs it.
     """
     output = outputs[number - 1]
     if not isinstance(output, Image):

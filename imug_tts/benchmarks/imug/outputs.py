@@ -1,12 +1,12 @@
-"""Model outputs in the layout of the official IMUG-Bench client, read and written.
+"""Reads and writes model outputs in the layout of the official IMUG-Bench client.
 
-A model's folder holds <domain>/<subdomain>/question_<sample_id>/result.json, the benchmark's record without
-its system prompt and with a `model_response` on each task, and beside it the pictures. A response is the
-text, the name of a picture, or "ERROR: " and why the turn failed. Such a turn is a failure here, never an
-answer; so is one whose picture is missing or damaged.
+A model's folder contains <domain>/<subdomain>/question_<sample_id>/result.json: the benchmark's record
+without its system prompt and with a `model_response` on each task. The pictures are beside it. A response is
+the text, the name of a picture, or "ERROR: " and the reason why the turn failed. Such a turn is a failure,
+never an answer; so is a turn whose picture is missing or damaged.
 
-A picture is looked for as the official scorers do: turn_<n>_output.png, else the file that the response
-names, perhaps in a folder below. A picture that the response names elsewhere is looked for by its name alone.
+The picture of a turn is found as the official scorers do: turn_<n>_output.png, else the file that the
+response names, possibly in a subfolder. Of a path outside of the folder only the file name is used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from imug_tts.images import BrokenImage, check_image
 __all__ = ["Key", "Outputs", "read_outputs", "refuse_full", "write_outputs"]
 
 Key = tuple[str, int]
-"""Names a turn: the sample's name, and the turn's number."""
+"""The key of a turn: the sample's name and the turn's number."""
 
 _ERROR: Final = "ERROR:"
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
@@ -40,28 +40,29 @@ _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What a model answered, turn by turn."""
+    """A model's answers and failures by turn."""
 
     answers: Mapping[Key, Part]
     failures: Mapping[Key, str]
-    """Why a turn has no answer."""
+    """The reasons why turns have no answer."""
 
 
 def read_outputs(folder: Path, samples: Iterable[Sample]) -> Outputs:
-    """Read what one model answered to `samples`. Every turn of theirs is an answer or a failure.
+    """The outputs of one model for `samples`. Each of their turns is an answer or a failure.
 
-    Pictures are decoded once, to see that they can be; after that they are read on demand. Outputs for
-    samples that are not among `samples` are passed over with a warning.
+    Pictures are decoded once as a check; later they are read on demand. Outputs of other samples are skipped
+    with a warning.
 
     Raises:
-        ConfigurationError: `folder` holds no outputs for these samples, or a sample's name leads out of it.
+        ConfigurationError: `folder` has no outputs for these samples, or a sample's name leads out of the
+            folder.
     """
     root = folder.resolve()
     places = {_place(root, SampleName(s.domain, s.task, s.sample_id)): s for s in samples}
     present = {path.parent for path in root.glob("*/*/question_*/result.json")}
     if not present & places.keys():
         raise ConfigurationError(
-            f"{folder} holds no outputs for this benchmark; name the folder of one model, which holds "
+            f"{folder} has no outputs for this benchmark; name the folder of one model, which contains "
             "<domain>/<subdomain>/question_<sample_id>/result.json"
         )
     _warn_of_strangers(root, present - places.keys())
@@ -99,7 +100,7 @@ def _read_sample(folder: Path, sample: Sample) -> list[tuple[Key, Part | str]]:
 
 
 def _responses(folder: Path) -> dict[int, object]:
-    """Responses by turn number."""
+    """The responses by turn number."""
     tasks = parse_leniently(_read(folder, "result.json")).get("tasks")
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise ValueError("tasks must be a list of objects")
@@ -110,23 +111,23 @@ def _responses(folder: Path) -> dict[int, object]:
 
 
 def _answer(folder: Path, question: Question, responses: Mapping[int, object]) -> Part | str:
-    """The answer to a question, or why there is none."""
+    """The answer to a question, or the reason why there is none."""
     response = responses.get(question.number)
     if not isinstance(response, str):
         return "result.json has no model_response for this turn"
     if response.startswith(_ERROR):
         return response.removeprefix(_ERROR).removeprefix(" ")
     if question.modality == "text":
-        return Text(response.encode(errors="replace").decode())  # half a surrogate pair fits in no file
+        return Text(response.encode(errors="replace").decode())  # half a surrogate pair cannot be encoded
     return _picture(folder, question.number, response)
 
 
 def _picture(folder: Path, number: int, response: str) -> Part | str:
-    """The picture of a turn, or why there is none."""
+    """The picture of a turn, or the reason why there is none."""
     last = PurePosixPath(response).name
     names = [name for name in (_image_name(number), response, last) if _is_there(folder, name)]
     if not names and Path(last).suffix.lower() not in _SUFFIXES:
-        return f"an image is due, the response is text: {response[:200]!r}"
+        return f"an image is required, but the response is text: {response[:200]!r}"
     name = names[0] if names else last
     try:
         return _image(folder, name)
@@ -137,7 +138,7 @@ def _picture(folder: Path, number: int, response: str) -> Part | str:
 
 
 def _is_there(folder: Path, name: str) -> bool:
-    """Whether a file of that name, or a link, lies below the folder."""
+    """Whether a file (or link) of that name lies below the folder."""
     path = os.path.normpath(folder / name)
     return Path(path).is_relative_to(folder) and os.path.isfile(path)
 
@@ -150,7 +151,7 @@ def _image(folder: Path, name: str) -> Image:
 
 def _read(folder: Path, name: str) -> bytes:
     path = folder / name
-    if not path.resolve().is_relative_to(folder):  # a link that leads out of the sample's folder
+    if not path.resolve().is_relative_to(folder):  # a link to a file outside of the sample's folder
         raise ValueError(f"a link to {path.resolve()}; copy the file instead")
     return path.read_bytes()
 
@@ -160,15 +161,16 @@ def _reason(error: Exception) -> str:
 
 
 def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: Outputs) -> None:
-    """Write what one model answered, as the official client does.
+    """Write a model's outputs in the layout of the official client.
 
-    `records` are the objects of benchmark.jsonl. Samples of which no turn was tried are not written; in the
-    others a turn that was not tried is written as failed. Pictures that are files become hard links where the
-    disk allows it. A text that begins with "ERROR:" is written as it is, and reads as a failure. Half a
-    surrogate pair, which no file can hold, becomes a question mark.
+    `records` are the objects of benchmark.jsonl. A sample without any tried turn is not written; in other
+    samples, a turn that was not tried is written as failed. Pictures that are files become hard links if the
+    disk supports it. A text that begins with "ERROR:" is written unchanged and reads as a failure. Half a
+    surrogate pair, which cannot be encoded, becomes a question mark.
 
     Raises:
-        ConfigurationError: `folder` is not empty, a record is none or leads out of it, or a sample has none.
+        ConfigurationError: `folder` is not empty, a record is invalid or leads out of it, or a sample has no
+            record.
         StorageError: a file could not be written.
     """
     refuse_full(folder)
@@ -176,7 +178,7 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
     tried = {name for name, _ in (*outputs.answers, *outputs.failures)}
     if unknown := tried - {str(name) for name in named}:
         raise ConfigurationError(
-            f"benchmark.jsonl has no sample {min(unknown)}; name the data that the answers were given to"
+            f"benchmark.jsonl has no sample {min(unknown)}; name the data that the model answered"
         )
     for name, record in named.items():
         if str(name) in tried:
@@ -184,7 +186,7 @@ def write_outputs(folder: Path, records: Iterable[Mapping[str, Any]], outputs: O
 
 
 def refuse_full(folder: Path) -> None:
-    """Raises ConfigurationError where outputs cannot be written, because something is there already."""
+    """Check that outputs can be written to the folder. Raises ConfigurationError if it is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(f"{folder} is not empty; name another folder, or remove it first")
 
@@ -200,7 +202,7 @@ def _name(record: Mapping[str, Any]) -> SampleName:
 
 
 def _write_sample(folder: Path, name: str, record: Mapping[str, Any], outputs: Outputs) -> None:
-    """Pictures first: the official client takes a sample with a result.json for done."""
+    """Write a sample, pictures first: the official client treats a sample with a result.json as done."""
     tasks = []
     for task in record["tasks"]:
         answer = outputs.answers.get((name, task["turn"]))

@@ -1,4 +1,4 @@
-"""Reads the folder of official data files into samples, or says everything that is wrong with it."""
+"""Reads a folder of official data files into samples, or reports everything that is wrong with it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SHOWN: Final = 20
 
 
 class DataError(ConfigurationError):
-    """The data folder is not in order. `problems` has a sentence for each thing that is wrong."""
+    """The data folder is invalid. `problems` has one sentence for each problem."""
 
     def __init__(self, folder: Path | str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         lines = "".join(f"\n  {line}" for line in [*problems[:_SHOWN], *more])
-        super().__init__(f"{folder} has {count}; mend the files or fetch the benchmark again:{lines}")
+        super().__init__(f"{folder} has {count}; repair the files or download the benchmark again:{lines}")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Data:
 
     @cached_property
     def images_sha256(self) -> str:
-        """SHA-256 over names and content of all images that the samples show; empty if they show none.
+        """SHA-256 over names and contents of all images in the samples; empty if they have none.
 
-        Reads every one of these files. The images keep their own SHA-256, so it is not computed again.
+        Reads every image file. The images cache their own SHA-256.
 
         Raises:
             DataError: files cannot be read; names them.
@@ -64,7 +64,7 @@ class Data:
         return hashlib.sha256(lines.encode()).hexdigest() if shown else ""
 
     def _images(self) -> dict[str, Image]:
-        """The images by name."""
+        """The images of all samples by name."""
         folder = self.folder / "images"
         parts = (part for sample in self.samples for question in sample.questions for part in question.parts)
         images = (part for part in parts if isinstance(part, Image))
@@ -79,10 +79,10 @@ def _sha256_of(image: Image) -> str | OSError:
 
 
 def find_data(root: Path) -> Path:
-    """The folder of benchmark.jsonl: `root`/data, or `root` itself.
+    """The folder with benchmark.jsonl: `root`/data, or `root` itself.
 
     Raises:
-        ConfigurationError: it is in neither.
+        ConfigurationError: neither contains it.
     """
     for folder in (root / "data", root):
         if (folder / "benchmark.jsonl").is_file():
@@ -94,10 +94,10 @@ def find_data(root: Path) -> Path:
 
 
 def read_data(folder: Path) -> Data:
-    """Read and check every file; of images, that they are there and begin as PNG or JPEG.
+    """Read and check every file. Images are only checked for existence and for a PNG or JPEG header.
 
     Raises:
-        DataError: something is wrong.
+        DataError: a file is missing or invalid.
     """
     files = DataFiles(folder)
     records = files.read_by_sample("benchmark.jsonl", SampleRecord)

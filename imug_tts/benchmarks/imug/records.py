@@ -1,7 +1,7 @@
-"""The records of the official data files, and what is wrong with one that is none.
+"""The record formats of the official data files, and error messages for invalid records.
 
-The form is that of https://github.com/ccccEsion/IMUG-Bench. Keys that are not listed here are passed over
-where the official code passes over them.
+The format is that of https://github.com/ccccEsion/IMUG-Bench. Unknown keys are ignored if the official code
+ignores them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class SampleName(NamedTuple):
-    """Names a sample; ids repeat across subdomains."""
+    """The unique name of a sample; ids alone repeat across subdomains."""
 
     domain: str
     subdomain: str
@@ -60,13 +60,13 @@ def _text_of_number(value: object) -> object:
 
 
 FileName = Annotated[str, AfterValidator(plain_name)]
-"""Folders and files are called by it, so it must not lead elsewhere."""
+"""A text that is used as the name of a folder or file, so it may not be a path."""
 SampleId = Annotated[FileName, BeforeValidator(_text_of_number)]
 Answer = Annotated[str, AfterValidator(_answer)]
 Number = Annotated[int, Field(ge=1)]
-"""Of a turn; the first is 1."""
+"""The number of a turn, from 1."""
 Cell = Literal["0", "1", "r", "g"]
-"""Empty, a blank cube, a red one, a green one."""
+"""A cell of a drawing: empty, a blank cube, a red cube, a green cube."""
 Row = Annotated[list[Cell], Field(min_length=3, max_length=3)]
 
 
@@ -87,7 +87,7 @@ class OfSample(_Record):
 
 
 class Output(_Record):
-    """What a turn is scored by."""
+    """The answer key of a turn."""
 
     answer: Answer | None = None
     evaluation_points: Annotated[list[str], Field(min_length=1)] | None = None
@@ -99,7 +99,7 @@ class Task(_Record):
     turn: Number
     modality: Modality
     input: Annotated[list[dict[Literal["text", "image"], str]], Field(min_length=1)]
-    """Ordered parts; one dict may hold both keys, in its own order."""
+    """Parts in order; one dict may hold both keys, in its own order."""
     output: Output
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ class SampleRecord(OfSample):
 
 
 class Reference(_Record):
-    """The image of a turn's input, or the model's own output of that turn."""
+    """A reference to the image of a turn's input, or to the model's own output of that turn."""
 
     ref_turn: Number
     ref_type: Literal["input", "output"]
@@ -135,27 +135,27 @@ class _ReferenceLink(_Record):
 
 
 class ImageReferences(OfSample):
-    """A line of image_references.jsonl: the images beside which each image turn is judged."""
+    """A line of image_references.jsonl: the reference images for judging each image turn."""
 
     reference_links: list[_ReferenceLink]
 
 
 class DynamicReference(OfSample):
-    """A line of dynamic_references.jsonl: the turns that decide the answer of a dynamic question."""
+    """A line of dynamic_references.jsonl: the turns that determine the answer of a dynamic question."""
 
     turn_idx: Number
     ref_turn_idxs: Annotated[list[Number], Field(min_length=1)]
 
 
 class GridTruth(_Record):
-    """A line of a file of grid_gt/: the drawing that a turn asks for, row by row."""
+    """A line of a file in grid_gt/: the drawing that a turn asks for, row by row."""
 
     turn: Number
     grid: Annotated[list[Row], Field(min_length=3, max_length=3)]
 
 
 def what_is_wrong(error: ValidationError) -> list[tuple[str, str]]:
-    """Key and complaint of each thing that is wrong, e.g. ("tasks[1].turn", "is missing")."""
+    """The (key, complaint) of each problem, e.g. ("tasks[1].turn", "is missing")."""
     return [(_key(problem["loc"]), _complaint(problem)) for problem in error.errors(include_url=False)]
 
 

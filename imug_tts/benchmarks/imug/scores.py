@@ -1,13 +1,14 @@
-"""The score files of IMUG-Bench: what the official scorers write, from and to turn records.
+"""Reads and writes the official score files of IMUG-Bench, from and to turn records.
 
-A model's scores are three JSONL files: one line for each sample with its multiple-choice scores, one for
-each image turn with its points of 0-5, and one for each dynamic question with the letters that a judge found
-right. A record is a dict with those fields of `turns.jsonl` that the files can hold: domain, task, sample_id,
-turn, modality, outcome, score and score_detail.
+A model's scores are three JSONL files: one line per sample with its multiple-choice scores, one line per
+image turn with its points of 0-5, and one line per dynamic question with the letters that a judge determined.
+A record is a dict with the fields of `turns.jsonl` that these files can hold: domain, task, sample_id, turn,
+modality, outcome, score and score_detail.
 
-The official resolver of dynamic questions takes letters from prose, and writes no letter at all for a reply
-without an answer. Our score is stricter. Where it has other letters or none, `score_detail` keeps the
-official ones (`official_letters`); the official files are written from them and the answer in `response`.
+The official resolver of dynamic questions also takes letters from prose, and writes no letter for a reply
+without an answer. Our parser is stricter. If its letters differ or are missing, `score_detail` keeps the
+official ones (`official_letters`); the official files are written from them and from the answer in
+`response`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ MAX_POINT: Final = 5
 
 
 class Place(NamedTuple):
-    """Names one turn of the benchmark."""
+    """The key of one turn of the benchmark."""
 
     domain: str
     task: str
@@ -50,7 +51,7 @@ class Place(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """One of the three kinds of files: its folder below the model's, and how its name ends."""
+    """One of the three kinds of score files: its folder below the model's folder, and its name suffix."""
 
     folder: str
     ending: str
@@ -66,7 +67,9 @@ def place_of(record: Record) -> Place:
 
 
 def as_official(records: Iterable[Record]) -> list[Record]:
-    """The turns that official score files hold, scored as they score them, in the order of `records`."""
+    """The scored turns as the official score files hold them, with official scores, in the order of
+    `records`.
+    """
     return [official for record in records for official in _official_records(record)]
 
 
@@ -84,10 +87,10 @@ def _official_records(record: Record) -> Iterator[Record]:
 def write_scores(folder: Path, model: str, records: Iterable[Record]) -> None:
     """Write the scored turns among `records` (see `as_official`) below `folder`/`model`, in their order.
 
-    The score of a text turn is the one by which its run was scored (`scoring.mcq`).
+    The score of a text turn follows the rule of its run (`scoring.mcq`).
 
     Raises:
-        ConfigurationError: an image has no points in its `score_detail`, or `model` cannot name a file.
+        ConfigurationError: an image has no points in its `score_detail`, or `model` cannot be a file name.
         StorageError: the files could not be written.
     """
     plain_name(model)
@@ -135,10 +138,10 @@ def _names(record: Record) -> Entry:
 
 
 def read_scores(folder: Path) -> dict[str, list[Record]]:
-    """The scored turns of every model below `folder`, by the model's name; images first, in the files' order.
+    """The scored turns of every model below `folder`, by model name; images first, in file order.
 
-    The files lie in `folder` itself or, if none does, where the official scorers put them. A turn that stands
-    twice or whose score is off the scale is kept with a warning: the official summary counts it.
+    The files are in `folder` itself, or else where the official scorers put them. A turn that occurs twice or
+    whose score is out of range is kept with a warning, because the official summary counts it.
 
     Raises:
         ConfigurationError: there are no score files, or one is damaged; names file and line.
@@ -146,7 +149,7 @@ def read_scores(folder: Path) -> dict[str, list[Record]]:
     images, choices, dynamic = (_find(folder, kind) for kind in (_IMAGES, _CHOICES, _DYNAMIC))
     if not images and not choices:
         raise ConfigurationError(
-            f"{folder} holds no score files; they are named MODEL{_IMAGES.ending} and MODEL{_CHOICES.ending}"
+            f"{folder} has no score files; they are named MODEL{_IMAGES.ending} and MODEL{_CHOICES.ending}"
         )
     found: dict[str, list[Record]] = {}
     for model in sorted({*images, *choices}):
@@ -183,7 +186,7 @@ def _read(paths: Iterable[Path], items_of: Callable[[Entry], Iterable[T]]) -> It
 
 
 def _image_records(entry: Entry) -> Iterator[Record]:
-    """None for an image without points, which the official summary passes over."""
+    """The record of an image; none for an image without points, which the official summary skips."""
     points = [_number(point["score"]) for point in entry.get("scores", []) if "score" in point]
     if points:
         score = sum(points) / (MAX_POINT * len(points))
@@ -214,7 +217,7 @@ def _record(place: Place, modality: str, score: float, detail: Record) -> Record
 
 
 def _number(value: object) -> int | float:
-    """A number, or text that is one, as the official summary takes it."""
+    """A number, or a text that is one, as the official summary accepts it. Raises ValueError."""
     if isinstance(value, (int, float, str)):
         number = value if isinstance(value, int) else float(value)
         if math.isfinite(number):

@@ -1,4 +1,4 @@
-"""The data set from the Hugging Face hub, or from its cache on this machine."""
+"""Downloads the data set from the Hugging Face hub, or finds it in the local cache."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from imug_tts.contracts import ConfigurationError
 __all__ = ["download"]
 
 _WANTED: Final = ["*.jsonl", "*images/*"]
-"""Patterns of the data files, whether or not they lie in data/."""
+"""Patterns of the data files, with or without data/."""
 
 
 def download(repo: str, revision: str) -> Path:
-    """The folder of a snapshot of the data set `repo`; what is in the cache already is not fetched again.
+    """The folder of a snapshot of the data set `repo`; cached files are not downloaded again.
 
     Raises:
-        ConfigurationError: it cannot be had; says how to go on.
+        ConfigurationError: the download failed; says what to do instead.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -27,7 +27,8 @@ def download(repo: str, revision: str) -> Path:
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigurationError(
-            f"the data set {repo} (revision {revision}) cannot be had from the Hugging Face hub: {reason}\n"
+            f"the data set {repo} (revision {revision}) cannot be downloaded from the Hugging Face hub: "
+            f"{reason}\n"
             f"where there is a network, run: hf download {repo} --repo-type dataset --local-dir DIR\n"
             "then bring DIR here and set benchmark.root=DIR"
         ) from error

@@ -1,9 +1,9 @@
-"""Summaries of scores in percent: the official one, and ours with what is missing.
+"""Summaries of scores in percent: the official one, and ours with missing turns.
 
-Both are means by overall, domain, class and turn, over all, text and image turns, every turn with equal
-weight. The official summary (https://github.com/ccccEsion/IMUG-Bench) is kept to the byte. It knows only what
-was scored; ours says beside each mean how many turns were planned, and how low and how high the mean could
-be, were the missing ones all 0 or all 100.
+Both are means overall, by domain, by class and by turn, over all, text and image turns; every turn has equal
+weight. The official summary (https://github.com/ccccEsion/IMUG-Bench) is reproduced to the byte. It contains
+scored turns only. Ours adds the number of planned turns to each mean, and the mean's bounds if all missing
+turns scored 0 or all 100.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Summary", "official_summary", "summary_with_missing"]
 
 Cell = dict[str, Any]
 Group = dict[str, Cell]
-"""Cells by modality."""
+"""The cells of a group by modality."""
 
 _MODALITIES: Final = ("all", "text", "image")
 _TABLES: Final[Mapping[str, Callable[[Place], Any]]] = {
@@ -44,7 +44,7 @@ class Summary(NamedTuple):
         """Write `name`.json and `name`.md.
 
         Raises:
-            StorageError: they could not be written.
+            StorageError: a file could not be written.
         """
         write_atomically(folder / f"{name}.json", json.dumps(self.content, indent=2).encode())
         write_atomically(folder / f"{name}.md", self.markdown.encode())
@@ -54,20 +54,20 @@ class _Turn(NamedTuple):
     place: Place
     modality: str
     percent: float | None
-    """None where the score is missing."""
+    """The score in percent; None if it is missing."""
 
 
 def official_summary(scores: Mapping[str, Sequence[Record]]) -> Summary:
-    """Summarise the scored ones of each model's turns, as the official summary does for their score files."""
+    """The official summary of each model's scored turns."""
     turns = {model: _scored(as_official(scores[model])) for model in sorted(scores)}
     return _summary(turns, _mean_and_count, _two_places)
 
 
 def summary_with_missing(scores: Mapping[str, Sequence[Record]], samples: Iterable[Sample]) -> Summary:
-    """The same means with turns scored and planned, and the bounds that the missing turns leave.
+    """The summary with planned turns, and with the bounds due to missing turns.
 
-    Planned are all turns of `samples`. A score of anything else is left out, with a warning; of a turn that
-    is scored twice the last counts.
+    Planned are all turns of `samples`. Scores of other turns are omitted with a warning; of a turn that is
+    scored twice, the last score counts.
     """
     planned = [
         _Turn(Place(sample.domain, sample.task, sample.sample_id, question.number), question.modality, None)
@@ -79,7 +79,9 @@ def summary_with_missing(scores: Mapping[str, Sequence[Record]], samples: Iterab
 
 
 def _scored(records: Iterable[Record]) -> list[_Turn]:
-    """Images first, as the official summary reads them: the last bit of a sum depends on the order."""
+    """The scored turns, images first, as the official summary reads them: the last bit of a sum depends on
+    the order.
+    """
     turns = [
         _Turn(place_of(record), record["modality"], _percent(record))
         for record in records
@@ -89,7 +91,9 @@ def _scored(records: Iterable[Record]) -> list[_Turn]:
 
 
 def _percent(record: Record) -> float:
-    """From the points of an image and not from its score, so that the last bit is the official one."""
+    """The score in percent. For images it is computed from the points, so that the last bit is the official
+    one.
+    """
     if record["modality"] == "text":
         return float(record["score"]) * 100
     points = [float(point) for point in record["score_detail"]["points"]]
@@ -97,7 +101,7 @@ def _percent(record: Record) -> float:
 
 
 def _with_missing(model: str, records: Iterable[Record], planned: Iterable[_Turn]) -> list[_Turn]:
-    """The scored turns in their order, then the planned ones that have no score."""
+    """The scored turns in their order, followed by the planned turns without a score."""
     missing = {(turn.place, turn.modality): turn for turn in planned}
     scored, strange = {}, []
     for turn in _scored(records):
@@ -108,8 +112,8 @@ def _with_missing(model: str, records: Iterable[Record], planned: Iterable[_Turn
             strange.append(turn.place)
     if strange:
         warnings.warn(
-            f"scores of {model}: {len(strange)} are of no turn of this benchmark and are left out, "
-            f"the first of {strange[0]}",
+            f"scores of {model}: {len(strange)} belong to no turn of this benchmark and are omitted, "
+            f"the first one to {strange[0]}",
             stacklevel=4,
         )
     return [*scored.values(), *missing.values()]
@@ -171,7 +175,7 @@ def _two_places(cell: Cell) -> str:
 
 
 def _mean_in_bounds(cell: Cell) -> str:
-    """E.g. "49.19 [38.26, 60.48] 7/9", with no bounds where nothing is missing and "-" for no turns."""
+    """A cell such as "49.19 [38.26, 60.48] 7/9": without bounds if nothing is missing, "-" without turns."""
     if not cell["planned"]:
         return "-"
     bounds = f" [{cell['lowest']:.2f}, {cell['highest']:.2f}]" if cell["count"] < cell["planned"] else ""

@@ -1,7 +1,7 @@
-"""A synthetic benchmark in the form of IMUG-Bench, for dry runs and tests; of its own content.
+"""A synthetic benchmark in the format of IMUG-Bench with its own content, for dry runs and tests.
 
-At its full size it has as many samples, turns, domains, tasks, dynamic questions by turn and files of grid
-truth as the official release. What samples say is made up: scores on them mean nothing.
+At full size it has as many samples, turns, domains, tasks, dynamic questions by turn and grid truth files as
+the official release. The content is made up: scores on it mean nothing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from imug_tts.scoring.mcq import DYNAMIC
 __all__ = ["FULL_SIZE", "synthetic_samples"]
 
 FULL_SIZE: Final = 3113
-"""Samples of the official release."""
+"""Number of samples in the official release."""
 
 _NUM_TASKS: Final = 97
 _GRID_SAMPLES: Final = dict(zip(GRID_TASKS, (10, 7, 7), strict=True))
 _LENGTHS: Final = {2: 300, 3: 850, 4: 1131, 5: 632, 6: 200}
-"""How many dialogues have how many turns: 12,034 turns in all. (The release says the sum alone.)"""
+"""Number of dialogues by number of turns: 12,034 turns in total. (The release states only the total.)"""
 _DYNAMIC: Final = {2: 111, 3: 55, 4: 264, 5: 184, 6: 105}
-"""How many dynamic questions stand at which turn. Here each is the last turn of its dialogue."""
+"""Number of dynamic questions by turn. Here each is the last turn of its dialogue."""
 
 _THINGS: Final = ("lamp", "kettle", "bicycle", "jar", "ladder", "kite", "umbrella", "clock", "bench", "boat")
 _COLORS: Final = ("red", "green", "blue", "yellow", "white", "black", "orange", "purple")
@@ -41,7 +41,7 @@ _LETTERS: Final = "ABCD"
 
 
 class _Plan(NamedTuple):
-    """Which sample it is, and the shape of its dialogue."""
+    """The name of a sample, and the shape of its dialogue."""
 
     domain: str
     task: str
@@ -52,10 +52,10 @@ class _Plan(NamedTuple):
 
 
 def synthetic_samples(num_samples: int, seed: int = 0, image_size: int = 64) -> Iterator[Sample]:
-    """The samples of a benchmark of that size, with input images that many pixels wide.
+    """The samples of a benchmark with `num_samples` samples and input images of `image_size` pixels width.
 
-    Fewer than `FULL_SIZE` are spread evenly over its tasks; more go round them again. A sample depends on its
-    name and the seed alone.
+    Fewer than `FULL_SIZE` samples are spread evenly over its tasks; more repeat the tasks. A sample depends
+    on its name and the seed alone.
 
     Raises:
         ConfigurationError: a number is out of range.
@@ -81,7 +81,7 @@ def _full_plan() -> list[_Plan]:
     shapes = [(length, n < _DYNAMIC[length]) for length, count in _LENGTHS.items() for n in range(count)]
     plans = []
     for index, name in enumerate(names):
-        num_turns, ends_dynamic = shapes[index * 1009 % FULL_SIZE]  # spreads every shape over all tasks
+        num_turns, ends_dynamic = shapes[index * 1009 % FULL_SIZE]  # distributes every shape over all tasks
         plans.append(_Plan(*name, num_turns, ends_dynamic, ends_dynamic or index % 2 == 0))
     return plans
 
@@ -132,7 +132,7 @@ class _Author:
         )
 
     def _modality(self, turn: int) -> Modality:
-        """Text and images take turns."""
+        """The modality of a turn; text and image alternate."""
         as_the_last = (self._plan.num_turns - turn) % 2 == 0
         return "text" if as_the_last == self._plan.ends_in_text else "image"
 
@@ -152,7 +152,7 @@ class _Author:
         return f"Draw a {color} {thing}." if turn == 1 else f"Draw the {thing} again, but {change}."
 
     def _image(self) -> Image:
-        """A JPEG of one rectangle on a plain ground."""
+        """A JPEG of one rectangle on a plain background."""
         from PIL import Image as Pillow
 
         width, height = self._image_size, self._image_size * 3 // 4

@@ -1,4 +1,4 @@
-"""Writes samples as a folder of official data files, which the official code and `Imug` read alike."""
+"""Writes samples as a folder of official data files, which both the official code and `Imug` can read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Record = Mapping[str, Any]
 
 
 def write_data(folder: Path, samples: Iterable[Sample]) -> Path:
-    """Write the samples under `folder`/data and return that folder.
+    """Write the samples into `folder`/data; returns that folder.
 
-    The keys of their questions are as `Imug` reads them: `answer` and `ref_turns` of a text turn,
-    `evaluation_points`, `references` and perhaps `grid` of an image turn. benchmark.jsonl is written last, so
-    that a folder which has it is whole.
+    The keys of questions have the format of `Imug`: `answer` and `ref_turns` for a text turn;
+    `evaluation_points`, `references` and optionally `grid` for an image turn. benchmark.jsonl is written
+    last, so a folder that has it is complete.
 
     Raises:
-        FileExistsError: `folder` holds a benchmark already.
-        ConfigurationError: the name of a sample cannot be the name of a file.
+        FileExistsError: `folder` already contains a benchmark.
+        ConfigurationError: a sample's name cannot be a file name.
     """
     data = folder / "data"
     if (data / "benchmark.jsonl").exists():
@@ -72,7 +72,7 @@ def _task(question: Question, images: Iterator[str]) -> Record:
 
 
 def _write_images(data: Path, sample: Sample) -> Iterator[str]:
-    """Write the images of the sample's input; gives their names in order."""
+    """Write the images of the sample's inputs; yields their names in order."""
     parts = [part for question in sample.questions for part in question.parts]
     images = [part.read() for part in parts if isinstance(part, Image)]
     stem = "__".join(plain_name(name) for name in _names(sample).values())
@@ -84,7 +84,7 @@ def _write_images(data: Path, sample: Sample) -> Iterator[str]:
 
 
 def _references(sample: Sample) -> list[Record]:
-    """An image turn that is judged without references has no link."""
+    """The record of image references; none if no image turn has references."""
     links = [
         {"turn_idx": question.number, "refs": question.key["references"]}
         for question in sample.questions

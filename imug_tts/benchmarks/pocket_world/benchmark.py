@@ -36,24 +36,26 @@ class PocketWorld(Benchmark):
     """Procedural dialogues on a 4x4 grid, exactly simulated and exactly scored.
 
     Sample i of a (split, seed) is always the same dialogue, and belongs to class i mod 3. `num_samples`
-    counts indices over all three classes; `classes` then picks among them. So a run over one class answers
-    the very samples of that class that a run over all classes answers: num_samples=300 with
-    classes=["hybrid"] gives the 100 hybrid ones of the 300. `scoring.mcq` is the rule behind the score of
-    a multiple-choice answer; its detail has both.
+    counts indices over all three classes, from which `classes` selects. So a run over one class answers
+    exactly the samples of that class in a run over all classes: num_samples=300 with classes=["hybrid"] gives
+    the 100 hybrid ones of the 300. `scoring.mcq` is the scoring rule of multiple-choice answers; the score
+    detail states both rules.
     """
 
-    split: Split = knob("The part of the dialogues: train, validation or test.", default="test")
-    seed: int = knob("Seed of the dialogues; the run's own seed is `seed`.", default=0, ge=0)
-    num_samples: int = knob(
-        "Dialogues over all classes, of which `classes` then picks.", default=300, ge=1, selects=True
+    split: Split = knob("Split of the dialogues: train, validation or test.", default="test")
+    seed: int = knob(
+        "Seed of the dialogues; the run's own seed is the knob `seed` of the run.", default=0, ge=0
     )
-    classes: Several[TaskClass] = knob("Classes of dialogues.", default=TASK_CLASSES, selects=True)
-    scoring: Scoring = knob("The rules of scores; null for the run's.", default_factory=Scoring)
+    num_samples: int = knob(
+        "Number of dialogues over all classes, from which `classes` selects.", default=300, ge=1, selects=True
+    )
+    classes: Several[TaskClass] = knob("Classes of dialogues to select.", default=TASK_CLASSES, selects=True)
+    scoring: Scoring = knob("Scoring rules; null uses those of the run.", default_factory=Scoring)
 
     def __post_init__(self) -> None:
         if not any(_class_of(i) in self.classes for i in range(min(self.num_samples, len(TASK_CLASSES)))):
             raise ConfigurationError(
-                f"num_samples={self.num_samples} holds no sample of classes {list(self.classes)}; "
+                f"num_samples={self.num_samples} has no sample of classes {list(self.classes)}; "
                 f"name a class, or ask for {len(TASK_CLASSES)} samples or more"
             )
 
@@ -63,9 +65,9 @@ class PocketWorld(Benchmark):
 
     @cached_property
     def identity(self) -> str:
-        """Name, version, split and seed, and a hash of what the first dialogue of every task looks like.
+        """Name, version, split and seed, and a hash of the first dialogue of every task.
 
-        The hash changes with anything that changes requests, outcomes, answers or pictures.
+        The hash changes if any request, outcome, answer or picture changes.
         """
         digest = hashlib.sha256(world.prototypes().tobytes())
         for index in range(len(TASKS)):
@@ -73,7 +75,7 @@ class PocketWorld(Benchmark):
         return f"{self.name}:{VERSION}:{self.split}:{self.seed}:{digest.hexdigest()[:8]}"
 
     def samples(self) -> Sequence[Sample]:
-        """The samples in order of their index; made once."""
+        """The samples in order of their index; generated once."""
         return self._samples
 
     def reference(self, sample: Sample, number: int) -> Part:
@@ -82,13 +84,14 @@ class PocketWorld(Benchmark):
         return gold_image(turn.gold) if isinstance(turn, ImageTurn) else Text(turn.gold)
 
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
-        """Score the last of `outputs`, the answers to turns 1..len(outputs); see `scoring` for the rules.
+        """The score of the last of `outputs`, the answers to turns 1..len(outputs); see `scoring` for the
+        rules.
 
-        Asks no model, so `scope` is not used.
+                No model is asked, so `scope` is unused.
 
         Raises:
-            ValueError: outputs that are not answers to these turns.
-            JudgeError: an image that cannot be decoded.
+            ValueError: the outputs do not answer these turns.
+            JudgeError: an image cannot be decoded.
         """
         del scope
         turns = self._dialogue(sample).turns
@@ -128,7 +131,7 @@ def _class_of(index: int) -> TaskClass:
 
 
 def _generator_index(index: int) -> int:
-    """Which dialogue of the generator sample `index` is. The generator goes round all tasks in turn."""
+    """The generator's dialogue index of sample `index`. The generator cycles through all tasks."""
     places = _PLACES[_class_of(index)]
     lap, place = divmod(index // len(TASK_CLASSES), len(places))
     return lap * len(TASKS) + places[place]
@@ -155,7 +158,7 @@ def _question(turns: Sequence[Turn], number: int) -> Question:
 
 
 def _key(turns: Sequence[Turn], number: int) -> dict[str, Any]:
-    """Answer key in plain values. `ref_turns` are the image turns that one must see to grade this one."""
+    """The answer key in plain values. `ref_turns` are the image turns needed to grade this turn."""
     turn = turns[number - 1]
     earlier = [n for n in range(1, number) if isinstance(turns[n - 1], ImageTurn)]
     if isinstance(turn, ImageTurn):
@@ -178,12 +181,12 @@ def _content(dialogue: Dialogue) -> bytes:
 
 
 def _answers(sample: Sample, turns: Sequence[Turn], outputs: Sequence[Part | None]) -> list[Part]:
-    """The outputs, if they are answers to these turns."""
+    """The outputs as answers to these turns. Raises ValueError or JudgeError if they are not."""
     if not 1 <= len(outputs) <= len(turns):
         raise ValueError(f"{sample.name} has {len(turns)} turns; {len(outputs)} outputs cannot be scored")
     for number, (question, output) in enumerate(zip(sample.questions, outputs, strict=False), start=1):
         if output is None:
-            raise JudgeError(f"{sample.name} cannot be scored behind turn {number}, which has no answer")
+            raise JudgeError(f"{sample.name} cannot be scored after turn {number}, which has no answer")
         if question.modality != output.modality:
             wanted, given = question.modality, output.modality
             raise ValueError(f"{sample.name} turn {number} asks for {wanted}, not for {given}")

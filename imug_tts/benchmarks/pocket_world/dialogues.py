@@ -1,8 +1,8 @@
-"""The procedural generator: a dialogue is a function of (split, seed, index) and of nothing else.
+"""The procedural generator: a dialogue is a function of (split, seed, index) only.
 
-Every request is legal whatever the model chose at earlier free placements: the generator follows all possible
-scenes at once and takes an operation only if it is legal in each of them. Training and test dialogues have
-random streams of different names, so they are disjoint by construction.
+Every request is legal whatever the model chose at earlier free placements: the generator tracks all possible
+scenes and uses an operation only if it is legal in each of them. Training and test dialogues use random
+streams with different names, so they are disjoint by construction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _TRIES: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class ImageTurn:
-    """Draw or edit the picture. `gold_before` and `gold` are the scenes with default free placements."""
+    """A turn that draws or edits the picture. `gold_before` and `gold` are the scenes with default free
+    placements.
+    """
 
     request: str
     operations: tuple[Operation, ...]
@@ -38,9 +40,9 @@ class ImageTurn:
 
 @dataclass(frozen=True, slots=True)
 class McqTurn:
-    """Answer with one letter. A dynamic question asks for the model's own earlier choice.
+    """A turn that asks for one letter. A dynamic question asks about the model's own earlier choice.
 
-    `gold` is the letter on the gold scene; `mcq.answer(scene)` is the letter on any other scene.
+    `gold` is the letter for the gold scene; `mcq.answer(scene)` is the letter for any other scene.
     """
 
     request: str
@@ -65,7 +67,9 @@ class Dialogue:
 
 
 class _Author:
-    """Writes one dialogue turn by turn; `possible` holds every scene the model may be at, gold first."""
+    """Writes one dialogue turn by turn; `possible` holds every scene the model may be in, the gold scene
+    first.
+    """
 
     def __init__(self, task: Task, stream: Stream) -> None:
         self.task, self.stream = task, stream
@@ -73,7 +77,7 @@ class _Author:
         self.placement: ops.AddAnywhere | None = None
 
     def thing(self) -> int:
-        """A thing of the task's families."""
+        """A random thing of the task's families."""
         family = self.stream.weighted(self.task.things)
         return (
             STATE_OF[family]
@@ -91,7 +95,9 @@ class _Author:
         return ops.Draw(tuple(zip(things, cells, strict=True)))
 
     def proposal(self, kind: Kind, scene: Scene) -> Operation | None:
-        """An operation of that kind with random arguments, perhaps not legal."""
+        """An operation of that kind with random arguments, possibly illegal; None if the scene allows
+        none.
+        """
         pick = self.stream.choice
         present = [state for state in scene if state != EMPTY]
         shapes = [state for state in present if world.is_shape(state)]
@@ -130,7 +136,7 @@ class _Author:
                 return ops.Wait()
 
     def free_placement(self, free: list[int]) -> ops.AddAnywhere | None:
-        """At most one a dialogue, so that the scenes to follow stay few."""
+        """A free placement, or None: at most one per dialogue, which limits the number of possible scenes."""
         if self.placement is not None:
             return None
         line = self.stream.choice(world.LINES) if self.stream.chance(0.7) else None
@@ -140,7 +146,9 @@ class _Author:
     def operation(
         self, possible: tuple[Scene, ...], causal: bool | None, last_resort: bool
     ) -> Operation | None:
-        """One operation that is legal in every possible scene and changes the gold one."""
+        """An operation that is legal in every possible scene and changes the gold scene; None if none was
+        found.
+        """
         kinds = {k: w for k, w in self.task.kinds.items() if causal is None or (k in CAUSAL) == causal}
         if last_resort:
             kinds = {"swap": 1.0} if self.task.task_class == "static_spatial" else {"wind": 1.0}
@@ -153,7 +161,7 @@ class _Author:
         return None
 
     def image_turn(self, first: bool) -> ImageTurn:
-        """A request of several operations; hybrid tasks alternate spatial and causal ones."""
+        """A request of several operations; hybrid tasks alternate spatial and causal operations."""
         before, possible = self.possible[0], self.possible
         chosen: list[Operation] = []
         if first:
@@ -176,7 +184,7 @@ class _Author:
         return ImageTurn(ops.request_words(chosen), tuple(chosen), before, possible[0])
 
     def mcq_turn(self, dynamic: bool) -> McqTurn | None:
-        """A question, or None where none of the wanted sort fits."""
+        """A question, or None if no question of the requested kind fits."""
         mcq: Mcq | None = None
         if dynamic and self.placement is not None:
             mcq = questions.dynamic_mcq(self.placement, self.possible, self.stream)
@@ -187,12 +195,12 @@ class _Author:
 
 
 def _follow(operation: Operation, possible: tuple[Scene, ...]) -> tuple[Scene, ...]:
-    """Every scene the operation can lead to from every possible one, the gold one first."""
+    """Every scene to which the operation can lead from any possible scene, the gold scene first."""
     return tuple(dict.fromkeys(after for before in possible for after in operation.outcomes(before)))
 
 
 def make_dialogue(split: Split, seed: int, index: int) -> Dialogue:
-    """Dialogue `index` of a split. Tasks take turns, so any run of 15 indices holds each task once."""
+    """Dialogue `index` of a split. Tasks alternate, so any 15 consecutive indices contain each task once."""
     stream, task = Stream("pocket_world", split, seed, index), TASKS[index % len(TASKS)]
     author, turns = _Author(task, stream), list[Turn]()
     wanted, asked = stream.weighted(TURN_COUNTS), False
@@ -209,7 +217,9 @@ def make_dialogue(split: Split, seed: int, index: int) -> Dialogue:
 
 
 def make_exercise(scene: Scene, stream: Stream) -> ImageTurn | None:
-    """A request of one operation, of any task, at a picture; None where the drawn task has none that fits."""
+    """A request of one operation, from a random task, for a given picture; None if the task has no fitting
+    operation.
+    """
     author = _Author(stream.choice(TASKS), stream)
     operation = author.operation((scene,), None, last_resort=False)
     if operation is None:

@@ -1,6 +1,6 @@
 """Writes pocket-world samples in the file layout of the official IMUG-Bench release.
 
-The official client, its scorers and any official model server then work on them unchanged. There a
+The official client, its scorers and any official model server then work on them unchanged. There, a
 vision-language model judges the pictures on the evaluation points; exact scores need `PocketWorld` itself.
 """
 
@@ -19,13 +19,13 @@ __all__ = ["write_official"]
 
 
 def write_official(benchmark: PocketWorld, folder: Path) -> Path:
-    """Write the samples under `folder`/data and return that folder.
+    """Write the samples into `folder`/data; returns that folder.
 
-    It holds benchmark.jsonl, image_references.jsonl, dynamic_references.jsonl and images/, which stays empty
-    because requests of the pocket world are text alone.
+    It contains benchmark.jsonl, image_references.jsonl, dynamic_references.jsonl and images/, which is empty
+    because requests of the pocket world are text only.
 
     Raises:
-        FileExistsError: `folder` holds a benchmark already.
+        FileExistsError: `folder` already contains a benchmark.
     """
     return write_data(folder, map(_official, benchmark.samples()))
 
@@ -36,7 +36,8 @@ def _official(sample: Sample) -> Sample:
 
 
 def _key(question: Question) -> Mapping[str, Any]:
-    """Each image turn after the first is judged beside the picture that it edits.
+    """The answer key in official form. Each image turn after the first is judged with the picture that it
+    edits.
 
     A dynamic question is resolved on every picture since the model made its choice.
     """

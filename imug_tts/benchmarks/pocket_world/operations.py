@@ -1,7 +1,7 @@
-"""What a request can ask for. Every operation says itself in words and knows all its outcomes on a scene.
+"""The operations of requests. Every operation has its words, and computes all its outcomes on a scene.
 
-Operations are total: one that names something the scene lacks does nothing, so a request can also be followed
-from a damaged picture. Only `AddAnywhere` has more than one outcome; the first is its default.
+Operations are total: an operation on a missing thing does nothing, so a request can also be applied to a
+damaged picture. Only `AddAnywhere` has more than one outcome; the first one is its default.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WINDS: Final = {"left": False, "right": True, "up": False, "down": True}
 
 
 def find(scene: Scene, thing: int) -> int | None:
-    """First cell that holds `thing`, or None."""
+    """The first cell that contains `thing`; None if there is none."""
     return scene.index(thing) if thing in scene else None
 
 
@@ -28,7 +28,7 @@ def named_once(scene: Scene, *things: int) -> bool:
 
 
 def with_cells(scene: Scene, *changes: tuple[int, int]) -> Scene:
-    """The scene with (cell, state) pairs set, in order."""
+    """The scene with (cell, state) pairs set in order."""
     cells = list(scene)
     for cell, state in changes:
         cells[cell] = state
@@ -36,7 +36,7 @@ def with_cells(scene: Scene, *changes: tuple[int, int]) -> Scene:
 
 
 def beside(scene: Scene, relation: str, anchor: int) -> int | None:
-    """The cell in that relation to the anchor, or None outside the grid or without the anchor."""
+    """The cell in that relation to the anchor; None if it is outside the grid or the anchor is missing."""
     at = find(scene, anchor)
     if at is None:
         return None
@@ -45,7 +45,7 @@ def beside(scene: Scene, relation: str, anchor: int) -> int | None:
 
 
 def the(thing: int) -> str:
-    """How a request names a thing of the picture."""
+    """The name of a thing of the picture in a request."""
     return f"the {STATES[thing]}"
 
 
@@ -56,7 +56,7 @@ def _a(thing: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Start a new picture with (state, cell) pairs."""
+    """The operation that draws a new picture from (state, cell) pairs."""
 
     things: tuple[tuple[int, int], ...]
     word = "draw"
@@ -73,7 +73,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """Add a thing at a named cell."""
+    """The operation that adds a thing at a named cell."""
 
     thing: int
     cell: int
@@ -91,7 +91,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class AddBeside:
-    """Add a thing next to another one."""
+    """The operation that adds a thing next to another one."""
 
     thing: int
     relation: str
@@ -113,9 +113,10 @@ class AddBeside:
 
 @dataclass(frozen=True, slots=True)
 class AddAnywhere:
-    """Add a thing in a cell of the model's own choice: any empty cell, or any empty cell of one line.
+    """The operation that adds a thing at a cell of the model's choice: any empty cell, or any empty cell of
+    one line.
 
-    `default` is the cell the gold picture uses where it is legal; it is not said in the request.
+    `default` is the cell in the gold picture, if it is legal; the request does not name it.
     """
 
     thing: int
@@ -128,7 +129,7 @@ class AddAnywhere:
         return f"add {_a(self.thing)} {place}"
 
     def open_cells(self, scene: Scene) -> list[int]:
-        """Legal cells, the default first where it is one of them."""
+        """The legal cells; the default comes first if it is legal."""
         cells = range(NUM_CELLS) if self.line is None else world.line_cells(self.line)
         return sorted((c for c in cells if scene[c] == EMPTY), key=lambda c: (c != self.default, c))
 
@@ -142,7 +143,7 @@ class AddAnywhere:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Move a thing to a named cell."""
+    """The operation that moves a thing to a named cell."""
 
     thing: int
     cell: int
@@ -161,7 +162,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class MoveBeside:
-    """Move a thing next to another one."""
+    """The operation that moves a thing next to another one."""
 
     thing: int
     relation: str
@@ -185,7 +186,7 @@ class MoveBeside:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Let two things change places."""
+    """The operation that exchanges two things."""
 
     thing: int
     other: int
@@ -206,7 +207,7 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take a thing away."""
+    """The operation that removes a thing."""
 
     thing: int
     word = "remove"
@@ -224,7 +225,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Give a shape another colour."""
+    """The operation that changes the colour of a shape."""
 
     thing: int
     colour: str
@@ -245,7 +246,7 @@ class Paint:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Mix a primary colour into a shape of another primary colour."""
+    """The operation that mixes a primary colour into a shape of another primary colour."""
 
     colour: str
     thing: int
@@ -270,7 +271,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Gravity:
-    """Everything falls."""
+    """The operation that lets everything fall down."""
 
     word = "gravity"
 
@@ -286,7 +287,7 @@ class Gravity:
 
 @dataclass(frozen=True, slots=True)
 class Wind:
-    """One row (left, right) or column (up, down) shifts by a cell and wraps."""
+    """The operation that shifts a row (left, right) or a column (up, down) cyclically by one cell."""
 
     direction: str
     line: str
@@ -304,7 +305,7 @@ class Wind:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Time passes: plants grow, fire spreads and dies, ice melts."""
+    """The operation that lets time pass: plants grow, fire spreads and dies, ice melts."""
 
     word = "wait"
 
@@ -336,12 +337,12 @@ Operation = (
 
 
 def request_words(operations: Sequence[Operation]) -> str:
-    """The request as a user says it: "move the red star to b2 , then gravity"."""
+    """The request in the user's words, e.g. "move the red star to b2 , then gravity"."""
     return " , then ".join(operation.words() for operation in operations)
 
 
 def outcomes(operations: Sequence[Operation], scene: Scene) -> tuple[Scene, ...]:
-    """Every scene that follows the request to the letter, the default first, without repeats."""
+    """Every scene that fulfils the request exactly, the default first, without duplicates."""
     scenes: tuple[Scene, ...] = (scene,)
     for operation in operations:
         scenes = tuple(dict.fromkeys(after for before in scenes for after in operation.outcomes(before)))
@@ -351,8 +352,8 @@ def outcomes(operations: Sequence[Operation], scene: Scene) -> tuple[Scene, ...]
 def apply(operations: Sequence[Operation], scene: Scene, drawn: Scene | None = None) -> Scene:
     """The reference scene after a request.
 
-    With `drawn` (what the model drew) the reference adopts the model's own choice of every free placement: of
-    all correct outcomes the one that differs from `drawn` in the fewest cells, the default where they tie.
+    With `drawn` (what the model drew) the reference adopts the model's choice of every free placement: the
+    correct outcome that differs from `drawn` in the fewest cells, or the default in case of a tie.
     """
     correct = outcomes(operations, scene)
     if drawn is None:
@@ -361,7 +362,7 @@ def apply(operations: Sequence[Operation], scene: Scene, drawn: Scene | None = N
 
 
 def steps(operations: Sequence[Operation], scene: Scene) -> list[Scene]:
-    """The scene before the request and after each operation (default placements)."""
+    """The scene before the request and after each operation (with default placements)."""
     scenes = [scene]
     for operation in operations:
         scenes.append(operation.outcomes(scenes[-1])[0])

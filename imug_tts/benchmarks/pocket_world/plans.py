@@ -1,4 +1,4 @@
-"""Delta plans: what a request changes, operation by operation, in the words of the pocket world."""
+"""Delta plans: the changes of a request, operation by operation, in the words of the pocket world."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imug_tts.benchmarks.pocket_world.world import CELLS, NUM_CELLS, SIDE, STATE
 
 
 def plan_words(operations: Sequence[Operation], scene: Scene) -> str:
-    """The delta plan: a clause an operation, as in "move the red star : a1 empty b2 red star"."""
+    """The delta plan with one clause per operation, e.g. "move the red star : a1 empty b2 red star"."""
     scenes = steps(operations, scene)
     clauses = (_clause(op, scenes[i], scenes[i + 1]) for i, op in enumerate(operations))
     return " , ".join(clauses)
@@ -35,11 +35,11 @@ def _said(scene: Scene, cells: Sequence[int]) -> str:
 
 
 def _clause(operation: Operation, before: Scene, after: Scene) -> str:
-    """What the operation changes, each cell with its new content, in steps that need one look each.
+    """The clause of an operation: each changed cell with its new content, in steps that need one look each.
 
-    A name stands right before the cell where its thing is found; an anchor is said with its cell before the
-    cell beside it; wind says its whole line, and gravity each column that falls, whole and from the bottom:
-    no cell has to be skipped.
+    A name comes right before the cell where its thing is found. An anchor is stated with its cell before the
+    cell beside it. Wind states its whole line, and gravity each falling column completely from the bottom, so
+    that no cell is skipped.
     """
     cells = list(world.changed_cells(before, after))
     match operation:

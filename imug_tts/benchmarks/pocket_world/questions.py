@@ -1,6 +1,7 @@
-"""Multiple-choice questions about a scene. Each knows its own answer on any scene.
+"""Multiple-choice questions about a scene. Each question computes its own answer on any scene.
 
-A *dynamic* question asks for what the model itself chose: its right letter is known only once it has drawn.
+A *dynamic* question asks what the model itself chose: its right letter is known only after the model has
+drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ LETTERS: Final = "ABCD"
 
 @dataclass(frozen=True, slots=True)
 class What:
-    """What is in a cell."""
+    """A question for the content of a cell."""
 
     cell: int
 
@@ -27,13 +28,13 @@ class What:
         return f"what is at {CELLS[self.cell]} ?"
 
     def truth(self, scene: Scene) -> str | None:
-        """The true value on a scene, or None where the question has no answer there."""
+        """The true value on a scene."""
         return STATES[scene[self.cell]]
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which cell a thing is in."""
+    """A question for the cell of a thing."""
 
     thing: int
 
@@ -41,13 +42,13 @@ class Where:
         return f"where is the {STATES[self.thing]} ?"
 
     def truth(self, scene: Scene) -> str | None:
-        """The true value on a scene, or None where the question has no answer there."""
+        """The true value on a scene; None if the question has no answer there."""
         return CELLS[scene.index(self.thing)] if named_once(scene, self.thing) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which row or column a thing is in."""
+    """A question for the row or column of a thing."""
 
     thing: int
     axis: str
@@ -56,7 +57,7 @@ class Which:
         return f"which {self.axis} is the {STATES[self.thing]} in ?"
 
     def truth(self, scene: Scene) -> str | None:
-        """The true value on a scene, or None where the question has no answer there."""
+        """The true value on a scene; None if the question has no answer there."""
         if not named_once(scene, self.thing):
             return None
         row, column = divmod(scene.index(self.thing), world.SIDE)
@@ -74,24 +75,24 @@ class Mcq:
     options: tuple[str, ...]
 
     def words(self) -> str:
-        """The question and its options: "what is at b2 ? A ash B empty C ice D red star"."""
+        """The question and its options, e.g. "what is at b2 ? A ash B empty C ice D red star"."""
         listed = " ".join(f"{letter} {value}" for letter, value in zip(LETTERS, self.options, strict=True))
         return f"{self.question.words()} {listed}"
 
     def answer(self, scene: Scene) -> str | None:
-        """The right letter on a scene; None where the scene gives no answer among the options."""
+        """The right letter on a scene; None if no option is right."""
         value = self.question.truth(scene)
         return LETTERS[self.options.index(value)] if value in self.options else None
 
 
 def _shuffled(truth: str, wrong: Sequence[str], stream: Stream) -> tuple[str, ...]:
-    """Four options: the truth and three of the wrong values, in random order."""
+    """Four options in random order: the truth and three wrong values."""
     others = stream.sample([value for value in dict.fromkeys(wrong) if value != truth], len(LETTERS) - 1)
     return tuple(stream.sample([truth, *others], len(LETTERS)))
 
 
 def static_mcq(possible: Sequence[Scene], stream: Stream) -> Mcq | None:
-    """A question whose answer is the same in every possible scene, or None if the one drawn is not."""
+    """A random question; None if its answer is not the same in every possible scene."""
     scene = possible[0]
     occupied = [cell for cell in CELLS if scene[CELL_OF[cell]] != EMPTY]
     question: Question
@@ -109,7 +110,9 @@ def static_mcq(possible: Sequence[Scene], stream: Stream) -> Mcq | None:
 
 
 def dynamic_mcq(placement: AddAnywhere, possible: Sequence[Scene], stream: Stream) -> Mcq | None:
-    """Ask where the model put what it was free to place; None if the thing is gone or its place is known."""
+    """A question for the place of a freely placed thing; None if the thing is gone or its place is
+    determined.
+    """
     axes = ["row", "column"]
     for axis in stream.sample(axes, 2):
         question = Which(placement.thing, axis)

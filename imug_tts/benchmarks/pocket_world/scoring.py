@@ -1,13 +1,13 @@
-"""Exact scores of a pocket-world turn, from what the pictures really show.
+"""Exact scores of a pocket-world turn, from what the pictures actually show.
 
-Pictures are read cell by cell as the nearest known state (`world.parse`), whatever their size or style; there
-is no rejection, so noise reads as a scene that is wrong nearly everywhere.
+Pictures are parsed cell by cell as the nearest known state (`world.parse`), whatever their size or style. No
+picture is rejected, so noise is parsed as a scene that is wrong almost everywhere.
 
-An image turn has three points of 0-5: the change, what stays, nothing spurious. Each is the share of its
-cells that are right, rounded down, so only a wholly right picture gets all fives. They are measured against
-the *reference*: the dialogue simulated from its first turn, adopting the model's own choice at each free
-placement. Damage done at an earlier turn therefore counts again at every later one. The step score measures
-the same points against the model's own previous picture, changed as asked: the skill of this turn alone.
+An image turn has three points of 0-5: the change, what stays, nothing spurious. Each point is the share of
+its cells that are right, rounded down, so only a completely right picture gets all fives. They are graded
+against the *reference*: the dialogue simulated from its first turn, with the model's own choice at each free
+placement. Therefore an error of an earlier turn counts again at every later turn. The step score grades the
+same points against the model's own previous picture with the requested change: the skill of this turn alone.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MAX_POINT: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The scenes before and after the last picture's request, as the dialogue as a whole asks for them."""
+    """The scenes before and after the last picture's request, according to the whole dialogue."""
 
     before: Scene
     after: Scene
     choice_shown: bool
-    """Whether a picture so far shows a legal choice of the model's own at a free placement."""
+    """Whether a picture so far shows a legal choice of the model at a free placement."""
 
 
 @lru_cache(maxsize=4096)
@@ -53,7 +53,7 @@ def read(image: Image) -> Scene:
 
 
 def point_texts(request: str, opening: bool) -> tuple[str, str, str]:
-    """What the three points of an image turn say; the opening turn has nothing to keep."""
+    """The texts of the three points of an image turn; in the opening turn nothing can stay."""
     keep = "What was not asked to change is as it was before."
     everything = "Each thing that was asked for is in the picture, wherever it stands."
     return (
@@ -64,11 +64,11 @@ def point_texts(request: str, opening: bool) -> tuple[str, str, str]:
 
 
 def points(before: Scene, after: Scene, drawn: Scene, opening: bool) -> tuple[int, int, int]:
-    """Grade a drawn scene against the change from `before` to `after`: change, keep, clean, each 0-5.
+    """The grades (change, keep, clean), each 0-5, of a drawn scene for the change from `before` to `after`.
 
-    A point with no cells to look at is full, with two exceptions. The opening turn has nothing to keep, and
-    would be graded more kindly than the rest: its second point is the share of the things asked for that are
-    in the picture at all. And an empty picture, free of anything spurious, gets nothing unless it is right.
+    A point without cells gets full marks, with two exceptions. In the opening turn nothing can stay, so its
+    second point is the share of the requested things that are in the picture. An empty picture, which is free
+    of anything spurious, gets 0 unless it is right.
     """
     if drawn == BLANK != after:
         return (0, 0, 0)
@@ -82,7 +82,7 @@ def _presence(after: Scene, drawn: Scene) -> int:
 
 
 def follow(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> Reference:
-    """Simulate the image turns of a dialogue as far as pictures were drawn."""
+    """The reference after simulating the image turns of a dialogue up to the last drawn picture."""
     reference = Reference(BLANK, BLANK, choice_shown=False)
     for turn, picture in zip(turns, drawn, strict=False):
         before = reference.after
@@ -93,7 +93,9 @@ def follow(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> Reference:
 
 
 def _shows_choice(request: Sequence[ops.Operation], before: Scene, after: Scene, drawn: Scene) -> bool:
-    """Whether the picture is right wherever the free placement of this request makes a difference."""
+    """Whether the picture is right in every cell on which the free placement of this request has an
+    effect.
+    """
     others = [operation for operation in request if not isinstance(operation, ops.AddAnywhere)]
     if len(others) == len(request):
         return False
@@ -101,7 +103,7 @@ def _shows_choice(request: Sequence[ops.Operation], before: Scene, after: Scene,
 
 
 def score_image(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> Score:
-    """Score the last of the pictures, the answers to the first image turns of a dialogue."""
+    """The score of the last picture, given the answers to the first image turns of a dialogue."""
     turn, opening = turns[len(drawn) - 1], len(drawn) == 1
     reference = follow(turns, drawn)
     absolute = points(reference.before, reference.after, drawn[-1], opening)
@@ -120,12 +122,12 @@ def _mean(graded: Sequence[int]) -> float:
 
 
 def expected_letter(question: McqTurn, turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> str:
-    """The right letter, given the pictures drawn before the question; "" where no letter is right.
+    """The right letter, given the pictures drawn before the question; "" if no letter is right.
 
     A static question has the same answer whatever was drawn. A dynamic one asks what the model chose: the
-    last picture tells if it shows the thing exactly once; else the reference does, if an earlier picture
-    made a legal choice. If none did, no letter is right and every answer scores 0, as the official rule has
-    it where no answer can be determined.
+    last picture decides if it shows the thing exactly once; otherwise the reference does, if an earlier
+    picture made a legal choice. If none did, no letter is right and every answer scores 0, as in the official
+    rule for undeterminable answers.
     """
     if not question.dynamic:
         return question.gold
@@ -136,7 +138,7 @@ def expected_letter(question: McqTurn, turns: Sequence[ImageTurn], drawn: Sequen
 
 
 def score_text(question: McqTurn, expected: str, answer: str, rule: mcq.Rule) -> Score:
-    """Score the answer to a multiple-choice question by both rules; `rule` gives the value."""
+    """The score of a multiple-choice answer by both rules; `rule` selects the value."""
     by_rule: dict[str, float] = {name: score(answer, expected) for name, score in mcq.RULES.items()}
     detail = {**by_rule, "expected": expected, "dynamic": question.dynamic}
     return Score(value=by_rule[rule], detail=detail)

@@ -13,7 +13,9 @@ _BLOCK = 256
 
 
 class Stream:
-    """Uniform draws from a counter-based generator (Philox) whose key is the hash of the name."""
+    """A random stream of uniform numbers from a counter-based generator (Philox); its key is the hash of the
+    name.
+    """
 
     def __init__(self, *name: str | int) -> None:
         digest = hashlib.sha256("/".join(map(str, name)).encode()).digest()
@@ -21,13 +23,13 @@ class Stream:
         self._block: list[float] = []
 
     def uniform(self) -> float:
-        """One number in [0, 1)."""
+        """A random number in [0, 1)."""
         if not self._block:
             self._block = self._generator.random(_BLOCK).tolist()
         return self._block.pop()
 
     def below(self, limit: int) -> int:
-        """One integer in [0, limit)."""
+        """A random integer in [0, limit)."""
         return int(self.uniform() * limit)
 
     def chance(self, probability: float) -> bool:
@@ -35,11 +37,11 @@ class Stream:
         return self.uniform() < probability
 
     def choice(self, items: Sequence[Item]) -> Item:
-        """One of the items, all equally likely."""
+        """A random item; all are equally likely."""
         return items[self.below(len(items))]
 
     def weighted(self, weights: dict[Item, float]) -> Item:
-        """One of the keys, in proportion to its weight."""
+        """A random key, with probability proportional to its weight."""
         left = self.uniform() * sum(weights.values())
         for item, weight in weights.items():
             left -= weight

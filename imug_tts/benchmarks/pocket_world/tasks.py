@@ -1,4 +1,4 @@
-"""The fifteen tasks of the pocket world: which operations and which things their requests are made of."""
+"""The fifteen tasks of the pocket world: the operations and things of their requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAUSAL: Final[frozenset[Kind]] = frozenset({"mix", "gravity", "wind", "wait"})
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A named task. Weights say how often an operation kind, or a family of things, is drawn."""
+    """A named task. The weights give the probabilities of operation kinds and of families of things."""
 
     name: str
     task_class: TaskClass

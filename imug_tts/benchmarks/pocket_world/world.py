@@ -1,8 +1,8 @@
 """The pocket world: a 4x4 grid of cells, 32 cell states, exact pixels in both directions.
 
-A *scene* is a tuple of 16 state numbers in reading order (a1 b1 c1 d1 a2 ...): column letter, then row
-number counted from the top. `render` turns a scene into pixels; `parse` reads any image back by the nearest
-prototype of each cell, so a damaged picture still has a reading.
+A *scene* is a tuple of 16 state numbers in reading order (a1 b1 c1 d1 a2 ...): column letter, then row number
+counted from the top. `render` converts a scene to pixels. `parse` converts any image to a scene by the
+nearest prototype of each cell, so damaged pictures can be parsed too.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ BLANK: Final[Scene] = (EMPTY,) * NUM_CELLS
 
 
 def is_shape(state: int) -> bool:
-    """Whether a state is a coloured shape (and so can be painted)."""
+    """Whether a state is a coloured shape, which can be painted."""
     return 1 <= state <= len(COLOURS) * len(SHAPES)
 
 
 def colour_of(state: int) -> str:
-    """Colour word of a shape. Raises ValueError for anything else."""
+    """The colour word of a shape. Raises ValueError for other states."""
     if not is_shape(state):
         raise ValueError(f"{STATES[state]!r} has no colour")
     return COLOURS[(state - 1) % len(COLOURS)]
 
 
 def shape_of(state: int) -> str:
-    """Shape word of a shape. Raises ValueError for anything else."""
+    """The shape word of a shape. Raises ValueError for other states."""
     if not is_shape(state):
         raise ValueError(f"{STATES[state]!r} has no shape")
     return SHAPES[(state - 1) // len(COLOURS)]
 
 
 def recoloured(state: int, colour: str) -> int:
-    """The same shape in another colour."""
+    """The state of the same shape in another colour."""
     return STATE_OF[f"{colour} {shape_of(state)}"]
 
 
 def line_cells(line: str) -> tuple[int, ...]:
-    """Cells of "row 2" (left to right) or "column b" (top to bottom)."""
+    """The cells of "row 2" (left to right) or "column b" (top to bottom)."""
     if line in ROWS:
         start = ROWS.index(line) * SIDE
         return tuple(range(start, start + SIDE))
@@ -78,14 +78,14 @@ def line_cells(line: str) -> tuple[int, ...]:
 
 
 def neighbours(cell: int) -> tuple[int, ...]:
-    """Cells that share an edge with `cell`."""
+    """The cells that share an edge with `cell`."""
     row, column = divmod(cell, SIDE)
     around = ((row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1))
     return tuple(r * SIDE + c for r, c in around if 0 <= r < SIDE and 0 <= c < SIDE)
 
 
 def fall(scene: Scene) -> Scene:
-    """Gravity: everything drops to the bottom of its column, order kept."""
+    """The scene after gravity: everything drops to the bottom of its column, in order."""
     fallen = list(BLANK)
     for column in range(SIDE):
         things = [scene[cell] for cell in range(column, NUM_CELLS, SIDE) if scene[cell] != EMPTY]
@@ -95,7 +95,7 @@ def fall(scene: Scene) -> Scene:
 
 
 def blow(scene: Scene, line: str, forward: bool) -> Scene:
-    """Wind: one row or column shifts by one cell and wraps (forward is right or down)."""
+    """The scene after wind: one row or column shifts cyclically by one cell (forward is right or down)."""
     cells = line_cells(line)
     blown, step = list(scene), 1 if forward else -1
     for place, cell in enumerate(cells):
@@ -104,7 +104,9 @@ def blow(scene: Scene, line: str, forward: bool) -> Scene:
 
 
 def pass_time(scene: Scene) -> Scene:
-    """One wait: seed > sprout > flower, ice > water > gone, fire > ash and spreads to plants beside it."""
+    """The scene after one wait: seed > sprout > flower, ice > water > gone, fire > ash and spreads to plants
+    beside it.
+    """
     after = {SEED: SPROUT, SPROUT: FLOWER, ICE: WATER, WATER: EMPTY, FIRE: ASH}
     return tuple(
         FIRE
@@ -124,7 +126,7 @@ _RGB: Final = {
 
 
 def _masks() -> dict[str, NDArray[np.bool_]]:
-    """Named 16x16 silhouettes."""
+    """The named 16x16 silhouettes."""
     y, x = np.mgrid[0:CELL_PX, 0:CELL_PX] - (CELL_PX - 1) / 2
     angle, radius = np.arctan2(x, -y), np.hypot(x, y)
     petals = np.abs(((angle * 5 / (2 * np.pi)) + 0.5) % 1 - 0.5) * 2
@@ -179,15 +181,15 @@ def prototypes() -> Pixels:
 
 
 def render(scene: Scene) -> Pixels:
-    """Draw a scene: uint8 (64, 64, 3)."""
+    """The picture of a scene: uint8 (64, 64, 3)."""
     patches = prototypes()[list(scene)].reshape(SIDE, SIDE, CELL_PX, CELL_PX, 3)
     return np.ascontiguousarray(patches.transpose(0, 2, 1, 3, 4).reshape(IMAGE_PX, IMAGE_PX, 3))
 
 
 def to_patches(pixels: Pixels) -> Pixels:
-    """Cut an image into its cells: uint8 (16, 16, 16, 3). Other sizes are sampled at the nearest pixel.
+    """The cells of an image: uint8 (16, 16, 16, 3). Images of other sizes are sampled at the nearest pixel.
 
-    Raises ValueError when `pixels` is not a non-empty height x width x 3 array.
+    Raises ValueError if `pixels` is not a non-empty height x width x 3 array.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise ValueError(f"an image is height x width x 3, not {pixels.shape}")
@@ -198,9 +200,9 @@ def to_patches(pixels: Pixels) -> Pixels:
 
 
 def parse(pixels: Pixels) -> Scene:
-    """Read any image as a scene: each cell is the state whose picture is nearest (squared error).
+    """The scene in any image: each cell gets the state with the nearest picture (squared error).
 
-    Raises ValueError when `pixels` is not a non-empty height x width x 3 array.
+    Raises ValueError if `pixels` is not a non-empty height x width x 3 array.
     """
     cells = to_patches(pixels).reshape(NUM_CELLS, -1).astype(np.float64)
     known = prototypes().reshape(len(STATES), -1).astype(np.float64)
@@ -210,10 +212,10 @@ def parse(pixels: Pixels) -> Scene:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Three evaluation points of an image turn, each 0-5; 5 is given only when every cell of it is right.
+    """The three evaluation points of an image turn, each 0-5; 5 only if every cell of the point is right.
 
-    change: the cells the request changes; keep: the occupied cells it leaves alone;
-    clean: the cells that must be empty and were not asked to change (nothing spurious).
+    change: the cells that the request changes; keep: the occupied cells that it does not change; clean: the
+    cells that must be empty and are not changed (nothing spurious).
     """
 
     change: int
@@ -222,17 +224,17 @@ class Points:
 
     @property
     def score(self) -> float:
-        """Mean of the points as a share of 5, in [0, 1]."""
+        """The mean of the points as a share of 5, in [0, 1]."""
         return (self.change + self.keep + self.clean) / 15
 
 
 def changed_cells(before: Scene, after: Scene) -> tuple[int, ...]:
-    """Cells in which two scenes differ."""
+    """The cells in which two scenes differ."""
     return tuple(cell for cell in range(NUM_CELLS) if before[cell] != after[cell])
 
 
 def grade(before: Scene, after: Scene, drawn: Scene) -> Points:
-    """Grade a drawn scene against the change `before` -> `after` that was asked for."""
+    """The points of a drawn scene for the requested change `before` -> `after`."""
     right = [drawn[cell] == after[cell] for cell in range(NUM_CELLS)]
 
     def points(cells: list[int]) -> int:

@@ -40,16 +40,16 @@ _VIT_SIDE: Final = 7
 _LATENT_SIDE: Final = 8
 _LATENT_CHANNELS: Final = 4
 _LEVELS: Final = (32, 64)
-"""Channels at each level of the autoencoder; 32 is the least that its group norms take."""
+"""Channels of each level of the autoencoder; 32 is the minimum for its group norms."""
 _SPECIAL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def write_tiny_bagel(folder: Path, seed: int = 0) -> None:
-    """Write a checkpoint of about 0.5 M parameters, which a seed determines on every machine.
+    """Write a checkpoint of about 0.5 M parameters; a seed gives the same one on every machine.
 
-    Images are 32 pixels at most and make 64 latent tokens; text is read byte by byte.
+    Images have at most 32 pixels per edge and make 64 latent tokens; texts are tokenised byte by byte.
     """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = _write_tokenizer(folder)
@@ -68,7 +68,7 @@ def _save(file: Path, rng: np.random.Generator, shapes: list[tuple[str, tuple[in
 
 
 def _tensor(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Random values of a size that keeps activations near 1; the fixed positions are what they must be."""
+    """Random weights scaled so that activations stay near 1; position grids get their fixed values."""
     if name.endswith("pos_embed.pos_embed"):
         return _grid_features(int(shape[0] ** 0.5), shape[1])
     drawn = rng.standard_normal(shape)
@@ -143,7 +143,7 @@ def _vit() -> Shapes:
 
 
 def _between() -> Shapes:
-    """What joins decoder, ViT and latents."""
+    """The names and shapes of the tensors that connect decoder, ViT and latents."""
     width, latent = _LLM["hidden_size"], _LATENT_CHANNELS * 4
     yield from _linear("connector.fc1", _VIT["hidden_size"], width)
     yield from _linear("connector.fc2", width, width)
@@ -197,7 +197,7 @@ def _conv(name: str, inner: int, outer: int, kernel: int = 3) -> Shapes:
 
 
 def _write_tokenizer(folder: Path) -> dict[str, int]:
-    """The files of a Qwen2 tokenizer that knows bytes and BAGEL's special tokens; returns its vocabulary."""
+    """Write a Qwen2 tokenizer with byte tokens and BAGEL's special tokens; returns its vocabulary."""
     from imug_tts.testing.checkpoints.words import byte_tokenizer
 
     tokenizer = byte_tokenizer(_SPECIAL_TOKENS)

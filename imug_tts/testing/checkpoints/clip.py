@@ -25,7 +25,7 @@ _LENGTH: Final = 77
 
 
 def write_tiny_clip(folder: Path, seed: int = 0) -> None:
-    """Write the checkpoint: weights, configurations, processor and tokenizer; files there are replaced."""
+    """Write the checkpoint: weights, configurations, processor and tokenizer. Existing files are replaced."""
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
     CLIPModel(_config(tokenizer)).save_pretrained(folder)

@@ -27,11 +27,11 @@ _CHAT: Final = (
 )
 _WIDTH: Final = 16
 _LAYERS: Final = 28
-"""The pipeline reads the states after the text encoder's layers 9, 18 and 27."""
+"""Number of text encoder layers: the pipeline reads the states after layers 9, 18 and 27."""
 
 
 def write_tiny_composite(folder: Path, seed: int = 0) -> None:
-    """Write the pipeline. Files of the same names are replaced; `seed` is of the random weights."""
+    """Write the pipeline with random weights from `seed`. Existing files are replaced."""
     torch.manual_seed(seed)
     tokenizer = _tokenizer()
     pipeline: Any = Flux2KleinPipeline(
@@ -82,7 +82,7 @@ def _transformer() -> Any:
 
 
 def _vae() -> Any:
-    """Four levels, so that 16 pixels a side are one token, as in the released model."""
+    """An autoencoder with four levels, so that 16 x 16 pixels are one token, as in the released model."""
     return AutoencoderKLFlux2(  # type: ignore[no-untyped-call]
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,

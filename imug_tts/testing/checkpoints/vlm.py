@@ -33,7 +33,7 @@ _PATCH: Final = 4
 
 
 def write_tiny_vlm(folder: Path, seed: int = 0) -> None:
-    """Write the checkpoint: weights, configurations, processor and tokenizer; files there are replaced."""
+    """Write the checkpoint: weights, configurations, processor and tokenizer. Existing files are replaced."""
     tokenizer = _tokenizer()
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(_config(tokenizer))

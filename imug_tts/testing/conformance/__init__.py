@@ -1,4 +1,4 @@
-"""The promises of a backbone, as cases that every backbone passes: ours and those of plugins.
+"""The contract of a backbone as test cases that every backbone passes: ours and those of plugins.
 
 In a test file of your own package:
 
@@ -7,8 +7,8 @@ In a test file of your own package:
     class TestMyModel(Conformance):
         subject = Subject(backbone=MyModel(size=32))
 
-A case raises `NotConforming` where a promise is broken. It returns the reasons why parts of it cannot be
-seen on this model, which may be none.
+A case raises `NotConforming` if the backbone breaks the contract. It returns the reasons why parts of the
+case cannot be tested on this model; the list may be empty.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check(name: str, subject: Subject) -> list[str]:
     """Run one case.
 
     Returns:
-        Why parts of the case cannot be seen on this model; empty where all of it was tested.
+        The reasons why parts of the case cannot be tested on this model; empty if all of it was tested.
 
     Raises:
         NotConforming: names the case, the model and what it breaks.

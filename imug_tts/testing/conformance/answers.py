@@ -1,4 +1,4 @@
-"""Cases: what comes back is an answer to what was asked, and refusals are answers too."""
+"""Cases: candidates answer their requests, and refusals are candidates too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def declarations_are_whole(subject: Subject) -> list[str]:
-    """Capabilities say something sensible, and neither they nor the identity load weights."""
+    """Case: capabilities are valid, and reading them or the identity loads no weights."""
     backbone = subject.again() if isinstance(subject.backbone, Local) else subject.backbone
     can = backbone.capabilities
     demand(bool(backbone.identity.strip()), "identity is empty")
@@ -39,7 +39,7 @@ def declarations_are_whole(subject: Subject) -> list[str]:
 
 
 def every_output_works(subject: Subject) -> list[str]:
-    """Each declared modality gives one checked candidate for each seed of each request, in order."""
+    """Case: each declared modality gives one valid candidate for each seed of each request, in order."""
     for modality in subject.outputs:
         requests = [
             subject.request(modality, seeds=SEEDS[:2]),
@@ -67,7 +67,7 @@ def _check_all(request: Request, candidates: list[Candidate], *, refusals: bool)
 
 
 def yes_no_is_answered(subject: Subject) -> list[str]:
-    """A yes/no call comes with P(yes) in [0, 1] where logits are declared, and begins with yes or no."""
+    """Case: a yes/no answer begins with yes or no, and has P(yes) in [0, 1] if logits are declared."""
     if "text" not in subject.outputs:
         return ["it writes no text, so it answers no yes/no question"]
     request = subject.request("text", before=subject.drawn(picture(1)), seeds=SEEDS[:2], form="yes_no")
@@ -91,7 +91,9 @@ def _demand_p_yes(candidate: Candidate) -> None:
 
 
 def rewards_are_given(subject: Subject) -> list[str]:
-    """A reward call gives a number where rewards are declared; its history ends with the answer to score."""
+    """Case: a reward call gives a number if rewards are declared; its history ends with the answer to
+    score.
+    """
     if not subject.backbone.capabilities.rewards:
         return ["it declares no rewards, so it is never asked for one"]
     asked = subject.request("text", form="reward")
@@ -101,7 +103,7 @@ def rewards_are_given(subject: Subject) -> list[str]:
 
 
 def refusal_is_data(subject: Subject) -> list[str]:
-    """A refusal is a candidate without output, so that the other candidates count."""
+    """Case: a refusal is a candidate without output, so that other candidates still count."""
     refused = subject.script.refused
     if refused is None:
         return ["no message is known that it refuses (Script.refused)"]
@@ -114,7 +116,7 @@ def refusal_is_data(subject: Subject) -> list[str]:
 
 
 def length_is_data(subject: Subject) -> list[str]:
-    """A text that is cut at `max_tokens` is a candidate, and costs no more tokens than that."""
+    """Case: a text cut at `max_tokens` is a candidate, and costs at most that many new tokens."""
     if "text" not in subject.outputs:
         return ["it writes no text"]
     sampling = replace(subject.sampling(), max_tokens=1)
@@ -127,7 +129,7 @@ def length_is_data(subject: Subject) -> list[str]:
 
 
 def other_modality_is_refused_before_compute(subject: Subject) -> list[str]:
-    """A modality that is not declared raises BackboneError, and loads no weights."""
+    """Case: a modality that is not declared raises BackboneError without loading weights."""
     both: tuple[Modality, ...] = ("image", "text")
     missing = [modality for modality in both if modality not in subject.outputs]
     if not missing:

@@ -1,4 +1,4 @@
-"""Cases: what the model is told, shown and set changes what comes out, where it declares that."""
+"""Cases: declared inputs (messages, images, settings) change the output."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = [
 ]
 
 _TRIED: Final = 3
-"""Values of a setting that are tried before a case says that the setting changes nothing."""
+"""Number of values of a setting to try before a case reports that the setting has no effect."""
 
 
 def prompt_changes_the_output(subject: Subject) -> list[str]:
-    """Another message of the user gives another answer to the same seed."""
+    """Case: another user message gives another answer to the same seed."""
     script = subject.script
     messages = {"image": (script.draw, script.draw_other), "text": (script.ask, script.ask_other)}
     for modality in subject.outputs:
@@ -36,20 +36,20 @@ def prompt_changes_the_output(subject: Subject) -> list[str]:
 
 
 def _chance(subject: Subject) -> list[str]:
-    """Why a change that was seen proves nothing; empty where it does."""
+    """The reasons why an observed change may be random; empty if it is conclusive."""
     if subject.seeds != "none":
         return []
     return ["it declares seeds='none', so a change that was seen may be chance"]
 
 
 def _declared(subject: Subject) -> int:
-    """How many images of a history of four it declares to see."""
+    """The number of images of a history of four that the model declares to use."""
     declared = subject.backbone.capabilities.context_images
     return 4 if declared is None else min(declared, 4)
 
 
 def _with_another_image(subject: Subject, position: int) -> tuple[Request, Request]:
-    """Two requests whose histories of four drawn images differ in one, counted from the newest."""
+    """Two requests whose histories of four drawn images differ in one image, counted from the newest."""
     numbers = [4, 3, 2, 1]
     numbers[-1 - position] += 10
     histories = (subject.drawn(*map(picture, shown)) for shown in ((4, 3, 2, 1), numbers))
@@ -58,7 +58,7 @@ def _with_another_image(subject: Subject, position: int) -> tuple[Request, Reque
 
 
 def context_images_change_the_image(subject: Subject) -> list[str]:
-    """Each of the newest `context_images` images of the assistant changes what is drawn, where declared."""
+    """Case: each of the newest `context_images` assistant images changes the drawn image, if declared."""
     if "image" not in subject.outputs:
         return ["it draws no images"]
     if not subject.backbone.capabilities.draws_from_images:
@@ -70,7 +70,7 @@ def context_images_change_the_image(subject: Subject) -> list[str]:
 
 
 def images_older_than_declared_change_nothing(subject: Subject) -> list[str]:
-    """Images beyond the newest `context_images` do not change what is drawn."""
+    """Case: images older than the newest `context_images` do not change the drawn image."""
     can = subject.backbone.capabilities
     if "image" not in subject.outputs or not can.draws_from_images:
         return ["it declares to draw from no image of the history"]
@@ -91,7 +91,7 @@ def _demand_kept(subject: Subject, position: int, complaint: str) -> list[str]:
 
 
 def users_images_change_the_image(subject: Subject) -> list[str]:
-    """An image in the user's message changes what is drawn: editing."""
+    """Case: an image in the user's message changes the drawn image (editing)."""
     if "image" not in subject.outputs or not subject.backbone.capabilities.draws_from_images:
         return ["it declares to draw from no image of the history"]
     if not subject.script.user_images:
@@ -102,7 +102,7 @@ def users_images_change_the_image(subject: Subject) -> list[str]:
 
 
 def images_change_the_text(subject: Subject) -> list[str]:
-    """Images of the history change texts where `reads_images` is declared, and otherwise do not."""
+    """Case: images of the history change texts if and only if `reads_images` is declared."""
     if "text" not in subject.outputs:
         return ["it writes no text"]
     reads = subject.backbone.capabilities.reads_images
@@ -123,7 +123,7 @@ def _read(subject: Subject, image: Image, other: Image) -> bool:
 
 
 def system_prompt_is_taken(subject: Subject) -> list[str]:
-    """A history that begins with a system message is answered."""
+    """Case: a history that begins with a system message is answered."""
     system = (Message("system", subject.script.ask),)
     for modality in subject.outputs:
         parts = subject.script.draw if modality == "image" else subject.script.ask
@@ -133,7 +133,7 @@ def system_prompt_is_taken(subject: Subject) -> list[str]:
 
 
 def settings_change_the_output(subject: Subject) -> list[str]:
-    """Each declared setting of a call changes an image or a text."""
+    """Case: each declared setting of a call changes an image or a text."""
     declared = subject.backbone.settings
     if declared is None:
         return ["it declares no settings of a call"]
@@ -153,7 +153,9 @@ def settings_change_the_output(subject: Subject) -> list[str]:
 
 
 def _setting_seen(subject: Subject, knob: Knob, value: Any) -> bool:
-    """Whether it changes an answer after an image, or at a dialogue's start, where no image sets the size."""
+    """Whether the value changes an answer after an image, or at the beginning, where no image determines the
+    size.
+    """
     sampling = subject.sampling(**{knob.name: value})
     return any(
         subject.changes(

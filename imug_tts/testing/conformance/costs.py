@@ -1,4 +1,4 @@
-"""Cases: what calls cost, alone, in a batch and in the turn's sum."""
+"""Cases: the costs of calls, alone, in a batch, and in the sum over a turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COUNTED: Final = ("calls", "new_tokens", "denoise_steps", "nfe", "images")
 
 
 def costs_are_counted(subject: Subject) -> list[str]:
-    """A call counts; an image counts as one; a model in this process counts tokens and evaluations."""
+    """Case: calls and images are counted; a local model also counts tokens and network evaluations."""
     for modality in subject.outputs:
         [candidate] = subject.ask(subject.request(modality))
         cost = candidate.cost
@@ -46,7 +46,7 @@ def _demand_counters(modality: Modality, cost: Cost) -> None:
 
 
 def costs_of_a_batch_are_those_of_single_calls(subject: Subject) -> list[str]:
-    """Each candidate of N=4 costs what it costs alone, its full prompt included."""
+    """Case: each candidate of N=4 costs what it costs alone, its full prompt included."""
     if subject.seeds == "none":
         return ["it declares seeds='none', so two calls may differ in length"]
     for modality in subject.outputs:
@@ -70,7 +70,7 @@ def _counts(cost: Cost) -> dict[str, int]:
 
 
 def shared_prompt_is_charged_once(subject: Subject) -> list[str]:
-    """The ledger of a turn with N=4 has the sum of four calls, and the prompt's tokens once."""
+    """Case: the ledger of a turn with N=4 holds the sum of four calls, but the prompt's tokens once."""
     if subject.is_remote:
         return ["a model on servers is charged what its provider counts"]
     for modality in subject.outputs:
@@ -85,7 +85,7 @@ def shared_prompt_is_charged_once(subject: Subject) -> list[str]:
 
 
 class Branches(NamedTuple):
-    """What the branches of a turn gave, in order, and what the turn cost."""
+    """The results of a turn's branches in order, and the cost of the turn."""
 
     seeds: list[int]
     candidates: list[Candidate]
@@ -93,7 +93,7 @@ class Branches(NamedTuple):
 
 
 def branches(subject: Subject, backbone: Backbone, request: Request, count: int = 4) -> Branches:
-    """Ask a request in several branches of a turn at the same time, through the engine."""
+    """The result of asking one request in several concurrent branches of a turn, through the engine."""
     turn = Turn(sample="conformance", number=1, modality=request.modality, history=request.history)
 
     async def run(scope: Scope) -> Branches:

@@ -1,4 +1,4 @@
-"""Cases: the model in the engine's hands, over a dialogue and when memory runs out."""
+"""Cases: the model inside the engine, over a dialogue and when memory runs out."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["dialogue_of_six_turns", "out_of_memory_is_survived"]
 
 _TURNS: Final[tuple[Modality, ...]] = ("text", "image", "text", "image", "text", "image")
 _FITS: Final = 1
-"""Candidates of a batch for which the memory is enough, in the case of an out-of-memory error."""
+"""Maximum number of candidates that fit into memory in the out-of-memory case."""
 _OPERATIONS: Final = 40
-"""Operations of torch after which it comes, so that it interrupts the model's work."""
+"""Number of torch operations before the out-of-memory error, so that it interrupts the model's work."""
 
 
 def dialogue_of_six_turns(subject: Subject) -> list[str]:
-    """Six turns, text and image in turn, each with the history of all turns before."""
+    """Case: six turns, alternating text and image, each with the history of all earlier turns."""
     history: tuple[Message, ...] = ()
     script = subject.script
     for number, wanted in enumerate(_TURNS, start=1):
@@ -47,7 +47,9 @@ def _answer(subject: Subject, turn: Turn) -> Part | None:
 
 
 def out_of_memory_is_survived(subject: Subject) -> list[str]:
-    """torch.OutOfMemoryError in the midst of a batch: the engine halves it, and loses no candidate."""
+    """Case: after torch.OutOfMemoryError within a batch the engine halves the batch and loses no
+    candidate.
+    """
     if subject.backbone.capabilities.max_batch == 1:
         return ["it takes one call at a time (max_batch is 1)"]
     for modality in subject.outputs:
@@ -93,7 +95,7 @@ class _Tight(Backbone):
 
 
 def _memory_ends_after(operations: int) -> Any:
-    """A context in which that many operations of torch work, in this thread, and then none."""
+    """A context in which that many torch operations of this thread succeed, and later ones fail."""
     import torch
     from torch.utils import _python_dispatch
 

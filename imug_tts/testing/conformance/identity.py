@@ -1,4 +1,4 @@
-"""Cases: the identity tells models apart whose answers differ, and only those."""
+"""Cases: models have different identities if and only if their answers may differ."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ __all__ = [
 ]
 
 _MEMBERS: Final = ("identity", "capabilities")
-"""Members that a plain dataclass may have as fields; they are no knobs."""
+"""Members that a plain dataclass may have as fields; they are not knobs."""
 
 
 def identity_is_stable(subject: Subject) -> list[str]:
-    """A second object of the same knobs has the same identity, and so does the first after its calls."""
+    """Case: another object with the same knobs has the same identity, and calls do not change the
+    identity.
+    """
     if not is_dataclass(subject.backbone):
         return ["it is no component, so it has no knobs"]
     first = model_identity(subject.backbone)
@@ -37,7 +39,7 @@ def identity_is_stable(subject: Subject) -> list[str]:
 def _changed(
     subject: Subject, reasons: list[str], wanted: Callable[[Knob], bool]
 ) -> Iterator[tuple[Knob, Any, Backbone]]:
-    """The model with one knob changed, for each wanted knob of which another value is known."""
+    """The model with one knob changed, for each selected knob with another known value."""
     for knob in knobs_of(type(subject.backbone)).values():
         if knob.part is not None or knob.name in _MEMBERS or not wanted(knob):
             continue
@@ -49,7 +51,7 @@ def _changed(
 
 
 def result_knobs_change_the_identity(subject: Subject) -> list[str]:
-    """A knob that is declared neither runtime nor named changes the identity."""
+    """Case: a knob that is declared neither runtime nor named changes the identity."""
     reasons: list[str] = []
     for knob, value, model in _changed(subject, reasons, lambda knob: not (knob.runtime or knob.named)):
         other = model_identity(model) != model_identity(subject.backbone)
@@ -58,7 +60,7 @@ def result_knobs_change_the_identity(subject: Subject) -> list[str]:
 
 
 def runtime_knobs_leave_the_identity_alone(subject: Subject) -> list[str]:
-    """A knob that is declared runtime does not change the identity, the backbone's own included."""
+    """Case: a knob that is declared runtime does not change the identity."""
     for knob, value, model in _changed(subject, [], lambda knob: knob.runtime):
         same = model_identity(model) == model_identity(subject.backbone)
         demand(same, f"{knob.name}={value!r} is declared runtime, and changes the identity")
@@ -66,7 +68,7 @@ def runtime_knobs_leave_the_identity_alone(subject: Subject) -> list[str]:
 
 
 def knobs_of_one_identity_change_no_result(subject: Subject) -> list[str]:
-    """A model with another knob and the same identity gives the same candidates."""
+    """Case: a model with another knob but the same identity gives the same candidates."""
     if subject.seeds == "none":
         return ["it declares seeds='none', so no results can be compared"]
     reasons: list[str] = []

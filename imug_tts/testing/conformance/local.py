@@ -1,4 +1,4 @@
-"""Cases: a model in this process estimates its memory and gives it back."""
+"""Cases: a model in this process estimates its memory, and `unload` frees it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["memory_is_estimated", "unloading_frees_and_loads_again"]
 
 _NOT_LOCAL: Final = "it is not declared Local: its memory is not the engine's to give back"
 _FACTOR: Final = 2.0
-"""How far the estimate of the weights may be from their bytes, either way."""
+"""Maximum factor between the estimate of the weights and their actual bytes."""
 _LEFT: Final = 0.05
-"""The share of the bytes of a loaded model that may be left after `unload`."""
+"""Maximum share of a loaded model's bytes that may remain after `unload`."""
 
 
 def memory_is_estimated(subject: Subject) -> list[str]:
-    """`memory.weights` is known before loading, and within a factor of 2 of the bytes that are loaded."""
+    """Case: `memory.weights` is known before loading, and within a factor of 2 of the loaded bytes."""
     if not isinstance(subject.backbone, Local):
         return [_NOT_LOCAL]
     model = subject.again()
@@ -41,7 +41,7 @@ def memory_is_estimated(subject: Subject) -> list[str]:
 
 
 def unloading_frees_and_loads_again(subject: Subject) -> list[str]:
-    """`unload` frees weights and caches; the next call loads again and gives the same candidate."""
+    """Case: `unload` frees weights and caches; the next call loads again and gives the same candidate."""
     if not isinstance(subject.backbone, Local):
         return [_NOT_LOCAL]
     model = subject.again()
@@ -62,7 +62,7 @@ def unloading_frees_and_loads_again(subject: Subject) -> list[str]:
 
 
 def _tensors() -> list[torch.Tensor]:
-    """All tensors that Python code can reach, of those that the collector knows."""
+    """All tensors that the garbage collector tracks."""
     import torch
 
     gc.collect()
@@ -70,7 +70,7 @@ def _tensors() -> list[torch.Tensor]:
 
 
 def _weights() -> Iterator[torch.Tensor]:
-    """The parameters and buffers of all modules, of those that the collector knows."""
+    """The parameters and buffers of all modules that the garbage collector tracks."""
     import torch
 
     for held in gc.get_objects():
@@ -80,7 +80,7 @@ def _weights() -> Iterator[torch.Tensor]:
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:
-    """The bytes that tensors hold; those that share a storage count once."""
+    """The bytes of the tensors; tensors that share a storage count once."""
     storages = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in tensors

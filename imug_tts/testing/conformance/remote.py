@@ -1,4 +1,4 @@
-"""Cases: a model on servers says when they are late or away, and can be interrupted."""
+"""Cases: a model on servers reports late and unreachable servers, and can be interrupted."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 
 _NOT_REMOTE: Final = "it runs in this process, and waits for no server"
 _GRACE_S: Final = 2.0
-"""How long calls may go on after `interrupt`."""
+"""Maximum duration of calls after `interrupt`, in seconds."""
 _SLACK_S: Final = 1.0
 
 
 def one_call_at_a_time(subject: Subject) -> list[str]:
-    """A model on servers takes one candidate a call; its servers answer now."""
+    """Case: a remote model accepts one candidate per call, and its servers are reachable."""
     if not isinstance(subject.backbone, Remote):
         return [_NOT_REMOTE]
     most = subject.backbone.capabilities.max_batch
@@ -37,7 +37,7 @@ def one_call_at_a_time(subject: Subject) -> list[str]:
 
 
 def late_servers_time_out(subject: Subject) -> list[str]:
-    """A server that is later than the time limit ends in TimedOut."""
+    """Case: a server that exceeds the timeout causes TimedOut."""
     if not isinstance(subject.backbone, Remote):
         return [_NOT_REMOTE]
     if subject.late is None:
@@ -49,7 +49,7 @@ def late_servers_time_out(subject: Subject) -> list[str]:
 
 
 def unreachable_servers_are_errors(subject: Subject) -> list[str]:
-    """A server that does not answer ends in BackboneError, and `unreachable` names it with a reason."""
+    """Case: an unreachable server causes BackboneError, and `unreachable` names it with a reason."""
     if not isinstance(subject.backbone, Remote):
         return [_NOT_REMOTE]
     if subject.away is None:
@@ -65,7 +65,7 @@ def unreachable_servers_are_errors(subject: Subject) -> list[str]:
 
 
 def interrupt_ends_the_wait(subject: Subject) -> list[str]:
-    """After `interrupt`, the call in flight and later ones fail within two seconds."""
+    """Case: after `interrupt`, running and later calls fail within two seconds."""
     if not isinstance(subject.backbone, Remote):
         return [_NOT_REMOTE]
     given: AbstractContextManager[Backbone] | None = subject.late() if subject.late else None
@@ -85,7 +85,7 @@ def interrupt_ends_the_wait(subject: Subject) -> list[str]:
 
 
 def _failure(subject: Subject, model: Backbone) -> BackboneError:
-    """The error of a call. Raises NotConforming where there is none, or none of the engine's kind."""
+    """The error of a call. Raises NotConforming if there is none, or none of the engine's type."""
     try:
         model.generate([subject.request(subject.outputs[0])])
     except BackboneError as error:

@@ -1,4 +1,4 @@
-"""Cases: one request and seed give one candidate, as far as the model says so."""
+"""Cases: a request and a seed determine the candidate, as far as the model guarantees it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _THREADS: Final = 4
 
 
 def _none(subject: Subject) -> list[str]:
-    """Why seeds cannot be tested; empty where they can."""
+    """The reasons why seeds cannot be tested; empty if they can."""
     said = "it declares seeds='none': a request and seed give another candidate each time"
     return [said] if subject.seeds == "none" else []
 
 
 def _requests(subject: Subject, modality: Modality) -> list[Request]:
-    """Requests of one kind whose histories have different lengths."""
+    """Requests of one modality whose histories have different lengths."""
     return [
         subject.request(modality),
         subject.request(modality, before=subject.drawn(picture(1))),
@@ -44,7 +44,7 @@ def _demand_alike(subject: Subject, one: list[Candidate], other: list[Candidate]
 
 
 def seed_repeats(subject: Subject) -> list[str]:
-    """The same request and seed again give the same candidate, also after other calls."""
+    """Case: a repeated request and seed gives the same candidate, also after other calls."""
     if reasons := _none(subject):
         return reasons
     for modality in subject.outputs:
@@ -57,7 +57,7 @@ def seed_repeats(subject: Subject) -> list[str]:
 
 
 def seed_repeats_in_a_batch(subject: Subject) -> list[str]:
-    """A request gives the same candidates alone and beside requests with other histories."""
+    """Case: a request gives the same candidates alone and in a batch with other histories."""
     if reasons := _none(subject):
         return reasons
     if subject.backbone.capabilities.max_batch == 1:
@@ -72,7 +72,7 @@ def seed_repeats_in_a_batch(subject: Subject) -> list[str]:
 
 
 def first_of_four_is_the_only_one(subject: Subject) -> list[str]:
-    """The candidate of N=1 is the first of N=4."""
+    """Case: the candidate of N=1 is the first of N=4."""
     if reasons := _none(subject):
         return reasons
     for modality in subject.outputs:
@@ -83,7 +83,7 @@ def first_of_four_is_the_only_one(subject: Subject) -> list[str]:
 
 
 def other_seeds_give_other_candidates(subject: Subject) -> list[str]:
-    """At temperature 1, eight seeds give more than one image and more than one text, where it has both."""
+    """Case: at temperature 1, eight seeds give more than one image and more than one text."""
     for modality in subject.outputs:
         made = subject.ask(subject.request(modality, seeds=_MANY))
         different = len({candidate.output for candidate in made})
@@ -94,7 +94,7 @@ def other_seeds_give_other_candidates(subject: Subject) -> list[str]:
 
 
 def greedy_needs_no_seed(subject: Subject) -> list[str]:
-    """At temperature 0, texts do not depend on the seed."""
+    """Case: at temperature 0, texts do not depend on the seed."""
     if "text" not in subject.outputs or subject.is_remote:
         return ["greedy texts are compared on models in this process that write text"]
     request = subject.request("text", seeds=SEEDS, sampling=subject.sampling(0.0))
@@ -104,7 +104,7 @@ def greedy_needs_no_seed(subject: Subject) -> list[str]:
 
 
 def seed_repeats_in_threads(subject: Subject) -> list[str]:
-    """As many calls at a time as `concurrent_batches` says give what they give one after the other."""
+    """Case: `concurrent_batches` concurrent calls give the same candidates as sequential calls."""
     at_once = subject.backbone.capabilities.concurrent_batches
     if at_once == 1:
         return ["it takes one call of generate at a time (concurrent_batches is 1)"]

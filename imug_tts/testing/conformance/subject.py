@@ -1,4 +1,4 @@
-"""The model under test, the words in which it is asked, and how its candidates are compared."""
+"""The model under test, the messages of its test cases, and the comparison of candidates."""
 
 from __future__ import annotations
 
@@ -28,57 +28,57 @@ __all__ = [
 Parts = tuple[Part, ...]
 SEEDS: Final = (11, 12, 13, 14)
 _NEAR_LEVELS: Final = 2.0
-"""Mean difference of pixels, in levels of 255, up to which two best-effort images count as the same."""
+"""Maximum mean pixel difference, in levels of 255, for two best-effort images to count as equal."""
 _LOOKED_AT: Final = 24
-"""Seeds with which a change is looked for before a case says that there is none."""
+"""Number of seeds to try before a case reports that nothing changes."""
 
 
 class NotConforming(AssertionError):
-    """A model does not keep what the contract says, or what it declares."""
+    """The model breaks the contract or its own declarations."""
 
 
 def demand(holds: bool, complaint: str) -> None:
-    """Raises NotConforming unless it holds."""
+    """Check a condition. Raises NotConforming with the complaint if it does not hold."""
     if not holds:
         raise NotConforming(complaint)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """The user's messages, in words that the model understands. The defaults are plain English."""
+    """The user messages of the cases, in words that the model understands. The defaults are plain English."""
 
     draw: Parts = (Text("Draw a red kite over a lake."),)
     draw_other: Parts = (Text("Draw two green boats in a harbour at night."),)
     redraw: Parts = (Text("Draw it again and make the sky darker."),)
-    """Follows an image of the assistant."""
+    """The message after an image of the assistant."""
     ask: Parts = (Text("Say in one sentence what you see."),)
     ask_other: Parts = (Text("Name the colours, and nothing else."),)
     check: Parts = (Text("Is the picture bright? Answer yes or no."),)
     """A yes/no question about the assistant's last image."""
     refused: Parts | None = None
-    """What the model surely refuses; None where nobody knows such a message."""
+    """A message that the model always refuses; None if no such message is known."""
     user_images: bool = True
-    """Whether users of this model may show images."""
+    """Whether users of this model may send images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A backbone as the cases ask it."""
+    """A backbone with the inputs of the test cases."""
 
     backbone: Backbone
     name: str = ""
     script: Script = Script()
     settings: Mapping[str, Scalar] = field(default_factory=dict)
-    """Settings of every call, e.g. a few steps and a small size, so that the cases are quick."""
+    """Settings of every call, e.g. few steps and a small size, so that the cases are fast."""
     max_tokens: int = 8
     others: Mapping[str, Any] = field(default_factory=dict)
-    """Another allowed value for knobs and settings where none can be guessed, e.g. of texts and paths."""
+    """Another allowed value for knobs and settings whose values cannot be guessed, e.g. texts and paths."""
     unseen: Mapping[str, str] = field(default_factory=dict)
-    """Knobs and settings whose effect cannot be seen on this checkpoint, each with the reason."""
+    """Knobs and settings without a visible effect on this checkpoint, each with the reason."""
     late: Callable[[], AbstractContextManager[Backbone]] | None = None
-    """The same model on servers that take longer than its time limit of at most a second."""
+    """The same model on servers that exceed its timeout of at most one second."""
     away: Callable[[], AbstractContextManager[Backbone]] | None = None
-    """The same model where no server answers."""
+    """The same model at addresses without a server."""
 
     @property
     def seeds(self) -> SeedGuarantee:
@@ -131,7 +131,7 @@ class Subject:
         )
 
     def drawn(self, *images: Image) -> tuple[Message, ...]:
-        """A history in which the assistant has drawn these images, one a turn."""
+        """A history in which the assistant has drawn these images, one per turn."""
         asked = [self.script.draw, *[self.script.redraw] * len(images)]
         return tuple(
             message
@@ -143,12 +143,14 @@ class Subject:
         return self.backbone.generate([request])[0]
 
     def keeps(self, request: Request, other: Request) -> bool:
-        """Whether two requests give the same outputs, as far as the model's guarantee of seeds goes."""
+        """Whether two requests give the same outputs, as far as the model's seed guarantee goes."""
         made = (self.ask(replace(each, seeds=SEEDS)) for each in (request, other))
         return all(alike(one, two, self.seeds) for one, two in zip(*made, strict=True))
 
     def changes(self, request: Request, other: Request) -> bool:
-        """Whether the outputs of two requests differ, with any of some seeds: one random draw may hide it."""
+        """Whether the outputs of two requests differ for any of several seeds; one seed may hide a
+        difference.
+        """
         return any(self._differ(request, other, SEEDS[0] + few) for few in range(0, _LOOKED_AT, 2))
 
     def _differ(self, request: Request, other: Request, seed: int) -> bool:
@@ -158,7 +160,7 @@ class Subject:
 
 @contextmanager
 def new_objects() -> Iterator[None]:
-    """A block in which the garbage collector knows the objects of the block alone, and is quick."""
+    """A context in which the garbage collector tracks only objects created inside, and is fast."""
     gc.collect()
     gc.freeze()
     try:
@@ -168,19 +170,19 @@ def new_objects() -> Iterator[None]:
 
 
 def picture(number: int) -> Image:
-    """A picture of 64 x 64 pixels in 16 plain fields, another for each number."""
+    """A picture of 64 x 64 pixels in 16 plain fields; different numbers give different pictures."""
     fields = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
     return Image.from_pixels(np.kron(fields, np.ones((16, 16, 1), np.uint8)))
 
 
 def kept(candidate: Candidate) -> tuple[object, ...]:
-    """What a reader of the answer gets: all but the cost."""
+    """Everything in a candidate except its cost."""
     c = candidate
     return (c.output, c.finish, c.thought, c.reason, c.p_yes, c.reward)
 
 
 def alike(one: Candidate, other: Candidate, guarantee: SeedGuarantee) -> bool:
-    """Whether two candidates are the same, as far as the guarantee of seeds goes."""
+    """Whether two candidates are equal, as far as the seed guarantee goes."""
     if guarantee == "exact":
         return kept(one) == kept(other)
     if isinstance(one.output, Image) and isinstance(other.output, Image):

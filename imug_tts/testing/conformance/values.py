@@ -1,4 +1,4 @@
-"""Other allowed values of a knob, found from its declaration."""
+"""Other allowed values of a knob, derived from its declaration."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["other_value", "other_values"]
 
 
 def other_value(knob: Knob, value: Any, others: Mapping[str, Any]) -> Any:
-    """A value that the knob allows and that is not `value`: the one in `others`, or one that is near.
+    """A value that the knob allows and that differs from `value`: the one in `others`, or a guess.
 
     Raises:
-        ConfigurationError: none can be guessed; the message is the reason why the knob is not tested.
+        ConfigurationError: no value can be guessed; the message is the reason why the knob is not tested.
     """
     for other in other_values(knob, value, others):
         return other
@@ -23,7 +23,7 @@ def other_value(knob: Knob, value: Any, others: Mapping[str, Any]) -> Any:
 
 
 def other_values(knob: Knob, value: Any, others: Mapping[str, Any]) -> Iterator[Any]:
-    """Values that the knob allows and that are not `value`: the one in `others`, or guesses."""
+    """Values that the knob allows and that differ from `value`: the one in `others`, or guesses."""
     if knob.name in others:
         yield others[knob.name]
         return
@@ -36,7 +36,7 @@ def other_values(knob: Knob, value: Any, others: Mapping[str, Any]) -> Iterator[
 
 
 def _guesses(knob: Knob, value: Any) -> Iterator[Any]:
-    """Values to try. A number moves away from its own value, and far enough to be seen."""
+    """Candidate values. Guessed numbers differ from the current value by enough to have an effect."""
     yield from knob.choices
     kinds = {type(value)} if value is not None else {knob.hint, *get_args(knob.hint)}
     if bool in kinds:

@@ -79,7 +79,7 @@ class _Share:
 
 
 def flat(values: Mapping[str, Any], head: str) -> dict[str, Any]:
-    """Return nested values as one mapping with names such as "final/spent/calls"; `head` may be empty."""
+    """Return nested values as one mapping with names such as "final/spent/calls"; "" puts no head on them."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{head}/{key}" if head else str(key)

@@ -248,7 +248,7 @@ def test_a_key_of_another_study_and_a_missing_key_are_refused(
     labels = write_labels(tmp_path / "labels.csv", {item: (1, 1)})
     other = write_gallery(tmp_path / "other", histories=("gold",))
     assert main([str(other), "--merge", str(labels), "--out", str(tmp_path / "m.csv")]) == 2
-    assert "merge into the study that it was drawn from" in capsys.readouterr().err
+    assert "merge into the study that the sample was drawn from" in capsys.readouterr().err
     (tmp_path / "key.csv").unlink()
     assert main([str(study), "--merge", str(labels), "--out", str(tmp_path / "m.csv")]) == 2
     assert "--key labels/key.csv" in capsys.readouterr().err
@@ -261,4 +261,4 @@ def test_what_cannot_be_drawn_is_refused(
     assert "no 'guess' in the study; it has best_of_2, direct" in capsys.readouterr().err
     gold = write_gallery(tmp_path / "gold", histories=("gold",))
     assert main([str(gold), "--out", str(tmp_path)]) == 2
-    assert "no image turn behind own history is scored by all" in capsys.readouterr().err
+    assert "no image turn on own history is scored by all" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The bootstrap of docs/statistics.md: samples drawn within their class, the same draws for every number."""
+"""The bootstrap of docs/concepts/statistics.md: samples drawn within their class, the same draws for all."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def test_the_legend_explains_each_tier_once_and_the_terms_in_use() -> None:
 
 def test_the_legend_says_what_the_gap_is_on_imug() -> None:
     numbers = {"tiers": {"direct": "A"}, "sentences": {"direct": GAP}}
-    assert "nearer to lost skill" in legend(numbers | {"benchmark": "imug:1:0123abcd"})
-    assert "nearer to lost skill" not in legend(numbers | {"benchmark": "pocket_world:1"})
+    assert "closer to lost skill" in legend(numbers | {"benchmark": "imug:1:0123abcd"})
+    assert "closer to lost skill" not in legend(numbers | {"benchmark": "pocket_world:1"})
 
 
 def test_without_findings_there_is_no_legend() -> None:

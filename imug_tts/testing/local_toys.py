@@ -1,4 +1,4 @@
-"""Toy models that take memory of a toy card, for tests of what is loaded when."""
+"""Toy models that occupy memory of a toy device, for tests of loading and unloading."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Final
 from imug_tts.contracts import Candidate, Local, MemoryNeed, Request
 from imug_tts.testing.toys import ToyBackbone
 
-__all__ = ["Card", "Resident"]
+__all__ = ["LocalToy", "ToyDevice"]
 
 
-class Card:
-    """A device with so many bytes; a model that takes more than are free fails as on a GPU."""
+class ToyDevice:
+    """A device with a number of bytes; a model that needs more than are free fails like on a GPU."""
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.name = f"toy:{next(_NUMBERS)}"
         self.used = 0
         self.loads: list[str] = []
-        """Identities of the models in the order in which their weights came."""
+        """Identities of the models in the order in which they were loaded."""
 
     def __repr__(self) -> str:
-        return "a card"  # identities of models on it do not depend on which one it is
+        return "a card"  # identities of models must not depend on the device's number
 
     def free(self, device: str) -> int | None:
-        """What is read of this device, and nothing of others."""
+        """The free bytes of this device; None for other devices."""
         return self.total - self.used if device == self.name else None
 
     def take(self, count: int) -> None:
@@ -37,19 +37,21 @@ class Card:
 
 
 _NUMBERS: Final = count()
-"""No two cards of a process have one name, as this process knows their models until they are collected."""
+"""Makes device names unique within the process, because the process knows models by device until they are
+collected.
+"""
 
 
 @dataclass(eq=False)
-class Resident(ToyBackbone, Local):
-    """A toy model whose weights are on a card, from its first call until it is unloaded."""
+class LocalToy(ToyBackbone, Local):
+    """A toy model whose weights occupy the device from its first call until it is unloaded."""
 
-    card: Card = field(kw_only=True)
+    card: ToyDevice = field(kw_only=True)
     weights: int = 6
     per_candidate: int = 0
     while_generating: Callable[[], None] = lambda: None
     batches: list[int] = field(default_factory=list, init=False)
-    """Candidates of each call of `generate`."""
+    """Number of candidates of each call of `generate`."""
     is_loaded: bool = field(default=False, init=False)
     _generating: int = field(default=0, init=False)
 

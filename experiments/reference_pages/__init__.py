@@ -1,0 +1,1 @@
+"""The pages of docs/reference, printed from what the code declares."""
