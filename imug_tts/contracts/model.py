@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
 from imug_tts.contracts.errors import ConfigurationError
+from imug_tts.contracts.training import TrainingCost
 from imug_tts.dialogue import Message, Modality, Part
 
 __all__ = [
@@ -252,28 +253,6 @@ class MemoryNeed:
     """Additional bytes for each turn of a history: cached keys and values of its texts and images."""
     per_candidate: int = 0
     """Additional bytes for each candidate of a batch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingCost:
-    """The cost of training a model, beyond its initial weights.
-
-    For a mean of several models' weights, the fields are the sums of theirs.
-    """
-
-    method: str
-    """E.g. `step`, or `mean of 3: step`; models with the same method are reported together."""
-    start: str
-    """Hash of the model from which the training began, or `scratch`."""
-    seeds: Sequence[int]
-    steps: int
-    token_positions: int
-    """Trained token positions; those that the model itself generated are not counted, but their seconds
-    are."""
-    seconds: float
-    """Wall-clock seconds of one process for steps and generation, summed over invocations."""
-    play_seconds: float
-    processes: int
 
 
 class Backbone(ABC):
