@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.ablation import Ablation, ablation
-from analysis.earlier import Made, clear, fingerprint, recall, remember
 from analysis.figures import draw_figures
 from analysis.layout import to_latex, to_markdown
 from analysis.long_csv import load_csv
 from analysis.numbers import to_json
+from analysis.output_cache import Outputs, delete_outputs, fingerprint, load_outputs, save_outputs
 from analysis.records import Study, StudyError, load_study
 from analysis.report import write as write_report
 from analysis.tables import caption, tables
@@ -23,26 +23,32 @@ from analysis.wandb_push import PushError, push
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Analyse a study; returns 0, or 2 when its records cannot be used."""
+    """Run the command; returns the exit status: 0, or 2 if the study cannot be read or a file cannot be
+    written.
+    """
     options = parser().parse_args(arguments)
-    pushes = vars(options).pop("wandb")  # no number depends on it
+    pushes = vars(options).pop("wandb")  # not part of the fingerprint: pushing changes no number
     out = options.out or _default_out(options.study)
     try:
         wanted = fingerprint(options)
-        earlier = recall(out, wanted)
-        made = earlier or _make(options, out)
-        if earlier is None:
-            remember(out, wanted, made)
+        cached = load_outputs(out, wanted)
+        made = cached or _make(options, out)
+        if cached is None:
+            save_outputs(out, wanted, made)
         pushed = push(options.study, out) if pushes else ""
     except (StudyError, PushError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
-    _print(made, "Unchanged since it was written:" if earlier else "Written:", pushed)
+    _print(made, "Unchanged since it was written:" if cached else "Written:", pushed)
     return 0
 
 
-def _print(made: Made, head: str, pushed: str) -> None:
-    """Last of all: a reader such as `head` may close the pipe, and loses nothing that is written."""
+def _print(made: Outputs, head: str, pushed: str) -> None:
+    """Print what the analysis found and where it was written.
+
+    This is the last step: a reader such as `head` may close the pipe early, and by then all files are
+    written.
+    """
     try:
         print(
             made.printed,
@@ -57,8 +63,10 @@ def _print(made: Made, head: str, pushed: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _make(options: argparse.Namespace, out: Path) -> Made:
-    """Analyse and write."""
+def _make(options: argparse.Namespace, out: Path) -> Outputs:
+    """Analyse the study, write all files into `out`, and return what was printed and which paths were
+    written.
+    """
     study = load_csv(options.study) if options.study.is_file() else load_study(options.study)
     result = ablation(
         study,
@@ -68,8 +76,8 @@ def _make(options: argparse.Namespace, out: Path) -> Made:
         cluster=options.cluster,
         ladder=options.ladder,
     )
-    clear(out)
-    return Made(to_terminal(result), list(_write(study, result, out)))
+    delete_outputs(out)
+    return Outputs(to_terminal(result), list(_write(study, result, out)))
 
 
 def _default_out(study: Path) -> Path:
@@ -102,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--out", type=Path, help="where to write (default: STUDY/analysis, or beside the CSV)"
     )
-    options.add_argument("--baseline", help='strategy that gains are measured against (default: "direct")')
+    options.add_argument("--baseline", help='strategy against which gains are computed (default: "direct")')
     options.add_argument(
         "--resamples", type=_positive, default=10_000, help="bootstrap resamples (default: 10000)"
     )
@@ -111,14 +119,14 @@ def parser() -> argparse.ArgumentParser:
         "--cluster",
         choices=("sample", "task"),
         default="sample",
-        help="unit that is independent (default: sample)",
+        help="cluster of the standard errors: rows of different clusters are independent (default: sample)",
     )
     options.add_argument(
         "--ladder",
         action="append",
         default=[],
         metavar="STEM",
-        help="strategies STEM1, STEM2, ... differ in the number of candidates, as best_of and bon do",
+        help="strategies named STEM1, STEM2, ... differ only in the number of candidates, as in best_of_2",
     )
     options.add_argument(
         "--wandb",

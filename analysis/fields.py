@@ -165,6 +165,30 @@ _COMPARISONS: Final = (
     Field("checks[].estimate", ESTIMATE, "Its estimate; the reason where it has none."),
 )
 
+_REMEDIES: Final = (
+    Field("remedies", "list", "Trained weights, where models say what their training has cost."),
+    Field("remedies[]", "mapping", "One way of training under one strategy."),
+    Field("remedies[].method", "text", "The way of training."),
+    Field("remedies[].start", "text", "Hash of the model that the training began with, or `scratch`."),
+    Field("remedies[].steps", "whole number", "Optimizer steps."),
+    Field("remedies[].strategy", "text", "The strategy."),
+    Field("remedies[].arms", "list", "Its arms, one for each training seed."),
+    Field("remedies[].arms[]", "text", "One arm."),
+    Field("remedies[].seconds", "number", "Seconds of training one model, the mean over seeds."),
+    Field("remedies[].token_positions", "number", "Token positions trained on, the mean over seeds."),
+    Field("remedies[].mean", ESTIMATE, "Image score on own history."),
+    Field("remedies[].gain", ESTIMATE, "Gain over the same strategy on the first weights."),
+    Field("remedies[].gains", "list", "The same for each model."),
+    Field("remedies[].gains[]", "number, null", "The gain of one model."),
+    Field("remedies[].first_turn", ESTIMATE, "The gain at turn 1, which has no history."),
+    Field("remedies[].against_control", ESTIMATE, "Image score less that of training on gold history alone."),
+    Field("remedies[].eb", ESTIMATE, "The exposure gap."),
+    Field("remedies[].eb_step", ESTIMATE, "Lost skill, a part of the gap."),
+    Field("remedies[].eb_reduction", ESTIMATE, "Reduction of the gap against the first weights."),
+    Field("remedies[].eb_step_reduction", ESTIMATE, "The same of lost skill."),
+    Field("remedies[].break_even", "any value", "Image turns after which training has paid for itself."),
+)
+
 _SELECTION: Final = (
     Field("ladders", "list", "Strategies that differ in the number of candidates alone."),
     Field("ladders[]", "mapping", "One set of them."),
@@ -226,4 +250,4 @@ _SELECTION: Final = (
     Field("agreement.bias", ESTIMATE, "Scorer less people."),
 )
 
-ANALYSIS_FIELDS: Final = (*_WHOLE, *_ARMS, *_COMPARISONS, *_SELECTION)
+ANALYSIS_FIELDS: Final = (*_WHOLE, *_ARMS, *_COMPARISONS, *_REMEDIES, *_SELECTION)

@@ -27,9 +27,7 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "auto"  # a notebook that is stored without its outputs is run
-nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_mode = "off"  # tests/study runs the notebook
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # the page would fetch them from the network
 
 default_role = "code"

@@ -1,11 +1,12 @@
-"""A small checkpoint with random weights in a released model's layout, to try a study without a download.
+"""Write a small checkpoint with random weights in a released model's layout, to try a study without a
+download.
 
     python experiments/tiny_checkpoint.py NAME --out FOLDER [--seed N]
 
     python experiments/tiny_checkpoint.py janus --out tiny/janus
     python experiments/run.py backbone=janus backbone.folder=tiny/janus benchmark=pocket_world +dry_run=true
 
-It answers and draws nonsense; what it shows is that everything runs.
+Its answers and images are nonsense; it only shows that everything runs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["main", "names", "writer_of"]
 
 
 def names() -> list[str]:
-    """The models of which there is a small checkpoint."""
+    """The models that have a small checkpoint."""
     modules = [module.name for module in pkgutil.iter_modules(checkpoints.__path__)]
     files = {name: Path(checkpoints.__path__[0], f"{name}.py") for name in modules}
     return [name for name in modules if f"def write_tiny_{name}(" in files[name].read_text(encoding="utf-8")]
@@ -39,11 +40,11 @@ def writer_of(name: str) -> Callable[[Path, int], None]:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    command = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    command.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
-    command.add_argument("--out", type=Path, required=True, help="the folder to write; new or empty")
-    command.add_argument("--seed", type=int, default=0, help="of the random weights")
-    return command
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("name", metavar="NAME", help=f"the model: {', '.join(names())}")
+    options.add_argument("--out", type=Path, required=True, help="folder to write into; new or empty")
+    options.add_argument("--seed", type=int, default=0, help="seed of the random weights")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

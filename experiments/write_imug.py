@@ -1,6 +1,6 @@
-"""Write a synthetic benchmark in the form of IMUG-Bench, for dry runs: of its own content, of any size.
+"""Write a synthetic benchmark in the format of IMUG-Bench with its own content, of any size, for dry runs.
 
-python experiments/write_imug.py --out DIR --samples 97
+python experiments/write_imug.py --out DIR
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     style = argparse.ArgumentDefaultsHelpFormatter
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=style)
-    options.add_argument("--out", type=Path, required=True, help="folder that gets data/")
-    options.add_argument("--samples", type=int, default=97, help="3113 for the size of the release")
+    options.add_argument("--out", type=Path, required=True, help="folder into which data/ is written")
+    options.add_argument(
+        "--samples", type=int, default=97, help="number of samples; 3113 is the size of the release"
+    )
     options.add_argument("--seed", type=int, default=0, help="seed of the samples")
     options.add_argument("--image-size", type=int, default=64, help="width of the input images in pixels")
     return options
 
 
 def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print their folder."""
     command = parser()
     args = command.parse_args()
 

@@ -1,6 +1,6 @@
 """Write pocket-world samples in the official IMUG-Bench file layout.
 
-python experiments/write_pocket_world.py --out DIR --num-samples 30
+python experiments/write_pocket_world.py --out DIR
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ def parser() -> argparse.ArgumentParser:
     defaults = PocketWorld()
     style = argparse.ArgumentDefaultsHelpFormatter
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=style)
-    options.add_argument("--out", type=Path, required=True, help="folder that gets data/")
+    options.add_argument("--out", type=Path, required=True, help="folder into which data/ is written")
     options.add_argument("--split", default=defaults.split, help="train, validation or test")
     options.add_argument("--seed", type=int, default=defaults.seed, help="seed of the samples")
-    options.add_argument("--num-samples", type=int, default=defaults.num_samples, help="over all classes")
     options.add_argument(
-        "--classes", nargs="+", default=list(defaults.classes), help="which of them to write"
+        "--num-samples", type=int, default=defaults.num_samples, help="number of samples over all classes"
     )
+    options.add_argument("--classes", nargs="+", default=list(defaults.classes), help="classes to write")
     return options
 
 
 def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print their folder."""
     command = parser()
     args = command.parse_args()
     try:

@@ -39,7 +39,8 @@ def main() -> None:
         with tempfile.TemporaryFile("w+") as output:
             child = os.fork()
             if child == 0:
-                _become(*json.loads(line), output.fileno())
+                folder, arguments = json.loads(line)
+                _become(folder, arguments, output.fileno())
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             output.seek(0)
             print(json.dumps([status, output.read()]), flush=True)

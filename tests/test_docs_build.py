@@ -76,7 +76,7 @@ def test_docstrings_keep_their_examples_and_lose_no_sign() -> None:
         "c    d",
     ]
     assert as_rst(docstring) == [
-        "Say `a*b` *now*.",
+        "Say ``a*b`` *now*.",
         *("", "::", "", "        x = n_ * 2", ""),
         "Of form\\_ and n \\| m.",
         *("", "::", "", "    a    of b", "    c    d"),

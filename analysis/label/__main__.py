@@ -1,8 +1,9 @@
-"""`python -m analysis.label STUDY --out labels`: draw image turns to label by hand, blind to the strategy.
+"""`python -m analysis.label STUDY --out labels`: draw image turns for labelling by hand, blind to the
+strategy.
 
-Send the labellers `label.html` (and `images/`, if there is one) and keep `key.csv`. What they export comes
-back with `python -m analysis.label STUDY --merge labels.csv --key labels/key.csv --out runs_with_human.csv`,
-and `python -m analysis runs_with_human.csv --out DIR` analyses it.
+Send `label.html` (and `images/`, if it exists) to the labellers and keep `key.csv`. Merge their exported
+labels with `python -m analysis.label STUDY --merge labels.csv --key labels/key.csv --out
+runs_with_human.csv`, and analyse the result with `python -m analysis runs_with_human.csv --out DIR`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from analysis.records import StudyError, load_study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw or merge; returns 0, or 2 when the study or the labels cannot be used."""
+    """Draw or merge; returns the exit status: 0, or 2 if the study or the labels cannot be used."""
     options = parser().parse_args(arguments)
     try:
         if options.merge is None:
@@ -41,7 +42,7 @@ def _draw(options: argparse.Namespace) -> None:
     page, key = write_labelling(items, options.out)
     print(
         f"{len(items)} images to label: {page}",
-        f"which strategy drew which (keep it to yourself): {key}",
+        f"key of items to strategies (do not send it to the labellers): {key}",
         sep="\n",
     )
 
@@ -63,13 +64,17 @@ def parser() -> argparse.ArgumentParser:
         default=100,
         help="turns to draw, each labelled for every strategy (default: 100)",
     )
-    options.add_argument("--seed", type=int, default=0, help="seed of the drawing (default: 0)")
+    options.add_argument("--seed", type=int, default=0, help="seed of the random sample (default: 0)")
     options.add_argument(
         "--strategies",
         help="names of arms to draw from, as tables show them, with commas between (default: all)",
     )
-    options.add_argument("--merge", type=Path, metavar="LABELS.csv", help="what the page exported")
-    options.add_argument("--key", type=Path, help="key.csv of the drawing (default: beside LABELS.csv)")
+    options.add_argument(
+        "--merge", type=Path, metavar="LABELS.csv", help="the CSV that the labelling page exported"
+    )
+    options.add_argument(
+        "--key", type=Path, help="key.csv that was written with the page (default: beside LABELS.csv)"
+    )
     return options
 
 

@@ -73,7 +73,7 @@ def _command(command: str) -> Iterator[str]:
     settings = settings_of().get(path.stem)
     if settings is not None:
         yield from knob_table(settings)
-    elif "ArgumentParser" in path.read_text(encoding="utf-8"):
+    elif "def parser()" in path.read_text(encoding="utf-8"):
         yield from _options(_parser_of(command))
 
 
@@ -109,4 +109,5 @@ def _docstring(path: Path) -> str:
 
 
 def _is_command(path: Path) -> bool:
-    return 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    """Whether users start the script, as its docstring then says."""
+    return f"python experiments/{path.name}" in _docstring(path)

@@ -68,6 +68,8 @@ def _in_columns(block: Sequence[str]) -> bool:
 
 
 def _escaped(found: re.Match[str]) -> str:
+    if found[0].startswith("`"):
+        return f"`{found[0]}`"
     return found[0] if found["markup"] else f"\\{found[0]}"
 
 

@@ -159,6 +159,8 @@ MANIFEST_FIELDS: Final = (
     Field("caveats", "mapping", "What a reader must know of each model, by its identity."),
     Field("caveats.MODEL", "list", "The sentences for one model."),
     Field("caveats.MODEL[]", "text", "One sentence; the tables repeat it."),
+    Field("training", "mapping", "What the training of each model has cost, by its identity."),
+    Field("training.MODEL", "any value", "Method, start, seeds, steps, trained token positions and seconds."),
     Field("probes", "mapping", "What probing the servers of a model found, by the model's role."),
     Field("probes.ROLE", "any value", "The findings for one model."),
     Field("identity", "any value", "The configuration that makes the run this run; its hash ends the name."),
