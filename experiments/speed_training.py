@@ -42,7 +42,7 @@ _REPEATS = 3
 
 
 def drive_kd_step_over_ideal() -> float:
-    """Time of Drive-KD's gradient of one record over that of the ideal, the least of three each."""
+    """Processor seconds of Drive-KD's gradient of a record over those of the ideal, the least of three."""
     setting = _setting(_FOR_TIME)
     weights = dict.fromkeys((LABELS, *CAPABILITIES), 1.0)
 
@@ -172,9 +172,10 @@ def _eager(model: Any) -> Iterator[None]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    """Of processors."""
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def _peak(work: Callable[[], object]) -> float:
