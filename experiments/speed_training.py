@@ -49,7 +49,8 @@ def drive_kd_step_over_ideal() -> float:
     def step() -> None:
         setting.distiller.gradient(setting.sample, "reasoning", weights, random.Random(0))
 
-    step(), setting.ideal()
+    step()
+    setting.ideal()
     pairs = [(_seconds(step), _seconds(setting.ideal)) for _ in range(_REPEATS)]
     return min(own for own, _ in pairs) / min(ideal for _, ideal in pairs)
 
@@ -186,7 +187,7 @@ def _peak(work: Callable[[], object]) -> float:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     held = most = 0
-    for event in profiled.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in profiled.profiler.kineto_results.events():
         if event.name() == "[memory]":
             held += event.nbytes()
             most = max(most, held)
