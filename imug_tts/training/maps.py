@@ -129,6 +129,7 @@ def _attention(
         raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
     allowed = _allowed(attention_mask, query)
     text, image = (~run.is_image).nonzero()[:, 0], run.is_image.nonzero()[:, 0]
+    mean: Tensor | None = None
     if "full" in tap.parts and not torch.is_grad_enabled():
         output, mean = _attend(query, key, value, allowed, scaling)
         output = output.transpose(1, 2)
@@ -136,7 +137,8 @@ def _attention(
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
-        mean = _mean(query, key, allowed, scaling) if "full" in tap.parts else None
+        if "full" in tap.parts:
+            mean = _mean(query, key, allowed, scaling)
     if mean is not None:
         run.keep(("full", tap.place), mean)
     if "text_to_vision" in tap.parts:

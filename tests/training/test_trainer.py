@@ -43,7 +43,7 @@ def trainer(models: Path, folder: Path, method: Method | None = None, **settings
     """A student on hard labels alone."""
     method = method or Method(**SUPERVISED)
     student = load_student(models / "student", method, dtype=torch.float32, device=CPU, train_vision=False)
-    chosen = {"precision": "float32", "image_px": 16, "learning_rate": 1e-3} | settings
+    chosen: dict[str, Any] = {"precision": "float32", "image_px": 16, "learning_rate": 1e-3} | settings
     return Trainer(
         distiller=Distiller(method, student),
         records=read_records(models / "data" / "triad.jsonl"),
