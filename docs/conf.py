@@ -37,11 +37,13 @@ autodoc_class_signature = "separated"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "imug_tts"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 4,
     "navigation_depth": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
