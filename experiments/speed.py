@@ -157,6 +157,12 @@ FIGURES = {
     "bagel_second_turn": Figure(
         measure=of("speed_native", "bagel_second_turn"), bound="at least", target=0.6
     ),
+    "drive_kd_step": Figure(
+        measure=of("speed_training", "drive_kd_step_over_ideal"), bound="at most", target=1.3
+    ),
+    "drive_kd_memory": Figure(
+        measure=of("speed_training", "map_memory_over_full"), bound="at most", target=0.5
+    ),
     "client_peak_mb": Figure(measure=of("speed_serving", "client_peak_mb"), bound="at most", target=400),
 }
 

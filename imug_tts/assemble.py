@@ -275,6 +275,8 @@ class _Builder:
             raise ConfigurationError(
                 f"{where} is none, and it must be a component: {', '.join(choices(kind))}"
             )
+        if kind is Strategy and name not in choices(Strategy):
+            raise ConfigurationError(f"{where}: there is no {name!r}; {nearest(name, choices(Strategy))}")
         cls = component_class(kind, name, where)
         return self.construct(cls, {k: v for k, v in node.items() if k != "name"}, where, name)
 

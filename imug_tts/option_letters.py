@@ -1,4 +1,4 @@
-"""The letters of options that a reply in words chooses."""
+"""Parses the letters of the options that a reply chooses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _ARTICLE: Final = re.compile(
 _CALLED: Final = re.compile(
     r"\b[Aa]nswers?\b\W*(?:(?:is|are)\b\W*)?(?:[Oo]ptions?\W+)?((?:\b[A-G]+\b(?:\W+and\b)?\W*)+)"
 )
-"""What a reply calls its answer."""
+"""Letters after a label such as "Answer:"."""
 _OPTION: Final = re.compile(r"\W*([A-G])[.):](?=\s)")
 
 
 def option_letters(said: str) -> str:
-    """The option letters A-G of a reply without its reasoning, sorted; empty for none.
+    """Return the option letters A-G of a reply without its reasoning, sorted; empty if it has none.
 
-    Letters may stand alone ("A, C") or joined ("CA"): both are "AC". Of a longer reply the letters count that
-    it calls its answer; else those of a last or first line of letters alone, or of the options that all its
-    lines begin with ("B. A red circle"); else all, where the article "A" is no letter, and letters are joined
-    in alphabetical order only ("AC", not "BAD").
+    Letters may be separate ("A, C") or joined ("CA"): both give "AC". The letters are taken from the first of
+    these that exists: the last labelled answer; a last or first line of letters only; the options that all
+    lines begin with ("B. A red circle"); the whole text. The article "A" is not a letter, and in the whole
+    text joined letters must be in alphabetical order ("AC", not "BAD").
     """
     named = _ARTICLE.sub("a", said)
     lines, called = [line for line in named.splitlines() if line.strip()], _CALLED.findall(named)
@@ -41,7 +41,7 @@ def option_letters(said: str) -> str:
 
 
 def options_that_lines_begin_with(said: str) -> list[str]:
-    """The letters of the lines that begin with an option, e.g. "B. A red circle", in order."""
+    """Return the letters of the lines that begin with an option, e.g. "B. A red circle", in order."""
     return [option[1] for line in said.splitlines() if (option := _OPTION.match(line))]
 
 

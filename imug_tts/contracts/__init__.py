@@ -32,7 +32,6 @@ from imug_tts.contracts.model import (
     Sampling,
     Scalar,
     SeedGuarantee,
-    TrainingCost,
     models_by_role,
 )
 from imug_tts.contracts.record import (
@@ -48,6 +47,7 @@ from imug_tts.contracts.record import (
 )
 from imug_tts.contracts.strategy import JudgeUse, Models, Scope, Setting, Strategy
 from imug_tts.contracts.tracker import PlannedRun, Summary, Tracker
+from imug_tts.contracts.training import TrainingCost
 
 __all__ = [
     "FINAL_OUTCOMES",

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
 from imug_tts.contracts.errors import ConfigurationError
+from imug_tts.contracts.training import TrainingCost
 from imug_tts.dialogue import Message, Modality, Part
 
 __all__ = [
@@ -254,27 +255,6 @@ class MemoryNeed:
     """Additional bytes for each candidate of a batch."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingCost:
-    """What the training of a model has cost, beyond the weights that it began with.
-
-    Of a mean of several models' weights: their sums.
-    """
-
-    method: str
-    """As `step`, or `mean of 3: step`: models of one method are told together."""
-    start: str
-    """Hash of the model that the training began with, or `scratch`."""
-    seeds: Sequence[int]
-    steps: int
-    token_positions: int
-    """Trained on. What the model played itself is not among them, but is in the seconds."""
-    seconds: float
-    """Wall-clock seconds of one process, summed over invocations: of steps and of playing."""
-    play_seconds: float
-    processes: int
-
-
 class Backbone(ABC):
     """A unified multimodal model: it generates text and images from a history of both."""
 
@@ -298,7 +278,7 @@ class Backbone(ABC):
 
     @property
     def training(self) -> TrainingCost | None:
-        """What the training of the weights has cost, for a run's manifest; None where nothing says it."""
+        """The cost of training the weights, for a run's manifest; None if unknown."""
         return None
 
     @abstractmethod

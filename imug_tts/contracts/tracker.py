@@ -132,13 +132,13 @@ class Tracker(ABC):
         """Called when a run is complete, or `interrupted` before that."""
 
     def start_training(self, runs: Sequence[PlannedRun]) -> None:
-        """These trainings are about to begin, or to go on, in this order."""
+        """Called once with all trainings, in order of execution, before the first begins or is resumed."""
 
     def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
-        """An optimizer step is done; `values` is its line of training.jsonl."""
+        """Called after each optimizer step; `values` is the step's line of training.jsonl."""
 
     def finish_training(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
-        """A training has ended; `values` is what its metrics.json says."""
+        """Called when a training is complete; `values` is the content of its metrics.json."""
 
     def close(self) -> None:
         """Called after the last event, to release resources."""

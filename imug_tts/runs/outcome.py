@@ -47,8 +47,8 @@ def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
     verdicts, unread = (sum(getattr(s, key) for s in summaries) for key in ("verdicts", "unread_verdicts"))
     if unread:
         yield (
-            f"{unread} of {verdicts} verdicts could not be parsed from the judge's replies and were not used; "
-            "see `detail` of the verdicts in turns.jsonl"
+            f"{unread} of {verdicts} verdicts could not be parsed from the judge's replies and were not "
+            "used; see `detail` of the verdicts in turns.jsonl"
         )
     pools, identical = (sum(getattr(s, key) for s in summaries) for key in ("pools", "identical_pools"))
     if identical == pools > 0:

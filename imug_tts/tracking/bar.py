@@ -15,7 +15,7 @@ __all__ = ["BarTracker"]
 
 @component
 class BarTracker(Tracker):
-    """A bar over the turns of all runs, with the run under way and what is not as it should be."""
+    """A progress bar over the turns of all runs, with the latest run and problems."""
 
     def __post_init__(self) -> None:
         self._show(_Bar([]))
@@ -42,7 +42,7 @@ class BarTracker(Tracker):
 
 
 class _Bar:
-    """The runs that are executed together, and their bar; no bar where there is nothing to do."""
+    """The progress of the runs in execution, and their bar; no bar without runs."""
 
     def __init__(self, runs: Sequence[PlannedRun]) -> None:
         self.progress = Progress(runs)
@@ -51,7 +51,7 @@ class _Bar:
     def turn(self, run: PlannedRun, record: Record, replayed: bool) -> None:
         self.progress.turn(run, record, replayed)
         bar = self._drawn
-        bar.initial += replayed  # turns of earlier invocations say nothing about speed
+        bar.initial += replayed  # turns of earlier invocations must not count for the speed
         bar.set_description_str(self.progress.head(run), refresh=False)
         bar.set_postfix_str(", ".join(self.progress.counts.problems()), refresh=False)
         bar.update()
@@ -63,7 +63,7 @@ class _Bar:
 
 def _tqdm(turns: int) -> Any:
     with warnings.catch_warnings():
-        # Without ipywidgets the bar of a notebook is text; that needs no warning.
+        # Without ipywidgets the bar in a notebook is text, which needs no warning.
         warnings.filterwarnings("ignore", message="IProgress not found")
         from tqdm.auto import tqdm
 

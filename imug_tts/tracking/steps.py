@@ -1,4 +1,4 @@
-"""Progress of trainings as lines: steps done, losses, records left out, time left."""
+"""Progress of trainings as lines: steps, losses, skipped records, time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["StepLines"]
 
 
 class StepLines:
-    """Says a line every `interval_s` seconds, and one for the last step of each training."""
+    """Prints a line at most every `interval_s` seconds, and one for the last step of each training."""
 
     def __init__(self, interval_s: float, say: Callable[[str], None]) -> None:
         self._interval_s = interval_s
@@ -20,11 +20,11 @@ class StepLines:
         self._shown = time.monotonic()
         self._run = ""
         self._began = (0.0, 0)
-        """When the first step of the run in this invocation ended, and its number."""
+        """Time and number of the run's first step in this invocation."""
         self._skipped = 0
 
     def step(self, run: PlannedRun, values: Mapping[str, Any]) -> None:
-        """Take the line of a step in training.jsonl."""
+        """Add an optimizer step, given its line of training.jsonl."""
         now = time.monotonic()
         if run.name != self._run:
             self._run, self._began, self._skipped = run.name, (now, values["step"]), 0

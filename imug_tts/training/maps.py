@@ -9,7 +9,7 @@ The models of transformers find this attention under the name `MAPS`, by their `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -129,15 +129,22 @@ def _attention(
         raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
     allowed = _allowed(attention_mask, query)
     text, image = (~run.is_image).nonzero()[:, 0], run.is_image.nonzero()[:, 0]
-    if "full" in tap.parts:
+    mean: Tensor | None = None
+    if "full" in tap.parts and not torch.is_grad_enabled():
         output, mean = _attend(query, key, value, allowed, scaling)
+        output = output.transpose(1, 2)
+    else:  # the backward pass of a loss that imitates nothing here then takes no map
+        output, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **others
+        )
+        if "full" in tap.parts:
+            mean = _mean(query, key, allowed, scaling)
+    if mean is not None:
         run.keep(("full", tap.place), mean)
-        if "text_to_vision" in tap.parts:
-            run.keep(("text_to_vision", tap.place), mean[:, text][:, :, image])
-        return output.transpose(1, 2), None
-    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
-    block = _block(query[:, :, text], key, image, allowed[..., text, :], scaling)
-    run.keep(("text_to_vision", tap.place), block)
+    if "text_to_vision" in tap.parts:
+        own = query[:, :, text], key, allowed[..., text, :], scaling
+        rows = _mean(*own) if mean is None else mean[:, text]
+        run.keep(("text_to_vision", tap.place), rows[:, :, image])
     return output, None
 
 
@@ -154,31 +161,25 @@ def _attend(
 ) -> tuple[Tensor, Tensor]:
     """The output of all heads, and the mean of their weights: (batch, queries, keys)."""
     outputs, total = [], None
-    for own, keys, values in _groups(query, key, value):
-        output, mean = _again(_attend_group, own, keys, values, allowed, scaling)
-        outputs.append(output)
-        total = mean if total is None else total + mean
+    for own, keys, values in zip(_groups(query, key), _single(key), _single(value), strict=True):
+        weights = _weights(own, keys, allowed, scaling)
+        outputs.append(weights.to(value.dtype) @ values)
+        total = weights.sum(dim=1) if total is None else total.add_(weights.sum(dim=1))
     assert total is not None
     return torch.cat(outputs, dim=1), total / query.shape[1]
 
 
-def _block(query: Tensor, key: Tensor, image: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    """The mean weights of some queries on image tokens: (batch, queries, image tokens)."""
+def _mean(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
+    """The mean weights of all heads: (batch, queries, keys)."""
     parts = [
-        _again(_block_group, own, keys, image, allowed, scaling) for own, keys, _ in _groups(query, key, key)
+        _again(_summed, own, keys, allowed, scaling)
+        for own, keys in zip(_groups(query, key), _single(key), strict=True)
     ]
     return torch.stack(parts).sum(dim=0) / query.shape[1]
 
 
-def _attend_group(
-    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scaling: float
-) -> tuple[Tensor, Tensor]:
-    weights = _weights(query, key, allowed, scaling)
-    return weights.to(value.dtype) @ value, weights.sum(dim=1)
-
-
-def _block_group(query: Tensor, key: Tensor, image: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    return _weights(query, key, allowed, scaling)[..., image].sum(dim=1)
+def _summed(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
+    return _weights(query, key, allowed, scaling).sum(dim=1)
 
 
 def _weights(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
@@ -188,15 +189,14 @@ def _weights(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Ten
     return scores.softmax(dim=-1, dtype=torch.promote_types(query.dtype, torch.float32))
 
 
-def _groups(query: Tensor, key: Tensor, value: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The heads that share one head of keys and values, group by group."""
-    size = query.shape[1] // key.shape[1]
-    return zip(
-        torch.split(query, size, dim=1),
-        torch.split(key, 1, dim=1),
-        torch.split(value, 1, dim=1),
-        strict=True,
-    )
+def _groups(query: Tensor, key: Tensor) -> Sequence[Tensor]:
+    """The queries that share one head of keys, group by group."""
+    return torch.split(query, query.shape[1] // key.shape[1], dim=1)
+
+
+def _single(heads: Tensor) -> Sequence[Tensor]:
+    """The heads one by one."""
+    return torch.split(heads, 1, dim=1)
 
 
 def _again(compute: Any, *given: Any) -> Any:

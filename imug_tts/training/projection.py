@@ -159,21 +159,22 @@ class _Space:
 
 
 def _products(rows: Sequence[Sequence[Tensor | None]], count: int) -> Tensor:
-    """The inner products at each parameter on the CPU; devices are waited for once."""
-    products = [_products_of_one(row, count) for row in rows]
-    return torch.stack([one.to("cpu", non_blocking=True) for one in products]) if products else torch.zeros(0)
+    """The inner products at each parameter, on the CPU; a device is waited for once."""
+    device = next((part.device for row in rows for part in row if part is not None), torch.device("cpu"))
+    products = [_products_of_one(row, count, device) for row in rows]
+    return torch.stack(products).cpu() if products else torch.zeros(0, count, count, dtype=torch.float64)
 
 
-def _products_of_one(row: Sequence[Tensor | None], count: int) -> Tensor:
+def _products_of_one(row: Sequence[Tensor | None], count: int, device: torch.device) -> Tensor:
     present = [place for place, part in enumerate(row) if part is not None]
     parts = [part.detach().flatten() for part in row if part is not None]
-    device = parts[0].device if parts else torch.device("cpu")
     products = torch.zeros(count, count, dtype=torch.float64, device=device)
     if not parts:
         return products
+    places = torch.tensor(present, device=device)
     for chunks in zip(*(torch.split(part, _CHUNK) for part in parts), strict=True):
         stacked = torch.stack(chunks).double()
-        products[torch.tensor(present)[:, None], torch.tensor(present)] += stacked @ stacked.T
+        products[places[:, None], places] += stacked @ stacked.T
     return products
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from imug_tts.backbones.native.checkpoint import folder_identity
+from imug_tts.backbones.native.checkpoint import folder_identity, read_json
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import storage_errors, write_atomically
 from imug_tts.knobs import Folder, component, knob
@@ -173,7 +173,7 @@ def distill(
     known = _finished(folder, identity)
     if known is not None:
         return known
-    before = _before(plan, folder, accelerator)
+    before = _before(plan, folder, identity, accelerator)
     trainer = _trainer(plan, folder, identity, accelerator, tell)
     progress = trainer.train()
     if accelerator.is_main_process:
@@ -272,16 +272,18 @@ def _finished(folder: Path, identity: str) -> Mapping[str, Any] | None:
     return metrics
 
 
-def _before(plan: Plan, folder: Path, accelerator: Accelerator) -> Mapping[str, HeldOut]:
+def _before(plan: Plan, folder: Path, identity: str, accelerator: Accelerator) -> Mapping[str, HeldOut]:
     """The student's held-out losses before training; measured once."""
     path = folder / _BEFORE
     if path.exists():
-        known: Mapping[str, HeldOut] = json.loads(path.read_text(encoding="utf-8"))
-        return known
+        known = read_json(path)
+        if known.get("identity") == identity:
+            losses: Mapping[str, HeldOut] = known["held_out"]
+            return losses
     settings = plan.settings
     found = held_out_losses(settings.student, plan.held_out, settings.training.image_px, accelerator)
     if accelerator.is_main_process:
-        write_atomically(path, json.dumps(found).encode())
+        write_atomically(path, json.dumps({"identity": identity, "held_out": found}).encode())
     accelerator.wait_for_everyone()
     return found
 

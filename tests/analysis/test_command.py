@@ -162,7 +162,7 @@ def test_two_runs_of_one_arm_that_hold_the_same_turn_are_an_error(tmp_path: Path
     StudyWriter(folder=tmp_path / "more", samples_per_class=2).write_run("direct", "hybrid")
     with pytest.raises(
         StudyError,
-        match=r"more/.*/turns.jsonl, line 1: turn 1 of .*/direct-hybrid-own-0/turns.jsonl, line 1 already",
+        match=r"more/.*/turns.jsonl, line 1: turn 1 of .* is already in .*/direct-hybrid-own-0/turns.jsonl",
     ) as e:
         load_study(tmp_path)
     assert "(direct, own history, seed 0)" in str(e.value)

@@ -252,6 +252,7 @@ def test_the_bar_counts_turns_and_stays_on_one_line(
     ("strategy", "changes", "words"),
     [
         ("bestofn", {}, "there is no 'bestofn'; did you mean best_of_n?"),
+        ("self_verify_cott", {}, "did you mean self_verify_cot?"),
         ({"name": "best_of_n", "nn": 2}, {}, "strategy best_of_n has no knob 'nn'"),
         ("direct", {"histroy": "gold"}, "no knob 'histroy'; did you mean history?"),
         ("direct", {"in_flight": 2}, "in_flight cannot be set here; give it to Study()"),
@@ -267,6 +268,31 @@ def test_an_arm_that_cannot_work_is_refused_when_it_is_added(
         toy_study(tmp_path).add(strategy, **changes)
     assert words in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+HIDDEN = """
+class Hidden(Strategy):
+    name = "hidden"
+
+    def __init__(self, t):
+        self.t = t
+
+    async def respond(self, turn, scope): ...
+"""
+
+
+def test_a_value_that_is_no_knob_is_refused(tmp_path: Path, notebook: Notebook) -> None:
+    notebook.run(HIDDEN)
+    hidden = notebook.Hidden(0.5)
+    for strategy in (hidden, notebook.Last(inner=hidden)):
+        with pytest.raises(ConfigurationError, match="Hidden keeps t where no run's identity sees it"):
+            toy_study(tmp_path).add(strategy)
+
+
+def test_a_name_that_is_no_property_is_explained(tmp_path: Path, notebook: Notebook) -> None:
+    notebook.again(**{"    @property\n    def name": "    def name"})
+    with pytest.raises(ConfigurationError, match=r"Last\.name is no text; put @property above"):
+        toy_study(tmp_path).add(notebook.Last(inner=Direct()))
 
 
 def test_what_a_study_cannot_have_is_said(tmp_path: Path) -> None:

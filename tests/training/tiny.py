@@ -22,13 +22,15 @@ FAMILIES: Final[Mapping[str, Callable[..., None]]] = {
 }
 
 
-def write_models(folder: Path, family: str, teachers: int = 1) -> tuple[Path, list[Path]]:
-    """A student of 3 layers, and teachers of 5, twice as wide."""
+def write_models(
+    folder: Path, family: str, teachers: int = 1, layers: tuple[int, int] = (3, 5)
+) -> tuple[Path, list[Path]]:
+    """A student and teachers twice as wide; `layers` are those of the student and of a teacher."""
     write = FAMILIES[family]
-    write(folder / "student", 0, layers=3, width=32, heads=4)
+    write(folder / "student", 0, layers=layers[0], width=32, heads=4)
     folders = [folder / f"teacher{number}" for number in range(teachers)]
     for number, teacher in enumerate(folders):
-        write(teacher, number + 1, layers=5, width=64, heads=8)
+        write(teacher, number + 1, layers=layers[1], width=64, heads=8)
     return folder / "student", folders
 
 

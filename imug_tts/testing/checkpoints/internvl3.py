@@ -18,14 +18,24 @@ _IMAGE, _BEGIN, _END, _VIDEO = "<IMG_CONTEXT>", "<img>", "</img>", "<video>"
 
 
 def write_tiny_internvl3(
-    folder: Path, seed: int = 0, *, layers: int = 4, width: int = 32, heads: int = 4, grid: int = 2
+    folder: Path,
+    seed: int = 0,
+    *,
+    layers: int = 4,
+    width: int = 32,
+    heads: int = 4,
+    inner: int = 64,
+    grid: int = 2,
+    vision: tuple[int, int] = (2, 16),
 ) -> None:
     """Write the checkpoint: weights, configurations, processor and tokenizer; files there are replaced.
 
     Args:
         layers: of the language model.
         width: its hidden size, a multiple of `heads`; it has two heads of keys and values.
+        inner: the width inside its feed-forward layers.
         grid: the side of an image in tokens; an image has 8 * grid pixels a side.
+        vision: layers and hidden size of the vision encoder.
     """
     tokenizer = chat_ml_tokenizer(
         start_image_token=_BEGIN, end_image_token=_END, context_image_token=_IMAGE, video_token=_VIDEO
@@ -38,7 +48,7 @@ def write_tiny_internvl3(
             "model_type": "qwen2",
             "vocab_size": len(tokenizer),
             "hidden_size": width,
-            "intermediate_size": 2 * width,
+            "intermediate_size": inner,
             "num_hidden_layers": layers,
             "num_attention_heads": heads,
             "num_key_value_heads": 2,
@@ -49,9 +59,9 @@ def write_tiny_internvl3(
             "tie_word_embeddings": True,
         },
         vision_config={
-            "hidden_size": 16,
-            "intermediate_size": 32,
-            "num_hidden_layers": 2,
+            "hidden_size": vision[1],
+            "intermediate_size": 4 * vision[1],
+            "num_hidden_layers": vision[0],
             "num_attention_heads": 2,
             "image_size": [side, side],
             "patch_size": [_PATCH, _PATCH],

@@ -16,7 +16,7 @@ from imug_tts.wandb_home import SETTINGS
 __all__ = ["STEP", "ArmRun"]
 
 STEP: Final = "step"
-"""The series along which those of a training are drawn."""
+"""The series on the x axis of a training."""
 
 _RECORDS: Final = ("turns.jsonl", "manifest.json", "summary.json", "config.yaml")
 """Files of a run's folder that become a wandb artifact."""
@@ -35,7 +35,7 @@ class ArmRun:
     sampled: SampledDialogues
     state: PointsState
     x: str = TURNS
-    """The series along which all others are drawn."""
+    """The series on the x axis of all others."""
     next_point: float = 0.0
     """Time of `time.monotonic` from which on the next point may be logged."""
     _is_open: bool = False

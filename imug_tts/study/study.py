@@ -31,9 +31,10 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.knobs import knobs_of
-from imug_tts.records import MANIFEST, Manifest, RecordError, digest, read_manifest, run_folders
-from imug_tts.registry import describe, identity_of, model_identity, without_code
+from imug_tts.records import MANIFEST, digest
+from imug_tts.registry import describe, without_code
 from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
+from imug_tts.study.checks import check_own_class, models_of_two_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +162,8 @@ class Study:
         _refuse(changes, {**runtime, **_OF_THE_COMMAND})
         config = {**self._common, **changes, "strategy": strategy}
         built = assemble.build_arm(config, self._shared)
+        for part in (built.strategy, built.benchmark):
+            check_own_class(part)
         check(built)
         arm = _Arm(built, {key: _plain(value) for key, value in config.items()})
         self._arms[arm.key] = arm
@@ -188,7 +191,7 @@ class Study:
             for arm, title in zip(self._arms.values(), self._titles(), strict=True)
         ]
         trackers = _trackers(tracking)
-        for sentence in dict.fromkeys(_models_of_two_versions(self.folder, runs)):
+        for sentence in dict.fromkeys(models_of_two_versions(self.folder, runs)):
             warnings.warn(sentence, stacklevel=2)
         try:
             summaries = self._execute(runs, trackers)
@@ -325,33 +328,6 @@ def _plain(value: Any) -> Any:
 def _trackers(tracking: Iterable[Said]) -> Sequence[Any]:
     named = [tracking] if isinstance(tracking, (str, Mapping)) else list(tracking)
     return assemble.build_trackers({str(place): each for place, each in enumerate(named)})
-
-
-def _models_of_two_versions(folder: Path, runs: Sequence[Run]) -> Iterator[str]:
-    """What is wrong where other code of a backbone made calls under the same identity in this folder."""
-    stored = [manifest for each in run_folders(folder) if (manifest := _manifest(each)) is not None]
-    for run in runs:
-        backbone = run.arm.backbone
-        name, identity = identity_of(type(backbone)), model_identity(backbone)
-        earlier = {
-            str(other.arm_identity.get("backbone", {}).get("name"))
-            for other in stored
-            if other.backbone == identity
-        } - {name}
-        if without_code(name) in map(without_code, earlier):
-            yield (
-                f"the code of {without_code(name)} has changed and its identity {identity!r} has not: "
-                "calls of the earlier code are taken from the journal; state another identity if this code "
-                "answers otherwise"
-            )
-
-
-def _manifest(folder: Path) -> Manifest | None:
-    """The manifest of a run; None for a damaged one, of which whoever needs it says more."""
-    try:
-        return read_manifest(folder)
-    except RecordError:
-        return None
 
 
 def _ask_the_same(runs: Sequence[Run]) -> bool:

@@ -1,0 +1,194 @@
+"""What a step of Drive-KD costs, beside what it cannot do without.
+
+The ideal is one forward and one backward pass of the student and one forward pass of each distinct teacher,
+with sdpa. Drive-KD adds the maps, a backward pass for each capability, and the projection of gradients.
+
+Student and teacher are InternVL3 with random weights. For the time, a token has about as many attention
+weights for each weight of a layer as InternVL3-1B and 8B have with six images of 256 tokens; the teacher's
+layer has 11 times the weights of the student's, where the real one has 16, and 7 layers stand beside 6, as 28
+beside 24. Both have a vision encoder of 2.8 times the products of the student's layers, as InternViT-300M
+has; it is not trained. For the memory, the numbers of heads are the real ones, 14 and 28, and a token has
+half as many attention weights for each number that a layer keeps of it.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from imug_tts.testing.checkpoints.internvl3 import write_tiny_internvl3
+from imug_tts.training.distiller import Distiller
+from imug_tts.training.encoding import Sample
+from imug_tts.training.losses import label_loss
+from imug_tts.training.method import CAPABILITIES, LABELS, Method
+from imug_tts.training.models import load_student, load_teacher
+
+__all__ = ["drive_kd_step_over_ideal", "map_memory_over_full"]
+
+_CPU = torch.device("cpu")
+_IMAGES = 6
+_ANSWER = 32
+_REPEATS = 3
+
+
+def drive_kd_step_over_ideal() -> float:
+    """Processor seconds of Drive-KD's gradient of a record over those of the ideal, the least of three."""
+    setting = _setting(_FOR_TIME)
+    weights = dict.fromkeys((LABELS, *CAPABILITIES), 1.0)
+
+    def step() -> None:
+        setting.distiller.gradient(setting.sample, "reasoning", weights, random.Random(0))
+
+    step()
+    setting.ideal()
+    pairs = [(_seconds(step), _seconds(setting.ideal)) for _ in range(_REPEATS)]
+    return min(own for own, _ in pairs) / min(ideal for _, ideal in pairs)
+
+
+def map_memory_over_full() -> float:
+    """Peak of the tensors of one forward and backward pass, over the peak with the maps of all heads kept.
+
+    Both take the sum of the four losses in one backward pass, so that the maps are what differs.
+    """
+    setting = _setting(_FOR_MEMORY)
+    summed = replace(setting.distiller, method=Method(projection="none", reweight=False))
+    weights = dict.fromkeys((LABELS, *CAPABILITIES), 1.0)
+    own = _peak(lambda: summed.gradient(setting.sample, "reasoning", weights, random.Random(0)))
+    return own / _peak(setting.with_all_maps)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    distiller: Distiller
+    teacher: Any
+    """The whole teacher, as transformers loads it."""
+    sample: Sample
+
+    def ideal(self) -> None:
+        """One forward and backward pass of the student, and one forward pass of the teacher."""
+        with torch.no_grad():
+            self.teacher(**self.sample.inputs, use_cache=False, logits_to_keep=self.sample.places)
+        loss = label_loss(self.distiller.student.see(self.sample, {}), self.sample.answers)
+        torch.autograd.grad(loss, list(self.distiller.trained().values()), allow_unused=True)
+
+    def with_all_maps(self) -> None:
+        """The losses computed from the eager attention of transformers, with one backward pass."""
+        student = self.distiller.student.model
+        with _eager(student), _eager(self.teacher):
+            with torch.no_grad():
+                theirs = self._maps(self.teacher)[0]
+            own, logits = self._maps(student)
+            loss = torch.nn.functional.cross_entropy(logits, self.sample.answers)
+            block = (~self.sample.is_image)[:, None] & self.sample.is_image
+            losses = [loss, _distance(own[0][block], theirs[0][block])]
+            losses += [_distance(own[-2][block], theirs[-2][block])]
+            width = len(theirs) - len(own) + 1
+            for layer, one in enumerate(own[:-1]):
+                losses.append(_distance(one, torch.stack(theirs[layer : layer + width]).mean(dim=0)))
+            whole = torch.stack(losses).sum()
+            torch.autograd.grad(whole, list(self.distiller.trained().values()), allow_unused=True)
+
+    def _maps(self, model: Any) -> tuple[list[Tensor], Tensor]:
+        out = model(
+            **self.sample.inputs, use_cache=False, output_attentions=True, logits_to_keep=self.sample.places
+        )
+        return [one.mean(dim=1)[0] for one in out.attentions], out.logits[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """Sizes of student and teacher; six images of grid ** 2 tokens each, and a text with its answer."""
+
+    grid: int
+    text: int
+    vision: tuple[int, int]
+    student: Mapping[str, int]
+    teacher: Mapping[str, int]
+
+
+_FOR_TIME: Final = _Shape(
+    grid=6,
+    text=104,
+    vision=(10, 192),
+    student={"layers": 6, "width": 192, "heads": 4, "inner": 1024},
+    teacher={"layers": 7, "width": 640, "heads": 8, "inner": 3456},
+)
+_FOR_MEMORY: Final = _Shape(
+    grid=11,
+    text=192,
+    vision=(2, 16),
+    student={"layers": 4, "width": 448, "heads": 14, "inner": 2432},
+    teacher={"layers": 5, "width": 896, "heads": 28, "inner": 4736},
+)
+
+
+def _setting(shape: _Shape) -> _Setting:
+    method = Method()
+    with tempfile.TemporaryDirectory() as folder:
+        student, teacher = Path(folder, "student"), Path(folder, "teacher")
+        write_tiny_internvl3(student, 0, grid=shape.grid, vision=shape.vision, **shape.student)
+        write_tiny_internvl3(teacher, 1, grid=shape.grid, vision=shape.vision, **shape.teacher)
+        reader = load_student(student, method, dtype=torch.float32, device=_CPU, train_vision=False)
+        load = partial(load_teacher, teacher, dtype=torch.float32, device=_CPU)
+        imitated = load(method.signals, needs_logits=False)
+        whole = load({}, needs_logits=True)
+    sample = _sample(reader.model.config, shape)
+    return _Setting(Distiller(method, reader, dict.fromkeys(CAPABILITIES, imitated)), whole.model, sample)
+
+
+def _sample(config: Any, shape: _Shape) -> Sample:
+    """Six images, then a text of random bytes whose end is the answer."""
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randint(10, 250, (shape.text,), generator=generator)
+    ids = torch.cat([torch.full((_IMAGES * shape.grid**2,), config.image_token_id), text])
+    pixels = torch.randn(_IMAGES, 3, 8 * shape.grid, 8 * shape.grid, generator=generator)
+    places = torch.arange(len(ids) - _ANSWER, len(ids))
+    inputs = {"input_ids": ids[None], "pixel_values": pixels}
+    return Sample(inputs, ids == config.image_token_id, places - 1, ids[places])
+
+
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).square().mean()
+
+
+@contextmanager
+def _eager(model: Any) -> Iterator[None]:
+    model.set_attn_implementation({"text_config": "eager", "vision_config": "sdpa"})
+    try:
+        yield
+    finally:
+        from imug_tts.training.maps import MAPS
+
+        model.set_attn_implementation({"text_config": MAPS, "vision_config": "sdpa"})
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Of processors."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _peak(work: Callable[[], object]) -> float:
+    """Most bytes of tensors that live at once while the work runs, beyond those from before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    work()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    held = most = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
