@@ -42,6 +42,7 @@ REHEARSED: Final[Mapping[str, str]] = {
 """Composed and checked by +dry_run=true, which may end with 1 because a server is away, and never with 2."""
 ELSEWHERE: Final[Mapping[str, str]] = {
     "docs/guides/imug_bench.md": "tests/experiments/test_imug_guide.py",
+    "docs/guides/distillation.md": "tests/training/test_distill.py, with small models",
     "docs/guides/drivebench.md": "tests/experiments/test_drivebench_cli.py, with other folders and models",
     "docs/guides/report.md": "tests/analysis/label and tests/analysis/report",
     "slurm/README.md": "tests/slurm runs studies on a cluster of one node",
