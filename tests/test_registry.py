@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imug_tts import registry
 from imug_tts.assemble import build_arm
 from imug_tts.contracts import Backbone, ConfigurationError, Judge, Scope, Strategy
 from imug_tts.dialogue import Response, Turn
@@ -170,7 +171,7 @@ class Debate(Answering):
 def test_several_parts_are_described_in_order_and_sets_sorted() -> None:
     debate = Debate(Direct(), (BackboneJudge(), OpenAIJudge(model="m")), ToyBackbone(), frozenset("ba"))
     assert describe(debate) == {
-        "name": f"{__name__}:Debate",
+        "name": registry.identity_of(Debate),
         "draft": {"name": "direct"},
         "critics": [{"name": "backbone"}, {"name": "openai", "model": "m"}],
         "referee": {"name": "imug_tts.testing.toys:ToyBackbone"},

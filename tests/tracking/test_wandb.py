@@ -18,9 +18,9 @@ from imug_tts.strategies import Direct
 from imug_tts.testing.runs import ToyBenchmark
 from imug_tts.testing.toys import ToyBackbone
 from tests.tracking.studies import (
+    AT_TENTH,
     KEY,
     PASSWORD,
-    Painter,
     interrupt,
     leave_alone,
     records_of,
@@ -160,10 +160,10 @@ def test_a_restarted_run_is_one_run_whose_points_do_not_double(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = tmp_path / "study"
-    monkeypatch.setattr(Painter, "at_tenth", (interrupt,))
+    monkeypatch.setattr(AT_TENTH, "acts", (interrupt,))
     with pytest.raises(KeyboardInterrupt):
         tracked(study)
-    monkeypatch.setattr(Painter, "at_tenth", ())
+    monkeypatch.setattr(AT_TENTH, "acts", ())
     for _ in range(2):
         tracked(study)
     parts = directories(study)

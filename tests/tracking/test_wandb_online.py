@@ -13,9 +13,9 @@ import pytest
 
 from imug_tts.contracts import Cost, PlannedRun, Summary
 from tests.tracking.studies import (
+    AT_TENTH,
     KEY,
     PASSWORD,
-    Painter,
     interrupt,
     leave_alone,
     records_of,
@@ -84,7 +84,7 @@ def test_points_are_on_the_server_while_the_run_goes_on(
             time.sleep(0.05)
             seen.extend(turns for run in server.runs.values() for turns in run.points())
 
-    monkeypatch.setattr(Painter, "at_tenth", (look,))
+    monkeypatch.setattr(AT_TENTH, "acts", (look,))
     tracked(tmp_path / "study", dialogues=0)
     assert seen
     assert len(seen) < 24
@@ -100,12 +100,12 @@ def test_the_key_is_sent_to_the_server_and_stands_in_no_file(tmp_path: Path, ser
 def test_a_run_that_is_started_again_goes_on_where_the_server_has_it(
     tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Painter, "at_tenth", (interrupt,))
+    monkeypatch.setattr(AT_TENTH, "acts", (interrupt,))
     with pytest.raises(KeyboardInterrupt):
         tracked(tmp_path / "study")
     first = only(server).points()
     assert 0 < len(first) < 24
-    monkeypatch.setattr(Painter, "at_tenth", ())
+    monkeypatch.setattr(AT_TENTH, "acts", ())
     for _ in range(2):
         tracked(tmp_path / "study")
     run = only(server)
@@ -162,7 +162,7 @@ def goes_away_midway(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> No
             time.sleep(0.05)
         server.is_gone = True
 
-    monkeypatch.setattr(Painter, "at_tenth", (leave,))
+    monkeypatch.setattr(AT_TENTH, "acts", (leave,))
 
 
 def sync(folder: Path) -> None:
