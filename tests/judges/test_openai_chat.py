@@ -234,7 +234,7 @@ def test_a_list_of_models_decides_and_costs_no_call() -> None:
             server.models = models
             assert reached(server) == ""
         server.models = ["one", "other"]
-        assert reached(server) == "it serves one, other, and not judge"
+        assert reached(server) == "it serves one, other, not judge"
     assert server.bodies == []
 
 
@@ -295,7 +295,7 @@ def test_many_threads_share_one_backbone() -> None:
 
 
 def test_it_draws_nothing_and_reads_no_other_images(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match="draws no image"):
+    with pytest.raises(BackboneError, match="cannot draw images"):
         OpenAIChat().generate([Request(history=ASKED, modality="image", seeds=(0,))])
     strange = (Message("user", (Image.from_bytes(b"GIF89a"),)),)
     with pytest.raises(BackboneError, match="neither PNG nor JPEG"):
