@@ -205,7 +205,7 @@ def damaged(path: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
         (damaged(QUESTIONS, lambda data: b"[]"), "it has no records"),
         (damaged(QUESTIONS, lambda data: b"[3]"), "record 0: not a JSON object but a int"),
         (damaged(QUESTIONS, lambda data: b'{"scene_token": 1'), "line 1: not JSON"),
-        (damaged(QUESTIONS, lambda data: data.replace(b'"tag"', b'"answer": "x", "tag"')), "stands twice"),
+        (damaged(QUESTIONS, lambda data: data.replace(b'"tag"', b'"answer": "x", "tag"')), "occurs twice"),
         (damaged("data/visual_description.json", lambda data: b"[]"), "not a JSON object but a list"),
         (damaged("data/visual_description.json", lambda data: b'{"s": {}}'), "s.key_frames: is missing"),
         (

@@ -140,7 +140,7 @@ def test_a_model_in_this_process_answers_and_its_memory_and_speed_are_measured(
     assert start(*arguments, *limits) == 0
     printed = capsys.readouterr().out
     assert "tiny,planning_vqa" in printed
-    assert re.search(r"cpu, 2 questions one at a time: 0.00 GB of weights, \d+.\d+ GB at most in this", printed)
+    assert re.search(r"cpu, 2 questions one at a time: 0.00 GB of weights, \d+.\d+ GB at most", printed)
     speed = json.loads((tmp_path / "run" / "speed.json").read_text())
     assert speed["tokens_per_s"] > 0
     assert speed["first_token_s"] > 0
