@@ -106,7 +106,7 @@ def _images(samples: Iterable[Sample]) -> dict[str, Image]:
 
 
 def _decode(samples: Sequence[Sample]) -> None:
-    from imug_tts.benchmarks.imug.reading import DataError
+    from imug_tts.jsonl import DataError
 
     problems = []
     for file, image in _images(samples).items():

@@ -32,14 +32,14 @@ from imug_tts.knobs import Folder, component, knob
 if TYPE_CHECKING:
     from imug_tts.benchmarks.drivebench import DriveBench
     from imug_tts.contracts import Summary
-    from imug_tts.runs import Rescoring, Run, Share
+    from imug_tts.runs import Rescoring, Run
 
 _NO_JUDGE = {"name": "none"}
 _PARTS = ("benchmark", "backbone", "strategy", "judge", "tracking")
 
 
 @component
-class DriveBenchSettings:
+class DriveBenchSettings(assemble.ShareSettings):
     """The knobs of this command."""
 
     predictions: Folder | None = knob(
@@ -61,24 +61,6 @@ class DriveBenchSettings:
     speed_questions: int = knob(
         "Questions that memory and speed of a model in this process are measured on; 0: not measured.",
         default=8,
-        ge=0,
-        runtime=True,
-    )
-    in_flight: int | None = knob(
-        "Questions at a time; null for twice what the models take at once, and 32 or more.",
-        default=None,
-        ge=1,
-        runtime=True,
-    )
-    shards: int = knob(
-        "Processes that are to work on the same run: each takes questions that no other has.",
-        default=1,
-        ge=1,
-        runtime=True,
-    )
-    shard: int | None = knob(
-        "Number of this process, from 0, whose share it begins with; null: it takes whatever is free.",
-        default=None,
         ge=0,
         runtime=True,
     )
@@ -116,7 +98,7 @@ def _answer(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
     (run,) = batch.runs
     if dry_run:
         return print_plans([run], batch.journal)
-    summary = _execute(run, batch.journal, config, settings, batch.share)
+    summary = _execute(run, batch.journal, config, settings)
     status = report([summary])
     if not summary.elsewhere:
         _show(settings.model or run.folder.name, run.folder)
@@ -137,14 +119,12 @@ def _grade(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
     """The judge grades answers that are there already."""
     from experiments.dry_run import print_scoring_plan
     from experiments.outcome import report_scores
-    from imug_tts.runs import Share
 
     work = _rescoring(config, settings)
     journal = (settings.output or work.folder.parent) / "journal"
     if dry_run:
         return print_scoring_plan(work, journal)
-    share = Share(shard=settings.shard, shards=settings.shards)
-    summary = _execute(work, journal, config, settings, share)
+    summary = _execute(work, journal, config, settings)
     status = report_scores(summary)
     if not summary.elsewhere:
         _show(settings.model or work.folder.name, work.folder)
@@ -188,14 +168,12 @@ def _answers(file: Path, benchmark: DriveBench) -> Mapping[tuple[str, int], Part
     return {(name, 1): Text(pred) for name, pred in predictions.items()}
 
 
-def _execute(
-    work: Run | Rescoring, journal: Path, config: Config, settings: DriveBenchSettings, share: Share
-) -> Summary:
+def _execute(work: Run | Rescoring, journal: Path, config: Config, settings: DriveBenchSettings) -> Summary:
     from imug_tts.runs import execute
 
     trackers = assemble.build_trackers(config["tracking"])
     (summary,) = execute(
-        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=share
+        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=settings.share
     )
     print(f"the run is in {work.folder}; the judge's replies are in {journal}")
     return summary

@@ -78,8 +78,8 @@ def _benchmark(node: assemble.Node) -> Imug:
 
 def _export(run: Path, benchmark: Imug, folder: Path) -> tuple[int, int]:
     """Write all files; returns the numbers of tried and of answered turns."""
-    from imug_tts.benchmarks.imug.jsonl import read_objects
     from imug_tts.benchmarks.imug.outputs import refuse_full, write_outputs
+    from imug_tts.jsonl import read_objects
 
     refuse_full(folder)
     turns = _read(run, benchmark)
@@ -118,9 +118,8 @@ def _check_dialogues(manifest: Manifest, benchmark: Imug) -> None:
         for sample in benchmark.data.samples
     }
     for each in manifest.planned:
-        name = f"{each.domain}/{each.task}/{each.sample_id}"
-        if known.get(name) != each.modalities:
-            raise _another(manifest, benchmark, f"which has no such dialogue as {name}")
+        if known.get(each.name) != each.modalities:
+            raise _another(manifest, benchmark, f"which has no such dialogue as {each.name}")
 
 
 def _check_requests(manifest: Manifest, benchmark: Imug, turns: Sequence[Record]) -> None:

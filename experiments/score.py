@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @component
-class ScoreSettings:
+class ScoreSettings(assemble.ShareSettings):
     """The knobs of `score.py`."""
 
     outputs: Folder = knob(
@@ -58,25 +58,6 @@ class ScoreSettings:
         default=None,
     )
     scoring: Scoring = knob("Scoring rules that need no judge.", default_factory=Scoring)
-    in_flight: int | None = knob(
-        "Concurrent dialogues; null for twice the judge's concurrency, but at least 32.",
-        default=None,
-        ge=1,
-        runtime=True,
-    )
-    shards: int = knob(
-        "Number of processes that score the same answers: each one claims about this share of the dialogues "
-        "at a time.",
-        default=1,
-        ge=1,
-        runtime=True,
-    )
-    shard: int | None = knob(
-        "Number of this process, from 0: it claims its own share first; null claims any free dialogues.",
-        default=None,
-        ge=0,
-        runtime=True,
-    )
 
 
 def main() -> int:
@@ -89,11 +70,10 @@ def _main() -> int:
 
 
 def _score(config: Config) -> int:
-    from imug_tts.runs import Share, execute
+    from imug_tts.runs import execute
 
     dry_run = take_dry_run(config)
     settings = assemble.build_settings(ScoreSettings, config, ("benchmark", "judge", "tracking"))
-    share = Share(shard=settings.shard, shards=settings.shards)
     model = plain_name(settings.model or settings.outputs.resolve().name)
     trackers = assemble.build_trackers(config["tracking"])
     work = _work(config, settings, model)
@@ -103,7 +83,7 @@ def _score(config: Config) -> int:
 
         return print_scoring_plan(work, journal)
     (summary,) = execute(
-        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=share
+        [work], journal=journal, trackers=trackers, in_flight=settings.in_flight, share=settings.share
     )
     if not summary.elsewhere:  # otherwise the last process to finish writes them
         _write_official(work, model)

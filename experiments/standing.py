@@ -77,7 +77,7 @@ def _pass_over(problem: RecordError) -> None:
 
 def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, _Turn]]) -> int:
     """Turns after a refused one, whose answer they need."""
-    turns = {f"{each.domain}/{each.task}/{each.sample_id}": len(each.modalities) for each in manifest.planned}
+    turns = {each.name: len(each.modalities) for each in manifest.planned}
     return sum(
         turns.get(name, len(own)) - len(own)
         for name, own in dialogues.items()

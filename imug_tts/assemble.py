@@ -38,6 +38,7 @@ __all__ = [
     "RUN_PARTS",
     "Node",
     "RunSettings",
+    "ShareSettings",
     "Shared",
     "build_arm",
     "build_backbone",
@@ -64,7 +65,36 @@ _ROLES: Final[tuple[ModelRole, ...]] = ("planner", "verifier")
 
 
 @component
-class RunSettings:
+class ShareSettings:
+    """The knobs of a process that shares runs with others."""
+
+    in_flight: int | None = knob(
+        "Dialogues at a time; null for twice the calls that the models take at once, and at least 32.",
+        default=None,
+        ge=1,
+        runtime=True,
+    )
+    shards: int = knob(
+        "Processes that share the runs; each plays unclaimed dialogues, at most 1/shards of all at a time.",
+        default=1,
+        ge=1,
+        runtime=True,
+    )
+    shard: int | None = knob(
+        "Index of this process, from 0; it plays the dialogues of its shard first, or null for any.",
+        default=None,
+        ge=0,
+        runtime=True,
+    )
+
+    @property
+    def share(self) -> Share:
+        """The shard of this process. Raises ConfigurationError if there is no such shard."""
+        return Share(shard=self.shard, shards=self.shards)
+
+
+@component
+class RunSettings(ShareSettings):
     """The knobs of a run that belong to no component."""
 
     seed: int = knob(
@@ -90,29 +120,6 @@ class RunSettings:
     output: Folder | None = knob(
         "Folder of the run, or with -m of the study; null for one in runs/.", default=None, runtime=True
     )
-    in_flight: int | None = knob(
-        "Dialogues at a time; null for twice the calls that the models take at once, and at least 32.",
-        default=None,
-        ge=1,
-        runtime=True,
-    )
-    shards: int = knob(
-        "Processes that share the runs; each plays unclaimed dialogues, at most 1/shards of all at a time.",
-        default=1,
-        ge=1,
-        runtime=True,
-    )
-    shard: int | None = knob(
-        "Index of this process, from 0; it plays the dialogues of its shard first, or null for any.",
-        default=None,
-        ge=0,
-        runtime=True,
-    )
-
-    @property
-    def share(self) -> Share:
-        """The shard of this process. Raises ConfigurationError if there is no such shard."""
-        return Share(shard=self.shard, shards=self.shards)
 
 
 def build_arm(config: Node, shared: Shared | None = None) -> Arm:

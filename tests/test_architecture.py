@@ -26,6 +26,7 @@ UTILITIES = {
     "images",
     "infer_protocol",
     "json_images",
+    "jsonl",
     "option_letters",
     "secrecy",
     "urls",

@@ -21,10 +21,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object
-from imug_tts.benchmarks.imug.records import what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.images import BrokenImage, check_image
+from imug_tts.jsonl import numbered_lines, parse_object, what_is_wrong
 
 __all__ = ["IMAGE", "Capability", "Message", "Record", "read_records", "split_by_images"]
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imug_tts.benchmarks.imug.reading import DataError, read_data
+from imug_tts.benchmarks.imug.reading import read_data
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.dialogue import Image, Question, Sample, Text
+from imug_tts.jsonl import DataError
 from imug_tts.scoring.mcq import DYNAMIC
 
 __all__ = [

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from imug_tts.benchmarks.imug.reading import DataError, read_data
+from imug_tts.benchmarks.imug.reading import read_data
 from imug_tts.benchmarks.imug.writing import write_data
+from imug_tts.jsonl import DataError
 from tests.benchmarks.imug_files import (
     BENCHMARK,
     DYNAMICS,

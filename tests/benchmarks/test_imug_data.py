@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from imug_tts.benchmarks.imug import Imug
-from imug_tts.benchmarks.imug.reading import DataError, find_data, read_data
+from imug_tts.benchmarks.imug.reading import find_data, read_data
 from imug_tts.benchmarks.imug.writing import write_data
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Modality, Part, Question, Sample, Text
+from imug_tts.jsonl import DataError
 from imug_tts.scoring.mcq import DYNAMIC
 from tests.benchmarks.imug_files import (
     BENCHMARK,

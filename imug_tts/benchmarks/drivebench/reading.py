@@ -19,9 +19,9 @@ from imug_tts.benchmarks.drivebench.official import OfficialWords
 from imug_tts.benchmarks.drivebench.questions import image_file, images_of, object_of, words_of
 from imug_tts.benchmarks.drivebench.records import DriveRecord, Placed, SceneRecord, read_records, read_scenes
 from imug_tts.benchmarks.drivebench.rubrics import RUBRICS
-from imug_tts.benchmarks.imug.reading import DataError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.images import HEAD_BYTES, why_not_sent
+from imug_tts.jsonl import DataError
 
 __all__ = ["Data", "Files", "read_data"]
 

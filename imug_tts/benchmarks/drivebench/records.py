@@ -13,11 +13,16 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from imug_tts.benchmarks.drivebench.kinds import QuestionType
-from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object, refuse_constant, unique_keys
-from imug_tts.benchmarks.imug.reading import DataError
-from imug_tts.benchmarks.imug.records import what_is_wrong
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import plain_name
+from imug_tts.jsonl import (
+    DataError,
+    numbered_lines,
+    parse_object,
+    refuse_constant,
+    unique_keys,
+    what_is_wrong,
+)
 
 __all__ = ["CAMERAS", "DriveRecord", "Placed", "SceneRecord", "read_records", "read_scenes"]
 

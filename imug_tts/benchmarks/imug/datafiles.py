@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from imug_tts.benchmarks.imug.jsonl import numbered_lines, parse_object
-from imug_tts.benchmarks.imug.records import OfSample, SampleName, what_is_wrong
+from imug_tts.benchmarks.imug.records import OfSample, SampleName
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image
 from imug_tts.images import HEAD_BYTES, why_not_sent
+from imug_tts.jsonl import numbered_lines, parse_object, what_is_wrong
 
 __all__ = ["DataFiles", "Place"]
 

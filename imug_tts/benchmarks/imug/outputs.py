@@ -22,12 +22,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from imug_tts.benchmarks.imug.jsonl import parse_leniently
-from imug_tts.benchmarks.imug.records import SampleName, SampleRecord, what_is_wrong
+from imug_tts.benchmarks.imug.records import SampleName, SampleRecord
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
 from imug_tts.files import link_or_write, plain_name, storage_errors, write_atomically
 from imug_tts.images import BrokenImage, check_image
+from imug_tts.jsonl import parse_leniently, what_is_wrong
 
 __all__ = ["Key", "Outputs", "read_outputs", "refuse_full", "write_outputs"]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 from imug_tts.benchmarks.imug.datafiles import DataFiles, Place
 from imug_tts.benchmarks.imug.domains import class_of
@@ -16,21 +15,9 @@ from imug_tts.benchmarks.imug.keys import AnswerKeys
 from imug_tts.benchmarks.imug.records import SampleRecord, Task
 from imug_tts.contracts import ConfigurationError
 from imug_tts.dialogue import Image, Part, Question, Sample, Text
+from imug_tts.jsonl import DataError
 
 __all__ = ["Data", "DataError", "find_data", "read_data"]
-
-_SHOWN: Final = 20
-
-
-class DataError(ConfigurationError):
-    """The data folder is invalid. `problems` has one sentence for each problem."""
-
-    def __init__(self, folder: Path | str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        lines = "".join(f"\n  {line}" for line in [*problems[:_SHOWN], *more])
-        super().__init__(f"{folder} has {count}; repair the files or download the benchmark again:{lines}")
 
 
 @dataclass(frozen=True)

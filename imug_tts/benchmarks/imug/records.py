@@ -7,7 +7,7 @@ ignores them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
@@ -34,7 +33,6 @@ __all__ = [
     "SampleName",
     "SampleRecord",
     "Task",
-    "what_is_wrong",
 ]
 
 
@@ -152,23 +150,3 @@ class GridTruth(_Record):
 
     turn: Number
     grid: Annotated[list[Row], Field(min_length=3, max_length=3)]
-
-
-def what_is_wrong(error: ValidationError) -> list[tuple[str, str]]:
-    """The (key, complaint) of each problem, e.g. ("tasks[1].turn", "is missing")."""
-    return [(_key(problem["loc"]), _complaint(problem)) for problem in error.errors(include_url=False)]
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place if step != "[key]"]
-    return "".join(steps).removeprefix(".")
-
-
-def _complaint(problem: Any) -> str:
-    if problem["type"] == "missing":
-        return "is missing"
-    message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(problem["input"], dict | BaseModel):
-        return message
-    shown = repr(problem["input"])
-    return f"is {shown if len(shown) <= 60 else shown[:57] + '...'}; {message}"

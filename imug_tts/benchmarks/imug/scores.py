@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from imug_tts.benchmarks.imug.jsonl import read_objects
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import plain_name, write_atomically
+from imug_tts.jsonl import read_objects
 from imug_tts.scoring import mcq
 
 __all__ = ["MAX_POINT", "Place", "Record", "as_official", "place_of", "read_scores", "write_scores"]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from imug_tts.testing.checkpoints.words import byte_tokenizer
 
-__all__ = ["IM_END", "PAD", "chat_ml_tokenizer", "chat_template", "save_processor"]
+__all__ = ["IM_END", "PAD", "chat_ml_tokenizer", "chat_template", "save_model", "save_processor"]
 
 IM_END: Final = "<|im_end|>"
 PAD: Final = "<|endoftext|>"
@@ -35,6 +35,14 @@ def chat_template(image: str) -> str:
         "{{ " + repr(image) + " if part.type == 'image' else part.text }}{% endfor %}{% endif %}"
         "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
+
+
+def save_model(folder: Path, model: Any, ids: Mapping[str, int]) -> None:
+    """Write a model that ends its texts as ChatML does; `ids` numbers the tokenizer's words."""
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        eos_token_id=ids[IM_END], pad_token_id=ids[PAD]
+    )
+    model.save_pretrained(folder)
 
 
 def save_processor(

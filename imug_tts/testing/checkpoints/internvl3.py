@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import GenerationConfig, InternVLConfig, InternVLForConditionalGeneration
+from transformers import InternVLConfig, InternVLForConditionalGeneration
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 
-from imug_tts.testing.checkpoints.chat_ml import IM_END, PAD, chat_ml_tokenizer, chat_template, save_processor
+from imug_tts.testing.checkpoints.chat_ml import (
+    IM_END,
+    PAD,
+    chat_ml_tokenizer,
+    chat_template,
+    save_model,
+    save_processor,
+)
 
 __all__ = ["write_tiny_internvl3"]
 
@@ -71,11 +78,7 @@ def write_tiny_internvl3(
         image_seq_length=grid * grid,
         tie_word_embeddings=True,
     )
-    model = InternVLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        eos_token_id=ids[IM_END], pad_token_id=ids[PAD]
-    )
-    model.save_pretrained(folder)
+    save_model(folder, InternVLForConditionalGeneration(config), ids)
     save_processor(
         folder,
         tokenizer,

@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from imug_tts.testing.checkpoints.chat_ml import IM_END, PAD, chat_ml_tokenizer, chat_template, save_processor
+from imug_tts.testing.checkpoints.chat_ml import (
+    IM_END,
+    PAD,
+    chat_ml_tokenizer,
+    chat_template,
+    save_model,
+    save_processor,
+)
 
 __all__ = ["write_tiny_qwen2_5_vl"]
 
@@ -69,11 +76,7 @@ def write_tiny_qwen2_5_vl(
         vision_start_token_id=ids[_BEGIN],
         vision_end_token_id=ids[_END],
     )
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        eos_token_id=ids[IM_END], pad_token_id=ids[PAD]
-    )
-    model.save_pretrained(folder)
+    save_model(folder, Qwen2_5_VLForConditionalGeneration(config), ids)
     save_processor(
         folder,
         tokenizer,

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from pydantic import BaseModel, ValidationError
+
 from imug_tts.contracts import ConfigurationError
 
 __all__ = [
+    "DataError",
     "numbered_lines",
     "parse_leniently",
     "parse_object",
     "read_objects",
     "refuse_constant",
     "unique_keys",
+    "what_is_wrong",
 ]
 
+_SHOWN: Final = 20
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class DataError(ConfigurationError):
+    """The data folder is invalid. `problems` has one sentence for each problem."""
+
+    def __init__(self, folder: Path | str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        lines = "".join(f"\n  {line}" for line in [*problems[:_SHOWN], *more])
+        super().__init__(f"{folder} has {count}; repair the files or download the benchmark again:{lines}")
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -112,3 +128,23 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def refuse_constant(name: str) -> NoReturn:
     """Raises ValueError for NaN and infinities; for `parse_constant`."""
     raise ValueError(f"{name} is not a JSON value")
+
+
+def what_is_wrong(error: ValidationError) -> list[tuple[str, str]]:
+    """The (key, complaint) of each problem, e.g. ("tasks[1].turn", "is missing")."""
+    return [(_key(problem["loc"]), _complaint(problem)) for problem in error.errors(include_url=False)]
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in place if step != "[key]"]
+    return "".join(steps).removeprefix(".")
+
+
+def _complaint(problem: Any) -> str:
+    if problem["type"] == "missing":
+        return "is missing"
+    message: str = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(problem["input"], dict | BaseModel):
+        return message
+    shown = repr(problem["input"])
+    return f"is {shown if len(shown) <= 60 else shown[:57] + '...'}; {message}"
