@@ -215,7 +215,7 @@ def test_servers_that_serve_another_model_or_do_not_answer_are_named() -> None:
     with omni_server(model="other") as server:
         backbone = VllmOmniBackbone(urls=[f"{server.url}/v1/", unused_url()], model="umm")
         away = backbone.unreachable()
-    assert away.pop(server.url) == "it serves other, and not umm"
+    assert away.pop(server.url) == "it serves other, not umm"
     assert "no answer to GET /health" in next(iter(away.values()))
 
 
@@ -243,7 +243,7 @@ def test_what_changes_an_answer_is_part_of_its_identity() -> None:
     ("knobs", "words"),
     [
         ({"size": "large"}, "size is 'large'"),
-        ({"images": 2}, "images is 2; bagel takes 1 at most"),
+        ({"images": 2}, "images is 2; bagel accepts 1 at most"),
         ({"family": "janus"}, "family is 'janus'"),
         ({"urls": ["gpu1:8000"]}, "http://HOST:PORT"),
     ],
