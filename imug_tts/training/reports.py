@@ -13,7 +13,10 @@ __all__ = ["summary_of"]
 
 
 def summary_of(reports: Sequence[Report], weights: Mapping[str, float]) -> dict[str, Any]:
-    """Means over the records that have a loss.
+    """Means over the records that have a loss, to nine significant digits.
+
+    The last bits of an inner product depend on where its tensors lie in memory; with fewer digits, the log of a
+    resumed training is that of one that was never stopped.
 
     Args:
         reports: of the records of a step.
@@ -47,4 +50,4 @@ def _means(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     for row in rows:
         for name, value in row.items():
             by_name[name].append(value)
-    return {name: math.fsum(values) / len(values) for name, values in by_name.items()}
+    return {name: float(f"{math.fsum(values) / len(values):.9g}") for name, values in by_name.items()}

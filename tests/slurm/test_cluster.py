@@ -155,7 +155,7 @@ def test_whatever_happens_to_jobs_the_records_and_tables_are_those_of_one_proces
     submitting.kill()
     submitting.communicate()
     happened = disturb(study, random.Random(0), times=7)
-    assert len(happened) == 5, happened
+    assert len(happened) >= 5, happened
     wait_until(no_job_is_left)
     again = shell.paint(*arms, "output=jobs", SLURM)
     assert again.returncode == 0, again.stderr
