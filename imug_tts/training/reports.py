@@ -15,8 +15,8 @@ __all__ = ["summary_of"]
 def summary_of(reports: Sequence[Report], weights: Mapping[str, float]) -> dict[str, Any]:
     """Means over the records that have a loss, to nine significant digits.
 
-    The last bits of an inner product depend on where its tensors lie in memory; with fewer digits, the log of a
-    resumed training is that of one that was never stopped.
+    The last bits of an inner product depend on where its tensors lie in memory. With fewer digits, the log of
+    a resumed training is that of one that was never stopped.
 
     Args:
         reports: of the records of a step.
