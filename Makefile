@@ -37,8 +37,9 @@ demo: $(READY)
 	$(BIN)/python experiments/run.py -m experiment=demo
 	$(BIN)/python -m analysis runs/demo
 
+# A file's tests stay in one process, because they share what they make; the files go by their order.
 test: check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(READY)
 	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz

@@ -1,7 +1,13 @@
-"""How the property tests find their examples, and which warning is no mistake of a test.
+"""How the property tests find their examples, which warning is no mistake of a test, and threads.
 
 Examples are the same ones every time, or random with `make fuzz`.
 """
+
+import os
+
+# Several processes test at once, and each starts others: with one thread in each, the machine is not crowded.
+# The variable is read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
