@@ -1,4 +1,4 @@
-"""The sets of weights of one model in a study: how they are called, and what their training has cost."""
+"""The names and training costs of the sets of weights of one model in a study."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ _HASH = re.compile(r":[0-9a-f]{16}$")
 
 
 class Training(NamedTuple):
-    """What the training of a backbone has cost, beyond the weights that it began with."""
+    """The cost of training a backbone from its start weights; the cost of the start weights is not
+    included.
+    """
 
     method: str
     start: str
-    """Hash of the model that the training began with, or "scratch"."""
+    """Hash of the model whose weights the training started from, or "scratch"."""
     seeds: tuple[int, ...]
     steps: int
     token_positions: int
@@ -26,10 +28,10 @@ class Training(NamedTuple):
 
 
 def training_of(manifest: Manifest) -> Training | None:
-    """What the manifest says of its backbone; None where it says nothing.
+    """Return the training cost that the manifest states for its backbone; None if it states none.
 
     Raises:
-        RecordError: what it says is damaged.
+        RecordError: the stated cost is damaged.
     """
     stated = manifest.training.get(manifest.backbone)
     if stated is None:
@@ -48,12 +50,16 @@ def training_of(manifest: Manifest) -> Training | None:
 
 
 def without_weights(identity: str) -> str:
-    """Without the hash of the weights that ends an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
+    """Return a backbone's identity without a trailing hash of weights, e.g. "pocket:1" for
+    "pocket:1:2fd4e1c67a2d28fc".
+    """
     return _HASH.sub("", identity)
 
 
 def spoken(backbones: Sequence[str]) -> str:
-    """The identity of the backbone of all runs; of several sets of weights, how many there are."""
+    """Return the identity of the backbones; if they are several sets of weights of one model, its identity
+    without weights and their number.
+    """
     different = list(dict.fromkeys(backbones))
     if len(different) == 1:
         return different[0]
