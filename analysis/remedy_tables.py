@@ -1,4 +1,4 @@
-"""T9: training against exposure bias, beside test-time compute."""
+"""Tables T9 and T9b: training against exposure bias, compared with test-time compute."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 
 from analysis.ablation import Ablation
-from analysis.cells import difference, fixed, number, score
+from analysis.cells import difference, number, score
 from analysis.layout import Table
+from analysis.phrases import fixed
 from analysis.remedies import BreakEven, Remedy
 
 __all__ = ["remedy_tables"]
 
 
 def remedy_tables(result: Ablation) -> tuple[Table, ...]:
-    """Scores and gaps, and what the training cost; without rows where the study has no trained weights."""
+    """Return the tables of scores and of costs; they have no rows if the study has no trained weights."""
     return _scores(result.remedies), _costs(result.remedies)
 
 
