@@ -24,6 +24,7 @@ from analysis.names import label_of, setting_of
 from analysis.panel import Panel, Quantity
 from analysis.records import Cost, Study
 from analysis.statistic import Statistic, level, mean
+from imug_tts.records import model_parts
 
 __all__ = ["BreakEven", "Remedy", "remedies"]
 
@@ -111,7 +112,7 @@ class _Setting(NamedTuple):
         return [
             arm
             for arm in self.panel.strategies
-            if self.study.backbones[arm].endswith(f":{start}") and arm not in self.panel.oracles
+            if model_parts(self.study.backbones[arm]).weights == start and arm not in self.panel.oracles
         ]
 
 

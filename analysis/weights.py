@@ -1,16 +1,13 @@
-"""The sets of weights of one model in a study: how they are called, and what their training has cost."""
+"""The variants of one model in a study, its weights and knobs: their name, and the cost of their training."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imug_tts.records import Manifest, RecordError
+from imug_tts.records import Manifest, RecordError, model_parts
 
-__all__ = ["Training", "spoken", "training_of", "without_weights"]
-
-_HASH = re.compile(r":[0-9a-f]{16}$")
+__all__ = ["Training", "spoken", "training_of"]
 
 
 class Training(NamedTuple):
@@ -47,14 +44,15 @@ def training_of(manifest: Manifest) -> Training | None:
         raise RecordError(str(manifest.folder / "manifest.json"), f"damaged training ({error!r})") from error
 
 
-def without_weights(identity: str) -> str:
-    """Without the hash of the weights that ends an identity such as "pocket:1:2fd4e1c67a2d28fc"."""
-    return _HASH.sub("", identity)
-
-
 def spoken(backbones: Sequence[str]) -> str:
-    """The identity of the backbone of all runs; of several sets of weights, how many there are."""
+    """The identity of the backbone of all runs; if several, the model's name and how many variants it has."""
     different = list(dict.fromkeys(backbones))
     if len(different) == 1:
         return different[0]
-    return f"{without_weights(different[0])} with {len(different)} sets of weights"
+    parts = [model_parts(each) for each in different]
+    counts = {
+        "sets of weights": {each.weights for each in parts},
+        "settings of its knobs": {each.knobs for each in parts},
+    }
+    told = [f"{len(values)} {what}" for what, values in counts.items() if len(values) > 1]
+    return f"{parts[0].name} with {' and '.join(told)}"

@@ -9,6 +9,7 @@ from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
 from imug_tts.runs.naming import folder_name, titles
+from imug_tts.runs.one_study import check_one_study
 from imug_tts.runs.outcome import said_of
 from imug_tts.runs.pairs import Compared, Pair, compare_pairs, read_pairs
 from imug_tts.runs.probes import Probed
@@ -39,6 +40,7 @@ __all__ = [
     "WorkerState",
     "check",
     "check_and_probe",
+    "check_one_study",
     "compare_pairs",
     "count_journaled",
     "execute",
