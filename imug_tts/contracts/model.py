@@ -185,6 +185,10 @@ class Capabilities:
     """Whether the backbone answers reward calls."""
     context_images: int | None = None
     """Number of images of the history, newest first, that a generated image can depend on; None for all."""
+    image_px: int | None = None
+    """Longest side of a generated image in pixels, as far as no setting changes it; None if unknown. A dry
+    run estimates disk space with it.
+    """
     seeds_change_images: bool = True
     """Whether images of different seeds differ. False if every seed gives the same image, so that sampling N
     images is useless.

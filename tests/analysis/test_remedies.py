@@ -89,7 +89,7 @@ def test_arms_of_several_weights_are_named_by_what_their_folders_do_not_share(st
     result = ablation(load_study(study), resamples=100)
     names = [arm.strategy for arm in result.arms]
     direct = [f"direct @ backbone.folder={name}" for name in ("default", "gold1", "step1", "step2")]
-    assert names == [*direct, "cot"]
+    assert names == [*direct, "cot @ backbone.folder=default"]
     assert result.baseline == direct[0]
     assert result.backbone == "pocket:1 with 4 sets of weights"
 
@@ -116,7 +116,7 @@ def test_the_control_is_not_compared_with_itself(study: Path) -> None:
 def test_training_pays_off_after_its_seconds_over_those_that_a_dialogue_saves(study: Path) -> None:
     paid = found(study)["step"].break_even
     assert paid is not None
-    assert paid.strategy == "cot"
+    assert paid.strategy == "cot @ backbone.folder=default"
     assert paid.saved.value == pytest.approx(2 * (0.9 - 0.5))
     assert paid.dialogues == pytest.approx((125, 125, 125))
     assert paid.difference.value == pytest.approx(0.09 - 0.06)
