@@ -26,7 +26,7 @@ NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site; no address outside this machine can be reached while it is made."""
     folder = tmp_path_factory.mktemp("site")
-    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(folder / "doctrees")]
+    options = ["-n", "-W", "--keep-going", "-q", "-b", "html", "-d", str(folder / "doctrees")]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, str(DOCS), str(folder / "html")],
         env=os.environ | NOWHERE,

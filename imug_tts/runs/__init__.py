@@ -4,7 +4,7 @@ from imug_tts.calls import Budget, Journal, JournalWarning
 from imug_tts.runs.arm import Arm, check, judge_identity
 from imug_tts.runs.claims import WorkerState, workers
 from imug_tts.runs.conversation import Conversation
-from imug_tts.runs.dry_run import Plan, plan_arm
+from imug_tts.runs.dry_run import CallKind, Plan, plan_arm
 from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
@@ -18,13 +18,15 @@ from imug_tts.runs.scoring_plan import ScoringPlan, plan_scoring
 from imug_tts.runs.shares import Share
 from imug_tts.runs.source import Source
 from imug_tts.runs.transcript import Transcript
-from imug_tts.runs.work import Work
+from imug_tts.runs.work import DialoguePlayer, Work
 
 __all__ = [
     "Arm",
     "Budget",
+    "CallKind",
     "Compared",
     "Conversation",
+    "DialoguePlayer",
     "Journal",
     "JournalWarning",
     "Pair",
