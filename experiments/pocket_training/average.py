@@ -1,4 +1,4 @@
-"""The mean of the weights of several models that were trained on from the same weights."""
+"""Average the weights of several models whose training started from the same weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from imug_tts.contracts import TrainingCost
 
 
 def average(folders: Sequence[Path], out: Path) -> None:
-    """Write the model folder of the mean weights; its cost is the sum of theirs.
+    """Write a model folder with the mean weights; its training cost is the sum of the models' costs.
 
     Raises:
-        ValueError: there is only one folder, one cannot be read, or they do not go together.
+        ValueError: fewer than two folders, a folder that cannot be read, or models that differ in
+            configuration, vocabulary, image tokenizer or start weights.
     """
     if len(set(folders)) < 2:
         raise ValueError("a mean is of two model folders or more, each named once")

@@ -1,4 +1,4 @@
-"""What a training run is: its settings, how far it is, and what it has cost."""
+"""Settings, progress and cost of a training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from imug_tts.backbones.pocket.folder import DamagedFolder, folder_hash
 
 METHODS: Final = ("gold", "step", "dialogue", "preference")
-"""Kinds of practice that a run can be made of from its first step (`practice.PRACTICES`)."""
+"""Kinds of practice (`practice.PRACTICES`) that a run can use from its first step on."""
 
 _MAY_CHANGE: Final = ("out", "start", "processes", "save_every_s")
 """Settings that a resumed run may change; a training from scratch may change `steps` too."""
@@ -18,7 +18,8 @@ _MAY_CHANGE: Final = ("out", "start", "processes", "save_every_s")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run. A step sees `rows` rows of each process, `on_policy_rows` of them from practice.
+    """Settings of one training run. Each step trains on `rows` rows per process; `on_policy_rows` of them
+    come from practice.
 
     The defaults train from scratch on gold histories, with a verifier phase in the last part.
     """
@@ -26,7 +27,7 @@ class TrainConfig:
     out: Path
     seed: int = 0
     start: Path | None = None
-    """The model folder whose weights the run begins with; None: random weights."""
+    """The model folder whose weights the run starts from; None: random weights."""
     practice: str = "checks"
     steps: int = 3400
     processes: int = 2
@@ -41,7 +42,9 @@ class TrainConfig:
     play_every_steps: int = 100
     play_dialogues: int = 80
     beta: float = 0.1
-    """Of the preference practice: how strongly the weights are held to those at the start."""
+    """Only for the preference practice: the beta of direct preference optimisation. A larger value keeps the
+    model closer to its start weights.
+    """
     save_every_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -59,17 +62,17 @@ class TrainConfig:
             raise ValueError("preference needs weights to start from: it compares with them; name start")
 
     def identity(self) -> dict[str, object]:
-        """What must be the same when a run is resumed."""
+        """Return the settings, and the hash of the start weights, that must not change when a run resumes."""
         free = {*_MAY_CHANGE, *([] if self.practice != "checks" else ["steps"])}
         kept = {name: value for name, value in asdict(self).items() if name not in free}
         return {**kept, "start_hash": self.start_hash}
 
     @cached_property
     def start_hash(self) -> str:
-        """Hash of the model to start from, as in its identity, or "scratch".
+        """The hash in the identity of the model to start from, or "scratch".
 
         Raises:
-            ValueError: its folder cannot be used.
+            ValueError: the folder of that model cannot be used.
         """
         if self.start is None:
             return "scratch"
@@ -88,13 +91,13 @@ def on_policy_config(
     learning_rate_share: float | None = None,
     **others: object,
 ) -> TrainConfig:
-    """A run whose every step is half practice.
+    """Return the settings of a run in which half of the rows of every step come from practice.
 
-    From weights the learning rate starts at a share (by default 0.2) of that of a training from scratch and
-    falls to 0; from scratch it is that of a training from scratch.
+    With `start`, the learning rates are `learning_rate_share` (default 0.2) of those of training from scratch
+    and fall to 0. Without `start`, they are those of training from scratch.
 
     Raises:
-        ValueError: a setting is out of range, or has no meaning beside the others.
+        ValueError: a setting is out of range, or has no effect with the other settings.
     """
     if start is None and learning_rate_share is not None:
         raise ValueError("a training from scratch has the whole learning rate; leave out learning_rate_share")
@@ -124,13 +127,13 @@ def on_policy_config(
 
 @dataclass
 class Progress:
-    """Where a run is, and what it has cost so far."""
+    """How far a run has come, and what it has cost so far."""
 
     step: int = 0
     seconds: float = 0.0
-    """Of steps and of playing, summed over invocations; of one process."""
+    """Time of steps and of playing in one process, summed over invocations."""
     play_seconds: float = 0.0
     plays: int = 0
-    """Rounds of own dialogues played."""
+    """Rounds of dialogues that the model has played."""
     losses: dict[str, float] = field(default_factory=dict)
-    """Running means by kind of target."""
+    """Running mean of the loss of each kind of target."""

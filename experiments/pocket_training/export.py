@@ -1,4 +1,4 @@
-"""From a checkpoint to a model folder for `LlamaForCausalLM.from_pretrained` and the pocket backbone."""
+"""Export a checkpoint as a model folder for `LlamaForCausalLM.from_pretrained` and the pocket backbone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imug_tts.backbones.pocket.vocabulary import BOS, PAD, Vocabulary
 
 
 def llama_config(shape: Shape, vocabulary: Vocabulary) -> dict[str, object]:
-    """The config.json of a stock transformers Llama."""
+    """Return the content of config.json, for the unchanged Llama class of transformers."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -43,7 +43,7 @@ def llama_config(shape: Shape, vocabulary: Vocabulary) -> dict[str, object]:
 
 
 def export(run: Path, folder: Path) -> None:
-    """Write the latest checkpoint of `run` as a model folder, with what its training has cost.
+    """Write the latest checkpoint of `run` as a model folder, with its training cost.
 
     Raises:
         ValueError: the run has no checkpoint.
@@ -58,7 +58,7 @@ def export(run: Path, folder: Path) -> None:
 def write_folder(
     folder: Path, weights: Mapping[str, Tensor], vocabulary: Vocabulary, tokenizer: Path
 ) -> None:
-    """Write a model folder, file by file by rename."""
+    """Write a model folder. Each weight and configuration file is written under another name and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {
         name: folder / f".{name}" for name in ("model.safetensors", "config.json", "vocabulary.json")

@@ -1,4 +1,4 @@
-"""The pocket language model as it is trained: a Llama with image embeddings factorised as code + cell."""
+"""The pocket language model for training: a Llama whose image embeddings are sums of a code and a cell."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Shape:
 
 
 class TokenTable(nn.Module):
-    """One vector per token; an image token's is the sum of its code's and its cell's.
+    """One vector per token. The vector of an image token is the sum of a code vector and a cell vector.
 
-    The word for a cell, or for what a code shows, shares that vector: a name and its picture start alike.
+    The vector of a word that names a cell, or names what a code shows, contains that cell's or code's vector.
+    So a name and its picture have similar vectors at the start of training.
     """
 
     def __init__(self, vocabulary: Vocabulary, shown: Mapping[str, int], width: int, scale: float) -> None:
@@ -40,7 +41,7 @@ class TokenTable(nn.Module):
         self.named_cells = [(vocabulary.id_of[word], cell) for cell, word in enumerate(vocabulary.cells)]
 
     def flat(self) -> Tensor:
-        """The whole table: (vocabulary, width)."""
+        """Return the whole table, (vocabulary, width)."""
         words: Tensor = self.words
         for named, table in ((self.named_codes, self.codes), (self.named_cells, self.cells)):
             ids, sources = torch.tensor(named).unbind(1)
@@ -50,12 +51,13 @@ class TokenTable(nn.Module):
 
     @torch.no_grad()
     def set_flat(self, table: Tensor) -> None:
-        """Take over a whole table (vocabulary, width) that `flat` made.
+        """Set the parameters from a whole table (vocabulary, width) that `flat` returned.
 
-        Only the sum of a cell's vector and a code's is stored in it; the cells' vectors get mean 0.
+        The table holds only sums of a cell vector and a code vector. They are split so that the cell vectors
+        have mean 0.
 
         Raises:
-            ValueError: the table is no sum of words, cells and codes.
+            ValueError: the image tokens of the table are not sums of a cell vector and a code vector.
         """
         images = table[len(self.words) :].view(len(self.cells), len(self.codes), -1)
         self.codes.copy_(images.mean(0))
@@ -82,7 +84,13 @@ class Layer(nn.Module):
         self.mlp_out = nn.Parameter(torch.randn(width, inner) / inner**0.5)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        """x: (rows, tokens, width); mask: (rows, 1, tokens, tokens), added to the scores."""
+        """Return the layer's output, (rows, tokens, width).
+
+        Args:
+            x: (rows, tokens, width).
+            rotation: cosines and sines of the positions, from `PocketModel.rotation`.
+            mask: (rows, 1, tokens, tokens), added to the attention scores.
+        """
         rows, tokens, width = x.shape
         h = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
         query, key, value, output = self.attention
@@ -98,17 +106,20 @@ class Layer(nn.Module):
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions in the half-split convention of transformers' Llama."""
+    """Apply rotary position embeddings, in the half-split convention of transformers' Llama."""
     cos, sin = rotation
     low, high = x.chunk(2, -1)
     return x * cos + torch.cat([-high, low], -1) * sin
 
 
 class PocketModel(nn.Module):
-    """Token rows in, logits at chosen places out."""
+    """The language model: maps rows of tokens to logits at chosen places."""
 
     def __init__(self, vocabulary: Vocabulary, shown: Mapping[str, int], shape: Shape) -> None:
-        """`shown` maps words to the code of what they name."""
+        """
+        Args:
+            shown: the image code of the cell state that each word names.
+        """
         super().__init__()
         self.shape = shape
         self.embedding = TokenTable(vocabulary, shown, shape.hidden_size, 0.5)
@@ -117,14 +128,14 @@ class PocketModel(nn.Module):
         self.norm = nn.Parameter(torch.ones(shape.hidden_size))
 
     def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines: (rows, 1, tokens, head width)."""
+        """Return cosines and sines of the rotary angles, each (rows, 1, tokens, head width)."""
         width = self.shape.hidden_size // self.shape.num_attention_heads
         rates = self.shape.rope_theta ** -(torch.arange(0, width, 2, dtype=torch.float32) / width)
         angles = positions[:, None, :, None].float() * torch.cat([rates, rates])
         return angles.cos(), angles.sin()
 
     def hidden(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Last hidden states: (rows, tokens, width)."""
+        """Return the normalised hidden states of the last layer, (rows, tokens, width)."""
         x = self.embedding.flat().index_select(0, ids.flatten()).view(*ids.shape, -1)
         rotation = self.rotation(positions)
         for layer in self.layers:
@@ -132,22 +143,22 @@ class PocketModel(nn.Module):
         return functional.rms_norm(x, (x.shape[-1],), self.norm, self.shape.rms_norm_eps)
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, places: Tensor) -> Tensor:
-        """Logits at `places` (indices into rows x tokens): (places, vocabulary)."""
+        """Return the logits at `places`, (places, vocabulary). Places are indices into rows x tokens."""
         chosen = self.hidden(ids, positions, mask).flatten(0, 1).index_select(0, places)
         return chosen @ self.head.flat().T
 
     def to_llama(self) -> dict[str, Tensor]:
-        """The same weights under the names of transformers' LlamaForCausalLM."""
+        """Return a copy of the weights under the names of transformers' LlamaForCausalLM."""
         tables = {f"{name}.weight": table.flat() for name, table in self._tables()}
         named = {**tables, **self._matrices()}
         return {name: tensor.detach().clone().contiguous() for name, tensor in named.items()}
 
     @torch.no_grad()
     def from_llama(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over weights that `to_llama` made.
+        """Set the parameters from weights that `to_llama` returned.
 
         Raises:
-            ValueError: names or shapes differ, or an embedding is not factorised as this model's are.
+            ValueError: names or shapes differ, or image embeddings are not sums of a cell and a code vector.
         """
         shapes = {name: tuple(tensor.shape) for name, tensor in self.to_llama().items()}
         if shapes != {name: tuple(tensor.shape) for name, tensor in weights.items()}:
@@ -162,7 +173,7 @@ class PocketModel(nn.Module):
         yield "lm_head", self.head
 
     def _matrices(self) -> dict[str, Tensor]:
-        """Everything but the tables, by name."""
+        """Return all parameters except the token tables, by their Llama names."""
         named: dict[str, Tensor] = {"model.norm.weight": self.norm}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
@@ -177,7 +188,10 @@ class PocketModel(nn.Module):
 
 
 def tree_mask(segments: Tensor, ancestors: Tensor) -> Tensor:
-    """Additive mask (rows, 1, tokens, tokens): earlier tokens of its segment and ancestors are seen."""
+    """Return the additive attention mask, (rows, 1, tokens, tokens).
+
+    A token attends to itself and to earlier tokens of its own segment and of the segment's ancestors.
+    """
     rows, tokens = segments.shape
     chosen = ancestors.gather(1, segments[:, :, None].expand(-1, -1, ancestors.shape[2]))
     related = chosen.gather(2, segments[:, None, :].expand(-1, tokens, -1))

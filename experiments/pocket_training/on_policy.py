@@ -1,6 +1,7 @@
-"""The model plays dialogues of its own, and the exact simulator marks what it drew.
+"""On-policy rows of the verifier phase: the model plays dialogues, and the exact simulator marks its
+pictures.
 
-Only marks are learned from these rows: the model's own pictures are input, never targets.
+Only the marks are targets in these rows. The model's own pictures are input, never targets.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from imug_tts.benchmarks.pocket_world.world import Scene
 
 _SAMPLED_PLANS = 2
 _FIRST_INDEX = 10**9
-"""Indices of played dialogues start here, beyond those that gold rows use."""
+"""The first index of a played dialogue; gold rows use only smaller indices."""
 
 
 def build_generator(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, dtype: torch.dtype
 ) -> PocketGenerator:
-    """Inference on Llama-named weights."""
+    """Return a generator that runs weights with Llama names."""
     stored = asdict(shape)
     sizes = Sizes(**{name: stored[name] for name in Sizes.__dataclass_fields__})
     return PocketGenerator(Decoder(weights, sizes, dtype, cache_bytes=2 << 30), language.vocabulary)
 
 
 class Played:
-    """One dialogue in play: the prompt so far, and the turns and pictures that made it."""
+    """A dialogue that the model is playing: its image turns, the pictures drawn so far, and the prompt."""
 
     def __init__(self, language: Language, dialogue: Dialogue) -> None:
         self.language = language
@@ -47,7 +48,7 @@ class Played:
 
     @property
     def before(self) -> Scene:
-        """The picture that the next request starts from."""
+        """The newest picture, which the next request changes; the blank picture before the first turn."""
         return self.scenes[-1] if self.scenes else world.BLANK
 
     def ask(self) -> None:
@@ -56,7 +57,10 @@ class Played:
         self.prompt = [*self.prompt[:-1], [*self.prompt[-1], *request]]
 
     def take(self, scene: Scene) -> None:
-        """Append a picture after the request; the next request will complete its piece."""
+        """Append the picture drawn for the last request to the prompt, as a new piece.
+
+        `ask` appends the next request to that piece.
+        """
         self.scenes.append(scene)
         self.prompt = [*self.prompt, layout.image(self.language.vocabulary, self.language.codes(scene))]
 
@@ -64,7 +68,12 @@ class Played:
 def candidates(
     generator: PocketGenerator, playing: Sequence[Played], stream: Stream
 ) -> tuple[list[str], list[list[Scene]]]:
-    """Per dialogue, the greedy plan, and pictures: direct, after that plan, and after sampled plans."""
+    """Draw candidate pictures for the next turn of each dialogue.
+
+    Returns:
+        For each dialogue its greedy plan, and its pictures: one drawn without a plan, one after the greedy
+        plan, and one after each of `_SAMPLED_PLANS` sampled plans.
+    """
     vocabulary, language = generator.vocabulary, playing[0].language
     seeds = [tuple(stream.below(1 << 40) for _ in range(_SAMPLED_PLANS)) for _ in playing]
     greedy = [plans[0] for plans in generator.plan([Sampled(p.prompt) for p in playing])]
@@ -81,7 +90,7 @@ def candidates(
 
 
 def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> Row | None:
-    """The history as it was played and a check of each different candidate; None if none fits."""
+    """Return a row with the played history and a check of each distinct candidate; None if no check fits."""
     language, writer = played.language, TreeWriter()
     parent = writer.add(None, [BOS])
     for turn, scene in zip(played.turns, played.scenes, strict=False):
@@ -100,7 +109,11 @@ def _row(played: Played, plan: str, drawn: Sequence[Scene], stream: Stream) -> R
 
 
 def dialogues_to_play(name: tuple[int, int, int], count: int) -> list[Dialogue]:
-    """Training dialogues of a round, `name` (seed, round, process), that no other row or round uses."""
+    """Return `count` training dialogues that only this round of this process uses.
+
+    Args:
+        name: (seed, round, process).
+    """
     first = _FIRST_INDEX + (name[1] * 64 + name[2]) * count
     return [make_dialogue("train", name[0], first + number) for number in range(count)]
 
@@ -112,7 +125,11 @@ def play(
     name: tuple[int, int, int],
     num_dialogues: int = 80,
 ) -> list[Row]:
-    """Rows of checks on the model's own pictures; `name` (seed, round, process) names the randomness."""
+    """Play dialogues and return rows that check the model's own pictures.
+
+    Args:
+        name: (seed, round, process); seeds all random draws.
+    """
     generator, stream = build_generator(weights, shape, language, torch.float32), Stream("pocket_play", *name)
     playing = [Played(language, dialogue) for dialogue in dialogues_to_play(name, num_dialogues)]
     rows: list[Row] = []

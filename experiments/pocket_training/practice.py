@@ -1,7 +1,8 @@
-"""What the model can learn from dialogues that it plays itself: kinds of practice, by name.
+"""Kinds of practice: ways to make training rows, most of them from dialogues that the model plays itself.
 
-Each kind maps the model's weights and a number of dialogues to training rows. They differ in whose pictures
-the history holds and in what is learned after it; the trainer mixes their rows with rows of gold dialogues.
+Each kind maps the model's weights and a number of dialogues to training rows. The kinds differ in the
+pictures of the history (own or gold) and in the targets. The trainer mixes these rows with rows of gold
+dialogues.
 """
 
 from __future__ import annotations
@@ -33,19 +34,20 @@ from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import Scene
 
 Name = tuple[int, int, int]
-"""Seed, round and process: what the randomness of a round is named by."""
+"""(seed, round, process): seeds all random draws of a round."""
 
 Practice = Callable[[Mapping[str, Tensor], Shape, Language, Name, int], list[Row]]
-"""From Llama-named weights, their shape, the language, the round's name and a number of dialogues to rows."""
+"""(weights with Llama names, their shape, language, name of the round, number of dialogues) -> rows."""
 
 CANDIDATES = 4
 """Pictures drawn for each turn of the preference practice."""
 
 
 def step_targets(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> list[ImageTurn]:
-    """Each turn as it stands after the own previous picture: the request done to that picture.
+    """Return the turns with new targets: each request applied to the model's own previous picture.
 
-    Free placements are adopted from the picture drawn at the turn, so a right picture is its own target.
+    Where a request leaves a placement free, the target has the placement that the model drew. So a right
+    picture equals its target.
     """
     before = [world.BLANK, *drawn]
     return [
@@ -55,7 +57,10 @@ def step_targets(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> list[Ima
 
 
 def dialogue_targets(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> list[ImageTurn]:
-    """Each turn as the dialogue as a whole asks for it, whatever damage the own pictures hold."""
+    """Return the turns with new targets: the picture that all requests so far lead to.
+
+    Errors in the model's own earlier pictures do not change these targets; its free placements do.
+    """
     references = (scoring.follow(turns, drawn[: count + 1]) for count in range(len(drawn)))
     return [
         replace(turn, gold_before=reference.before, gold=reference.after)
@@ -66,7 +71,11 @@ def dialogue_targets(turns: Sequence[ImageTurn], drawn: Sequence[Scene]) -> list
 def play_out(
     generator: PocketGenerator, language: Language, dialogues: Sequence[Dialogue], stream: Stream
 ) -> list[list[Scene]]:
-    """The pictures that the model draws directly, at temperature 1, on its own history of each dialogue."""
+    """Let the model play the dialogues on its own history, without plans, at temperature 1.
+
+    Returns:
+        The pictures of each dialogue, one for each image turn.
+    """
     played = [on_policy.Played(language, dialogue) for dialogue in dialogues]
     while playing := [each for each in played if len(each.scenes) < len(each.turns)]:
         for each in playing:
@@ -78,7 +87,7 @@ def play_out(
 
 
 def _own_history(targets: Callable[[Sequence[ImageTurn], Sequence[Scene]], list[ImageTurn]]) -> Practice:
-    """Rows whose history is the model's own, with these targets."""
+    """Return a practice that plays dialogues on the model's own history and learns the given targets."""
 
     def practise(
         weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
@@ -98,7 +107,7 @@ def _own_history(targets: Callable[[Sequence[ImageTurn], Sequence[Scene]], list[
 
 
 def retargeted(dialogue: Dialogue, image_turns: Sequence[ImageTurn]) -> list[Turn]:
-    """The turns of a dialogue with its image turns replaced in order."""
+    """Return all turns of a dialogue, with its image turns replaced by `image_turns`, in order."""
     following = iter(image_turns)
     return [next(following) if isinstance(turn, ImageTurn) else turn for turn in dialogue.turns]
 
@@ -106,7 +115,7 @@ def retargeted(dialogue: Dialogue, image_turns: Sequence[ImageTurn]) -> list[Tur
 def _gold(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
 ) -> list[Row]:
-    """The control: the same dialogues and branches, on gold pictures; nothing is played."""
+    """Return rows of the same dialogues on gold history: the control, for which the model plays nothing."""
     stream = Stream("pocket_own_history", *name)
     return [
         gold_row(language, dialogue, stream) for dialogue in on_policy.dialogues_to_play(name, num_dialogues)
@@ -116,7 +125,11 @@ def _gold(
 def _preference(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
 ) -> list[Row]:
-    """On the model's own history, of several pictures the best and the worst by the exact score."""
+    """Return rows that compare pictures of the model, drawn on its own history.
+
+    At each turn the model draws `CANDIDATES` pictures. The best and the worst by the exact score are
+    compared. A random one of them continues the history.
+    """
     generator = on_policy.build_generator(weights, shape, language, torch.float32)
     stream = Stream("pocket_own_history", *name)
     played = [on_policy.Played(language, each) for each in on_policy.dialogues_to_play(name, num_dialogues)]
@@ -134,9 +147,10 @@ def _preference(
 
 
 def comparison(turn: ImageTurn, before: Scene, drawn: Sequence[Scene]) -> tuple[Scene, Scene] | None:
-    """The best and the worst of several pictures by the cells that follow the request; None if all are alike.
+    """Return the best and the worst picture by their number of right cells; None if all numbers are equal.
 
-    Cells are judged against the request done to the picture `before`, the own previous one.
+    A cell is right if it is as the request, applied to the picture `before`, makes it. `before` is the
+    model's own previous picture.
     """
     right = [sum(marks(turn.operations, before, scene)) for scene in drawn]
     best, worst = max(right), min(right)
@@ -144,7 +158,11 @@ def comparison(turn: ImageTurn, before: Scene, drawn: Sequence[Scene]) -> tuple[
 
 
 def _compared(played: on_policy.Played, pairs: Sequence[tuple[Scene, Scene] | None]) -> Row:
-    """The history as it was played, and beside each of its pictures the two that were compared."""
+    """Return a row with the played history as input and the compared pictures of each turn as branches.
+
+    Args:
+        pairs: for each turn the chosen and the rejected picture, or None for a turn without comparison.
+    """
     language, writer = played.language, TreeWriter()
     parent, asked = writer.add(None, [BOS]), list[int]()
     for turn, scene in zip(played.turns, played.scenes, strict=True):
@@ -164,4 +182,6 @@ PRACTICES: Mapping[str, Practice] = {
     "dialogue": _own_history(dialogue_targets),
     "preference": _preference,
 }
-"""`checks` is the verifier phase of a training from scratch; the others are methods of `--on-policy`."""
+"""The kinds by name. `checks` is the verifier phase of training from scratch; `--on-policy` chooses the
+others.
+"""

@@ -1,4 +1,4 @@
-"""Trains the image tokenizer: an autoencoder, then a k-means codebook, then a decoder by least squares."""
+"""Train the image tokenizer: an autoencoder, then a k-means codebook, then a decoder by least squares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _LATENT, _NUM_CODES, _WARM_UP_STEPS, _BATCH = 24, 64, 250, 512
 
 
 def _patches(seed: int, num_dialogues: int) -> torch.Tensor:
-    """Cells of training pictures as floats in [0, 1]: (cells, patch values)."""
+    """Return the cells of training pictures as floats in [0, 1], (cells, patch values).
+
+    All occupied cells are returned, and a quarter as many cells of any kind, so that empty ones occur too.
+    """
     dialogues = (make_dialogue("train", seed, index) for index in range(num_dialogues))
     scenes = [turn.gold for d in dialogues for turn in d.turns if isinstance(turn, ImageTurn)]
     cells = np.concatenate([world.to_patches(world.render(scene)) for scene in scenes])
@@ -29,7 +32,10 @@ def _nearest(latents: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
 
 
 def _k_means(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Codes from farthest-point starts (so that rare cells get a code) and ten rounds of k-means."""
+    """Return a codebook (codes, latent) by ten rounds of k-means.
+
+    K-means starts from farthest-point sampling, so that rare cells get a code.
+    """
     chosen = [int(torch.randint(len(latents), (1,), generator=generator))]
     distance = ((latents - latents[chosen[0]]) ** 2).sum(1)
     while len(chosen) < _NUM_CODES:
@@ -45,7 +51,7 @@ def _k_means(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def _encoder(data: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Matrix and bias of the encoder of a linear autoencoder."""
+    """Train a linear autoencoder; return the matrix (patch values, latent) and the bias of its encoder."""
     width = data.shape[1]
     encoder = (torch.randn(width, _LATENT, generator=generator) / width**0.5).requires_grad_()
     decoder = (torch.randn(_LATENT, width, generator=generator) / _LATENT**0.5).requires_grad_()
@@ -62,10 +68,13 @@ def _encoder(data: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tens
 
 
 def train_image_tokenizer(seed: int, num_dialogues: int = 600) -> ImageTokenizer:
-    """A tokenizer that reads and draws every cell state exactly.
+    """Train a tokenizer that encodes and decodes every cell state exactly.
 
-    The encoder is frozen once the codes are found: an encoder that goes on moving merges rare cell states.
-    Raises RuntimeError if it is not exact (two states share a code, or a decoded picture is read as another).
+    The encoder is frozen before the codebook is made: an encoder that trains further merges rare cell states.
+
+    Raises:
+        RuntimeError: the tokenizer is not exact: two states share a code, or a decoded picture is read as
+            another one.
     """
     generator = torch.Generator().manual_seed(seed)
     data = _patches(seed, num_dialogues)

@@ -1,7 +1,7 @@
-"""The training loop: processes of one thread, a budget of steps, checkpoints that survive a kill.
+"""The training loop: one-thread processes, a budget of steps, and checkpoints that survive a kill.
 
-The share of the budget that is spent sets the learning rate and when the on-policy verifier phase begins.
-Steps, not minutes, are counted: a busy or slower machine makes the same weights, later.
+The learning rate and the start of the on-policy verifier phase depend on the share of the budget that is
+spent. The budget counts steps, not minutes, so a slower machine makes the same weights.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.contracts import TrainingCost
 
 _MAX_PAIRS = 64
-"""Comparisons that one row can number."""
+"""Numbers of comparisons in one row are below this limit."""
 
 
 def build_optimizers(model: PocketModel, muon_lr: float, adam_lr: float) -> list[Optimizer]:
-    """Muon for the matrices of the layers, AdamW for tables and norms."""
+    """Return Muon for the matrices of the layers, and AdamW for token tables and norms."""
     matrices = [parameter for parameter in model.layers.parameters() if parameter.ndim == 2]
     chosen = set(map(id, matrices))
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
@@ -61,7 +61,7 @@ def build_optimizers(model: PocketModel, muon_lr: float, adam_lr: float) -> list
 
 
 class Trainer:
-    """One process of a run. Rank 0 writes checkpoints and the curve."""
+    """The training in one process of a run. Rank 0 writes the checkpoints and the loss curve."""
 
     def __init__(self, config: TrainConfig, rank: int) -> None:
         self.config, self.rank, self.progress = config, rank, Progress()
@@ -83,12 +83,12 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Weights, optimizer state and progress in one file, so one rename makes them consistent."""
+        """One file for weights, optimizer state and progress, so that they always belong to the same step."""
         return self.config.out / "checkpoint.safetensors"
 
     @property
     def spent(self) -> float:
-        """Share of the budget that is spent."""
+        """The share of the step budget that is spent, in [0, 1]."""
         return self.progress.step / self.config.steps
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
@@ -99,7 +99,7 @@ class Trainer:
                     yield f"{key}/{name}", value
 
     def save(self) -> None:
-        """Write the checkpoint; a kill leaves the old one or the new one, never half of one."""
+        """Write the checkpoint. A kill leaves the old or the new checkpoint, never an incomplete one."""
         temporary = self.checkpoint.with_suffix(".tmp")
         tensors = {name: tensor.clone() for name, tensor in self._state()}
         save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(self.progress))})
@@ -107,7 +107,7 @@ class Trainer:
         self.saved_at = time.monotonic()
 
     def load(self) -> None:
-        """Go on from the checkpoint."""
+        """Restore weights, optimizer state and progress from the checkpoint."""
         parameters = dict(self.model.named_parameters())
         owner = {id(p): o for o in self.optimizers for group in o.param_groups for p in group["params"]}
         with safe_open(self.checkpoint, "pt") as stored:
@@ -121,7 +121,7 @@ class Trainer:
         self._cut_curve()
 
     def _cut_curve(self) -> None:
-        """Leave out the lines of the curve that the checkpoint does not reach: they will be written again."""
+        """Remove the lines of the curve after the checkpoint's step; resumed training writes them again."""
         if self.rank == 0 and self.curve.exists():
             lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = (
@@ -132,7 +132,7 @@ class Trainer:
             self.curve.write_text("".join(kept), encoding="utf-8")
 
     def rows(self) -> list[Row]:
-        """This step's rows: new dialogues, and in the on-policy phase some with own pictures."""
+        """Return the rows of this step: new gold dialogues and, in the on-policy phase, practice rows."""
         config, place = self.config, self.progress.step * self.config.processes + self.rank
         own = config.on_policy_rows if self.own_rows else 0
         picks = np.random.default_rng([config.seed, place]).integers(0, max(1, len(self.own_rows)), own)
@@ -144,7 +144,7 @@ class Trainer:
         return rows
 
     def step(self) -> dict[str, float]:
-        """One optimizer step on every process. Returns losses by kind of target."""
+        """Make one optimizer step together with all other processes; return the losses by kind of target."""
         started = time.monotonic()
         batch = {name: torch.from_numpy(array) for name, array in stack(self.rows()).items()}
         losses, loss = self.losses(batch)
@@ -159,9 +159,9 @@ class Trainer:
         return losses
 
     def losses(self, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
-        """Mean loss by kind of target (for the curve) and the loss to descend.
+        """Return the mean loss by kind of target (for the curve), and the loss to minimise.
 
-        That is the weighted mean cross-entropy, plus the mean loss of the comparisons if there are any.
+        The latter is the weighted mean cross-entropy plus, if there are comparisons, their mean loss.
         """
         kept = batch["targets"].flatten() != NO_TARGET
         places = kept.nonzero()[:, 0]
@@ -200,7 +200,7 @@ class Trainer:
                 group["lr"] = peak * share
 
     def _share_gradients(self) -> None:
-        """Average gradients over the processes."""
+        """Replace the gradients by their means over all processes."""
         if self.config.processes == 1:
             return
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
@@ -213,9 +213,9 @@ class Trainer:
             at += gradient.numel()
 
     def play_if_due(self) -> None:
-        """Every `play_every_steps` in the on-policy part of the run: new rows from the model's own dialogues.
+        """Play dialogues for new practice rows, every `play_every_steps` of the on-policy part of the run.
 
-        A resumed run plays at once, as rows are not stored.
+        A resumed run plays at once, because rows are not stored.
         """
         config = self.config
         due = not self.own_rows or self.progress.step % config.play_every_steps == 0
@@ -233,16 +233,16 @@ class Trainer:
         self.progress.seconds += time.monotonic() - started
 
     def _kept(self, new: int) -> int:
-        """How many earlier rows stay beside `new` ones."""
+        """Return how many of the earlier practice rows stay when `new` rows are added."""
         return min(len(self.own_rows), max(0, self.config.kept_rows - new))
 
     @property
     def tokens(self) -> int:
-        """Token positions trained on so far, by all processes."""
+        """The token positions that all processes have trained on so far."""
         return self.progress.step * self.config.rows * self.config.processes * ROW_TOKENS
 
     def cost(self) -> TrainingCost:
-        """What the run has cost so far."""
+        """Return the cost of the run so far."""
         config, done = self.config, self.progress
         return TrainingCost(
             method=config.practice,
@@ -257,11 +257,11 @@ class Trainer:
 
     @property
     def curve(self) -> Path:
-        """Running mean losses, a line every 50 steps."""
+        """The file of running mean losses, with one line every 50 steps."""
         return self.config.out / "curve.jsonl"
 
     def log(self) -> None:
-        """One line of the curve."""
+        """Append a line to the curve."""
         done = asdict(self.progress)
         line = {**done, "tokens": self.tokens, **done.pop("losses")}
         line.pop("losses")
@@ -270,14 +270,18 @@ class Trainer:
 
     @property
     def _save_is_due(self) -> bool:
-        """Practice from the first step is saved where it is played anew: a resumed run is the same run."""
+        """Whether to write a checkpoint after this step.
+
+        A run that keeps no earlier practice rows (`kept_rows` = 0) writes one exactly at the steps at which
+        it plays new rows. A resumed run then trains on the same rows as a run that was not stopped.
+        """
         config, now = self.config, self.progress.step
         if config.kept_rows == 0:
             return now % config.play_every_steps == 0
         return time.monotonic() - self.saved_at > config.save_every_s
 
     def run(self) -> None:
-        """Train until the budget is spent; one process of several ends with the one that started it."""
+        """Train until the budget is spent. A process of several also stops when its parent process ends."""
         mean = self.progress.losses
         parent = os.getppid()
         while self.spent < 1 and (self.config.processes == 1 or os.getppid() == parent):
@@ -295,13 +299,13 @@ class Trainer:
 
 
 def preference_loss(gained: Tensor, chosen: Tensor, pairs: Tensor, beta: float) -> Tensor:
-    """Direct preference optimisation (Rafailov et al. 2023, equation 7): the mean over comparisons.
+    """Return the mean loss of direct preference optimisation (Rafailov et al. 2023, equation 7).
 
     Args:
-        gained: log-probability of each token less that under the reference weights, (tokens,).
-        chosen: whether the token is of the chosen picture, (tokens,).
-        pairs: the number of the token's comparison, (tokens,).
-        beta: how strongly the reference holds.
+        gained: log-probability of each token minus that under the reference weights, (tokens,).
+        chosen: whether each token belongs to the chosen picture, (tokens,).
+        pairs: the number of each token's comparison, (tokens,).
+        beta: a larger value keeps the model closer to the reference weights.
     """
     _, number = torch.unique(pairs, return_inverse=True)
     signed = torch.where(chosen, gained, -gained)
@@ -320,7 +324,7 @@ def _process(rank: int, config: TrainConfig) -> None:
 
 
 def saved_config(run: Path) -> TrainConfig:
-    """The settings of the run in a folder. Raises ValueError: it has none."""
+    """Return the settings of the run in a folder. Raises ValueError if they cannot be read."""
     stored = _stored(run)
     start = stored["start"]
     known = {name: value for name, value in stored.items() if name not in ("start", "start_hash")}
@@ -339,7 +343,7 @@ def train(config: TrainConfig) -> None:
     """Run or resume a training run in `config.out`.
 
     Raises:
-        ValueError: the folder holds a run of other settings, or the weights to start from cannot be read.
+        ValueError: the folder holds a run with other settings, or the start weights cannot be read.
     """
     config.out.mkdir(parents=True, exist_ok=True)
     _claim(config)
@@ -360,7 +364,7 @@ def train(config: TrainConfig) -> None:
 
 
 def _claim(config: TrainConfig) -> None:
-    """Write the settings beside the checkpoint, or check that they are those of the run that is there."""
+    """Write the settings into the folder of the run. If a run is there, check that its settings are equal."""
     path = config.out / "config.json"
     if path.exists():
         before, now = _stored(config.out), config.identity()

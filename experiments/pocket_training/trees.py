@@ -1,7 +1,7 @@
-"""Training rows: a dialogue as a token tree.
+"""Training rows: each row is a dialogue as a tree of tokens.
 
-The trunk is the history (requests and gold pictures). Plan-and-picture, check and question branches hang off
-it and attend to their ancestors only, so one row supervises many continuations of one history.
+The trunk is the history: requests and pictures. Branches for plans, pictures, checks and questions start at
+the trunk and attend only to their ancestors. So one row trains many continuations of one history.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from imug_tts.benchmarks.pocket_world.world import EMPTY, Scene
 ROW_TOKENS, MAX_SEGMENTS = 384, 64
 NO_TARGET = -1
 CANDIDATES = 2
-"""Pictures to mark after one check's opening."""
+"""Pictures that are checked in one branch of checks."""
 
 
 class Kind(IntEnum):
-    """What a target is. A comparison's tokens are learned by preference, not one by one."""
+    """What a target token is. CHOSEN and REJECTED tokens belong to a comparison; the preference loss uses
+    them, not the cross-entropy.
+    """
 
     IMAGE, PLAN, MARK, VALUE, LETTER, CHOSEN, REJECTED = range(7)
 
@@ -46,7 +48,7 @@ WEIGHTS = {
     Kind.CHOSEN: 0.0,
     Kind.REJECTED: 0.0,
 }
-"""Weight of the cross-entropy of a target, by its kind."""
+"""Weight of a target's cross-entropy, by the kind of the target."""
 
 
 class Goal(NamedTuple):
@@ -59,14 +61,17 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class Language:
-    """Words and image codes of the pocket world; scenes go straight to codes, as rendering is exact."""
+    """Words and image codes of the pocket world.
+
+    Scenes map to codes directly, without rendering, because the tokenizer reads every cell state exactly.
+    """
 
     vocabulary: Vocabulary
     code_of: tuple[int, ...]
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, tokenizer: ImageTokenizer) -> Language:
-        """Look up the code of each cell state by drawing it."""
+        """Return the language of a tokenizer; the code of each cell state is found by rendering the state."""
         half = world.NUM_CELLS
         scenes = [tuple(range(start, start + half)) for start in range(0, len(world.STATES), half)]
         return cls(
@@ -75,21 +80,21 @@ class Language:
 
     @property
     def shown(self) -> dict[str, int]:
-        """The code of each cell state by its word."""
+        """The code of each cell state, by the word that names the state."""
         return dict(zip(world.STATES, self.code_of, strict=True))
 
     def codes(self, scene: Scene) -> list[int]:
-        """Codes of a scene in cell order."""
+        """Return the codes of a scene, in the order of cells."""
         return [self.code_of[state] for state in scene]
 
     def scene(self, codes: Sequence[int]) -> Scene:
-        """The scene of a picture's codes."""
+        """Return the scene that a picture's codes show."""
         return tuple(self.code_of.index(code) for code in codes)
 
 
 @dataclass
 class Row:
-    """One row: ids, positions, segments, targets, kinds, pairs (tokens,), ancestors (segments, segments)."""
+    """One training row. All fields are (tokens,), except `ancestors`, which is (segments, segments)."""
 
     ids: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -102,7 +107,7 @@ class Row:
 
 @dataclass
 class TreeWriter:
-    """Fills a row segment by segment; a segment that does not fit is refused."""
+    """Builds a row segment by segment. Ask `room` before `add`: `add` does not check that a segment fits."""
 
     limit: int = ROW_TOKENS
     ids: list[int] = field(default_factory=list)
@@ -113,11 +118,15 @@ class TreeWriter:
     ends: list[int] = field(default_factory=list)
 
     def room(self, count: int) -> bool:
-        """Whether that many tokens still fit."""
+        """Return whether `count` more tokens fit into the row."""
         return len(self.ids) + count <= self.limit and len(self.lineages) < MAX_SEGMENTS - 2
 
     def add(self, parent: int | None, ids: Sequence[int], goals: Sequence[Goal] = ()) -> int:
-        """Append a segment after its parent and return its number. `goals` are those of its last tokens."""
+        """Append a segment whose parent is `parent`; return the number of the segment.
+
+        Args:
+            goals: the targets of the last tokens of the segment; the tokens before them have no target.
+        """
         number, start = len(self.lineages), 0 if parent is None else self.ends[parent]
         self.lineages.append(
             frozenset({number}) | (self.lineages[parent] if parent is not None else frozenset())
@@ -130,7 +139,7 @@ class TreeWriter:
         return number
 
     def row(self) -> Row:
-        """The finished row, padded; padding is a segment of its own without targets."""
+        """Return the finished row, padded to `limit` tokens. The padding is a segment without targets."""
         gap = self.limit - len(self.ids)
         goals = self.goals + [Goal(NO_TARGET)] * gap
         ancestors = np.zeros((MAX_SEGMENTS, MAX_SEGMENTS), np.bool_)
@@ -149,31 +158,36 @@ class TreeWriter:
 
 
 def stack(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-    """Rows as one batch: every field with a leading row axis."""
+    """Stack rows to a batch: each field gets a leading axis of rows."""
     return {f.name: np.stack([getattr(row, f.name) for row in rows]) for f in fields(Row)}
 
 
 def next_goals(ids: Sequence[int], kind: Kind, pair: int = 0) -> list[Goal]:
-    """Each token predicts the next; the last predicts nothing."""
+    """Return the targets of next-token prediction: the next token for each token, none for the last."""
     return [*(Goal(target, kind, pair) for target in ids[1:]), Goal(NO_TARGET)]
 
 
 def add_picture(
     writer: TreeWriter, language: Language, parent: int, scene: Scene, kind: Kind | None, pair: int = 0
 ) -> int:
-    """A picture after `parent`, learned as `kind` says (None: input only, no target)."""
+    """Append a picture after `parent` and return its segment.
+
+    Args:
+        kind: the kind of the picture's targets; None for a picture that is only input.
+        pair: the number of the comparison that the picture belongs to; 0 for none.
+    """
     ids = layout.image(language.vocabulary, language.codes(scene))
     return writer.add(parent, ids, () if kind is None else next_goals(ids, kind, pair))
 
 
 def add_target(writer: TreeWriter, language: Language, asked: int, scene: Scene) -> None:
-    """The picture to learn beside another one in the history, if there is room."""
+    """Append the target picture of a turn whose picture in the history is another one, if there is room."""
     if writer.room(world.NUM_CELLS + 1):
         add_picture(writer, language, asked, scene, Kind.IMAGE)
 
 
 def add_plan(writer: TreeWriter, language: Language, asked: int, turn: ImageTurn) -> None:
-    """The gold plan and the gold picture after it, if there is room."""
+    """Append the gold plan of a turn and, after the plan, the gold picture, if there is room."""
     ids = encoded_plan(language, turn)
     if writer.room(_with_picture(ids)):
         planned = writer.add(asked, ids, next_goals(ids, Kind.PLAN))
@@ -187,7 +201,7 @@ def _with_picture(ids: Sequence[int]) -> int:
 def add_check(
     writer: TreeWriter, language: Language, opening: int, scene: Scene, right: Sequence[bool]
 ) -> None:
-    """A picture and its marks, one a cell, after what opened the check."""
+    """Append a picture to check and its marks, one for each cell, after the segment that opens the check."""
     yes, no = language.vocabulary.id_of["yes"], language.vocabulary.id_of["no"]
     goals = [Goal(yes if cell else no, Kind.MARK) for cell in right]
     writer.add(opening, layout.marked(language.vocabulary, language.codes(scene)), goals)
@@ -196,7 +210,10 @@ def add_check(
 def add_checks(
     writer: TreeWriter, language: Language, asked: int, turn: ImageTurn, drawn: Scene, stream: Stream
 ) -> None:
-    """Checks of candidates after one opening, if there is room; `drawn` is one if it is no gold picture."""
+    """Append checks of `CANDIDATES` pictures after one opening segment, if there is room.
+
+    The picture `drawn` of the history is one of them, unless it is the gold picture.
+    """
     size = _with_picture(encoded_plan(language, turn))
     if not writer.room(size + CANDIDATES * (2 * world.NUM_CELLS + 1)):
         return
@@ -208,7 +225,10 @@ def add_checks(
 
 
 def add_question(writer: TreeWriter, language: Language, drawn: int, mcq: questions.Mcq, letter: str) -> None:
-    """A question after the picture `drawn`, value, then letter, if there is room."""
+    """Append a question after the segment `drawn` of a picture, with its answer, if there is room.
+
+    The answer is the value first, then the letter of the option.
+    """
     if not writer.room(16):
         return
     ids = layout.question(language.vocabulary, mcq.words())
@@ -218,7 +238,9 @@ def add_question(writer: TreeWriter, language: Language, drawn: int, mcq: questi
 
 
 def add_exercise(writer: TreeWriter, language: Language, drawn: int, scene: Scene, stream: Stream) -> None:
-    """Another request of one operation at the picture `drawn`, and its plan, if there is room."""
+    """Append a new request of one operation after the segment `drawn` of a picture, and its plan, if there is
+    room.
+    """
     turn = make_exercise(scene, stream)
     if turn is None:
         return
@@ -228,18 +250,21 @@ def add_exercise(writer: TreeWriter, language: Language, drawn: int, scene: Scen
 
 
 def encoded_plan(language: Language, turn: ImageTurn) -> list[int]:
-    """Tokens of a turn's gold plan."""
+    """Return the tokens of a turn's gold plan."""
     return layout.plan(language.vocabulary, plan_words(turn.operations, turn.gold_before))
 
 
 def marks(turn_operations: Sequence[Operation], before: Scene, drawn: Scene) -> list[bool]:
-    """Per cell, whether a picture follows the request from `before` (free placements adopted)."""
+    """Return for each cell whether the picture `drawn` follows the request, applied to the picture `before`.
+
+    Where the request leaves a placement free, the placement of `drawn` is right.
+    """
     reference = operations.apply(turn_operations, before, drawn)
     return [a == b for a, b in zip(reference, drawn, strict=True)]
 
 
 def _variant(operation: Operation, scene: Scene, stream: Stream) -> Operation:
-    """The same operation with one argument changed: the mistakes a model makes."""
+    """Return the operation with one argument changed, as a model may misread it."""
     present = [state for state in scene if state != EMPTY] or [1]
     others: dict[str, Callable[[], object]] = {
         "thing": lambda: stream.choice(present),
@@ -262,7 +287,7 @@ def _variant(operation: Operation, scene: Scene, stream: Stream) -> Operation:
 
 
 def _edited(scene: Scene, stream: Stream) -> Scene:
-    """One or two cells with another content: emptied, something present, or anything."""
+    """Return the scene with one or two cells changed: emptied, a copy of another cell, or any state."""
     cells = list(scene)
     for cell in stream.sample(range(world.NUM_CELLS), 1 + stream.below(2)):
         kind = stream.below(3)
@@ -273,7 +298,11 @@ def _edited(scene: Scene, stream: Stream) -> Scene:
 
 
 def corrupted(turn: ImageTurn, stream: Stream) -> Scene:
-    """A picture, probably wrong: the previous one, an operation skipped or replaced, or edited cells."""
+    """Return a picture of the turn that is probably wrong.
+
+    It is the previous picture, the result with one operation skipped or replaced, or the gold picture with
+    edited cells.
+    """
     kind = stream.uniform()
     if kind < 0.12 and turn.gold_before != world.BLANK:
         return turn.gold_before
@@ -287,16 +316,17 @@ def corrupted(turn: ImageTurn, stream: Stream) -> Scene:
 
 
 def _candidate(turn: ImageTurn, stream: Stream) -> Scene:
-    """A picture to check: any right one (40 %) or a corrupted one."""
+    """Return a picture to check: with probability 0.4 a right picture, else a corrupted one."""
     right = operations.outcomes(turn.operations, turn.gold_before)
     return stream.choice(right) if stream.chance(0.4) else corrupted(turn, stream)
 
 
 def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[Scene], stream: Stream) -> Row:
-    """The trunk of a dialogue, its plans, and as many of its other branches as fit, in random order.
+    """Return a row with the trunk of a dialogue and as many branches as fit.
 
-    The trunk holds `pictures`, one for each image turn. A picture that is its turn's `gold` is learned where
-    it stands; another one is input only, and `gold` is learned on a branch beside it.
+    Branches are added in this order: target pictures, plans in random order, then all others in random order.
+    The trunk holds `pictures`, one for each image turn. A picture that equals the `gold` of its turn is
+    itself a target. Any other picture is input only; its turn's `gold` is then a target on a branch.
     """
     writer, shown = TreeWriter(), iter(pictures)
     targets, plans, others = (
@@ -331,6 +361,6 @@ def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[S
 
 
 def gold_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
-    """The row of a dialogue on its gold pictures."""
+    """Return the row of a dialogue with gold pictures as history."""
     pictures = [turn.gold for turn in dialogue.turns if isinstance(turn, ImageTurn)]
     return dialogue_row(language, dialogue.turns, pictures, stream)

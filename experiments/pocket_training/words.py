@@ -11,7 +11,7 @@ _IGNORED = ("a", "an", "the", "at", "to", "and", "into", "in", "then", ",", ":",
 
 
 def build_vocabulary(num_codes: int) -> Vocabulary:
-    """Every word that a request, question, plan, check or answer of the pocket world can hold."""
+    """Return the vocabulary of all words that requests, questions, plans, checks and answers can hold."""
     plan_words = (
         *_OPERATIONS,
         *world.CELLS,

@@ -1,4 +1,4 @@
-"""Checkpoints from which training goes on with exactly the same next step, as safetensors."""
+"""Training checkpoints as safetensors files; resumed training makes exactly the same next step."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _PARAMETER = "parameter"
 
 @dataclass
 class Progress:
-    """How far training is."""
+    """How far a training has come."""
 
     step: int = 0
-    """Optimizer steps that are done, those included in which no record could be computed."""
+    """Optimizer steps done, including steps in which no record could be computed."""
     records: int = 0
     """Records whose gradients were used."""
     skipped: int = 0
-    """Records that were left out because memory did not suffice."""
+    """Records left out because memory did not suffice."""
     seconds: float = 0.0
-    """Of training, over all invocations."""
+    """Time spent on steps, summed over invocations."""
 
 
 def save(
@@ -45,7 +45,11 @@ def save(
     progress: Progress,
     identity: str,
 ) -> None:
-    """Write a checkpoint; a kill leaves the old one or the new one, never half of one.
+    """Write a checkpoint. A kill leaves the old or the new checkpoint, never an incomplete one.
+
+    Args:
+        parameters: the trained parameters, by name.
+        identity: of the training; `load` refuses a checkpoint with another identity.
 
     Raises:
         StorageError: the file could not be written.
@@ -60,7 +64,7 @@ def save(
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file under another name and rename it.
+    """Write a safetensors file under a temporary name, then rename it to `path`.
 
     Raises:
         StorageError: the file could not be written.
@@ -83,10 +87,10 @@ def load(
     weights: LossWeights,
     identity: str,
 ) -> Progress:
-    """Set everything to what it was when the checkpoint was written.
+    """Restore parameters, optimizer and loss weights in place from a checkpoint; return the progress.
 
     Raises:
-        ConfigurationError: the file is damaged, or is of another training.
+        ConfigurationError: the file is damaged, or its training has another identity.
     """
     try:
         with safe_open(path, "pt") as stored:
@@ -106,7 +110,7 @@ def load(
         parameter = parameters[name]
         if key == _PARAMETER:
             parameter.data.copy_(tensor)
-        else:  # the count of steps stays on the CPU, as AdamW keeps it
+        else:  # AdamW keeps its step counter on the CPU
             optimizer.state[parameter][key] = tensor.to("cpu" if key == "step" else parameter.device)
     weights.restore(_weights_state(about["weights"]))
     return Progress(**about["progress"])
@@ -120,7 +124,7 @@ def _tensors(parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Opti
 
 
 def _plain(value: Any) -> Any:
-    """Numbers in place of the tensors of an optimizer over single numbers; float32 in JSON is exact."""
+    """Return optimizer state with each single-number tensor as a number; JSON stores float32 exactly."""
     if isinstance(value, Tensor):
         return value.item()
     if isinstance(value, Mapping):

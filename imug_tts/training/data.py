@@ -1,14 +1,14 @@
-"""Chat records with images and the capability that each one trains.
+"""Training records: chats with images, each labelled with the capability that it trains.
 
-A file holds one JSON object a line, here broken for reading:
+A file has one JSON object per line; this one is split over several lines for reading:
 
     {"messages": [{"role": "user", "content": "<image>What moves?"},
                   {"role": "assistant", "content": "A car."}],
      "images": ["front.jpg"], "question_type": "perception"}
 
-A file named *.json holds a list of such objects instead. `<image>` in a user's content stands for the next
-image. Paths are relative to the folder of the file.
-The keys are those of the records that Drive-KD (arXiv 2601.21288) released.
+A file named *.json holds a list of such objects instead. Each `<image>` in a user's content stands for the
+next path in `images`. Paths are relative to the folder of the file. The keys are those of the records that
+Drive-KD (arXiv 2601.21288) released.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class _Strict(BaseModel):
 
 
 class Message(_Strict):
-    """What one side says."""
+    """One message of a chat."""
 
     role: Literal["system", "user", "assistant"]
     content: str = Field(min_length=1)
 
 
 class Record(_Strict):
-    """One question with its images and the answer to learn."""
+    """A chat of one or more questions with their answers, which are learned, and its images."""
 
     messages: list[Message]
     images: list[str]
@@ -75,11 +75,12 @@ class Record(_Strict):
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read and check a file; the paths of images are made absolute, and each image is decoded once.
+    """Read the records of a file and check them, by decoding each image once. Paths of images become
+    absolute.
 
     Raises:
-        ConfigurationError: the file cannot be read, has no record, or records are wrong; names file, line and
-            key of each, the first twenty.
+        ConfigurationError: the file cannot be read, has no record, or has wrong records. The message names
+            file, line and key of the first twenty errors.
     """
     problems: list[str] = []
     records = list(_records(path, problems))
@@ -93,7 +94,9 @@ def read_records(path: Path) -> list[Record]:
 
 
 def _records(path: Path, problems: list[str]) -> Iterator[Record]:
-    """The records that are in order, and what is wrong with the others and with images."""
+    """Yield the valid records of a file; append a message to `problems` for each error in records and
+    images.
+    """
     known: dict[Path, str] = {}
     for place, encoded in _encoded_records(path):
         try:
@@ -111,7 +114,7 @@ def _records(path: Path, problems: list[str]) -> Iterator[Record]:
 
 
 def _encoded_records(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Each record as JSON, with its place in the file: "line 3", or "record 3" of a list."""
+    """Yield the place of each record in the file ("line 3", or "record 3" of a list) and its JSON."""
     if path.suffix != ".json":
         yield from ((f"line {number}", line) for number, line in numbered_lines(path))
         return
@@ -127,13 +130,16 @@ def _encoded_records(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def split_by_images(records: Sequence[Record], share: float) -> tuple[list[Record], list[Record]]:
-    """Records to train on, and those that are held out.
+    """Split records into those to train on and those to hold out.
 
-    Records that show the same images are on one side. The side follows from the names of the image files, so
-    the order of records and the other records change nothing.
+    Records with the same images are never split. The side of a record depends only on the file names of its
+    images (without images, on its first message), not on the order of records or on other records.
 
     Args:
-        share: of the records that are held out, about; in [0, 1].
+        share: approximate share of records to hold out, in [0, 1].
+
+    Returns:
+        The records to train on, and the held-out records.
     """
     sides: tuple[list[Record], list[Record]] = ([], [])
     for record in records:
@@ -148,14 +154,14 @@ def _said(path: Path, place: str, key: str, complaint: str) -> str:
 
 
 def _once(known: dict[Path, str], image: Path, check: Callable[[Path], str]) -> str:
-    """Check an image that several records show only once."""
+    """Return the complaint about an image; `known` keeps it, so that each image is checked once."""
     if image not in known:
         known[image] = check(image)
     return known[image]
 
 
 def _why_unreadable(image: Path) -> str:
-    """Why an image cannot be used, beginning with a verb; empty where it can."""
+    """Return why an image cannot be used, as text that begins with a verb; empty if it can be used."""
     try:
         check_image(image.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The gradient of one record: the student and its teachers read it, and the losses are combined."""
+"""The gradient of one record, from the losses between a student and its teachers."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ __all__ = ["Distiller", "Report", "hidden_projections"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one record gave, as plain numbers."""
+    """Losses, gradient norms and angles of one record, as plain numbers."""
 
     losses: Mapping[str, float]
-    """Each loss, not weighted."""
+    """Each loss, unweighted."""
     weighted: Mapping[str, float]
-    """Each loss times its weight and its share."""
+    """Each loss times its weight and the share of its capability."""
     norms: Mapping[str, float] = field(default_factory=dict)
-    """The norm of the gradient of each loss, not weighted, where gradients are computed one by one."""
+    """The gradient norm of each unweighted loss; empty if the method computes only the gradient of the
+    sum.
+    """
     cosines: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """The cosine of the angle between the gradients of each two losses, before any projection."""
+    """The cosine between the gradients of each pair of losses, before any projection."""
 
 
 @dataclass(frozen=True, eq=False)
 class Distiller:
-    """A student, its teachers and a method."""
+    """Computes the gradient of a record for a student, its teachers and a method."""
 
     method: Method
     student: Reader
     teachers: Mapping[Capability, Reader] = field(default_factory=dict)
     projections: Mapping[Capability, nn.Parameter] = field(default_factory=dict)
-    """For signals of hidden states, (student width, teacher width)."""
+    """For each signal of hidden states, the trained matrix (student width, teacher width)."""
     precision: str = "float32"
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that are trained, by name; one that two modules share stands once."""
+        """Return the trained parameters by name; a parameter that two modules share is listed once."""
         own = {name: p for name, p in self.student.model.named_parameters() if p.requires_grad}
         return own | {f"projection.{name}": p for name, p in self.projections.items()}
 
@@ -58,12 +60,16 @@ class Distiller:
         weights: Mapping[str, float],
         shuffle: random.Random,
     ) -> tuple[list[Tensor | None], Report]:
-        """The combined gradient of a sample for every trained parameter, in the order of `trained()`.
+        """Compute the combined gradient of a sample.
 
         Args:
-            capability: that of the record.
-            weights: of each loss; the share of the capability is multiplied to it here.
+            sample: the encoded record.
+            capability: the capability of the record.
+            weights: the weight of each loss; this method multiplies it by the share of the capability.
             shuffle: draws the order of the symmetric stage of the projection.
+
+        Returns:
+            The gradient for every trained parameter, in the order of `trained()`, and the numbers to log.
 
         Raises:
             FloatingPointError: a loss is not a finite number.
@@ -93,7 +99,7 @@ class Distiller:
     def _losses(
         self, sample: Sample, capability: Capability, kept: Mapping[Any, Tensor], shares: Mapping[str, float]
     ) -> dict[str, Tensor]:
-        """Every loss that the record has, hard labels first."""
+        """Return every loss that applies to the record, by name; the loss of the hard labels is first."""
         signals = {name: one for name, one in self.method.signals.items() if shares[name] > 0}
         needed = [*signals, *([capability] if self.method.kl > 0 else [])]
         with autocast(self.precision, sample.answers.device):
@@ -110,7 +116,7 @@ class Distiller:
 def hidden_projections(
     method: Method, student: Reader, teachers: Mapping[Capability, Reader], dtype: torch.dtype
 ) -> dict[Capability, nn.Parameter]:
-    """For each signal of hidden states, an orthogonal projection to the teacher's width."""
+    """Return an orthogonal projection to the teacher's width for each signal of hidden states."""
     made = {}
     for name, signal in method.signals.items():
         if signal.of == "hidden":
@@ -133,7 +139,7 @@ def _finite(losses: Mapping[str, Tensor]) -> dict[str, float]:
 def _each(
     losses: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]
 ) -> Iterator[tuple[str, list[Tensor | None]]]:
-    """The gradient of each loss by itself."""
+    """Yield the name and the gradient of each loss."""
     last = list(losses)[-1]
     for name, loss in losses.items():
         yield name, _gradient(loss, parameters, keep_graph=name != last)

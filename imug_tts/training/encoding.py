@@ -1,4 +1,4 @@
-"""From a chat record to the tensors of one sample, by tokenizer and image processor of a model."""
+"""Encode a chat record as tensors, with the tokenizer and the image processor of a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imug_tts.training.data import IMAGE, Record
 __all__ = ["FAMILIES", "Encoder", "Sample"]
 
 FAMILIES: Final[Mapping[str, str]] = {"internvl": "InternVL3", "qwen2_5_vl": "Qwen2.5-VL"}
-"""Model types of transformers that can be distilled, and what people call them."""
+"""The model types of transformers that can be distilled, with their usual names."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,15 @@ class Sample:
     """One record as tensors, a batch of one."""
 
     inputs: Mapping[str, Tensor]
-    """What the model takes; `input_ids` is (1, tokens)."""
+    """Keyword arguments of the model's forward pass; `input_ids` is (1, tokens)."""
     is_image: Tensor
     """(tokens), true where a token belongs to an image."""
     places: Tensor
-    """(labelled tokens): where the prediction of each labelled token stands, one token before it."""
+    """(labelled tokens): the position of the logits that predict each labelled token, one before the
+    token.
+    """
     answers: Tensor
-    """(labelled tokens): the labelled tokens."""
+    """(labelled tokens): the ids of the labelled tokens."""
 
     def to(self, device: torch.device) -> Sample:
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
@@ -40,18 +42,19 @@ class Sample:
 
 
 class Encoder:
-    """Tokenizes records and prepares their images. Labels are the answers' tokens and their ends."""
+    """Tokenizes records and prepares their images. Labels are the tokens of answers and their end tokens."""
 
     def __init__(self, folder: Path, config: Any, image_px: int | None, label_template: bool = False) -> None:
         """
         Args:
-            folder: of the model; its tokenizer and image processor are loaded.
-            config: of the model.
-            image_px: each image is first resized to a square of so many pixels a side; None for its own size.
-            label_template: the chat template's words around an answer are labels too.
+            folder: the model's folder; its tokenizer and image processor are loaded.
+            config: the model's configuration.
+            image_px: side in pixels of the square to which images are resized; None for their own size.
+            label_template: also label the tokens that the chat template writes around an answer.
 
         Raises:
-            ConfigurationError: the folder lacks them, or no end of an answer is known.
+            ConfigurationError: the folder has no tokenizer, image processor or chat template that can be
+                used.
         """
         from transformers import AutoImageProcessor, AutoTokenizer
 
@@ -81,7 +84,7 @@ class Encoder:
         """Encode a record.
 
         Raises:
-            ConfigurationError: an image cannot be read any more, or the template leaves images out.
+            ConfigurationError: an image cannot be read, or the chat template leaves out images.
         """
         pixels = self._pixels(record.images)
         pieces = self._pieces(record)
@@ -104,7 +107,7 @@ class Encoder:
         return Sample(inputs, is_image, places - 1, ids[places])
 
     def _pixels(self, paths: Sequence[str]) -> dict[str, Tensor]:
-        """What the image processor makes of images: one tile each, as in Drive-KD."""
+        """Return the image processor's tensors for the images, with one tile per image, as in Drive-KD."""
         if not paths:
             return {}
         images = [_opened(path, self._image_px) for path in paths]
@@ -113,14 +116,14 @@ class Encoder:
         return {name: made[name] for name in ("pixel_values", "image_grid_thw") if name in made}
 
     def _token_counts(self, pixels: Mapping[str, Tensor], num_images: int) -> list[int]:
-        """The number of tokens of each image."""
+        """Return the number of tokens of each image."""
         if "image_grid_thw" in pixels:
             patches: list[int] = pixels["image_grid_thw"].prod(dim=1).tolist()
             return [count // self._images.merge_size**2 for count in patches]
         return [self._config.image_seq_length] * num_images
 
     def _pieces(self, record: Record) -> list[tuple[str, bool]]:
-        """The conversation as text in pieces; true for one that the assistant writes."""
+        """Return the conversation as pieces of text, each with whether the assistant writes it."""
         messages = [{"role": message.role, "content": _parts(message.content)} for message in record.messages]
         pieces, done = [], ""
         for place, message in enumerate(record.messages):
@@ -143,25 +146,25 @@ class Encoder:
         return text
 
     def _expanded(self, text: str, counts: Any) -> str:
-        """The text with each image's word repeated for each of its tokens."""
+        """Return the text with each image token repeated once for each token of its image."""
         first, *rest = text.split(self.image_token)
         return first + "".join(self._image_words(next(counts)) + part for part in rest)
 
     def _image_words(self, count: int) -> str:
         words = self.image_token * count
-        if self._config.model_type == "internvl":  # its template leaves the marks to the processor
+        if self._config.model_type == "internvl":  # its chat template does not write the start and end tokens
             return f"{self.tokenizer.start_image_token}{words}{self.tokenizer.end_image_token}"
         return words
 
     def _labelled(self, ids: Sequence[int]) -> list[bool]:
-        """Which tokens of an answer are labels: all up to the end of the answer."""
+        """Return which tokens of an answer are labels: all up to and including its last end token."""
         ends = [place for place, token in enumerate(ids) if token == self.tokenizer.eos_token_id]
         end = len(ids) if self._label_template or not ends else ends[-1] + 1
         return [place < end for place in range(len(ids))]
 
 
 def _parts(content: str) -> list[dict[str, str]]:
-    """The content as the chat templates take it."""
+    """Return the content as the list of image and text parts that chat templates take."""
     parts: list[dict[str, str]] = []
     for place, text in enumerate(content.split(IMAGE)):
         parts += [{"type": "image"}] if place else []

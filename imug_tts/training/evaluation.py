@@ -1,4 +1,4 @@
-"""How well a saved student predicts held-out answers: cross-entropy by capability."""
+"""Evaluation of a saved student: the cross-entropy of held-out answers, by capability."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["HeldOut", "held_out_losses"]
 
 
 class HeldOut(TypedDict):
-    """Of the held-out records of one capability."""
+    """The loss on the held-out records of one capability."""
 
     loss: float
-    """Nats a token, the mean over all tokens of all answers."""
+    """Cross-entropy in nats per token, the mean over all tokens of all answers."""
     tokens: int
     records: int
 
@@ -33,9 +33,9 @@ class HeldOut(TypedDict):
 def held_out_losses(
     folder: Path, records: Sequence[Record], image_px: int | None, accelerator: Accelerator
 ) -> Mapping[str, HeldOut]:
-    """Cross-entropy of the answers of records under a model, by capability, where it has records.
+    """Return the model's cross-entropy on the answers of records, for each capability that has records.
 
-    The model is loaded in the type of its files; processes share the records.
+    The model is loaded in the data type of its files. The records are divided among the processes.
 
     Raises:
         ConfigurationError: the model cannot be loaded.

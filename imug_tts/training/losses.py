@@ -1,4 +1,4 @@
-"""The losses of one record: hard labels, KL, and the signal of each capability."""
+"""The losses of one record: hard labels, KL divergence, and the signal of each capability."""
 
 from __future__ import annotations
 
@@ -24,24 +24,26 @@ __all__ = ["Seen", "label_kl", "label_loss", "signal_loss"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What one model computed of one record."""
+    """Outputs of one model for one record."""
 
     layers: int
-    """The number of its layers."""
+    """The number of layers of the model."""
     kept: Mapping[Key, Tensor] = field(default_factory=dict)
-    """What was recorded of its layers."""
+    """The recorded attention maps and hidden states."""
     logits: Tensor | None = None
-    """(labelled tokens, vocabulary): the prediction of each; None if they were not computed."""
+    """The logits that predict the labelled tokens, (labelled tokens, vocabulary); None if not computed."""
 
 
 def label_loss(student: Seen, answers: Tensor) -> Tensor:
-    """Cross-entropy of the answers' tokens, (labelled tokens), in nats, the mean over tokens."""
+    """Return the student's cross-entropy on `answers` (labelled tokens), in nats, the mean over tokens."""
     assert student.logits is not None
     return functional.cross_entropy(_wide(student.logits), answers)
 
 
 def label_kl(student: Seen, teacher: Seen, method: Method) -> Tensor:
-    """KL(teacher || student) of the answers' tokens; only words that both have count."""
+    """Return KL(teacher || student) on the labelled tokens, over the part of the vocabulary that both
+    have.
+    """
     assert student.logits is not None
     assert teacher.logits is not None
     words = min(student.logits.shape[-1], teacher.logits.shape[-1])
@@ -51,13 +53,16 @@ def label_kl(student: Seen, teacher: Seen, method: Method) -> Tensor:
 
 
 def signal_loss(signal: Signal, student: Seen, teacher: Seen, projection: Tensor | None) -> Tensor | None:
-    """How far the student is from what it imitates, not weighted; None if the record has nothing to imitate.
+    """Return the unweighted distance between student and teacher for a signal.
 
     Args:
-        projection: (student width, teacher width), for hidden states alone.
+        projection: (student width, teacher width), for a signal of hidden states; else None.
+
+    Returns:
+        None if the signal is text to vision and the record has no images.
 
     Raises:
-        ValueError: the teacher has fewer of the layers than the student, or shapes differ.
+        ValueError: the teacher has fewer of the signal's layers than the student, or shapes differ.
     """
     own, others = (
         [seen.kept[signal.of, layer] for layer in layers_of(signal.layers, seen.layers)]
@@ -75,5 +80,5 @@ def _distance(signal: Signal, projection: Tensor | None) -> Distance:
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """The tensor in float32 or wider."""
+    """Return the tensor in float32, or unchanged if its type is at least as wide."""
     return tensor if tensor.dtype.itemsize >= 4 else tensor.float()

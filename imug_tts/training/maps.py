@@ -1,10 +1,11 @@
 """Attention maps and hidden states of chosen layers, without keeping the weights of every head.
 
-Flash and sdpa attention never compute a map, and eager attention keeps one for every head of every layer.
-Here the layers whose maps are imitated compute the weights for one group of heads at a time, keep the mean
-over heads alone, and compute the weights again in the backward pass. All other layers run sdpa.
+Flash and sdpa attention never compute a map; eager attention keeps one for every head of every layer. In the
+attention of this module, the layers whose maps are imitated compute the weights for one group of heads at a
+time, keep only the mean over heads, and compute the weights again in the backward pass. Other layers run
+sdpa.
 
-The models of transformers find this attention under the name `MAPS`, by their `AttentionInterface`.
+The attention is registered in the `AttentionInterface` of transformers under the name `MAPS`.
 """
 
 from __future__ import annotations
@@ -27,19 +28,22 @@ __all__ = ["MAPS", "Key", "Part", "Recorder"]
 MAPS: Final = "imug_tts_maps"
 """The name of this attention in transformers."""
 Part = Literal["text_to_vision", "full", "hidden"]
-"""What is kept of a layer: the block of its map where text attends to images, its map, or its output."""
+"""What is recorded of a layer: the block of its map where text attends to images, the map, or the output."""
 Key = tuple[Part, int]
-"""What is kept, and of which layer, counted from 0."""
+"""What is recorded, and the index of its layer, from 0."""
 
 
 class Recorder:
-    """Keeps parts of chosen decoder layers of one model while `recording`."""
+    """Records attention maps and hidden states of chosen decoder layers of one model, inside `recording`."""
 
     def __init__(self, layers: nn.ModuleList, wanted: frozenset[Key]) -> None:
-        """The layers are those of a language model of transformers, each with `self_attn`.
+        """
+        Args:
+            layers: the decoder layers of a language model of transformers, each with `self_attn`.
+            wanted: what to record.
 
         Raises:
-            ValueError: there is no such layer.
+            ValueError: `wanted` names a layer that does not exist.
         """
         self.wanted = wanted
         self._run: _Run | None = None
@@ -56,14 +60,15 @@ class Recorder:
 
     @contextmanager
     def recording(self, is_image: Tensor) -> Iterator[Mapping[Key, Tensor]]:
-        """Record the forward pass in this block; the backward pass has to be in it too.
+        """Record the forward pass that runs inside the `with` block. Run the backward pass inside it too.
 
         Args:
             is_image: (tokens), true where a token belongs to an image. The batch is one sample.
 
-        Returns:
-            What was recorded so far: "full" is (1, tokens, tokens), "text_to_vision" (1, text tokens, image
-            tokens), both float32 or wider and averaged over heads; "hidden" is (1, tokens, width).
+        Yields:
+            The tensors recorded so far. "full" is (1, tokens, tokens), and "text_to_vision" is (1, text
+            tokens, image tokens), both float32 or wider and averaged over heads. "hidden" is (1, tokens,
+            width).
         """
         self._run = _Run(is_image)
         try:
@@ -73,7 +78,7 @@ class Recorder:
 
     @property
     def run(self) -> _Run | None:
-        """The pass that is being recorded."""
+        """The forward pass that is being recorded; None outside `recording`."""
         return self._run
 
     def _hook(self, place: int) -> Any:
@@ -91,13 +96,13 @@ class _Run:
     kept: dict[Key, Tensor] = field(default_factory=dict)
 
     def keep(self, key: Key, value: Tensor) -> None:
-        """Keep a value, if it is the first: gradient checkpointing computes it again in the backward pass."""
+        """Keep the first value of a key. Gradient checkpointing computes it again in the backward pass."""
         self.kept.setdefault(key, value)
 
 
 @dataclass(frozen=True)
 class _Tap:
-    """Which parts of a layer's map are recorded, and by whom."""
+    """The parts of a layer's map that a recorder records."""
 
     recorder: Recorder
     place: int
@@ -105,7 +110,9 @@ class _Tap:
 
 
 _TAPS: WeakKeyDictionary[nn.Module, _Tap] = WeakKeyDictionary()
-"""By attention module, and not by context: a backward pass on a GPU computes again in a thread of its own."""
+"""Taps by attention module. A context variable does not work: on a GPU, the backward pass runs in another
+thread.
+"""
 
 
 def _attention(
@@ -118,7 +125,14 @@ def _attention(
     dropout: float = 0.0,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it; query is (batch, heads, tokens, width)."""
+    """Attention function with the signature of transformers; records the map of a layer that has a tap.
+
+    Args:
+        query: (batch, heads, tokens, width).
+
+    Returns:
+        The output, (batch, tokens, heads, width), and None in place of the weights.
+    """
     tap = _TAPS.get(module)
     run = None if tap is None else tap.recorder.run
     if tap is None or run is None:
@@ -133,7 +147,7 @@ def _attention(
     if "full" in tap.parts and not torch.is_grad_enabled():
         output, mean = _attend(query, key, value, allowed, scaling)
         output = output.transpose(1, 2)
-    else:  # the backward pass of a loss that imitates nothing here then takes no map
+    else:  # compute the output with sdpa, so that the backward pass of other losses needs no map
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
@@ -149,7 +163,7 @@ def _attention(
 
 
 def _allowed(mask: Tensor | None, query: Tensor) -> Tensor:
-    """Where a token may attend, (..., tokens, tokens); no mask means a causal one."""
+    """Return where a token may attend, (..., tokens, tokens). Without a mask, attention is causal."""
     if mask is not None:
         return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
     tokens = query.shape[2]
@@ -159,7 +173,7 @@ def _allowed(mask: Tensor | None, query: Tensor) -> Tensor:
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scaling: float
 ) -> tuple[Tensor, Tensor]:
-    """The output of all heads, and the mean of their weights: (batch, queries, keys)."""
+    """Return the output of all heads, and the mean of their weights, (batch, queries, keys)."""
     outputs, total = [], None
     for own, keys, values in zip(_groups(query, key), _single(key), _single(value), strict=True):
         weights = _weights(own, keys, allowed, scaling)
@@ -170,7 +184,7 @@ def _attend(
 
 
 def _mean(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    """The mean weights of all heads: (batch, queries, keys)."""
+    """Return the attention weights averaged over heads, (batch, queries, keys)."""
     parts = [
         _again(_summed, own, keys, allowed, scaling)
         for own, keys in zip(_groups(query, key), _single(key), strict=True)
@@ -183,24 +197,26 @@ def _summed(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tens
 
 
 def _weights(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    """Softmax weights of heads that share one head of keys, in float32 or wider."""
+    """Return the softmax weights of query heads that share one key head, in float32 or wider."""
     scores = (query @ key.transpose(-1, -2)) * scaling
     scores = scores.masked_fill(~allowed, -torch.inf)
     return scores.softmax(dim=-1, dtype=torch.promote_types(query.dtype, torch.float32))
 
 
 def _groups(query: Tensor, key: Tensor) -> Sequence[Tensor]:
-    """The queries that share one head of keys, group by group."""
+    """Split the query heads into groups that share one key head."""
     return torch.split(query, query.shape[1] // key.shape[1], dim=1)
 
 
 def _single(heads: Tensor) -> Sequence[Tensor]:
-    """The heads one by one."""
+    """Split heads into tensors of one head each."""
     return torch.split(heads, 1, dim=1)
 
 
 def _again(compute: Any, *given: Any) -> Any:
-    """Compute, and compute again in the backward pass instead of keeping the weights."""
+    """Return compute(*given), with gradient checkpointing, so that the weights are not kept for the backward
+    pass.
+    """
     if not torch.is_grad_enabled():
         return compute(*given)
     return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)

@@ -1,4 +1,4 @@
-"""What a student is trained on: hard labels, and what it imitates of its teachers, as knobs that compose."""
+"""The method of a distillation as knobs: hard labels, signals of teachers, and how gradients are combined."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Method:
 
     @property
     def signals(self) -> Mapping[Capability, Signal]:
-        """The signals that are not left out."""
+        """The signals with a weight above 0, by capability."""
         own = {name: getattr(self, name) for name in CAPABILITIES}
         return {name: signal for name, signal in own.items() if signal.weight > 0}
 
@@ -113,11 +113,13 @@ class Method:
 
     @property
     def separates(self) -> bool:
-        """Whether the gradient of each loss is needed by itself."""
+        """Whether the gradient of each loss is computed separately."""
         return len(self.weights) > 1 and (self.reweight or self.projection != "none")
 
     def shares(self, capability: Capability) -> dict[str, float]:
-        """The share of each loss for a record of a capability; those of the signals sum to 1 or are 0."""
+        """Return the share of each loss for a record of a capability. The shares of the signals sum to 1, or
+        all are 0.
+        """
         rest = (1 - self.own_share) / (len(CAPABILITIES) - 1)
         given: dict[str, float] = {
             name: self.own_share if name == capability else rest for name in self.signals
@@ -128,7 +130,7 @@ class Method:
 
 
 def layers_of(layers: Layers, count: int) -> list[int]:
-    """The indices of the layers of a model that has `count`, from 0.
+    """Return the indices, from 0, of the chosen layers of a model that has `count` layers.
 
     Raises:
         ValueError: the model has too few layers.
@@ -146,7 +148,7 @@ def layers_of(layers: Layers, count: int) -> list[int]:
 
 
 def wanted(signals: Mapping[Capability, Signal], count: int) -> frozenset[Key]:
-    """What has to be recorded of a model with `count` layers."""
+    """Return what has to be recorded of a model with `count` layers, for all signals."""
     return frozenset(
         (signal.of, layer) for signal in signals.values() for layer in layers_of(signal.layers, count)
     )

@@ -1,4 +1,4 @@
-"""Student and teachers: models of transformers, checked against each other before any training."""
+"""Load student and teachers with transformers, and check before training that they fit together."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ PRECISIONS: Final[Mapping[str, torch.dtype]] = {
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """A model that reads records; `model` is that of transformers."""
+    """A model of transformers that reads records."""
 
     model: Any
     layers: int
-    """The number of its layers, those that are left out included."""
+    """The number of layers of the whole language model, including layers that were not kept."""
     recorder: Recorder
     needs_logits: bool
 
     def see(self, sample: Sample, kept: Mapping[Key, Tensor]) -> Seen:
-        """One forward pass over a sample; `kept` is what the recorder keeps meanwhile."""
+        """Make one forward pass over a sample. `kept` is the mapping that the recorder fills meanwhile."""
         inputs: dict[str, Any] = {**sample.inputs, "use_cache": False}
         if not self.needs_logits:
             self.model.model(**inputs)
@@ -60,16 +60,17 @@ class Reader:
         return Seen(self.layers, kept, logits[0])
 
     def look(self, sample: Sample) -> Seen:
-        """One forward pass that is recorded, and of which no backward pass is asked."""
+        """Make one recorded forward pass over a sample, without a backward pass."""
         with self.recorder.recording(sample.is_image) as kept:
             return self.see(sample, kept)
 
 
 def config_of(folder: Path, role: str) -> Any:
-    """The configuration of a model's folder; loads no weights.
+    """Return the transformers configuration of a model folder, without loading weights.
 
     Raises:
-        ConfigurationError: there is no model, or it is of no family that can be distilled.
+        ConfigurationError: the folder has no model, its family cannot be distilled, or it has attention
+            dropout or sliding attention.
     """
     from transformers import AutoConfig
 
@@ -97,17 +98,17 @@ def config_of(folder: Path, role: str) -> Any:
 
 
 def num_layers(config: Any) -> int:
-    """The number of layers of the language model."""
+    """Return the number of layers of the language model."""
     return int(config.text_config.num_hidden_layers)
 
 
 def load_student(
     folder: Path, method: Method, *, dtype: torch.dtype, device: torch.device, train_vision: bool
 ) -> Reader:
-    """The student, whose language model is trained, and whose vision encoder and projector only on request.
+    """Load the student. Its language model is trained; with `train_vision`, the rest of the model is too.
 
     Raises:
-        ConfigurationError: it cannot be loaded.
+        ConfigurationError: the student cannot be loaded.
     """
     model = _load(folder, "student", dtype, device)
     for part in model.model.children():
@@ -125,10 +126,11 @@ def load_teacher(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Reader:
-    """A teacher, which is never trained; layers that nobody imitates and that come last are left out.
+    """Load a teacher without gradients. Layers after the last one that a signal needs are dropped, unless
+    logits are needed.
 
     Raises:
-        ConfigurationError: it cannot be loaded.
+        ConfigurationError: the teacher cannot be loaded.
     """
     model = _load(folder, "teacher", dtype, device).requires_grad_(False)
     text = model.model.language_model
@@ -141,10 +143,10 @@ def load_teacher(
 
 
 def load_reader(folder: Path, role: str, device: torch.device) -> Reader:
-    """A model to be evaluated, in the type of its files, that records nothing.
+    """Load a model for evaluation, in the data type of its files. Nothing is recorded.
 
     Raises:
-        ConfigurationError: it cannot be loaded.
+        ConfigurationError: the model cannot be loaded.
     """
     model = _load(folder, role, "auto", device).requires_grad_(False)
     layers = model.model.language_model.layers
@@ -177,20 +179,21 @@ def _load(folder: Path, role: str, dtype: torch.dtype | str, device: torch.devic
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model."""
+    """Return the safetensors files of a model folder, sorted."""
     return sorted(folder.glob("*.safetensors"))
 
 
 def _num_weights(folder: Path) -> int:
-    """How many numbers a model's files hold; reads their headers alone."""
+    """Return the number of weights in a model folder, from the headers of its files."""
     return sum(header.count for header in tensor_headers(weight_files(folder)).values())
 
 
 def check_pair(student: Path, teacher: Path, signals: Mapping[Capability, Signal]) -> None:
-    """Check that a student can imitate a teacher; loads no weights.
+    """Check, without loading weights, that a student can imitate a teacher.
 
     Raises:
-        ConfigurationError: they are of two families, the teacher has too few layers, or a layer is missing.
+        ConfigurationError: the two models belong to different families, the teacher has fewer weights or too
+            few layers, or a model lacks a layer of a signal.
     """
     own, other = config_of(student, "student"), config_of(teacher, "teacher")
     if own.model_type != other.model_type:
@@ -222,7 +225,7 @@ def check_tokens(student: Path, teacher: Path, record: Record, image_px: int | N
     """Check that both models read one record as the same tokens and pixels.
 
     Raises:
-        ConfigurationError: they do not; says in what they differ.
+        ConfigurationError: tokens or pixels differ; the message says how.
     """
     own, other = (
         Encoder(folder, config_of(folder, role), image_px)
@@ -253,5 +256,5 @@ def check_tokens(student: Path, teacher: Path, record: Record, image_px: int | N
 
 
 def autocast(precision: str, device: torch.device) -> Any:
-    """Computations in bfloat16 with weights in float32, or nothing."""
+    """Return a context that computes in bfloat16 for precision "bf16", else one that does nothing."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

@@ -1,11 +1,12 @@
-"""Combine the gradients of several losses so that none undoes another or the hard labels.
+"""Combine the gradients of several losses, after projecting away components that are in conflict.
 
-A gradient is a sequence of tensors, one for each trained parameter, None where a loss does not reach the
-parameter, which is a gradient of 0 there. Inner products run over all parameters together, in float64.
+A gradient is a sequence with one tensor for each trained parameter. None means that the loss does not depend
+on the parameter, which counts as a gradient of 0. Inner products are over all parameters together, in
+float64.
 
-Every gradient that the projections make is a weighted sum of the given ones. So the inner products of the
-given gradients are computed once, the projections work on weights alone, and one pass makes the sum: no
-projected copy of a gradient is ever held.
+Every projected gradient is a weighted sum of the given gradients. So the inner products of the given
+gradients are computed once, the projections change only the weights of the sum, and the sum is computed once
+at the end. No projected copy of a gradient is kept in memory.
 
 Source: asymmetric gradient projection of Drive-KD (arXiv 2601.21288); its second stage is the gradient
 surgery of PCGrad (arXiv 2001.06782) applied to merged gradients.
@@ -26,23 +27,23 @@ __all__ = ["Combined", "Gradient", "Projection", "combine"]
 
 Gradient = Sequence[Tensor | None]
 Projection = Literal["both", "anchor", "shuffled", "none"]
-"""Which stages run: both, the anchor stage alone, the shuffled symmetric stage alone, or none."""
+"""The stages that run: both, only the anchor stage, only the shuffled symmetric stage, or none."""
 
 _SMALLEST_SQUARE: Final = 1e-20
-"""A squared norm below it counts as this much, so that a gradient of zeros projects nothing."""
+"""The least squared norm to divide by, so that a gradient of zeros causes no division by zero."""
 _CHUNK: Final = 1 << 22
-"""Numbers of each gradient that are in float64 at a time."""
+"""How many numbers of each gradient are converted to float64 at a time, to save memory."""
 
 
 @dataclass(frozen=True)
 class Combined:
-    """The gradient to apply, and what the given gradients were."""
+    """The combined gradient, with norms and angles of the given gradients."""
 
     gradient: list[Tensor | None]
     norms: dict[str, float]
-    """The norm of each gradient before its weight."""
+    """The norm of each given gradient, unweighted."""
     cosines: dict[tuple[str, str], float]
-    """The cosine of the angle between each two gradients before any projection; 0 where one is zero."""
+    """The cosine between each pair of given gradients, before any projection; 0 if one of them is zero."""
 
 
 def combine(
@@ -54,20 +55,20 @@ def combine(
     *,
     as_released: bool = False,
 ) -> Combined:
-    """Combine the weighted gradient of the hard labels with those of the other losses.
+    """Combine the weighted gradient of the hard labels (the anchor) with the gradients of the other losses.
 
-    With a projection stage the anchor counts once for each other loss, as in the source, because it is merged
-    into each. With "none" it counts once, so "none" differs in the weight of the hard labels too.
-    Without another loss the result is the anchor.
+    With a projection stage, the anchor is added to the gradient of each other loss, as in the source, so it
+    counts once per other loss. With "none" it counts once: "none" also differs in the weight of the hard
+    labels. Without another loss the result is the anchor.
 
     Args:
         gradients: the gradient of each loss.
-        weights: of each gradient, 0 or more.
-        anchor: the loss of the hard labels; its gradient is never changed.
+        weights: the weight of each gradient, 0 or more.
+        anchor: the name of the loss of the hard labels; its gradient is never projected.
         projection: the stages that run.
         shuffle: draws the order of the symmetric stage.
-        as_released: leave a gradient unchanged at the parameters that its loss does not reach, as the
-            released trainer does. A part of its conflict with the anchor then stays.
+        as_released: as the released trainer does, do not project at parameters that a gradient's loss does
+            not depend on. A part of the conflict with the anchor then remains.
 
     Raises:
         ValueError: the projection is unknown, or gradients are of different numbers of parameters.
@@ -92,7 +93,7 @@ def _projected(
     projection: Projection,
     shuffle: random.Random,
 ) -> Tensor:
-    """The weights of the sum of all merged gradients after the stages of the projection."""
+    """Return the weights of the sum of all merged gradients, after the stages of the projection."""
     if projection != "shuffled":
         followers = {name: space.without_conflict(one, anchor) for name, one in followers.items()}
     merged = {name: anchor + one for name, one in followers.items()}
@@ -102,7 +103,10 @@ def _projected(
 
 
 def _symmetric(space: _Space, merged: Mapping[str, Tensor], shuffle: random.Random) -> dict[str, Tensor]:
-    """Project each gradient away from each of the others as these were before, in one shuffled order."""
+    """Remove from each gradient its conflict with every other gradient, in one shuffled order.
+
+    The other gradients are taken as they were before this stage.
+    """
     order = list(merged)
     shuffle.shuffle(order)
     projected = dict(merged)
@@ -114,7 +118,7 @@ def _symmetric(space: _Space, merged: Mapping[str, Tensor], shuffle: random.Rand
 
 
 def _geometry(space: _Space, names: Sequence[str]) -> tuple[dict[str, float], dict[tuple[str, str], float]]:
-    """The norm of each gradient, and the cosine of each two."""
+    """Return the norm of each gradient, and the cosine of each pair."""
     products = space.products.sum(dim=0)
     norms = products.diagonal().clamp_min(0).sqrt().tolist()
     cosines = {}
@@ -125,7 +129,9 @@ def _geometry(space: _Space, names: Sequence[str]) -> tuple[dict[str, float], di
 
 
 class _Space:
-    """Weighted sums of given gradients; a sum is its weights, (parameters, gradients) in float64."""
+    """Weighted sums of given gradients. A sum is represented by weights, (parameters, gradients) in
+    float64.
+    """
 
     def __init__(self, basis: Sequence[Gradient], as_released: bool) -> None:
         self._rows = list(zip(*basis, strict=True))
@@ -135,7 +141,7 @@ class _Space:
         """The inner products of the given gradients at each parameter, (parameters, gradients, gradients)."""
 
     def unit(self, place: int, weight: float) -> Tensor:
-        """A given gradient times a number."""
+        """Return the weights of one given gradient times `weight`."""
         weights = torch.zeros(self._reaches.shape, dtype=torch.float64)
         weights[self._reaches[:, place], place] = weight
         return weights
@@ -144,7 +150,9 @@ class _Space:
         return torch.einsum("pi,pij,pj->", one, self.products, other).item()
 
     def without_conflict(self, one: Tensor, other: Tensor) -> Tensor:
-        """The gradient without its part against the other; unchanged if the inner product is not negative."""
+        """Return `one` without its component along `other`; unchanged if their inner product is not
+        negative.
+        """
         product = self.inner(one, other)
         if product >= 0:
             return one
@@ -154,12 +162,12 @@ class _Space:
         return one - away
 
     def gradient(self, weights: Tensor) -> list[Tensor | None]:
-        """The sum itself, in the type of the given gradients."""
+        """Compute the weighted sum, in the data type of the given gradients."""
         return [_weighted(row, own) for row, own in zip(self._rows, weights.tolist(), strict=True)]
 
 
 def _products(rows: Sequence[Sequence[Tensor | None]], count: int) -> Tensor:
-    """The inner products at each parameter, on the CPU; a device is waited for once."""
+    """Return the inner products at each parameter, on the CPU. A GPU is synchronised only once."""
     device = next((part.device for row in rows for part in row if part is not None), torch.device("cpu"))
     products = [_products_of_one(row, count, device) for row in rows]
     return torch.stack(products).cpu() if products else torch.zeros(0, count, count, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What a step of training gave, as plain numbers for the log and for trackers."""
+"""The summary of a training step as plain numbers, for the log and for trackers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["summary_of"]
 
 
 def summary_of(reports: Sequence[Report], weights: Mapping[str, float]) -> dict[str, Any]:
-    """Means over the records that have a loss, to nine significant digits.
+    """Average the reports of a step's records, to nine significant digits; a loss is averaged over the
+    records that have it.
 
-    The last bits of an inner product depend on where its tensors lie in memory. With fewer digits, the log of
-    a resumed training is that of one that was never stopped.
+    The last bits of an inner product depend on where its tensors lie in memory. Rounding makes the log of a
+    resumed training equal to the log of one that was not stopped.
 
     Args:
-        reports: of the records of a step.
-        weights: of the losses in that step.
+        reports: the reports of the records of a step.
+        weights: the weight of each loss in that step.
 
     Returns:
-        losses, weights, shares (of the weighted losses in their sum), gradient_norms, and angles in degrees
-        between the gradients of each two losses: above 90 they are in conflict.
+        losses, weights, shares (each weighted loss over the sum of all), gradient_norms, and angles in
+        degrees between the gradients of each pair of losses; above 90 the pair is in conflict.
     """
     shares = [_shares(report.weighted) for report in reports]
     angles = [

@@ -1,4 +1,4 @@
-"""One distillation, from its settings to a student's folder with what the student is worth."""
+"""One distillation: check the settings, train the student, save it and measure its held-out loss."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STUDENT: Final = "student"
 METRICS: Final = "metrics.json"
 _BEFORE: Final = "held_out_before.json"
 _COPIED: Final = ("tokenizer*", "*.jinja", "*processor*.json", "vocab.json", "merges.txt", "*_tokens*.json")
-"""Files of a model's folder that training does not change, beside its weights and configuration."""
+"""Files of a model folder that are copied unchanged; weights and configuration are written anew."""
 
 
 @component
@@ -88,7 +88,7 @@ class DistillSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """A distillation that is checked and can begin."""
+    """A distillation whose settings, models and records are checked."""
 
     settings: DistillSettings
     records: list[Record]
@@ -98,7 +98,7 @@ class Plan:
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """Digests of the models and records; the names of their files do not count."""
+        """The digests of models and records. They do not depend on file paths."""
         folders = {"student": self.settings.student} | {f"teacher {k}": v for k, v in self.teachers.items()}
         known = {folder: folder_identity(folder, weight_files(folder)) for folder in folders.values()}
         return {
@@ -109,7 +109,7 @@ class Plan:
 
 
 class Planner:
-    """Checks distillations of one study; files that several have in common are read once."""
+    """Checks the distillations of one study; a file that several of them use is read once."""
 
     def __init__(self) -> None:
         self._read = cache(read_records)
@@ -119,7 +119,7 @@ class Planner:
         """Check everything that can be checked without loading weights.
 
         Raises:
-            ConfigurationError: what is wrong, and what to do.
+            ConfigurationError: a setting, model or record is wrong; the message says what to do.
         """
         method = settings.method
         records = self._read(settings.data)
@@ -154,19 +154,21 @@ def distill(
     accelerator: Accelerator,
     tell: Callable[[StepReport], None] = lambda report: None,
 ) -> Mapping[str, Any]:
-    """Train, save the student and measure it; a finished one is only read.
+    """Train the student, save it and measure its held-out loss. If that is already done, return its metrics.
 
     Args:
-        folder: of this training. It holds `student/`, `metrics.json`, `training.jsonl` and the checkpoint.
-        identity: of the training; a folder of another one is refused.
-        arm: what trainings that differ in their seed alone have in common.
-        tell: told of every step.
+        plan: the checked distillation.
+        folder: the folder of this training, for `student/`, `metrics.json`, `training.jsonl` and checkpoint.
+        identity: the identity of the training; a folder that holds another training is refused.
+        arm: identity without the seed: trainings that differ only in their seed have the same arm.
+        accelerator: the processes and devices to train on.
+        tell: called with the report of every step.
 
     Returns:
-        What metrics.json holds.
+        The content of metrics.json.
 
     Raises:
-        ConfigurationError: the folder is of another training, or a model cannot be loaded.
+        ConfigurationError: the folder holds another training, or a model cannot be loaded.
         TrainingFailed: training cannot go on.
         StorageError: something could not be written.
     """
@@ -202,7 +204,7 @@ def distill(
 
 
 def _teachers(settings: DistillSettings) -> dict[Capability, Path]:
-    """The teacher of each capability that needs one."""
+    """Return the folder of the teacher of each capability that needs one."""
     method = settings.method
     needed = dict.fromkeys([*method.signals, *(method.records if method.kl > 0 else ())])
     found: dict[Capability, Path] = {}
@@ -245,7 +247,7 @@ def _trainer(
 
 
 def _loaded_teachers(plan: Plan, dtype: torch.dtype, device: torch.device) -> dict[Capability, Reader]:
-    """Each distinct teacher once."""
+    """Load the teachers; capabilities with the same folder share one loaded teacher."""
     loaded: dict[Path, Reader] = {}
     method = plan.settings.method
     for folder in dict.fromkeys(plan.teachers.values()):
@@ -255,7 +257,7 @@ def _loaded_teachers(plan: Plan, dtype: torch.dtype, device: torch.device) -> di
 
 
 def _finished(folder: Path, identity: str) -> Mapping[str, Any] | None:
-    """The metrics of a training that has ended."""
+    """Return the metrics of a finished training; None if it is not finished."""
     path = folder / METRICS
     if not path.exists():
         return None
@@ -273,7 +275,7 @@ def _finished(folder: Path, identity: str) -> Mapping[str, Any] | None:
 
 
 def _before(plan: Plan, folder: Path, identity: str, accelerator: Accelerator) -> Mapping[str, HeldOut]:
-    """The student's held-out losses before training; measured once."""
+    """Return the student's held-out losses before training; measured once and stored in the folder."""
     path = folder / _BEFORE
     if path.exists():
         known = read_json(path)
@@ -289,7 +291,9 @@ def _before(plan: Plan, folder: Path, identity: str, accelerator: Accelerator) -
 
 
 def _save_student(student: Reader, source: Path, target: Path) -> None:
-    """Write the student in the type and layout of the folder it came from; a kill leaves no half of it."""
+    """Write the student in the data type and layout of its source folder. A kill leaves no incomplete
+    folder.
+    """
     stored = config_of(source, "student").dtype or torch.float32
     temporary = target.with_name(f".{target.name}.tmp")
     with storage_errors(target.parent):
@@ -304,7 +308,7 @@ def _save_student(student: Reader, source: Path, target: Path) -> None:
 
 
 def _digest(records: list[Record]) -> str:
-    """Of records, the folder of their images left out."""
+    """Return the digest of records; it contains the names of image files, not their folders."""
     digest = hashlib.sha256()
     for record in records:
         names = [Path(image).name for image in record.images]

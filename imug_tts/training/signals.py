@@ -1,9 +1,9 @@
-"""What a student imitates of a teacher: attention maps, and the rivals KL and hidden states.
+"""Distances between a student and a teacher: attention maps, and as alternatives KL and hidden states.
 
-All functions are pure and differentiable in the student's tensor; the teacher's tensor is never trained.
-An attention tensor has shape (batch, heads, queries, keys) and holds weights after the softmax, so the model
-has to run with an attention that returns them ("eager" in transformers). Heads are averaged on both sides;
-student and teacher may therefore have different numbers of heads. Both must have read the same tokens.
+All functions are pure and differentiable in the student's tensor; the teacher's tensor gets no gradient. An
+attention tensor has shape (batch, heads, queries, keys) and holds weights after the softmax. Maps are
+averaged over heads, so student and teacher may have different numbers of heads. Both must have read the same
+tokens.
 
 Source: Drive-KD (arXiv 2601.21288), losses of its section on distillation signals.
 """
@@ -30,11 +30,11 @@ __all__ = [
 
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Of a student's tensor and a teacher's: a number to be reduced."""
+"""(the student's tensor, the teacher's tensor) -> their distance, a scalar tensor."""
 
 
 def mean_over_heads(attention: Tensor) -> Tensor:
-    """One map for all heads: (batch, heads, queries, keys) -> (batch, queries, keys).
+    """Average an attention tensor over heads: (batch, heads, queries, keys) -> (batch, queries, keys).
 
     Raises:
         ValueError: the tensor does not have four dimensions.
@@ -52,15 +52,15 @@ def text_to_vision(is_image: Tensor) -> Tensor:
         is_image: (batch, tokens), true where a token belongs to an image.
 
     Returns:
-        (batch, tokens, tokens), true where the query is no image token and the key is one. Entries that the
-        causal mask sets to 0 are selected too, as in the source.
+        (batch, tokens, tokens), true where the query is a text token and the key an image token. Entries that
+        the causal mask sets to 0 are selected too, as in the source.
     """
     image = is_image.bool()
     return ~image.unsqueeze(2) & image.unsqueeze(1)
 
 
 def squared_error(student: Tensor, teacher: Tensor, selected: Tensor | None = None) -> Tensor:
-    """The mean squared difference of two maps, then the mean over the batch.
+    """Return the mean squared difference of two maps, averaged over the batch.
 
     Args:
         student: (batch, queries, keys).
@@ -80,10 +80,10 @@ def squared_error(student: Tensor, teacher: Tensor, selected: Tensor | None = No
 
 
 def cosine_distance(student: Tensor, teacher: Tensor, selected: Tensor | None = None) -> Tensor:
-    """One minus the cosine of two maps read as vectors, then the mean over the batch.
+    """Return one minus the cosine between two maps as vectors, averaged over the batch.
 
-    The source reports a cosine variant without its formula; this one is ours. Shapes and errors are those of
-    `squared_error`. A sample with no selected entry counts as 0.
+    The source reports a cosine variant without a formula; this formula is ours. Shapes and errors are those
+    of `squared_error`. A sample with no selected entry counts as 0.
     """
     _check_shapes(student, teacher)
     teacher = teacher.detach()
@@ -96,13 +96,13 @@ def cosine_distance(student: Tensor, teacher: Tensor, selected: Tensor | None = 
 
 
 def layer_groups(students: Sequence[int], teachers: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """Give each student layer a window of consecutive teacher layers.
+    """Return each student layer with its window of consecutive teacher layers.
 
-    With k student and m teacher layers a window holds m - k + 1 layers and moves by one from each student
-    layer to the next, so that together the windows cover all teacher layers.
+    With k student and m teacher layers, a window has m - k + 1 layers and moves by one layer per student
+    layer. So the windows together cover all teacher layers.
 
     Raises:
-        ValueError: there is no layer on one side, or the teacher has fewer layers than the student.
+        ValueError: the student has no layer, or the teacher has fewer layers than the student.
     """
     if not 0 < len(students) <= len(teachers):
         raise ValueError(
@@ -116,15 +116,15 @@ def layer_groups(students: Sequence[int], teachers: Sequence[int]) -> list[tuple
 def grouped(
     students: Sequence[Tensor], teachers: Sequence[Tensor], distance: Distance = squared_error
 ) -> Tensor:
-    """Match the map of each student layer with the mean map of its group of teacher layers.
+    """Compare the map of each student layer with the mean map of its window of teacher layers.
 
     Args:
         students: head-averaged maps, or hidden states, of the chosen student layers.
-        teachers: those of the chosen teacher layers, at least as many, of a shape that `distance` takes.
-        distance: of a student's tensor and a teacher's.
+        teachers: those of the chosen teacher layers; at least as many layers.
+        distance: the distance between a student's and a teacher's tensor.
 
     Returns:
-        The mean distance over student layers.
+        The distance, averaged over student layers.
 
     Raises:
         ValueError: the layers cannot be grouped, or shapes differ.
@@ -138,16 +138,17 @@ def grouped(
 
 
 def token_kl(student: Tensor, teacher: Tensor, labelled: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(teacher || student) of the next-token distributions, in nats, the mean over labelled tokens.
+    """Return KL(teacher || student) of the next-token distributions, in nats, averaged over labelled tokens.
 
-    Multiplied by the squared temperature, so that gradients keep their size (Hinton et al., arXiv
-    1503.02531).
+    The result is multiplied by the squared temperature, so that gradients keep their size (Hinton et al.,
+    arXiv 1503.02531).
 
     Args:
         student: logits, (batch, tokens, vocabulary).
-        teacher: the same shape.
-        labelled: boolean, (batch, tokens), true where the next token has a label. None selected counts as 0.
-        temperature: greater than 0.
+        teacher: logits of the same shape.
+        labelled: boolean, (batch, tokens), true where the next token is labelled. If no token is labelled,
+            the result is 0.
+        temperature: the temperature of both distributions, greater than 0.
 
     Raises:
         ValueError: the shapes differ, or the temperature is not greater than 0.
@@ -162,7 +163,7 @@ def token_kl(student: Tensor, teacher: Tensor, labelled: Tensor, temperature: fl
 
 
 def hidden_distance(student: Tensor, teacher: Tensor, projection: Tensor) -> Tensor:
-    """The mean squared difference of hidden states, the student's first projected to the teacher's width.
+    """Return the mean squared difference between the student's projected and the teacher's hidden states.
 
     Args:
         student: (batch, tokens, student width).

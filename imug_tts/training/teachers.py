@@ -1,4 +1,4 @@
-"""One teacher for each capability. Capabilities may share one; it then runs once on a record."""
+"""Run the teachers on a record. A teacher that several capabilities share runs once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["see_all"]
 def see_all(
     teachers: Mapping[Capability, Reader], needed: Sequence[Capability], sample: Sample
 ) -> dict[Capability, Seen]:
-    """What the teacher of each needed capability computes of a sample, without gradients.
+    """Return the outputs of the teacher of each needed capability for a sample, without gradients.
 
     Args:
-        teachers: the same object for capabilities that share a teacher.
+        teachers: the teacher of each capability; capabilities that share a teacher have the same object.
 
     Raises:
         ValueError: a needed capability has no teacher.

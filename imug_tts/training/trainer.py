@@ -1,7 +1,8 @@
 """The training loop: steps over batches of records, on one process or several, with checkpoints.
 
-A step takes `batch` records, shared among the processes, and applies the mean of their gradients. So the
-number of processes changes no result beyond rounding, and the last batch of an epoch is divided by its size.
+A step divides `batch` records among the processes and applies the mean of their gradients. So the number of
+processes changes results only by rounding. The last batch of an epoch may be smaller; its mean is over its
+own records.
 """
 
 from __future__ import annotations
@@ -40,19 +41,19 @@ __all__ = ["CHECKPOINT", "LOG", "StepReport", "Trainer", "TrainingFailed", "Trai
 CHECKPOINT: Final = "checkpoint.safetensors"
 LOG: Final = "training.jsonl"
 _AHEAD: Final = 2
-"""Records that are encoded while another is computed."""
+"""Number of records that are encoded in advance."""
 
 StepReport = Mapping[str, Any]
-"""What one step gave, as one line of `training.jsonl` has it."""
+"""The numbers of one step: one line of `training.jsonl`."""
 
 
 class TrainingFailed(RuntimeError):
-    """Training cannot go on; says at which record and what to do."""
+    """Training cannot continue; the message says at which step and record, and what to do."""
 
 
 @component
 class TrainingSettings:
-    """How long and how fast a student is trained, and in which numbers."""
+    """Duration, learning rate and precision of a training."""
 
     epochs: int = knob("Passes over the records.", default=1, ge=1)
     max_steps: int | None = knob("Stop after so many optimizer steps; null for all.", default=None, ge=1)
@@ -94,7 +95,7 @@ class TrainingSettings:
 
 @dataclass(eq=False, kw_only=True)
 class Trainer:
-    """Trains the student of a distiller in place."""
+    """Trains the student of a distiller in place, and resumes from the checkpoint in `folder`."""
 
     distiller: Distiller
     records: Sequence[Record]
@@ -103,10 +104,10 @@ class Trainer:
     seed: int
     folder: Path
     identity: str
-    """What the checkpoint has to agree with."""
+    """The identity of the training; a checkpoint with another identity is refused."""
     accelerator: Accelerator
     tell: Callable[[StepReport], None] = lambda report: None
-    """Told of every step that this invocation makes, in the main process."""
+    """Called in the main process with the report of every step of this invocation."""
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -140,7 +141,7 @@ class Trainer:
         """Train to the end, from the checkpoint if there is one.
 
         Raises:
-            TrainingFailed: a loss is not finite, or not one record fits into memory.
+            TrainingFailed: a loss is not finite, or no record of the first step fits into memory.
             StorageError: the checkpoint or the log could not be written.
         """
         if self.accelerator.is_main_process:
@@ -152,7 +153,7 @@ class Trainer:
         return self.progress
 
     def _step(self, samples: Iterator[Sample]) -> None:
-        """One optimizer step."""
+        """Make one optimizer step: gradients of the step's records, update, log and checkpoint."""
         began = time.monotonic()
         places = self._places(self.progress.step)
         total: list[Tensor | None] = [None] * len(self.parameters)
@@ -187,7 +188,10 @@ class Trainer:
         self._keep(about)
 
     def _add(self, sample: Sample, place: int, number: int, total: list[Tensor | None]) -> Report | None:
-        """Add the gradient of a record to the sum; None, and nothing added, where memory does not suffice."""
+        """Add the gradient of a record to `total`; return its report.
+
+        If memory does not suffice, nothing is added and None is returned.
+        """
         record = self.records[place]
         shuffle = random.Random(f"{self.seed}/{self.progress.step}/{number}")
         try:
@@ -203,7 +207,7 @@ class Trainer:
             if not _is_out_of_memory(error):
                 raise
             report = None
-        if report is None:  # after the handler, so that nothing holds the tensors of the failed pass
+        if report is None:  # outside the except block, whose traceback keeps tensors of the failed pass alive
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return None
@@ -214,7 +218,9 @@ class Trainer:
         return report
 
     def _apply(self, total: list[Tensor | None], count: int, rate: float) -> float:
-        """Take the optimizer's step with the mean gradient; returns its norm."""
+        """Apply the mean gradient with the optimizer; return the norm of the mean gradient before
+        clipping.
+        """
         divisor = self.settings.batch if self.distiller.method.as_released else count
         for parameter, own in zip(self.parameters.values(), total, strict=True):
             if self.accelerator.num_processes > 1:
@@ -234,7 +240,7 @@ class Trainer:
             self.weights.update(summary["losses"], summary["gradient_norms"])
 
     def _keep(self, report: StepReport) -> None:
-        """Log a step, and write a checkpoint when it is due."""
+        """Log a step; write a checkpoint every `save_every` steps and after the last step."""
         if self.accelerator.is_main_process:
             with storage_errors(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(f"{json.dumps(report)}\n")
@@ -253,7 +259,7 @@ class Trainer:
             self.accelerator.wait_for_everyone()
 
     def _places(self, step: int) -> list[int]:
-        """The records of a step, in the epoch's own order."""
+        """Return the indices of a step's records; each epoch has its own random order."""
         epoch, group = divmod(step, self.per_epoch)
         generator = torch.Generator().manual_seed(random.Random(f"{self.seed}/{epoch}").getrandbits(63))
         order = torch.randperm(len(self.records), generator=generator).tolist()
@@ -261,12 +267,12 @@ class Trainer:
         return list(order[group * batch : (group + 1) * batch])
 
     def _own_places(self) -> Iterator[int]:
-        """The records that this process computes, from the next step on."""
+        """Yield the indices of the records that this process computes, from the next step on."""
         for step in range(self.progress.step, self.total_steps):
             yield from self._places(step)[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def _gathered(self, own: list[tuple[int, Report | None]]) -> list[tuple[int, Report | None]]:
-        """What all processes computed."""
+        """Return the reports of all processes."""
         if self.accelerator.num_processes == 1:
             return own
         from accelerate.utils import gather_object  # type: ignore[import-untyped]
@@ -276,7 +282,7 @@ class Trainer:
 
 
 def rate_at(settings: TrainingSettings, step: int, total_steps: int) -> float:
-    """The learning rate of a step, counted from 0."""
+    """Return the learning rate of a step; steps are counted from 0."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     done = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
@@ -291,7 +297,7 @@ def rate_at(settings: TrainingSettings, step: int, total_steps: int) -> float:
 def _ahead(
     pool: ThreadPoolExecutor, encode: Callable[[Record], Sample], records: Iterator[Record]
 ) -> Iterator[Sample]:
-    """The samples of records, a few of them encoded in advance."""
+    """Yield the sample of each record; the next few records are encoded meanwhile in another thread."""
     waiting: deque[Future[Sample]] = deque()
     for record in records:
         waiting.append(pool.submit(encode, record))
@@ -307,12 +313,15 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _keep_lines(path: Path, steps: int) -> None:
-    """Drop the lines of steps after the checkpoint, which are made again, and a line that a kill cut."""
+    """Remove from the log the lines of steps after the checkpoint, and an incomplete last line.
+
+    Training makes those steps again.
+    """
     lines: list[bytes] = []
     if path.exists():
         whole = [
             line for line in path.read_bytes().splitlines(True) if line.endswith(b"\n")
-        ]  # a kill cuts one
+        ]  # a kill can leave an incomplete last line
         try:
             lines = [line for line in whole if json.loads(line)["step"] <= steps]
         except (ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Weigh several losses so that their gradients keep given shares of the whole.
+"""Adapt the weights of several losses so that the shares of their gradient norms stay near target shares.
 
 Source: the online re-weighting of Drive-KD (arXiv 2601.21288), which follows GradNorm (arXiv 1711.02257).
 """
@@ -22,13 +22,14 @@ _BETAS: Final = (0.9, 0.99)
 
 @dataclass(frozen=True, kw_only=True)
 class WeightingSettings:
-    """How fast weights move and towards which shares.
+    """How fast weights change, and their target shares.
 
     Attributes:
-        learning_rate: of AdamW on the weights before their softplus; greater than 0.
-        alpha: how far a loss that falls slowly is given more; 0 keeps the shares of the start.
+        learning_rate: AdamW's learning rate for the weights before softplus; greater than 0.
+        alpha: GradNorm's alpha: larger values give more weight to losses that fall slowly; 0 keeps the shares
+            of the start.
         least_anchor: the least weight of the hard labels.
-        detach_targets: take the targets as constants, as GradNorm does; the released trainer does not.
+        detach_targets: no gradient flows through the targets, as in GradNorm; the released trainer lets it.
     """
 
     learning_rate: float = 3e-4
@@ -45,7 +46,7 @@ class WeightingSettings:
 
 
 class WeightsState(TypedDict):
-    """Weights before their softplus, the first value of each loss, and the state of the optimizer."""
+    """State of `LossWeights`: weights before softplus, the first value of each loss, and optimizer state."""
 
     raw: dict[str, float]
     first: dict[str, float]
@@ -54,12 +55,13 @@ class WeightsState(TypedDict):
 
 @dataclass
 class LossWeights:
-    """The weight of each loss, moved once per optimizer step.
+    """The weight of each loss, updated once per optimizer step.
 
     Args:
-        start: the weight of each loss at the start, greater than 0. Their shares are the aimed shares of the
-            gradient norm, and their sum is kept.
-        anchor: the loss of the hard labels, one of `start`.
+        start: the weight of each loss at the start, greater than 0. The shares of these weights are the
+            target shares of the gradient norms. Updates do not change the sum of the weights, except where a
+            clamp does.
+        anchor: the name of the loss of the hard labels, one of `start`.
 
     Raises:
         ValueError: `anchor` is not in `start`, or a weight is not greater than 0.
@@ -90,16 +92,15 @@ class LossWeights:
         )
 
     def now(self) -> dict[str, float]:
-        """The weight of each loss."""
+        """Return the current weight of each loss."""
         return {name: weight.item() for name, weight in self._weights().items()}
 
     def update(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
-        """Move the weights by one step.
+        """Update the weights by one optimizer step. Losses that are missing in `losses` keep their weights.
 
         Args:
-            losses: the mean of each loss, unweighted, over the samples since the last update. Losses that no
-                sample had are left out.
-            norms: the mean norm of the gradient of each of them, unweighted.
+            losses: the mean of each unweighted loss over the samples since the last update.
+            norms: the mean gradient norm of each unweighted loss.
         """
         names = [name for name in self.start if name in losses and name in norms]
         for name in names:
@@ -112,15 +113,15 @@ class LossWeights:
         self._rescale(names)
 
     def state(self) -> WeightsState:
-        """What `restore` needs to continue with the same next step."""
+        """Return the state from which `restore` continues exactly."""
         raw = {name: value.item() for name, value in self._before_softplus.items()}
         return {"raw": raw, "first": dict(self._first), "optimizer": self._optimizer.state_dict()}
 
     def restore(self, state: WeightsState) -> None:
-        """Continue where `state` was taken.
+        """Restore a state that `state` returned.
 
         Raises:
-            ValueError: the state is of other losses.
+            ValueError: the state belongs to other losses.
         """
         if state["raw"].keys() != self.start.keys():
             raise ValueError(
@@ -136,7 +137,9 @@ class LossWeights:
         return found | {self.anchor: found[self.anchor].clamp_min(self.settings.least_anchor)}
 
     def _distance(self, names: list[str], losses: Mapping[str, float], norms: Mapping[str, float]) -> Tensor:
-        """How far the weighted gradient norms are from their targets, summed over losses."""
+        """Return the absolute differences between weighted gradient norms and their targets, summed over
+        losses.
+        """
         weights = self._weights()
         sizes = torch.stack([weights[name] * norms[name] for name in names])
         left = torch.tensor([losses[name] / self._first[name] for name in names])
@@ -147,7 +150,7 @@ class LossWeights:
         return (sizes - (targets.detach() if self.settings.detach_targets else targets)).abs().sum()
 
     def _rescale(self, names: list[str]) -> None:
-        """Keep the sum of the weights of these losses."""
+        """Scale the weights of these losses so that their sum is that of their weights at the start."""
         with torch.no_grad():
             weights = self._weights()
             scale = sum(self.start[name] for name in names) / sum(weights[name].item() for name in names)
@@ -167,5 +170,5 @@ def _clamped(weight: Tensor) -> Tensor:
 
 
 def _inverse_softplus(weight: Tensor) -> Tensor:
-    """The number whose softplus is the weight; exact where exp(weight) would be infinite."""
+    """Return the number whose softplus is `weight`, without computing exp(weight), which can overflow."""
     return weight + torch.log(-torch.expm1(-weight))
