@@ -72,8 +72,14 @@ class Remedy:
     """The same for each model."""
     first_turn: Estimate
     """The gain at turn 1, which has no history."""
+    control: tuple[str, ...]
+    """The arms of the control: the same training on gold history alone, under the same strategy."""
     against_control: Estimate
-    """Image score less that of the same training on gold history alone."""
+    """Image score less the control's."""
+    first_turn_against_control: Estimate
+    eb_reduction_against_control: Estimate
+    """The control's gap less this one."""
+    eb_step_reduction_against_control: Estimate
     eb: Estimate
     eb_step: Estimate
     """Lost skill, a part of the gap."""
@@ -121,16 +127,19 @@ def _remedy(setting: _Setting, group: _Group) -> Remedy:
     costs = [setting.study.training[arm] for arm in arms]
     before = [arm for arm in setting.first_weights(group.start) if _plain_name(arm) == group.strategy][:1]
     control = setting.groups.get(group._replace(method=_CONTROL), ()) if group.method != _CONTROL else ()
-    own, reference = _averaged(panel.scores, arms), _averaged(panel.scores, before)
-    gaps, gaps_before = _gaps(panel, arms), _gaps(panel, before)
-    skill, skill_before = _gaps(panel, arms, "step"), _gaps(panel, before, "step")
+    own, reference, controlled = (_averaged(panel.scores, each) for each in (arms, before, control))
+    gaps, gaps_before, gaps_control = (_gaps(panel, each) for each in (arms, before, control))
+    skill, skill_before, skill_control = (_gaps(panel, each, "step") for each in (arms, before, control))
     found = _estimates(
         setting,
         {
             "mean": level(own),
             "gain": mean(own - reference),
             "first_turn": mean((own - reference)[:, :1]),
-            "against_control": mean(own - _averaged(panel.scores, control)),
+            "against_control": mean(own - controlled),
+            "first_turn_against_control": mean((own - controlled)[:, :1]),
+            "eb_reduction_against_control": mean(gaps_control - gaps),
+            "eb_step_reduction_against_control": mean(skill_control - skill),
             "eb": mean(gaps),
             "eb_step": mean(skill),
             "eb_reduction": mean(gaps_before - gaps),
@@ -143,6 +152,7 @@ def _remedy(setting: _Setting, group: _Group) -> Remedy:
         steps=group.steps,
         strategy=group.strategy,
         arms=tuple(arms),
+        control=tuple(control),
         seconds=float(np.mean([cost.seconds for cost in costs])),
         token_positions=float(np.mean([cost.token_positions for cost in costs])),
         gains=tuple(_value(mean(panel.scores(arm) - reference)) for arm in arms) if before else (),
