@@ -358,7 +358,12 @@ class Remote(Backbone):
         """Return the servers that do not respond now, by URL, with reasons. Sends one cheap request each."""
 
     def interrupt(self) -> None:
-        """Make calls in flight and later calls fail within two seconds. Callable from any thread."""
+        """Make calls in flight and later calls fail within two seconds, until `resume`. Callable from any
+        thread.
+        """
+
+    def resume(self) -> None:
+        """Accept calls again after `interrupt`, for a later run in this process."""
 
     def to_probe(self) -> Mapping[str, Remote]:
         """Return the servers to probe before a run, by URL: each is this backbone on that server alone."""
