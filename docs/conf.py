@@ -56,6 +56,8 @@ html_title = "imug_tts"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+# Pages on no shelf have no shelf's navigation.
+html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.md")}
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,

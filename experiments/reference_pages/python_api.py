@@ -51,13 +51,15 @@ def python_api() -> str:
     return "\n".join(line for name in public_modules() for line in _section(name, documented))
 
 
-def public_bases(bases: Sequence[type]) -> Iterator[type]:
-    """The bases of a class that a reader can use; in place of a base without a public name, its own bases."""
-    for base in bases:
-        if base.__module__.split(".")[0] != imug_tts.__name__ or base in _documented_classes():
-            yield base
-        else:
-            yield from public_bases(base.__bases__)
+def public_bases(bases: Sequence[Any]) -> list[Any]:
+    """The bases of a class that a reader can use; in place of a base without a public name, its own bases.
+
+    A base that another one derives from is left out.
+    """
+    found = dict.fromkeys(_public(bases))
+    classes = [base for base in found if isclass(base)]
+    implied = {base for base in classes if any(base in other.__mro__[1:] for other in classes)}
+    return [base for base in found if base not in implied]
 
 
 def knob_fields(cls: type) -> Iterator[str]:
@@ -91,6 +93,14 @@ def _escaped(found: re.Match[str]) -> str:
     if found[0].startswith("`"):
         return f"`{found[0]}`"
     return found[0] if found["markup"] else f"\\{found[0]}"
+
+
+def _public(bases: Sequence[Any]) -> Iterator[Any]:
+    for base in bases:
+        if base.__module__.split(".")[0] != imug_tts.__name__ or base in _documented_classes():
+            yield base
+        else:
+            yield from _public(base.__bases__)
 
 
 @cache
