@@ -42,7 +42,7 @@ class _Arm(NamedTuple):
 
 
 def runs_left_out(runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]]) -> dict[Path, str]:
-    """The runs that are not counted, because another run holds the same turns.
+    """Find the runs that are not counted, because another run holds the same turns.
 
     Args:
         outcomes: how many turns of each run ended with each outcome, by the run's folder.
@@ -241,7 +241,9 @@ def _is_shared(path: _Path) -> bool:
 
 
 def _short_values(path: _Path, arms: Sequence[_Leaves]) -> dict[str, str]:
-    """How each value of a leaf is shown; of the paths of several files or folders, what they do not share."""
+    """Return how each value of a leaf is shown. Of file paths, parts that all share at start or end are left
+    out.
+    """
     values = {repr(leaves[path]): leaves[path] for leaves in arms if path in leaves}
     pieces = [str(value).split("/") for value in values.values() if isinstance(value, str)]
     if len(pieces) != len(values) or len(values) < 2 or min(map(len, pieces)) < 2:
@@ -253,7 +255,7 @@ def _short_values(path: _Path, arms: Sequence[_Leaves]) -> dict[str, str]:
 
 
 def _num_shared(lists: Sequence[Sequence[str]]) -> int:
-    """How many first items all lists share, short of the whole of any."""
+    """Return how many leading items all lists share; the last item of a list never counts."""
     columns = zip(*(items[:-1] for items in lists), strict=False)
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
@@ -264,17 +266,19 @@ def _name_first(path: _Path) -> tuple[_Path, bool, str]:
 
 
 def _differs(path: _Path, arms: Sequence[_Leaves]) -> bool:
-    """Whether two arms that have the same components around the leaf differ in its value.
+    """Return whether two arms with the same components around a leaf have different values of it.
 
-    Knobs of a component that only one of two arms has are ignored: the component's name already differs.
+    Arms with different components are not compared, because the names of the components already differ.
     """
     by_place = _grouped(arms, lambda leaves: _components(path, leaves)).values()
     return any(len({repr(leaves.get(path)) for leaves in same}) > 1 for same in by_place)
 
 
 def _applies(path: _Path, leaves: _Leaves, arms: Sequence[_Leaves]) -> bool:
-    """Whether the arm has the leaf, explicitly or by default: the arm has the component that the leaf belongs
-    to.
+    """Return whether a configuration leaf (`path`) applies to the arm whose leaves are `leaves`.
+
+    It applies if the arm sets it, or if the arm has the same component as another arm that sets it; the arm
+    then has its default.
     """
     if path in leaves or path[0] in ("models", "selection"):
         return path in leaves

@@ -48,7 +48,7 @@ def frame_of(study: Study) -> pd.DataFrame:
 
 
 def _folders(study: Study) -> Iterator[tuple[tuple[Arm, SampleKey], str]]:
-    """The name of the run that plays a dialogue of an arm; runs of one arm play different dialogues."""
+    """Yield (arm, dialogue) with the name of the run in which the arm answers the dialogue."""
     for folder, arm in study.arms.items():
         for dialogue in _planned(folder):
             yield (arm, dialogue), folder.name

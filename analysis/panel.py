@@ -114,7 +114,9 @@ class Panel:
         return np.asarray((cells * np.arange(1, self.num_turns + 1)).max(axis=1, initial=0), dtype=np.int64)
 
     def tally(self, strategy: str, history: str, quantity: Quantity) -> Tally:
-        """The tally of an arm; all zero if the study has no such arm."""
+        """Return the sums and counts of scores by cell for one quantity of an arm; all 0 if there are
+        none.
+        """
         empty = np.zeros((len(self.samples), self.num_turns))
         return self.tallies.get((strategy, history, quantity), Tally(sums=empty, counts=empty, planned=empty))
 

@@ -1,8 +1,8 @@
-"""Training against exposure bias: what trained weights gain, under which strategy, and when they pay off.
+"""Training against exposure bias: the gain of trained weights under each strategy, and their break-even.
 
-Models that were trained alike (method, steps, beginning) and differ in seed are one remedy: their scores are
-averaged in each cell (sample, turn). Intervals are over dialogues, so they say nothing of other training
-seeds; how far the models lie apart is told beside them.
+Models with the same training (method, steps, start weights) that differ in the training seed are one remedy:
+their scores are averaged in each cell (sample, turn). Intervals are over dialogues, so they do not cover
+other training seeds; the gain of each model is reported too.
 """
 
 from __future__ import annotations
@@ -30,64 +30,71 @@ __all__ = ["BreakEven", "Remedy", "remedies"]
 
 _FOLDER = re.compile(r"\S*folder=\S+\s?")
 _CONTROL = "gold"
-"""The method that trains on gold history alone."""
+"""The method that trains on gold history only."""
 _MORE = 1.01
-"""An arm asks for more than another if it asks for this many times its tokens."""
+"""An arm counts as more expensive than another if it uses more than this many times its tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreakEven:
-    """A remedy beside a dearer test-time strategy of about its score, on the weights it began with."""
+    """A remedy compared with a more expensive test-time strategy on its start weights."""
 
     strategy: str
-    """The arm whose image score lies nearest, of those that ask the models for more tokens."""
+    """The arm on the start weights with the nearest image score, among the arms that use more tokens."""
     difference: Estimate
-    """Image score of the remedy less that arm's."""
+    """Image score of the remedy minus that of the arm."""
     saved: Estimate
-    """Seconds in the models that the remedy saves per dialogue, image turns."""
+    """Model seconds on image turns that the remedy saves per dialogue, compared with the arm."""
     dialogues: tuple[float, float, float]
-    """Seconds of training one model over the seconds saved: value and the ends that go with those of `saved`.
+    """Training seconds of one model divided by `saved`: the value, and the low and high end of its interval.
 
-    NaN where no saving is shown, infinite at an end that is not bounded."""
+    All are NaN if no saving is shown; the high end is infinite if the interval of `saved` includes 0.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """Trained weights under one strategy. Scores and differences lie in [0, 1] and [-1, 1]."""
+    """Trained weights under one strategy. Scores are in [0, 1], differences in [-1, 1]."""
 
     method: str
     start: str
     steps: int
     strategy: str
-    """The arm's name without its folder."""
+    """The arm's name without the folder of the weights."""
     arms: tuple[str, ...]
-    """One for each training seed."""
+    """The arms of the remedy, one for each training seed."""
     seconds: float
-    """Of the training of one model; the mean over seeds."""
+    """Training time of one model, the mean over seeds."""
     token_positions: float
+    """Token positions that one model was trained on, the mean over seeds."""
     mean: Estimate
+    """Image score on own history."""
     gain: Estimate
-    """Over the same strategy on the weights that the training began with."""
+    """Image score minus that of the same strategy on the start weights."""
     gains: tuple[float, ...]
-    """The same for each model."""
+    """The gain of each model."""
     first_turn: Estimate
     """The gain at turn 1, which has no history."""
     control: tuple[str, ...]
     """The arms of the control: the same training on gold history alone, under the same strategy."""
     against_control: Estimate
-    """Image score less the control's."""
+    """Image score minus that of the control."""
     first_turn_against_control: Estimate
     eb_reduction_against_control: Estimate
     """The control's gap less this one."""
     eb_step_reduction_against_control: Estimate
     eb: Estimate
+    """The exposure gap."""
     eb_step: Estimate
     """Lost skill, a part of the gap."""
     eb_reduction: Estimate
-    """The gap of the same strategy on the weights that the training began with, less this one."""
+    """The gap of the same strategy on the start weights, minus the gap of the remedy."""
     eb_step_reduction: Estimate
+    """The lost skill of the same strategy on the start weights, minus that of the remedy."""
     break_even: BreakEven | None
-    """None for the control, from scratch, and where no arm on the first weights asks for more tokens."""
+    """None for the control, for training from scratch, and if no arm on the start weights uses more
+    tokens.
+    """
 
 
 class _Group(NamedTuple):
@@ -98,7 +105,7 @@ class _Group(NamedTuple):
 
 
 def remedies(study: Study, panel: Panel, inference: Inference, costs: Costs) -> tuple[Remedy, ...]:
-    """One for each way of training and strategy; none where no model says what its training has cost."""
+    """Return a remedy for each kind of training and strategy; none if no model states its training cost."""
     groups: dict[_Group, list[str]] = defaultdict(list)
     for arm in panel.strategies:
         if (cost := study.training.get(arm)) is not None:
@@ -114,7 +121,7 @@ class _Setting(NamedTuple):
     groups: Mapping[_Group, Sequence[str]]
 
     def first_weights(self, start: str) -> list[str]:
-        """The arms on the weights that a training began with."""
+        """Return the arms, without oracle arms, on the start weights of a training."""
         return [
             arm
             for arm in self.panel.strategies
@@ -196,7 +203,9 @@ def _value(statistic: Statistic) -> float:
 
 
 def _averaged(grid_of: Callable[[str], Floats], arms: Sequence[str]) -> Floats:
-    """The mean over arms in the cells that all of them have; NaN elsewhere, and without arms."""
+    """Return the mean over arms in each cell that all arms have; NaN in other cells, and if there is no
+    arm.
+    """
     if not arms:
         return np.full((1, 1), np.nan)
     return np.asarray(np.mean([grid_of(arm) for arm in arms], axis=0))
@@ -207,12 +216,14 @@ def _gaps(panel: Panel, arms: Sequence[str], quantity: Quantity = "image") -> Fl
 
 
 def _both(cells: Floats, what: str) -> Floats:
-    """Seconds or new tokens of the generator and, where they are known, of the judge; (samples, turns)."""
+    """Return seconds or new tokens of generator plus judge, (samples, turns). Unknown judge costs count
+    as 0.
+    """
     generator, judge = (cells[:, :, Cost._fields.index(f"{who}_{what}")] for who in ("generator", "judge"))
     return np.asarray(generator + np.nan_to_num(judge))
 
 
 def _plain_name(arm: str) -> str:
-    """The name without the folder of the weights, which the remedy stands for."""
+    """Return an arm's name without the folder of its weights."""
     rest = _FOLDER.sub("", setting_of(arm)).strip()
     return f"{label_of(arm)} @ {rest}" if rest else label_of(arm)

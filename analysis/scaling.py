@@ -33,7 +33,7 @@ __all__ = ["Curve", "Ladder", "Rung", "curves", "ladders"]
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """Strategies that differ only in the number of candidates N."""
+    """A ladder: strategies that differ only in the number of candidates N."""
 
     family: str
     rungs: Mapping[str, int]
@@ -67,10 +67,12 @@ class Curve:
 def ladders(
     study: Study, panel: Panel, inference: Inference, stems: Sequence[str] = ()
 ) -> tuple[Ladder, ...]:
-    """The ladders of a study; oracle arms form their own.
+    """Find the ladders of a study (strategies that differ only in N) and estimate their gain per doubling of
+    N.
 
-    N is stated by the records, or is the number at the end of a label whose stem is in `stems` or names
-    Best-of-N or majority vote. Other trailing numbers may be prompt versions, so they do not count.
+    N is the number of candidates in the records, or the number at the end of a label such as best_of_8. Only
+    labels of Best-of-N and majority vote, and those whose stem is in `stems`, are read in this way, because
+    other numbers may be prompt versions. Oracle arms form ladders of their own.
     """
     claimed = [strategy for strategy in panel.strategies if not panel.void(strategy)]
     families = _families(study.num_candidates, claimed, stems)
@@ -111,9 +113,10 @@ def _where(record: Record) -> str | None:
 def _families(
     stated: Mapping[str, int], strategies: Iterable[str], stems: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """family -> strategy -> N.
+    """Return N by family and strategy.
 
-    Stated Ns form one ladder; if an N occurs twice, families follow from the labels.
+    The strategies with stated N form one family. If two of them have the same N, families follow from the
+    labels instead.
     """
     whole = {s: stated[s] for s in strategies if s in stated}
     if len(set(whole.values())) == len(whole) > 1:

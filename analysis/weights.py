@@ -11,11 +11,13 @@ __all__ = ["Training", "spoken", "training_of"]
 
 
 class Training(NamedTuple):
-    """What the training of a backbone has cost, beyond the weights that it began with."""
+    """The cost of training a backbone from its start weights; the cost of the start weights is not
+    included.
+    """
 
     method: str
     start: str
-    """Hash of the model that the training began with, or "scratch"."""
+    """Hash of the model whose weights the training started from, or "scratch"."""
     seeds: tuple[int, ...]
     steps: int
     token_positions: int
@@ -23,10 +25,10 @@ class Training(NamedTuple):
 
 
 def training_of(manifest: Manifest) -> Training | None:
-    """What the manifest says of its backbone; None where it says nothing.
+    """Return the training cost that the manifest states for its backbone; None if it states none.
 
     Raises:
-        RecordError: what it says is damaged.
+        RecordError: the stated cost is damaged.
     """
     stated = manifest.training.get(manifest.backbone)
     if stated is None:
@@ -45,7 +47,11 @@ def training_of(manifest: Manifest) -> Training | None:
 
 
 def spoken(backbones: Sequence[str]) -> str:
-    """The identity of the backbone of all runs; if several, the model's name and how many variants it has."""
+    """Return what to call the backbones of a study's runs.
+
+    That is the identity if all are equal. If several differ in weights or knobs, it is the model's name and how
+    many variants it has.
+    """
     different = list(dict.fromkeys(backbones))
     if len(different) == 1:
         return different[0]

@@ -32,7 +32,7 @@ HYDRA_GROUPS: Final[Mapping[type, str]] = {
     Tracker: "tracking",
 }
 _FIRST_CHOICE: Final[Mapping[type, str | None]] = {Strategy: FIRST_STRATEGY, Judge: None, Backbone: None}
-"""What a part is before anything else is chosen; None: what the run has, or nothing."""
+"""The default choice of a part by its kind; None: the run's own component of that kind, or none."""
 
 
 def register_components() -> None:

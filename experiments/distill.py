@@ -1,4 +1,4 @@
-"""Distil a small vision-language model from larger ones of its family, and measure it on held-out records.
+"""Distil larger vision-language models into a small one of their family, and measure its held-out loss.
 
     python experiments/distill.py student=DIR teacher=DIR data=triad.jsonl                      Drive-KD
     python experiments/distill.py student=DIR teacher=DIR data=triad.jsonl method=kl            another method
@@ -6,12 +6,13 @@
     accelerate launch --num_processes 8 experiments/distill.py ...                              several GPUs
     python experiments/distill.py ... +dry_run=true          checks everything that needs no weights
 
-The student is in runs/STUDY/NAME/student, a folder that transformers' from_pretrained loads; metrics.json
-beside it has its held-out losses, training.jsonl a line for each step. Methods are the files of conf/method;
-all of their knobs are settings: method.projection=none. The same command again goes on where it stopped.
+The student is written to runs/STUDY/NAME/student, a folder that transformers' from_pretrained loads. Beside
+it, metrics.json has its held-out losses and training.jsonl one line per step. The methods are the files of
+conf/method; their knobs can be overridden, e.g. method.projection=none. The same command again continues
+where it stopped.
 
 Exit status: 0 when every student is trained, 1 when a training failed or the output cannot be written, 2 when
-it cannot work as configured, 130 when interrupted.
+the configuration cannot work, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PLACES = ("student", "teacher", "teachers", "data", "held_out", "held_out_share")
-"""Knobs that the digests of models and records stand for."""
+"""Knobs that are not part of the identity, because the digests of models and records are."""
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def _main() -> int:
 
 
 class _Work(NamedTuple):
-    """One distillation and where it goes."""
+    """One distillation and its folder."""
 
     plan: Plan
     folder: Path
@@ -83,7 +84,7 @@ class _Work(NamedTuple):
 
 
 def _works(configs: Sequence[Config], is_study: bool) -> list[_Work]:
-    """Every distillation, checked; equal ones once."""
+    """Return all distillations, checked; equal ones once."""
     from imug_tts.records import digest
     from imug_tts.training.session import DistillSettings, Planner
 
@@ -114,7 +115,7 @@ def _say_plans(works: Sequence[_Work]) -> int:
 
 
 def _carry_out(works: Sequence[_Work], config: Config) -> int:
-    """Train every student, then say what each is worth."""
+    """Train every student, then print a table of their held-out losses; return the exit status."""
     import yaml
     from accelerate import Accelerator  # type: ignore[import-untyped]
 

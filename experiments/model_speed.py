@@ -16,18 +16,18 @@ __all__ = ["Speed", "measured"]
 
 
 class Speed(NamedTuple):
-    """What a model takes, one request after another, each alone."""
+    """Memory and speed of a model that answers one request at a time."""
 
     device: str
     questions: int
     weights_gb: float
-    """Of its files as they are loaded, in 10^9 bytes."""
+    """Memory of the loaded weights, in 10^9 bytes."""
     peak_gb: float
-    """GPUs: the most that PyTorch held on each, added up. CPU: the most that the process ever held."""
+    """Peak memory in 10^9 bytes. GPU: PyTorch's peak on each GPU, summed. CPU: the peak of the process."""
     tokens_per_s: float
-    """New tokens over seconds of whole answers: images are prepared and the prompt is read in that time."""
+    """New tokens divided by the time of whole answers, which includes image processing and prefill."""
     first_token_s: float
-    """Seconds of answers of one token."""
+    """Mean time of answers that are limited to one token."""
 
     def __str__(self) -> str:
         return (
@@ -42,12 +42,12 @@ class Speed(NamedTuple):
 
 
 def measured(model: Local, requests: Sequence[Request]) -> Speed:
-    """Answer each request alone, once whole and once with one token; the first one is answered before, too.
+    """Measure a model on requests that it answers one at a time, each once in full and once with one token.
 
     Raises:
         BackboneError: a call failed.
     """
-    model.generate(requests[:1])  # loads the weights and compiles what is to be compiled
+    model.generate(requests[:1])  # not measured: loads the weights and compiles kernels
     _forget_peak(model.device)
     firsts, wholes, tokens = [], [], 0
     for request in requests:
@@ -67,7 +67,7 @@ def measured(model: Local, requests: Sequence[Request]) -> Speed:
 
 
 def _timed(model: Local, request: Request) -> tuple[float, int]:
-    """Seconds and new tokens of a call. When it ends its text is here, so the GPU has done its work."""
+    """Return seconds and new tokens of a call. The text of the answer exists, so the GPU has finished."""
     before = time.perf_counter()
     [[candidate]] = model.generate([request])
     return time.perf_counter() - before, candidate.cost.new_tokens

@@ -14,7 +14,9 @@ _ANSWER_FIRST = "retry unanswered turns with the command that made the run; then
 
 
 def report(summaries: Sequence[Summary]) -> int:
-    """Say what is missing and why; the exit status is 1 if another invocation would try any turn again."""
+    """Print which turns are missing and why; return the exit status, 1 if another invocation would retry a
+    turn.
+    """
     from imug_tts.runs import said_of
 
     lines = list(said_of(summaries, _TRY_AGAIN))
@@ -25,7 +27,9 @@ def report(summaries: Sequence[Summary]) -> int:
 
 
 def report_scores(summary: Summary) -> int:
-    """Say what has no score and why; the exit status is 1 if another invocation could score any of it."""
+    """Print which turns have no score and why; return the exit status, 1 if another invocation could score
+    one.
+    """
     from imug_tts.runs.outcome import said_of_elsewhere, said_of_missing, said_of_refused
 
     failed = summary.outcomes.get("judge_error", 0)

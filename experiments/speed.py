@@ -31,7 +31,7 @@ DIALOGUES = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure with its bound."""
+    """A performance figure: the function that measures it, and its target."""
 
     measure: Callable[[], float]
     bound: Literal["at least", "at most"]

@@ -1,6 +1,6 @@
-"""What it costs a study to be jobs on this machine instead of one process.
+"""Measure the overhead of running a study as jobs on this machine instead of in one process.
 
-`experiments/speed.py launched_over_in_process` measures it beside its target.
+`experiments/speed.py launched_over_in_process` prints the overhead with its target.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ __all__ = ["launched_over_in_process"]
 ROOT: Final = Path(__file__).parents[1]
 ARMS: Final = ("strategy=direct,cot,best_of_n", "seed=0,1,2,3", "benchmark.num_samples=60")
 SMALL: Final = ("strategy=direct", "seed=0,1", "benchmark.num_samples=3")
-"""A study that has hardly anything to do: as jobs, it shows how long two of them take to start."""
+"""Arguments of a study with almost no work, to measure how long two jobs take to start."""
 
 
 def launched_over_in_process() -> float:
-    """Time of 12 arms in two jobs, over that of the same arms in process and the start of two jobs."""
+    """Return the time of 12 arms in two jobs, divided by the time of the same arms in one process plus the
+    start time of two jobs.
+    """
     start = _seconds([*SMALL, *_two_jobs(1)]) - _seconds(SMALL)
     alone, launched = _seconds(ARMS), _seconds([*ARMS, *_two_jobs(6)])
     print(f"  in process {alone:.1f} s, as jobs {launched:.1f} s, start of jobs {start:.1f} s", flush=True)
@@ -34,7 +36,7 @@ def _two_jobs(arms_per_job: int) -> list[str]:
 
 
 def _seconds(arguments: Sequence[str]) -> float:
-    """Seconds of a study of which nothing was done before."""
+    """Return how many seconds a new study takes, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = [*arguments, "tracking=none", f"output={folder}/study"]
         command = [sys.executable, "experiments/run.py", "-m", *chosen]

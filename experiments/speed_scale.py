@@ -99,23 +99,23 @@ def resume_peak_mb() -> float:
 
 
 def resume_study_cpu_s() -> float:
-    """CPU seconds of an invocation on 12 complete arms of 12,036 turns of Best-of-8 each."""
+    """Return the CPU seconds of an invocation on a study of 12 complete arms, each with 12,036 turns."""
     study = _study()
     return finish("-c", _RESUME, study, study / "journal", DIALOGUES).cpu_s
 
 
 def status_cpu_s() -> float:
-    """CPU seconds of `experiments/status.py` on the same study."""
+    """Return the CPU seconds of `experiments/status.py` on the study of `resume_study_cpu_s`."""
     return finish(STATUS, _study()).cpu_s
 
 
 def dry_run_cpu_s() -> float:
-    """CPU seconds of `+dry_run=true` for the 12 arms, with a journal of three million calls."""
+    """Return the CPU seconds of `+dry_run=true` for 12 arms, with a journal of three million calls."""
     return _dry_run().cpu_s
 
 
 def dry_run_mb() -> float:
-    """Peak resident memory of `+dry_run=true` for the 12 arms, in MB."""
+    """Return the peak resident memory of the dry run of `dry_run_cpu_s`, in MB."""
     return _dry_run().peak_mb
 
 

@@ -42,7 +42,9 @@ _REPEATS = 3
 
 
 def drive_kd_step_over_ideal() -> float:
-    """Processor seconds of Drive-KD's gradient of a record over those of the ideal, the least of three."""
+    """Return the CPU time of Drive-KD's gradient of a record divided by that of the ideal, each the least of
+    three.
+    """
     setting = _setting(_FOR_TIME)
     weights = dict.fromkeys((LABELS, *CAPABILITIES), 1.0)
 
@@ -56,9 +58,10 @@ def drive_kd_step_over_ideal() -> float:
 
 
 def map_memory_over_full() -> float:
-    """Peak of the tensors of one forward and backward pass, over the peak with the maps of all heads kept.
+    """Return the peak tensor memory of one forward and backward pass, divided by the peak if the attention
+    maps of all heads are kept.
 
-    Both take the sum of the four losses in one backward pass, so that the maps are what differs.
+    Both make one backward pass of the sum of the four losses, so they differ only in the maps.
     """
     setting = _setting(_FOR_MEMORY)
     summed = replace(setting.distiller, method=Method(projection="none", reweight=False))
@@ -71,18 +74,18 @@ def map_memory_over_full() -> float:
 class _Setting:
     distiller: Distiller
     teacher: Any
-    """The whole teacher, as transformers loads it."""
+    """The teacher with all its layers, as a model of transformers."""
     sample: Sample
 
     def ideal(self) -> None:
-        """One forward and backward pass of the student, and one forward pass of the teacher."""
+        """Make one forward and backward pass of the student, and one forward pass of the teacher."""
         with torch.no_grad():
             self.teacher(**self.sample.inputs, use_cache=False, logits_to_keep=self.sample.places)
         loss = label_loss(self.distiller.student.see(self.sample, {}), self.sample.answers)
         torch.autograd.grad(loss, list(self.distiller.trained().values()), allow_unused=True)
 
     def with_all_maps(self) -> None:
-        """The losses computed from the eager attention of transformers, with one backward pass."""
+        """Compute the losses from the eager attention of transformers, with one backward pass."""
         student = self.distiller.student.model
         with _eager(student), _eager(self.teacher):
             with torch.no_grad():
@@ -147,7 +150,7 @@ def _setting(shape: _Shape) -> _Setting:
 
 
 def _sample(config: Any, shape: _Shape) -> Sample:
-    """Six images, then a text of random bytes whose end is the answer."""
+    """Return a sample of six images followed by random text tokens; the last tokens are the answer."""
     generator = torch.Generator().manual_seed(0)
     text = torch.randint(10, 250, (shape.text,), generator=generator)
     ids = torch.cat([torch.full((_IMAGES * shape.grid**2,), config.image_token_id), text])
@@ -173,14 +176,14 @@ def _eager(model: Any) -> Iterator[None]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Of processors."""
+    """Return the CPU time of `work`, in seconds."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
 def _peak(work: Callable[[], object]) -> float:
-    """Most bytes of tensors that live at once while the work runs, beyond those from before."""
+    """Return the peak memory, in bytes, of tensors that `work` allocates."""
     from torch.profiler import ProfilerActivity, profile
 
     work()

@@ -1,4 +1,4 @@
-"""How far a run is, read from its records."""
+"""The progress of a run, read from its records."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _COSTS: Final = ("calls", "images", "new_tokens", "dollars")
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """Counts are turns."""
+    """The progress of a run: numbers of turns, and cost."""
 
     manifest: Manifest | None = None
-    """None before the run has begun."""
+    """The manifest of the run; None if the run has not started."""
     planned: int = 0
     done: int = 0
-    """Turns whose outcome is final, those that can never be asked after a refusal among them."""
+    """Turns with a final outcome, and turns that cannot be asked because an earlier turn was refused."""
     failed: int = 0
-    """Turns that the next start tries again."""
+    """Turns that the next invocation tries again."""
     cost: Mapping[str, float]
-    """`calls`, `images`, `new_tokens` and `dollars` of all records, each call of a turn once."""
+    """`calls`, `images`, `new_tokens` and `dollars` of all records; each call of a turn counts once."""
 
     @property
     def is_complete(self) -> bool:
@@ -35,7 +35,7 @@ class Standing:
 
 
 class _Turn(NamedTuple):
-    """What is kept of a record: a run may have more of them than memory holds."""
+    """The needed fields of a record; whole records of a large run may not fit into memory."""
 
     outcome: str
     history: str
@@ -43,7 +43,7 @@ class _Turn(NamedTuple):
 
 
 def standing_of(folder: Path) -> Standing:
-    """How far the run in `folder` is; damaged records count as missing.
+    """Return the progress of the run in `folder`. Damaged records count as missing.
 
     Raises:
         RecordError: the files of the run cannot be read.
@@ -72,11 +72,11 @@ def _lines(folder: Path) -> Iterator[Line]:
 
 
 def _pass_over(problem: RecordError) -> None:
-    """The dialogue of a damaged record is played again by the run itself, which says so."""
+    """Ignore a damaged record. The run itself warns of it and plays its dialogue again."""
 
 
 def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, _Turn]]) -> int:
-    """Turns after a refused one, whose answer they need."""
+    """Return the number of turns that cannot be asked, because they need the answer of a refused turn."""
     turns = {each.name: len(each.modalities) for each in manifest.planned}
     return sum(
         turns.get(name, len(own)) - len(own)

@@ -1,10 +1,10 @@
-"""Say how far the runs of a study are: turns, jobs and where they run, cost so far, time left.
+"""Print the progress of a study's runs: turns, jobs and where they run, cost so far, time left.
 
     python experiments/status.py runs/study             once
     python experiments/status.py runs/study --watch     again every 10 seconds, until Ctrl-C or the end
 
-Only records and the files of launched jobs are read, so that it works on any machine that sees the folder,
-while jobs run or after they died.
+The command reads only records and the files of launched jobs. So it works on every machine that sees the
+folder, while jobs run or after they ended.
 
 Exit status: 0, 2 when there is no study in the folder, or 130 after Ctrl-C.
 """
@@ -34,7 +34,7 @@ _NUMBERS: Final = frozenset(["planned", "done", "failed", "calls", "images", "$"
 
 @dataclass(frozen=True)
 class _Arm:
-    """A run, and the jobs of its last launch: one for each shard."""
+    """A run with its progress, and the jobs of its last launch, one for each shard."""
 
     folder: Path
     standing: Standing
@@ -61,7 +61,7 @@ def _main() -> int:
 
 
 def _look(study: Path) -> bool:
-    """Print how the study stands; whether any of it goes on.
+    """Print the progress of the study; return whether a job waits or runs.
 
     Raises:
         ConfigurationError: the folder has neither runs nor jobs, or records cannot be read.

@@ -1,4 +1,4 @@
-"""The configurations of a command that takes one run, or with -m a study of many."""
+"""Compose the configurations of a command that executes one run or, with -m, a study of many runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ __all__ = ["compose_all"]
 
 
 def compose_all(name: str, settings: type) -> tuple[list[Config], list[Config], bool]:
-    """The configurations conf/<name>.yaml of all runs, the launcher of each, and whether they are a study.
+    """Compose conf/<name>.yaml with the command line of this process.
 
-    `settings` is the class of the knobs that belong to no component. The command line is that of the process.
+    Args:
+        settings: the class that declares the command's own knobs.
+
+    Returns:
+        The configuration of each run, the launcher of each run, and whether -m makes them a study.
 
     Raises:
         ConfigurationError: a study was chosen without -m.
@@ -36,13 +40,13 @@ def compose_all(name: str, settings: type) -> tuple[list[Config], list[Config], 
 
     @hydra.main(config_path=str(CONF), config_name=name, version_base="1.3")
     def collect(config: DictConfig) -> None:
-        if HydraConfig.initialized():  # not by our sweeper
+        if HydraConfig.initialized():  # false for configurations from our sweeper
             single.append(HydraConfig.get())
         else:
             launchers.append(plain(config.hydra.launcher))
         configs.append({key: value for key, value in plain(config).items() if key != "hydra"})
 
-    # Hydra would print errors in its own words and exit; this way they come to main().
+    # Let Hydra raise its errors instead of printing them, so that main() reports them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = for_every_job(as_hydra_reads(sys.argv[1:]))
     collect()

@@ -1,4 +1,4 @@
-"""Reads JSON from other programs; errors name file and line."""
+"""Read JSON that other programs wrote; errors name file and line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class DataError(ConfigurationError):
-    """The data folder is invalid. `problems` has one sentence for each problem."""
+    """Data files are invalid. `problems` has one sentence for each problem."""
 
     def __init__(self, folder: Path | str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -40,10 +40,11 @@ class DataError(ConfigurationError):
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file with their 1-based line numbers. Blank lines are skipped.
+    """Yield the objects of a JSONL file with their line numbers, from 1. Blank lines are skipped.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a line is not a JSON object; names file and line.
+        ConfigurationError: the file cannot be read, or a line is not a JSON object. The message names file
+            and line.
     """
     for number, line in numbered_lines(path):
         try:
@@ -53,7 +54,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The nonblank lines of a file with their 1-based numbers.
+    """Yield the lines of a file that are not blank, with their numbers, from 1.
 
     Only a line feed ends a line: `str.splitlines` would also split at U+2028, which JSON strings may contain.
 
@@ -70,7 +71,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_object(encoded: bytes) -> dict[str, Any]:
-    """The JSON object in UTF-8 text, with or without a byte order mark.
+    """Parse a JSON object in UTF-8, with or without a byte order mark.
 
     Raises:
         ValueError: the text is not a JSON object, or has a duplicate key or NaN. The message says why.
@@ -83,9 +84,9 @@ def parse_object(encoded: bytes) -> dict[str, Any]:
 
 
 def parse_leniently(encoded: bytes) -> dict[str, Any]:
-    """The JSON object as the official scorers parse it: with NaN, half surrogate pairs and duplicate keys.
+    """Parse a JSON object as the official scorers do: NaN, lone surrogates and duplicate keys are allowed.
 
-    The last value of a duplicate key counts.
+    Of duplicate keys, the last value counts.
 
     Raises:
         ValueError: the text is not a JSON object; the message says why.
@@ -108,7 +109,7 @@ def _parsed(encoded: bytes, loads: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def _refuse_half_surrogates(value: dict[str, Any]) -> None:
-    """Check that no string has half of a surrogate pair, which cannot be encoded. Raises ValueError."""
+    """Check that no string has half of a surrogate pair, which UTF-8 cannot encode. Raises ValueError."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -116,7 +117,9 @@ def _refuse_half_surrogates(value: dict[str, Any]) -> None:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object of these pairs, for `object_pairs_hook`. Raises ValueError where a key stands twice."""
+    """Make a JSON object of key-value pairs, for `object_pairs_hook`. Raises ValueError for a duplicate
+    key.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -126,12 +129,12 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """Raises ValueError for NaN and infinities; for `parse_constant`."""
+    """Raise ValueError for NaN and infinities; a function for `parse_constant`."""
     raise ValueError(f"{name} is not a JSON value")
 
 
 def what_is_wrong(error: ValidationError) -> list[tuple[str, str]]:
-    """The (key, complaint) of each problem, e.g. ("tasks[1].turn", "is missing")."""
+    """Return key and complaint of each problem, e.g. ("tasks[1].turn", "is missing")."""
     return [(_key(problem["loc"]), _complaint(problem)) for problem in error.errors(include_url=False)]
 
 

@@ -1,10 +1,11 @@
-"""A hash over what a class of a notebook or script does.
+"""A hash of the code of a class that a notebook or script defines.
 
-A class that an installed package declares is known by its name. A class of a notebook or script keeps its
-name while its code is edited, so its identity needs the code too. The hash covers what Python runs: the
-bytecode, constants and defaults of its methods, and of the functions, classes and plain constants of the
-user's own modules that they use. Comments, formatting and the place in the file do not count. Not covered:
-files that the code reads, the state of objects other than plain values, and installed packages.
+A class of an installed package is identified by its name. A class of a notebook or script keeps its name when
+its code is edited, so its identity needs a hash of the code too. The hash covers what Python runs: bytecode,
+constants and defaults of the methods, and of the functions, classes and plain constants of the user's own
+modules that the methods use. Comments, formatting and the position in the file do not change the hash. It
+does not cover files that the code reads, the state of objects other than plain values, and installed
+packages.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _CODE: Final = (FunctionType, property, staticmethod, classmethod)
 
 
 def code_hash(cls: type) -> str:
-    """A hash over what the class does, 8 hexadecimal digits; empty for a class of an installed package.
+    """Return a hash of the code of a class, 8 hexadecimal digits; empty for a class of an installed package.
 
-    Another minor version of Python gives another hash, because its bytecode is another.
+    The hash differs between minor versions of Python, because their bytecode differs.
     """
     if not _is_own(cls.__module__):
         return ""
@@ -41,7 +42,9 @@ def code_hash(cls: type) -> str:
 
 
 def _is_own(module: str | None) -> bool:
-    """Whether a module is the user's: no part of this package, of Python or of an installed package."""
+    """Return whether a module is the user's own: not of this package, of Python or of an installed
+    package.
+    """
     name = module or ""
     if name == "__main__":
         return True
@@ -57,16 +60,18 @@ def _installed() -> Iterator[str]:
 
 
 class _Reader:
-    """Writes down what a class does; each definition once."""
+    """Writes the code of a class as lines of text; each definition is written once."""
 
     def __init__(self) -> None:
         self._defined: list[object] = []
-        """What was written down. It is kept, so that no other object has its number."""
+        """The definitions that were written. References keep them alive, so that no new object has their
+        id.
+        """
         self._open: list[object] = []
-        """Containers whose items are being written down; one of them may hold itself."""
+        """Containers whose items are being written; a container that holds itself is not entered again."""
 
     def read(self, value: object) -> Iterator[str]:
-        """Lines that say what a value is."""
+        """Yield the lines that describe a value."""
         if isinstance(value, (str, bytes, int, float, complex, type(None), type(Ellipsis))):
             yield repr(value)
         elif isinstance(value, (tuple, list, set, frozenset, Mapping)):
@@ -109,7 +114,7 @@ class _Reader:
             yield from self._class(value)
         elif isinstance(value, ModuleType):
             yield from self.read({key: v for key, v in vars(value).items() if not key.startswith("__")})
-        elif hasattr(value, "__wrapped__"):  # of functools.cache and its like
+        elif hasattr(value, "__wrapped__"):  # made by a decorator such as functools.cache
             yield from self.read(value.__wrapped__)
 
     def _class(self, cls: type) -> Iterator[str]:
@@ -125,7 +130,7 @@ class _Reader:
         yield from self.read((function.__defaults__, function.__kwdefaults__))
         yield from self._code(function.__code__, function.__globals__)
         for cell in function.__closure__ or ():
-            with suppress(ValueError):  # it is not filled yet
+            with suppress(ValueError):  # the cell is empty
                 yield from self.read(cell.cell_contents)
 
     def _code(self, code: CodeType, known: Mapping[str, Any]) -> Iterator[str]:
@@ -143,7 +148,9 @@ _LOADS: Final = frozenset(["LOAD_GLOBAL", "LOAD_NAME"])
 
 
 def _defaults(cls: type) -> Iterator[tuple[str, object]]:
-    """The fields of a dataclass with their defaults, and of knobs also what they change."""
+    """Yield the fields of a dataclass with their defaults; for a knob also whether it is runtime or
+    selects.
+    """
     if not dataclasses.is_dataclass(cls):
         return
     if hasattr(cls, "__pydantic_fields__"):
@@ -159,7 +166,7 @@ def _holds(several: list[object], value: object) -> bool:
 
 
 def _name(value: object) -> str:
-    """The qualified name of a definition; of any other object that of its type, as its state is not read."""
+    """Return the qualified name of a definition; for any other object that of its type."""
     if isinstance(value, ModuleType):
         return value.__name__
     named = value if hasattr(value, "__qualname__") else type(value)

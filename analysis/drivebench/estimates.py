@@ -1,4 +1,4 @@
-"""Means of grades and paired differences, each with its interval over resampled scenes."""
+"""Means of grades and paired differences, with cluster-robust intervals."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ CAPABILITIES: Mapping[str, str] = {
     "reasoning": "behavior_mcq",
     "planning": "planning_vqa",
 }
-"""What Drive-KD reports, and the kind of questions that it is measured on."""
+"""The capabilities that Drive-KD reports, and the kind of questions that measures each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
-    """The questions of all groups; those of one scene, or of one frame, are resampled together."""
+    """The questions of all groups, and how intervals are computed: questions of one scene (or one frame) are
+    a cluster.
+    """
 
     keys: tuple[Key, ...]
     cluster: Cluster = "scene"
@@ -45,15 +47,17 @@ class Questions:
         return len(self._inference.bootstrap.strata)
 
     def of(self, group: Group, field: str) -> Floats:
-        """A field of `Grade` for every question, the mean over runs; NaN where there is none."""
+        """Return a field of `Grade` for every question, averaged over runs, (questions,); NaN for no
+        value.
+        """
         return np.array([group.mean(key, field) for key in self.keys])
 
     def means(self, values: Floats, *, is_bounded: bool = True) -> dict[str, Estimate]:
-        """The mean by kind, and "average" over the means of the three capabilities.
+        """Return the mean by kind, and as "average" the mean over the three capabilities.
 
         Args:
-            values: one of each question, shape (questions,), NaN for none.
-            is_bounded: whether they lie in [0, 1]; of differences they do not.
+            values: one value for each question, (questions,); NaN for no value.
+            is_bounded: whether all values are in [0, 1]; false for differences.
         """
         sums = {kind: self._sums(values, kind) for kind in self.kinds}
         statistics = {kind: _mean_of([each]) for kind, each in sums.items()}
@@ -63,7 +67,7 @@ class Questions:
         return self._inference.estimates(bounded)
 
     def _sums(self, values: Floats, kind: str) -> Floats:
-        """Sum and number of the values of a kind, question by question; shape (questions, 2)."""
+        """Return the value (0 for none) and the count (0 or 1) of each question of a kind, (questions, 2)."""
         known = np.array([key.kind == kind for key in self.keys]) & np.isfinite(values)
         return np.stack([np.where(known, values, 0.0), known.astype(np.float64)], axis=1)
 
@@ -76,7 +80,7 @@ class Questions:
 
 
 def _mean_of(sums: Sequence[Floats]) -> Statistic:
-    """The mean of means; each of `sums` holds sums and numbers of one of them."""
+    """Return the mean of several means; each item of `sums` has the values and counts of one mean."""
     columns = np.hstack(sums)
     return Statistic(columns=columns, formula=_mean_of_quotients, units=columns[:, 1::2].sum(axis=1))
 

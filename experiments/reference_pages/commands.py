@@ -29,7 +29,7 @@ no call of a model. [Exit statuses](outcomes.md) mean the same everywhere."""
 
 
 def commands() -> list[str]:
-    """Every command as it is started: "experiments/run.py" or "-m analysis"."""
+    """Return every command as it is invoked after `python`: "experiments/run.py" or "-m analysis"."""
     found = [path.stem for path in sorted((_ROOT / "experiments").glob("*.py")) if _is_command(path)]
     scripts = [*_FIRST, *(name for name in found if name not in _FIRST)]
     return [*(f"experiments/{name}.py" for name in scripts), *(f"-m {module}" for module in _MODULES)]
@@ -37,7 +37,10 @@ def commands() -> list[str]:
 
 @cache
 def settings_of() -> Mapping[str, type]:
-    """The class of the knobs of each command that Hydra configures and that can be imported here."""
+    """Return the class that declares a command's own knobs, by the command's name.
+
+    Commands without knobs are absent, and so are commands whose extra is not installed.
+    """
     from experiments.check_data import CheckSettings
     from experiments.choose_temperatures import ChoiceSettings
     from experiments.drivebench import DriveBenchSettings

@@ -15,7 +15,7 @@ EXIT_STATUSES: Final = {
     2: "Nothing was begun: the configuration, the data or the command line cannot work as given.",
     130: "Interrupted by Ctrl-C, after the batch in flight was saved.",
 }
-"""What the exit status of every command means; what a command adds to it stands in its own help."""
+"""The meaning of every command's exit status. The help of a command states what it adds to this."""
 
 _HISTORY: Final = """## What a failed turn does to its dialogue
 
@@ -31,7 +31,7 @@ _SERVE: Final = """The message on the terminal names the file, line, key or serv
 
 
 def outcomes_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     return "\n".join(_lines())
 
 

@@ -76,7 +76,7 @@ def _part(place: str, what: str, kind: str = "mapping") -> tuple[Field, ...]:
 
 
 def _response(place: str) -> tuple[Field, ...]:
-    """A response; a candidate is a response of the layer below and may have candidates of its own."""
+    """Return the fields of a response at a place. A candidate is itself a response, of the layer below."""
     return (
         Field(f"{place}.strategy", "text", "The layer that answered."),
         *_part(f"{place}.output", "The answer; null if the model refused", "mapping, null"),
@@ -201,7 +201,7 @@ SUMMARY_FIELDS: Final = (
     *_cost("last_start.spent", "What it really asked of the models; the rest came from the journal."),
     Field("last_start.seconds", "number", "Its seconds from the first dialogue to the last."),
 )
-"""Of `summary.json`: how the run stands. It is written again whenever a process leaves the run."""
+"""Fields of `summary.json`: the state of the run. It is written again whenever a process leaves the run."""
 
 FILES: Final[Mapping[str, tuple[Field, ...]]] = {
     "turns.jsonl": RECORD_FIELDS,
@@ -222,7 +222,7 @@ _TYPES: Final[Mapping[type, str]] = {
 
 
 def undeclared(value: Mapping[str, Any], fields: Sequence[Field]) -> list[str]:
-    """What stands in a file and is not declared, or is of another type: "response.plan: list", say."""
+    """Return the places of a file that are not declared or have another type, e.g. "response.plan: list"."""
     return sorted(set(_undeclared(value, "", tuple(fields))))
 
 
@@ -240,7 +240,9 @@ def _undeclared(value: Any, place: str, fields: tuple[Field, ...]) -> Iterator[s
 
 @cache
 def _types_at(place: str, fields: tuple[Field, ...]) -> list[str]:
-    """What may stand at a place; the longest declaration that fits counts, none means nothing."""
+    """Return the types that the longest matching declaration allows at a place; none if no declaration
+    matches.
+    """
     fitting = [field for field in fields if _is_at(field.place, place)]
     return max(fitting, key=lambda field: len(field.place)).type.split(", ") if fitting else []
 
@@ -253,6 +255,6 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_at(declared: str, seen: str) -> bool:
-    """Whether a place is the declared one; a key in capitals stands for any key, dots included."""
+    """Return whether a declaration matches a place. A key in capitals matches any key, including its dots."""
     pattern = re.sub(r"(?<![A-Za-z_])[A-Z]+(?![A-Za-z_])", "\0", declared)
     return re.fullmatch(re.escape(pattern).replace("\0", ".+"), seen) is not None

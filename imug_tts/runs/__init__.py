@@ -1,4 +1,4 @@
-"""Executes runs: plays the dialogues of arms and writes their records; completed calls are never repeated."""
+"""Execute runs: play the dialogues of arms and write their records. Completed calls are never repeated."""
 
 from imug_tts.calls import Budget, Journal, JournalWarning
 from imug_tts.runs.arm import Arm, check, judge_identity

@@ -8,10 +8,10 @@ run's folder; each file appears whole or not at all:
     <what>.<generation>.claim     names the worker that owns a part of the run
     <worker>.jsonl                the records that this worker wrote (see `imug_tts.records`)
 
-The newest generation of a claim counts. The claim of a dead worker is taken over with the next generation, a
-file that only one process can create; a claim of a living worker is never renamed or removed. There are no
-file locks, so Lustre and NFS work. A worker on this machine is dead when its process is gone; a worker on
-another machine when it has not renewed its file for three minutes.
+The newest generation of a claim counts. To take over the claim of a dead worker, a process creates the next
+generation, a file that only one process can create. A claim of a living worker is never renamed or removed.
+There are no file locks, so Lustre and NFS work. A worker on this machine is dead when its process has ended;
+a worker on another machine is dead when it has not renewed its file for three minutes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from imug_tts.records import SEGMENTS, segment_path
 __all__ = ["MERGE", "STALE_S", "Worker", "WorkerState", "workers"]
 
 MERGE: Final = "merge"
-"""The part that a worker claims to merge the records; it may have released all other parts before."""
+"""The claim on merging the records; a worker may own it after it has released all parts of the run."""
 
 STALE_S: Final = 180.0
 """Seconds without renewal after which a worker on another machine is dead.
@@ -59,7 +59,7 @@ class WorkerState:
 
 
 def workers(folder: Path) -> list[WorkerState]:
-    """Return the processes that work on the run in `folder`, and those that died at it, oldest first."""
+    """Return the processes that work on the run in `folder`, dead ones included, oldest first."""
     found = (_state(path, time.time()) for path in (folder / SEGMENTS).glob(f"*{_WORKER}"))
     return sorted(filter(None, found), key=lambda state: float(state.about.get("since", 0)))
 
@@ -74,12 +74,12 @@ class Worker:
         self._file = self._folder / f"{self.name}{_WORKER}"
         self._about = {**_this_process(), "name": self.name, "since": round(time.time(), 3), **about}
         self._owners: dict[str, str] = {}
-        """Owners of claims whose file was read; the owner of a claim file never changes."""
+        """Owners of the claim files that were read; the owner of a claim file never changes."""
         self._gone = threading.Event()
         self._is_registered = False
 
     def register(self) -> None:
-        """Publish that this process works on the run, and renew that until `leave`.
+        """Write this worker's file, and renew its modification time until `leave`.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -89,7 +89,7 @@ class Worker:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def take(self, what: str) -> bool:
-        """Claim a part of the run; return False if a living worker has it."""
+        """Claim a part of the run; return whether this worker owns it now (False: a living worker has it)."""
         generations = self._generations().get(what, [])
         if generations and self._is_held(self._claim(what, generations[-1]), self._living(*_signs(what))):
             return False
@@ -106,12 +106,14 @@ class Worker:
         return True
 
     def has(self, what: str) -> bool:
-        """Return whether this worker still owns a part, which it loses if it is suspended for too long."""
+        """Return whether this worker still owns a part. A worker that is suspended for long loses its
+        parts.
+        """
         newest = self._generations().get(what, [])[-1:]
         return bool(newest) and self._owner(self._claim(what, newest[0])) == self.name
 
     def taken(self) -> set[str]:
-        """Return the parts that living workers own, this one included."""
+        """Return the parts that living workers own, including this worker."""
         claims, living = self._generations(), self._living(_WORKER)
         return {what for what, gens in claims.items() if self._is_held(self._claim(what, gens[-1]), living)}
 
@@ -133,7 +135,7 @@ class Worker:
                 claim.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove what dead workers left: claims, their own files, and files that they had half written."""
+        """Remove the files of dead workers: claims, worker files and incomplete files."""
         for what, generations in self._generations().items():
             living = self._living(*_signs(what))
             for claim in (self._claim(what, generation) for generation in generations):
@@ -184,7 +186,7 @@ class Worker:
         return self._folder / f"{what}.{generation}{_CLAIM}"
 
     def _create(self, claim: Path) -> bool:
-        """Create a claim that names this worker; False if the claim is there already.
+        """Create a claim file that names this worker; return False if the file exists already.
 
         A hard link to the worker's own file appears with its content or not at all. On a disk without hard
         links, a process killed between creating and writing the claim leaves an empty one.
@@ -203,7 +205,7 @@ class Worker:
 
     def _is_held(self, claim: Path, living: set[str]) -> bool:
         owner = self._owner(claim)
-        if owner == "":  # a living worker may be about to write its name, unless there is no other one
+        if owner == "":  # another living worker, if there is one, may be about to write its name
             return bool(living - {self.name}) and self._is_young(claim)
         return owner in living
 
@@ -230,14 +232,14 @@ class Worker:
             return False
 
     def _living(self, *suffixes: str) -> set[str]:
-        """Return the names of the living workers, this one included."""
+        """Return the names of the living workers, including this worker."""
         now = self._now()
         paths = [path for suffix in suffixes for path in self._folder.glob(f"*{suffix}")]
         return {state.name for path in paths if (state := _state(path, now)) and state.is_alive}
 
 
 def _signs(what: str) -> tuple[str, ...]:
-    """Return the suffixes of worker files that show that the owner of a claim is alive."""
+    """Return the suffixes of worker files whose workers may own the claim on a part."""
     return (_WORKER, _LEFT) if what == MERGE else (_WORKER,)
 
 
@@ -272,7 +274,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _started(pid: int) -> str | None:
-    """Return the start time of a process, which distinguishes reused process ids; None if it is gone."""
+    """Return the start time of a process, which distinguishes reused process ids; None if it has ended."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

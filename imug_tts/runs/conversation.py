@@ -1,4 +1,4 @@
-"""One dialogue without a benchmark: the three-line way to try a strategy on a backbone."""
+"""A dialogue without a benchmark, to try a strategy on a backbone by hand."""
 
 from __future__ import annotations
 

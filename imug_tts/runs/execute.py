@@ -1,7 +1,7 @@
-"""Executes runs into their folders: begins or resumes them, and skips those that are complete.
+"""Execute runs into their folders: start or resume them, and skip complete runs.
 
-The runs of a study share one journal, their models and one queue of dialogues, in the order of the runs. When
-a run has fewer dialogues left than fill a batch, dialogues of the next run join the batch.
+The runs of a study share one journal, their models and one queue of dialogues, in the order of the runs. If a
+run has too few dialogues left to fill a batch, dialogues of the next run fill it.
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ def execute(
 ) -> list[Summary]:
     """Execute the runs in order; return their summaries. A complete run is skipped without loading weights.
 
-    Other processes may execute the same runs at the same time: each plays dialogues that no other has
-    claimed.
+    Other processes may execute the same runs at the same time: each process plays dialogues that no other
+    process has claimed.
 
     Args:
         journal: the folder of the journal, shared by the runs.
-        trackers: receive the events of the runs; one that raises an exception is dropped with a warning.
-        in_flight: dialogues at a time. Default: twice the calls that the models of a run take at once, and at
-            least 32, so that calls are prepared while others are computed; at most this process's share of
-            the dialogues.
+        trackers: receive the events of the runs. A tracker that raises an exception is closed with a warning.
+        in_flight: number of dialogues played concurrently. Default: twice the number of calls that the models
+            of a run compute at once, and at least 32, so that calls are prepared while others are computed;
+            at most this process's share of the dialogues.
         share: the shard of this process, and the number of processes.
         on_probed: called with the findings of each probed server; the first run is charged for the probes.
 
     Raises:
-        ConfigurationError: before any compute, with what to change.
+        ConfigurationError: a run cannot be executed; raised before any compute. The message says what to
+            change.
         StorageError: the output cannot be written; calls in the journal are safe.
-        ModelDown: every recent call of a model failed; answers until then are kept.
-        KeyboardInterrupt: after a first SIGINT or SIGTERM, when everything is written.
+        ModelDown: every recent call of a model failed; earlier answers are kept.
+        KeyboardInterrupt: a first SIGINT or SIGTERM came; raised after everything is written.
     """
     _refuse_equal_folders(runs)
     probed = check_and_probe(runs, journal)
@@ -88,9 +89,9 @@ def execute(
 
 
 def check_and_probe(runs: Sequence[Work], journal: Path | None) -> list[Probed]:
-    """Check the runs, probe the servers that generate images for them, and check again with the findings.
+    """Check the runs, then probe the servers that generate images for them; return the findings.
 
-    The folder of the journal caches the findings; with None they are not cached.
+    The findings are cached in the folder of the journal; with None they are not cached.
 
     Raises:
         ConfigurationError: a run cannot work as configured.
@@ -112,7 +113,9 @@ class _Session:
         """The error that stopped the session, if a model is down."""
 
     async def play(self) -> bool:
-        """Play every dialogue without records; return True if a signal or the caller asked to stop."""
+        """Play every dialogue that has no records; return True if a signal or the caller requested to
+        stop.
+        """
         todo = enumerate(self._dialogues())
         workers = [asyncio.create_task(self._work(todo)) for _ in range(self._in_flight)]
         with stop_signals(workers) as interrupt:
@@ -137,7 +140,7 @@ class _Session:
 
     def _dialogues(self) -> Iterator[tuple[Job, int]]:
         for job in self._jobs:
-            # A worker that died may have journaled some calls of a dialogue that is taken over.
+            # A dead worker may have journaled some calls of a dialogue that this process takes over.
             for index in job.dialogues(on_taken=lambda: self._journal.refresh()):
                 yield job, index
 
@@ -157,7 +160,7 @@ class _Session:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody asked this task to stop, as a notebook's interrupt does."""
+    """Return whether the current task was cancelled from outside, as a notebook's interrupt does."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -176,6 +179,6 @@ def _in_flight(runs: Sequence[Work], share: Share) -> int:
 
 
 def _calls_at_once(work: Work) -> int:
-    """Return how many calls the models of a run take at once."""
+    """Return how many calls the models of a run compute at once."""
     models = {id(model): model.capabilities for model in work.models.values()}
     return sum(each.max_batch * each.concurrent_batches for each in models.values())

@@ -23,7 +23,7 @@ _STOPPING: Final = "stopping: calls in flight are finished and journaled (again 
 
 @dataclass
 class Interrupt:
-    """Whether a signal has requested to stop."""
+    """Whether the invocation was requested to stop."""
 
     requested: bool = False
 
@@ -32,9 +32,8 @@ class Interrupt:
 def stop_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[Interrupt]:
     """Cancel the workers at the first SIGINT or SIGTERM; end the process at the second SIGINT.
 
-    Cluster queues send SIGTERM several times, and other signals before it; repetitions have no effect.
-
-    Afterwards SIGTERM is handled as before. Outside the main thread no signal handler is installed.
+    A repeated SIGTERM has no effect, because cluster queues send it several times. After the block, SIGTERM
+    is handled as before. Outside the main thread, no signal handler is installed.
     """
     interrupt = Interrupt()
 

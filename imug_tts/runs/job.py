@@ -1,4 +1,4 @@
-"""A run, and the execution of a run: its records, images, log, summary and events."""
+"""A run of an arm (`Run`), and its execution (`Job`): records, images, log, summary and events."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Job:
         self._finish_when_idle()
 
     def called(self, role: ModelRole, model: Backbone, modality: Modality) -> None:
-        """Report to the trackers a call that was made, not answered by the journal."""
+        """Report to the trackers a call that a model answered, not the journal."""
         del role, model, modality
         self._trackers.call(self.plan)
 

@@ -1,4 +1,4 @@
-"""Counts the calls of an arm that a journal already answers, by playing the arm from the journal alone."""
+"""Count the calls of an arm that a journal already answers, by playing the arm from the journal only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["count_journaled"]
 def count_journaled(arm: Arm, journal: Journal) -> int:
     """Return the number of distinct calls of the arm that the journal answers.
 
-    In each turn, calls after the first unanswered call are unknown and not counted.
+    In each turn, calls after the first call without an answer are unknown and not counted.
     """
     return run_blocking(_count(arm, journal))
 
@@ -28,7 +28,7 @@ async def _count(arm: Arm, journal: Journal) -> int:
 
 
 class _JournalBrokers(Brokers):
-    """Brokers that call no model."""
+    """Brokers that answer from the journal only."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
@@ -43,7 +43,7 @@ class _JournalBrokers(Brokers):
 
 
 class _JournalBroker(Broker):
-    """A broker that answers from the journal, and fails on all other calls."""
+    """A broker that answers from the journal; it raises BackboneError for all other calls."""
 
     def __init__(self, model: Backbone, journal: Journal, answered: set[str]) -> None:
         super().__init__(model, journal)

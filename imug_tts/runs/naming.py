@@ -36,7 +36,9 @@ def titles(arms: Sequence[Arm]) -> list[str]:
 
 
 def _beside_the_strategy(arm: Arm) -> dict[str, Any]:
-    """Return the arm's identity without the strategy, structured like a configuration."""
+    """Return the arm's identity without the strategy, with the selection of dialogues among the benchmark's
+    knobs, as in a configuration.
+    """
     known = arm.identity
     benchmark = known["benchmark"] | known["selection"]
     return {**{k: v for k, v in known.items() if k not in ("strategy", "selection")}, "benchmark": benchmark}

@@ -1,4 +1,4 @@
-"""Plays one dialogue of an arm: turn by turn, one record each."""
+"""Play one dialogue of an arm, turn by turn, with one record for each turn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class _TurnResult(NamedTuple):
 
 
 class Player(DialoguePlayer):
-    """Plays the dialogue of one sample turn by turn; stops if a turn has no answer and the next needs it."""
+    """Plays the dialogue of one sample turn by turn. Stops after a turn without an answer that later turns
+    need.
+    """
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class Player(DialoguePlayer):
         return list(dict.fromkeys([answer, *others]))
 
     def _remember(self, question: Question, response: Response | None, reference: Part | None) -> None:
-        """Append the output of a turn to the history; nothing if the model's own output is missing."""
+        """Append the output that later turns see to the history; nothing if there is no output."""
         history_parts = self._history_parts(question, response, reference)
         if history_parts:
             self._history.append(Message("assistant", history_parts))

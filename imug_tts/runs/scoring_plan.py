@@ -1,4 +1,4 @@
-"""Dry runs of rescoring: the calls of the scorer, and how many of them the journal answers."""
+"""Dry runs of rescoring: count the calls of the scorer, and how many of them the journal answers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["ScoringPlan", "plan_scoring"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringPlan:
-    """Calls of the scorer, if every reply can be parsed at once."""
+    """The number of calls of the scorer, if its first reply to each can be parsed."""
 
     calls: int
     """Distinct calls."""
     journaled: int
     """Calls that the journal answers."""
     dollars: float
-    """Price of the other calls, if the scorer has a configured price."""
+    """Price of the calls that the journal does not answer; 0 without a configured price."""
 
 
 def plan_scoring(work: Rescoring, journal: Journal) -> ScoringPlan:

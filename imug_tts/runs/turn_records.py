@@ -99,7 +99,7 @@ def rescored_record(
     scores: Mapping[Part, Score],
     cost: Cost,
 ) -> Record:
-    """Return the record with other scores of its answer and candidates, and the cost of this scoring."""
+    """Return the record with new scores of its answer and candidates, and the cost of the new scoring."""
     by_output = {_key(part.to_json()): score for part, score in scores.items()}
     score = by_output.get(_key(record["response"]["output"]))
     costs = {payer: paid for payer, paid in record["cost"].items() if payer != "scorer"}

@@ -1,4 +1,4 @@
-"""The interface of whatever is executed into a run's folder, and how a dialogue becomes records."""
+"""Interfaces of work that `execute` writes into a run's folder (`Work`), and of players of its dialogues."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Work(ABC):
 
     folder: Path
     config: Mapping[str, Any]
-    """The whole configuration, stored beside the records; no secrets."""
+    """The whole configuration, which is stored beside the records; it must not contain secrets."""
     title: str = ""
     """Title in progress output; by default the folder's name."""
 
@@ -76,15 +76,15 @@ class Work(ABC):
         return ()
 
     def least_calls(self) -> int | None:
-        """Return the least number of calls that the answers need; None if unknown."""
+        """Return the least number of calls that the answers need; None if it is unknown."""
         return None
 
     @abstractmethod
     def player(self, sample: Sample, brokers: Brokers, on_call: OnCall) -> DialoguePlayer:
-        """Return the player that turns one dialogue into records."""
+        """Return the player that produces the records of one dialogue."""
 
     def keeps(self, sample: Sample, records: Sequence[Record]) -> bool:
-        """Return whether records of a dialogue that an earlier invocation wrote are still valid."""
+        """Return whether records that an earlier invocation wrote for a dialogue are still valid."""
         del sample, records
         return True
 
@@ -96,11 +96,11 @@ class DialoguePlayer(ABC):
         self._sample = sample
         self._benchmark = benchmark
         self.images: list[Image] = []
-        """Every image that the records name."""
+        """All images that the records name."""
         self.spent = Cost()
-        """Cost of the calls that were made; the journal answered the others."""
+        """Cost of the calls that models answered, not the journal."""
         self.log: list[str] = []
-        """The failures, each with its traceback."""
+        """One entry for each failure, with its traceback."""
 
     @abstractmethod
     async def play(self) -> list[Record]: ...
@@ -110,7 +110,7 @@ class DialoguePlayer(ABC):
     ) -> dict[Part, Score]:
         """Return the scores of `outputs`: the answer to a turn, then other outputs that were considered.
 
-        A scorer that fails on an output that was not chosen leaves that output without a score.
+        If the scorer fails on an output other than the answer, that output has no score.
 
         Raises:
             JudgeError: the answer has no score.

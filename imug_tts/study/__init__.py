@@ -1,4 +1,6 @@
-"""A study from Python: arms in, records and an analysis out; the same folders as the command line's."""
+"""Studies from Python: add arms, run them, get records and analysis. Folders are those of the command
+line.
+"""
 
 from imug_tts.study.study import ArmsFailed, Executed, Study
 

@@ -111,8 +111,10 @@ class OmniServer:
         return [{"type": "image_url", "image_url": {"url": url}, "stage_durations": {}}]
 
     def _text_choice(self, body: Json) -> Json:
-        """The choice of a text turn. A separate stage reads all roles; one process reads only user texts and
-        has no seed.
+        """Return the choice of a text turn.
+
+        As in vLLM-Omni, a server with stages reads the messages of all roles and honours the seed. A server
+        without stages reads only user messages and has no seed.
         """
         read = body["messages"] if self.stages else [m for m in body["messages"] if m["role"] == "user"]
         settings = _stage(body, 0)

@@ -51,8 +51,8 @@ CAPABILITIES = Capabilities(
 
 @dataclass
 class ToyBackbone(Backbone):
-    """A backbone that plans, checks and draws by hash. Rates are shares of calls; a hash of the call
-    decides.
+    """A backbone whose answers depend only on a hash of the call. So do failures: a rate is the share of
+    calls whose hash makes them fail.
     """
 
     capabilities: Capabilities = CAPABILITIES

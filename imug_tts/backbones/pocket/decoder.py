@@ -104,10 +104,10 @@ class Batch(NamedTuple):
 
 
 class Rows:
-    """Rows that are decoded in step: `forks` rows share each prefix, and every row has its own further keys.
+    """Rows of tokens that are decoded together. Each prefix is shared by a group of `forks` rows.
 
-    A group's prefix is read once for all its rows. `start` is the length of each row's prefix in tokens, and
-    gives its positions.
+    Keys and values of a prefix are stored once per group; those of later tokens are stored per row. `start`
+    is the length of each row's prefix in tokens: the position of the row's next token.
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class Vocabulary:
 
     @cached_property
     def _encoded(self) -> Callable[[str], tuple[int, ...]]:
-        """The cached encoder: a history is encoded again at every call."""
+        """`_match` with a cache of results, because every call encodes all texts of its history."""
         return lru_cache(maxsize=1 << 16)(self._match)
 
     def _match(self, text: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""Whether a multiple-choice answer is right: by the official rule, and by one without its defects.
+"""Grade multiple-choice answers by the official rule, and by our rule, which avoids its two defects.
 
-The official rule lower-cases a reply and takes the first of A, B, C, D that stands in it as a word. So it
-reads the article of "B. There is a car" as option A, and takes an answer in which it finds no letter for
-right whenever it finds none in the reference either.
+The official rule lower-cases a reply and takes the first of A, B, C, D that occurs in it as a word. So it
+reads the article "a" of "B. There is a car" as option A. And if it finds no letter in the reference, it
+accepts every answer in which it finds no letter.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _OPTION: Final = re.compile(r"(?<!\w)([A-D])[.)]\s*(.+?)(?=\s+[A-D][.)]\s|\s*\Z)
 
 
 def options_of(question: str) -> dict[str, str]:
-    """The options that a question lists, by letter: {"A": "Going ahead", "B": "Turn left"}."""
+    """Return the options that a question lists, by letter: {"A": "Going ahead", "B": "Turn left"}."""
     return {letter: text.rstrip(" .\n") for letter, text in _OPTION.findall(question)}
 
 
 def official_choice(text: str) -> str:
-    """The letter that the official code reads; empty for none."""
+    """Return the letter that the official code reads in a text; empty if it reads none."""
     lowered = text.strip().lower()
     return next((letter for letter in _LETTERS if re.search(rf"\b{letter.lower()}\b", lowered)), "")
 
 
 def chosen(text: str, options: Mapping[str, str]) -> str:
-    """The one option that a text chooses; empty where it chooses none, or more than one.
+    """Return the letter of the one option that a text chooses, by our rule; empty if it is not exactly one.
 
-    A letter counts as `option_letters` says. Where that finds several, the one line that begins with an
-    option decides; where it finds none, the one option whose words the text repeats.
+    `option_letters` finds the letters of a text. If it finds several, the line that begins with an option
+    decides. If it finds none, the option whose words occur in the text is chosen.
     """
     said = final_text(text)
     letters = option_letters(said)
@@ -48,9 +48,14 @@ def chosen(text: str, options: Mapping[str, str]) -> str:
 
 
 def accuracy(answer: str, prediction: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """What a record keeps of a multiple-choice answer: whether it is right by either rule, and its letters.
+    """Return whether a prediction is right, and the letter read in it, by our rule and by the official rule.
 
-    Without its defects, a prediction that chooses nothing is wrong.
+    By our rule, a prediction that chooses no option is wrong.
+
+    Args:
+        answer: the reference answer.
+        prediction: the model's answer.
+        options: the options of the question, by letter.
     """
     wanted, found = chosen(answer, options), chosen(prediction, options)
     return {

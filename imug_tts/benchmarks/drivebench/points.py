@@ -1,4 +1,4 @@
-"""Reading the total of a judge's reply: strictly, and as the official code reads it."""
+"""Read the total score in a judge's reply, strictly, and as the official code reads it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ _NUMBER: Final = re.compile(r"\s*([+-]?\d+)\s*(?:/\s*100|out of 100|points?)?[\s
 
 
 def official_points(reply: str) -> int | None:
-    """What the official code reads: the first one to three digits behind "Total Score:"; None for nothing.
+    """Return the points that the official code reads: the first 1 to 3 digits after "Total Score:", else
+    None.
 
-    Nothing keeps the number below 100, the first of several counts, a sum ("50 + 5 = 55") is read as its
-    first term, and "**Total Score:** 55" is not read. The official evaluation ends where it reads nothing.
+    The number may be above 100. Of several totals the first counts. A sum ("50 + 5 = 55") is read as its
+    first term, and "**Total Score:** 55" is not read. The official evaluation stops with an error if it reads
+    None.
     """
     found = _OFFICIAL.search(reply.strip())
     return int(found[1]) if found else None
 
 
 def read_points(reply: str) -> int:
-    """The total of a reply, 0 to 100.
+    """Return the total score of a reply, 0 to 100.
 
-    Bold type, headings, "Total Score (100 points):", "55/100" and "55 points" are understood; reasoning
-    before the reply does not count.
+    Bold type, headings, "Total Score (100 points):", "55/100" and "55 points" are understood. A reasoning
+    model's thoughts before the reply are ignored.
 
     Raises:
-        UnreadableReply: there is no total, there are several that differ, or one is no whole number from 0 to
-            100.
+        UnreadableReply: the reply has no total, different totals, or a total that is not a whole number from
+            0 to 100.
     """
     lines = _MARKUP.sub("", final_text(reply)).splitlines()
     totals = [found[1] for line in lines if (found := _TOTAL.fullmatch(line))]

@@ -1,7 +1,8 @@
-"""The six rubrics of 100 points, in our words, and the one message that a judge is asked with.
+"""The six rubrics of 100 points in our own words, and the message that asks a judge to grade.
 
-Criteria and points are those of DriveBench (arXiv 2501.04003); the sentences are not. A judge may give other
-points for other words: `official` of the benchmark takes the words of a clone of the official repository.
+Criteria and points are those of DriveBench (arXiv 2501.04003); the wording is ours. Other wording can lead a
+judge to other points. To use the official wording, set the benchmark's knob `official` to a clone of the
+official repository.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ __all__ = ["RUBRICS", "Criterion", "Rubric", "Sheet", "judge_message"]
 
 
 class Criterion(NamedTuple):
-    """One criterion of a rubric and its full marks."""
+    """One criterion of a rubric, with its maximum of points."""
 
     title: str
     points: int
     guide: str
-    """What earns the points, and what loses them."""
+    """What the points are given for."""
 
 
 class Rubric(NamedTuple):
@@ -30,7 +31,7 @@ class Rubric(NamedTuple):
     shows_object: bool = False
     """Whether the judge is given the description of the object that the question names."""
     rule: str = ""
-    """A rule that holds for several criteria."""
+    """A rule about several criteria; empty for none."""
 
     @property
     def points(self) -> int:
@@ -38,14 +39,14 @@ class Rubric(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """What is graded."""
+    """The answer to grade, with what the judge needs to grade it."""
 
     question: str
     answer: str
-    """The reference."""
+    """The reference answer."""
     prediction: str
     description: str
-    """Of the object that the question names; empty where the rubric shows none."""
+    """The visual description of the object that the question names; empty if the rubric does not show it."""
 
 
 _CLARITY: Final = "Short, ordered and unambiguous wording earns the points; padding and vagueness lose them."
@@ -220,7 +221,7 @@ RUBRICS: Final[Mapping[Kind, Rubric]] = {
 
 
 def judge_message(kind: Kind, sheet: Sheet) -> str:
-    """The message that asks a judge to grade an answer to a question of this kind."""
+    """Return the message that asks a judge to grade an answer to a question of this kind."""
     rubric = RUBRICS[kind]
     listed = "\n".join(f"{n}. {c.title} ({c.points} points): {c.guide}" for n, c in enumerate(_of(kind), 1))
     form = "\n".join(f"{n}. {c.title} ({c.points} points): <points>" for n, c in enumerate(_of(kind), 1))

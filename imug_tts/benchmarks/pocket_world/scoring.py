@@ -53,7 +53,10 @@ def read(image: Image) -> Scene:
 
 
 def point_texts(request: str, opening: bool) -> tuple[str, str, str]:
-    """The texts of the three points of an image turn; in the opening turn nothing can stay."""
+    """Return the texts of an image turn's three evaluation points: change, keep and clean.
+
+    The opening turn has no earlier picture to keep, so its second point is about the requested things.
+    """
     keep = "What was not asked to change is as it was before."
     everything = "Each thing that was asked for is in the picture, wherever it stands."
     return (
@@ -66,9 +69,9 @@ def point_texts(request: str, opening: bool) -> tuple[str, str, str]:
 def points(before: Scene, after: Scene, drawn: Scene, opening: bool) -> tuple[int, int, int]:
     """The grades (change, keep, clean), each 0-5, of a drawn scene for the change from `before` to `after`.
 
-    A point without cells gets full marks, with two exceptions. In the opening turn nothing can stay, so its
-    second point is the share of the requested things that are in the picture. An empty picture, which is free
-    of anything spurious, gets 0 unless it is right.
+    A point that no cell is graded by gets full marks, with two exceptions. The opening turn has no earlier
+    picture, so its second point is the share of the requested things that are in the picture. An empty
+    picture gets 0 for all points unless it is right.
     """
     if drawn == BLANK != after:
         return (0, 0, 0)

@@ -153,8 +153,9 @@ def settings_change_the_output(subject: Subject) -> list[str]:
 
 
 def _setting_seen(subject: Subject, knob: Knob, value: Any) -> bool:
-    """Whether the value changes an answer after an image, or at the beginning, where no image determines the
-    size.
+    """Return whether the value of a setting changes an answer of any modality.
+
+    Both a history with an image and an empty one are tried, because an image in the history may fix the size.
     """
     sampling = subject.sampling(**{knob.name: value})
     return any(
