@@ -195,6 +195,7 @@ _REMEDIES: Final = (
     Field("remedies[].break_even.strategy", "text", "The dearer strategy whose image score lies nearest."),
     Field("remedies[].break_even.difference", ESTIMATE, "Image score of the trained weights less its score."),
     Field("remedies[].break_even.saved", ESTIMATE, "Seconds in the models that a dialogue saves."),
+    Field("remedies[].break_even.saved_tokens", ESTIMATE, "New tokens that a dialogue saves."),
     Field("remedies[].break_even.dialogues", "list", "Seconds of training over those saved, with its ends."),
     Field("remedies[].break_even.dialogues[]", "number, null", "One of the three; null without a bound."),
 )

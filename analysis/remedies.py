@@ -44,7 +44,12 @@ class BreakEven:
     difference: Estimate
     """Image score of the remedy minus that of the arm."""
     saved: Estimate
-    """Model seconds on image turns that the remedy saves per dialogue, compared with the arm."""
+    """Model seconds on image turns that the remedy saves per dialogue, compared with the arm.
+
+    The interval is over dialogues alone, whatever else the machine did.
+    """
+    saved_tokens: Estimate
+    """New tokens on image turns that the remedy saves per dialogue."""
     dialogues: tuple[float, float, float]
     """Training seconds of one model divided by `saved`: the value, and the low and high end of its interval.
 
@@ -179,11 +184,21 @@ def _break_even(setting: _Setting, group: _Group, own: Floats) -> BreakEven | No
     if not dearer:
         return None
     arm = min(dearer, key=lambda each: abs(float(np.nanmean(own - scores(each)))))
-    saved = _both(costs[arm], "seconds") - _averaged(lambda each: _both(costs[each], "seconds"), arms)
-    per_dialogue = np.where(np.isfinite(saved).any(axis=1), np.nansum(saved, axis=1), np.nan)[:, None]
-    found = _estimates(setting, {"difference": mean(own - scores(arm)), "saved": mean(per_dialogue)})
+    found = _estimates(
+        setting,
+        {
+            "difference": mean(own - scores(arm)),
+            "saved": _per_dialogue(costs, arm, arms, "seconds"),
+            "saved_tokens": _per_dialogue(costs, arm, arms, "tokens"),
+        },
+    )
     trained = float(np.mean([setting.study.training[each].seconds for each in arms]))
     return BreakEven(strategy=arm, dialogues=_over(trained, found["saved"]), **found)
+
+
+def _per_dialogue(costs: Costs, dearer: str, arms: Sequence[str], what: str) -> Statistic:
+    saved = _both(costs[dearer], what) - _averaged(lambda each: _both(costs[each], what), arms)
+    return mean(np.where(np.isfinite(saved).any(axis=1), np.nansum(saved, axis=1), np.nan)[:, None])
 
 
 def _over(seconds: float, saved: Estimate) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from analysis.ablation import Ablation
 from analysis.cells import difference, fixed, number, score
+from analysis.inference import Estimate
 from analysis.layout import Table
 from analysis.remedies import BreakEven, Remedy
 
@@ -90,7 +91,8 @@ def _costs(found: Sequence[Remedy]) -> Table:
             f"{remedy.token_positions:,.0f}",
             paid.strategy,
             difference(paid.difference),
-            _seconds(paid),
+            _interval(paid.saved_tokens, 0),
+            _interval(paid.saved, 3),
             _dialogues(remedy, paid),
         )
         for remedy in found
@@ -99,7 +101,9 @@ def _costs(found: Sequence[Remedy]) -> Table:
     note = (
         "Test-time arm: of the arms on the weights that the training began with that ask the models for "
         "more tokens, the one whose image score lies nearest. Difference: the trained weights' score less "
-        "that arm's. Seconds: wall-clock, in the models, image turns of a dialogue. Break-even: seconds of "
+        "that arm's. Tokens: new ones. Seconds: wall-clock, in the models, image turns of a dialogue; their "
+        "interval is over dialogues, so runs made while the machine was busier or quieter differ by more: "
+        "trust the tokens there. Break-even: seconds of "
         "training one model over the seconds saved per dialogue, with the ends of their interval; n/a where "
         "no gain over the same strategy on the first weights is shown (it costs no training), where the "
         "scores are shown to be lower than that arm's, or where no saving is shown. What the first weights "
@@ -107,7 +111,7 @@ def _costs(found: Sequence[Remedy]) -> Table:
     )
     header = (
         "training", "strategy", "training seconds", "token positions", "test-time arm of nearest score",
-        "difference", "seconds saved per dialogue", "break-even, dialogues",
+        "difference", "tokens saved per dialogue", "seconds saved per dialogue", "break-even, dialogues",
     )  # fmt: skip
     title = "What training costs, and after how many dialogues it has paid off"
     return Table(name="T9b_break_even", title=title, header=header, rows=rows, notes=(note,))
@@ -123,13 +127,9 @@ def _spread(gains: Sequence[float]) -> str:
     return ", ".join(known) or "-"
 
 
-def _seconds(paid: BreakEven) -> str:
-    saved = paid.saved
-    return (
-        f"{fixed(saved.value, 3)} [{fixed(saved.low, 3)}, {fixed(saved.high, 3)}]"
-        if saved.is_defined
-        else "-"
-    )
+def _interval(saved: Estimate, digits: int) -> str:
+    value, low, high = (fixed(each, digits) for each in (saved.value, saved.low, saved.high))
+    return f"{value} [{low}, {high}]" if saved.is_defined else "-"
 
 
 def _dialogues(remedy: Remedy, paid: BreakEven) -> str:

@@ -49,8 +49,8 @@ def training_of(manifest: Manifest) -> Training | None:
 def spoken(backbones: Sequence[str]) -> str:
     """Return what to call the backbones of a study's runs.
 
-    That is the identity if all are equal. If several differ in weights or knobs, it is the model's name and how
-    many variants it has.
+    That is the identity if all are equal. If several differ in weights or knobs, it is the model's name and
+    how many variants it has.
     """
     different = list(dict.fromkeys(backbones))
     if len(different) == 1:

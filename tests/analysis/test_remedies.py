@@ -125,6 +125,7 @@ def test_training_pays_off_after_its_seconds_over_those_that_a_dialogue_saves(st
     assert paid is not None
     assert paid.strategy == "cot @ backbone.folder=default"
     assert paid.saved.value == pytest.approx(2 * (0.9 - 0.5))
+    assert paid.saved_tokens.value == pytest.approx(2 * (40 - 16))
     assert paid.dialogues == pytest.approx((125, 125, 125))
     assert paid.difference.value == pytest.approx(0.09 - 0.06)
 
