@@ -32,6 +32,8 @@ _SMALLEST_SQUARE: Final = 1e-20
 """A squared norm below it counts as this much, so that a gradient of zeros projects nothing."""
 _CHUNK: Final = 1 << 22
 """Numbers of each gradient that are in float64 at a time."""
+_CHUNK_ON_CPU: Final = 1 << 16
+"""The same on the CPU, whose cache holds so many."""
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,13 @@ def _products_of_one(row: Sequence[Tensor | None], count: int, device: torch.dev
     if not parts:
         return products
     places = torch.tensor(present, device=device)
-    for chunks in zip(*(torch.split(part, _CHUNK) for part in parts), strict=True):
-        stacked = torch.stack(chunks).double()
-        products[places[:, None], places] += stacked @ stacked.T
+    size = min(len(parts[0]), _CHUNK_ON_CPU if device.type == "cpu" else _CHUNK)
+    wide = torch.empty(len(parts), size, dtype=torch.float64, device=device)
+    for chunks in zip(*(torch.split(part, size) for part in parts), strict=True):
+        own = wide[:, : len(chunks[0])]
+        for place, chunk in enumerate(chunks):
+            own[place].copy_(chunk)
+        products[places[:, None], places] += own @ own.T
     return products
 
 
