@@ -48,7 +48,7 @@ simulate: $(READY)
 	$(BIN)/python -m tests.analysis.simulation --studies 1000
 
 docs: $(READY)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs build/docs
 	@echo "open build/docs/index.html"
 
 check: $(READY)

@@ -58,15 +58,17 @@ def runs_left_out(runs: Sequence[Manifest], outcomes: Mapping[Path, Counter[str]
 def arm_names(runs: Iterable[Manifest]) -> dict[Path, str]:
     """The name of each run's arm, by the run's folder.
 
-    The name is the strategy's label. If several arms have that label, the settings in which they differ
-    follow.
+    The name is the strategy's label. The settings follow in which arms of that label differ, and those in
+    which any arms of the study differ although scores depend on them whatever the strategy is.
     """
     by_label: dict[str, list[_Arm]] = defaultdict(list)
     for same in _grouped(runs, lambda run: run.arm).values():
         by_label[same[0].strategy] += _arms(same)
+    every = [arm.leaves for arms in by_label.values() for arm in arms]
+    shared = [path for path in _paths(every) if _is_shared(path) and _differs(path, every)]
     names: dict[Path, str] = {}
     for label, arms in by_label.items():
-        for arm, settings in zip(arms, _settings(arms), strict=True):
+        for arm, settings in zip(arms, _settings(arms, shared, every), strict=True):
             names |= {run.folder: arm_name(label, settings) for run in arm.runs}
     return names
 
@@ -205,11 +207,16 @@ def _telling_keys(differences: Sequence[set[str]]) -> list[str]:
     return sorted(chosen)
 
 
-def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
-    """The (name, value) pairs of the settings in which arms of one label differ, one list for each arm."""
-    every = [arm.leaves for arm in arms]
-    known = sorted({path for leaves in every for path in leaves}, key=_name_first)
-    paths = [path for path in known if _differs(path, every)]
+def _settings(
+    arms: Sequence[_Arm], shared: Sequence[_Path], every: Sequence[_Leaves]
+) -> Iterator[list[tuple[str, str]]]:
+    """The (name, value) pairs of the settings that the names of arms of one label state, a list for each arm.
+
+    They are those in which these arms differ, and `shared` ones, in which arms of the whole study differ.
+    """
+    own = [arm.leaves for arm in arms]
+    differing = [path for path in _paths(own) if _differs(path, own)]
+    paths = sorted({*differing, *shared}, key=_name_first)
     short, values = _short_names(paths), {path: _short_values(path, every) for path in paths}
     for arm in arms:
         if len(paths) > _MOST_SETTINGS:
@@ -220,6 +227,17 @@ def _settings(arms: Sequence[_Arm]) -> Iterator[list[tuple[str, str]]]:
                 (short[path], values[path].get(repr(arm.leaves.get(path)), _default(path)))
                 for path in applying
             ]
+
+
+def _paths(arms: Sequence[_Leaves]) -> list[_Path]:
+    return sorted({path for leaves in arms for path in leaves}, key=_name_first)
+
+
+def _is_shared(path: _Path) -> bool:
+    """Whether every arm has the setting, whatever its strategy is, and scores depend on it."""
+    return path[0] in ("backbone", "benchmark", "budget") or any(
+        path[: len(place)] == place for place in _SCORERS
+    )
 
 
 def _short_values(path: _Path, arms: Sequence[_Leaves]) -> dict[str, str]:

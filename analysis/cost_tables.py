@@ -107,7 +107,8 @@ def _efficiency(result: Ablation) -> Table:
     )
     note = (
         "Points gained per unit of extra cost over the baseline, on the cells that both answered; percentile "
-        "intervals. -: the extra cost is not above three times its standard error."
+        "intervals. -: the extra cost is not above three times its standard error. Seconds are wall-clock: "
+        "where an arm asks for no more NFE and tokens (-), they say how busy the machine was, no more."
     )
     header = ("strategy", "per 100 NFE", "per 1,000 tokens", "per second")
     title = "Gain per unit of cost"

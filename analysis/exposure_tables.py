@@ -50,7 +50,7 @@ def worst_cases(result: Ablation) -> Table:
             *_bounded(arm.estimates["eb_reduction"], arm.eb_reduction_bounds),
         )
         for arm in result.arms
-        if any(arm.estimates[name].num_missing for name in ("mean", "eb", "eb_reduction"))
+        if any(_lacks_turns(arm.estimates[name]) for name in ("mean", "eb", "eb_reduction"))
     )
     note = (
         "Least and greatest possible value over all possible scores of the missing turns. On own history the "
@@ -160,6 +160,11 @@ def _cells(estimate: Estimate) -> str:
     if not estimate.num_units:
         return "-"
     return f"{estimate.num_samples} / {estimate.num_units} ({estimate.num_missing})"
+
+
+def _lacks_turns(estimate: Estimate) -> bool:
+    """Whether turns are missing from a number that is there; without gold runs there is no gap to bound."""
+    return estimate.is_defined and estimate.num_missing > 0
 
 
 def _bounded(estimate: Estimate, bounds: Bounds) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.inference import FEW_SAMPLES
 from analysis.measured import Arm, Setting
-from analysis.names import setting_of
+from analysis.names import label_of
 
 __all__ = ["FEW_CLUSTERS", "notes"]
 
@@ -32,7 +32,7 @@ def notes(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
                 "has no interval"
             )
     yield from _clusters(setting, arms)
-    if setting.baseline and setting.is_default and setting_of(setting.baseline):
+    if setting.is_default and _num_alike(setting) > 1:
         yield (
             f"several arms have the label direct: gains are measured against {setting.baseline!r}; choose "
             "another with "
@@ -42,6 +42,7 @@ def notes(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
         yield "one strategy only: nothing to compare it with"
     elif setting.baseline is None:
         yield 'the study has no strategy "direct": no gains are shown; choose one with --baseline NAME'
+    yield from _without_images(arms)
     yield from _apart(setting)
 
 
@@ -63,6 +64,24 @@ def _clusters(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
                 f"too few clusters (below {FEW_CLUSTERS}) for {words} of {', '.join(few)}: the estimate is "
                 "unreliable"
             )
+
+
+def _without_images(arms: Sequence[Arm]) -> Iterator[str]:
+    """The reason if no arm has an image score."""
+    means = [arm.estimates["mean"] for arm in arms]
+    if any(mean.is_defined for mean in means):
+        return
+    missing = sum(mean.num_missing for mean in means)
+    yield (
+        f"none of the {missing:,} planned image turns has a score: no image score can be shown"
+        if missing
+        else "the study has no image turns: nothing is said about image scores"
+    )
+
+
+def _num_alike(setting: Setting) -> int:
+    """How many arms have the label of the baseline."""
+    return sum(label_of(name) == label_of(setting.baseline or "") for name in setting.panel.strategies)
 
 
 def _apart(setting: Setting) -> Iterator[str]:

@@ -11,9 +11,19 @@ from typing import Any, NamedTuple
 from analysis.arms import arm_names, history_names, runs_left_out
 from analysis.caveats import merged
 from analysis.responses import Draw, Judged, LayerVerdict, Pool, draws, judged_images, pools, verdicts
-from analysis.weights import Training, spoken, training_of, without_weights
+from analysis.weights import Training, spoken, training_of
 from imug_tts.contracts.record import Record as StoredRecord
-from imug_tts.records import Line, Manifest, RecordError, read_manifest, read_turns, run_folders, turn_files
+from imug_tts.records import (
+    Comparable,
+    Line,
+    Manifest,
+    RecordError,
+    first_difference,
+    read_manifest,
+    read_turns,
+    run_folders,
+    turn_files,
+)
 
 __all__ = [
     "Arm",
@@ -138,7 +148,7 @@ class Study:
     arms: Mapping[Path, Arm]
     """The arm of each run, by its folder; none for a CSV."""
     backbones: Mapping[str, str] = field(default_factory=dict)
-    """The identity of each arm's backbone, by its name; none for a CSV. They differ in weights at most."""
+    """The identity of each arm's backbone, by its name; none for a CSV. They differ in weights and knobs."""
     training: Mapping[str, Training] = field(default_factory=dict)
     """What the training of each arm's backbone has cost, by the arm's name, where the manifests say it."""
     judges: Mapping[str, tuple[Judge, ...]] = field(default_factory=dict)
@@ -368,20 +378,17 @@ def _cost(row: StoredRecord) -> Cost:
 
 
 def _check_one_study(manifests: Sequence[Manifest]) -> None:
-    """Runs of one study have one benchmark, and one model; its weights may differ, and then name the arms."""
-    first, *others = manifests
-    for manifest in others:
-        compared = {
-            "benchmark": (first.benchmark, manifest.benchmark),
-            "backbone": (without_weights(first.backbone), without_weights(manifest.backbone)),
-        }
-        for what, (here, there) in compared.items():
-            if here != there:
-                raise StudyError(
-                    f"runs of different {what}s cannot share a table: {first.folder / 'manifest.json'} has "
-                    f"{here!r}, {manifest.folder / 'manifest.json'} has {there!r}; move one of them to a "
-                    "study folder of its own"
-                )
+    """Check that the runs have one benchmark and one model. Its weights and knobs may differ, and then name
+    the arms.
+    """
+    found = first_difference(Comparable(each.folder, each.benchmark, each.backbone) for each in manifests)
+    if found is not None:
+        (first, other), (here, there) = found.folders, found.values
+        raise StudyError(
+            f"runs of different {found.what}s cannot share a table: {first / 'manifest.json'} has "
+            f"{here!r}, {other / 'manifest.json'} has {there!r}; move one of them to a study folder of its "
+            "own"
+        )
 
 
 def described(key: Key) -> str:

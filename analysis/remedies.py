@@ -24,6 +24,7 @@ from analysis.names import label_of, setting_of
 from analysis.panel import Panel, Quantity
 from analysis.records import Cost, Study
 from analysis.statistic import Statistic, level, mean
+from imug_tts.records import model_parts
 
 __all__ = ["BreakEven", "Remedy", "remedies"]
 
@@ -43,7 +44,12 @@ class BreakEven:
     difference: Estimate
     """Image score of the remedy minus that of the arm."""
     saved: Estimate
-    """Model seconds on image turns that the remedy saves per dialogue, compared with the arm."""
+    """Model seconds on image turns that the remedy saves per dialogue, compared with the arm.
+
+    The interval is over dialogues alone, whatever else the machine did.
+    """
+    saved_tokens: Estimate
+    """New tokens on image turns that the remedy saves per dialogue."""
     dialogues: tuple[float, float, float]
     """Training seconds of one model divided by `saved`: the value, and the low and high end of its interval.
 
@@ -74,8 +80,14 @@ class Remedy:
     """The gain of each model."""
     first_turn: Estimate
     """The gain at turn 1, which has no history."""
+    control: tuple[str, ...]
+    """The arms of the control: the same training on gold history alone, under the same strategy."""
     against_control: Estimate
-    """Image score minus that of the same training on gold history only (the control)."""
+    """Image score minus that of the control."""
+    first_turn_against_control: Estimate
+    eb_reduction_against_control: Estimate
+    """The control's gap less this one."""
+    eb_step_reduction_against_control: Estimate
     eb: Estimate
     """The exposure gap."""
     eb_step: Estimate
@@ -118,7 +130,7 @@ class _Setting(NamedTuple):
         return [
             arm
             for arm in self.panel.strategies
-            if self.study.backbones[arm].endswith(f":{start}") and arm not in self.panel.oracles
+            if model_parts(self.study.backbones[arm]).weights == start and arm not in self.panel.oracles
         ]
 
 
@@ -127,16 +139,19 @@ def _remedy(setting: _Setting, group: _Group) -> Remedy:
     costs = [setting.study.training[arm] for arm in arms]
     before = [arm for arm in setting.first_weights(group.start) if _plain_name(arm) == group.strategy][:1]
     control = setting.groups.get(group._replace(method=_CONTROL), ()) if group.method != _CONTROL else ()
-    own, reference = _averaged(panel.scores, arms), _averaged(panel.scores, before)
-    gaps, gaps_before = _gaps(panel, arms), _gaps(panel, before)
-    skill, skill_before = _gaps(panel, arms, "step"), _gaps(panel, before, "step")
+    own, reference, controlled = (_averaged(panel.scores, each) for each in (arms, before, control))
+    gaps, gaps_before, gaps_control = (_gaps(panel, each) for each in (arms, before, control))
+    skill, skill_before, skill_control = (_gaps(panel, each, "step") for each in (arms, before, control))
     found = _estimates(
         setting,
         {
             "mean": level(own),
             "gain": mean(own - reference),
             "first_turn": mean((own - reference)[:, :1]),
-            "against_control": mean(own - _averaged(panel.scores, control)),
+            "against_control": mean(own - controlled),
+            "first_turn_against_control": mean((own - controlled)[:, :1]),
+            "eb_reduction_against_control": mean(gaps_control - gaps),
+            "eb_step_reduction_against_control": mean(skill_control - skill),
             "eb": mean(gaps),
             "eb_step": mean(skill),
             "eb_reduction": mean(gaps_before - gaps),
@@ -149,6 +164,7 @@ def _remedy(setting: _Setting, group: _Group) -> Remedy:
         steps=group.steps,
         strategy=group.strategy,
         arms=tuple(arms),
+        control=tuple(control),
         seconds=float(np.mean([cost.seconds for cost in costs])),
         token_positions=float(np.mean([cost.token_positions for cost in costs])),
         gains=tuple(_value(mean(panel.scores(arm) - reference)) for arm in arms) if before else (),
@@ -168,11 +184,21 @@ def _break_even(setting: _Setting, group: _Group, own: Floats) -> BreakEven | No
     if not dearer:
         return None
     arm = min(dearer, key=lambda each: abs(float(np.nanmean(own - scores(each)))))
-    saved = _both(costs[arm], "seconds") - _averaged(lambda each: _both(costs[each], "seconds"), arms)
-    per_dialogue = np.where(np.isfinite(saved).any(axis=1), np.nansum(saved, axis=1), np.nan)[:, None]
-    found = _estimates(setting, {"difference": mean(own - scores(arm)), "saved": mean(per_dialogue)})
+    found = _estimates(
+        setting,
+        {
+            "difference": mean(own - scores(arm)),
+            "saved": _per_dialogue(costs, arm, arms, "seconds"),
+            "saved_tokens": _per_dialogue(costs, arm, arms, "tokens"),
+        },
+    )
     trained = float(np.mean([setting.study.training[each].seconds for each in arms]))
     return BreakEven(strategy=arm, dialogues=_over(trained, found["saved"]), **found)
+
+
+def _per_dialogue(costs: Costs, dearer: str, arms: Sequence[str], what: str) -> Statistic:
+    saved = _both(costs[dearer], what) - _averaged(lambda each: _both(costs[each], what), arms)
+    return mean(np.where(np.isfinite(saved).any(axis=1), np.nansum(saved, axis=1), np.nan)[:, None])
 
 
 def _over(seconds: float, saved: Estimate) -> tuple[float, float, float]:

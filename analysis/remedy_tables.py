@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from analysis.ablation import Ablation
 from analysis.cells import difference, number, score
+from analysis.inference import Estimate
 from analysis.layout import Table
 from analysis.phrases import fixed
 from analysis.remedies import BreakEven, Remedy
@@ -15,8 +16,11 @@ __all__ = ["remedy_tables"]
 
 
 def remedy_tables(result: Ablation) -> tuple[Table, ...]:
-    """Return the tables of scores and of costs; they have no rows if the study has no trained weights."""
-    return _scores(result.remedies), _costs(result.remedies)
+    """Return the tables of scores, of costs, and of gaps against the start weights and the control.
+
+    The tables have no rows if the study has no trained weights.
+    """
+    return _scores(result.remedies), _costs(result.remedies), _controlled(result.remedies)
 
 
 def _scores(found: Sequence[Remedy]) -> Table:
@@ -29,7 +33,6 @@ def _scores(found: Sequence[Remedy]) -> Table:
             difference(remedy.gain),
             _spread(remedy.gains),
             difference(remedy.first_turn),
-            difference(remedy.against_control),
             difference(remedy.eb),
             difference(remedy.eb_reduction),
             difference(remedy.eb_step),
@@ -40,18 +43,44 @@ def _scores(found: Sequence[Remedy]) -> Table:
     notes = (
         "Models of one way of training are averaged in each cell. Intervals are over dialogues, not over "
         "training seeds, and are not adjusted; each model: its own gain. Gain and reductions: against the "
-        "same strategy on the weights that the training began with. Less control: against the same training "
-        "on gold history alone.",
+        "same strategy on the weights that the training began with; - from scratch, where there are none.",
         "EB, exposure bias: gold less own history, turns 2 and later. It can fall while the score falls: "
         "read it beside the gain. Lost skill: the part of it that the step score loses too; the rest is "
         "damage that is counted again.",
     )
     header = (
-        "training", "models", "strategy", "mean", "gain", "each model", "gain at turn 1", "less control",
-        "EB", "EB reduction", "lost skill", "its reduction",
+        "training", "models", "strategy", "mean", "gain", "each model", "gain at turn 1", "EB",
+        "EB reduction", "lost skill", "its reduction",
     )  # fmt: skip
     title = "Trained weights under each strategy"
     return Table(name="T9_training", title=title, header=header, rows=rows, notes=notes)
+
+
+def _controlled(found: Sequence[Remedy]) -> Table:
+    rows = tuple(
+        (
+            _method(remedy),
+            remedy.strategy,
+            f"{len(remedy.arms)} and {len(remedy.control)}",
+            difference(remedy.against_control),
+            difference(remedy.first_turn_against_control),
+            difference(remedy.eb_reduction_against_control),
+            difference(remedy.eb_step_reduction_against_control),
+        )
+        for remedy in found
+        if remedy.control
+    )
+    note = (
+        "Control: the same training, as many steps, on gold history alone, under the same strategy. Score: "
+        "less the control's. Reductions: the control's less these weights'; EB and lost skill as in T9. "
+        "Intervals are over dialogues, not over training seeds, and are not adjusted."
+    )
+    header = (
+        "training", "strategy", "models, and of the control", "score", "score at turn 1", "EB reduction",
+        "lost skill, its reduction",
+    )  # fmt: skip
+    title = "Training on own history against the same training on gold history alone"
+    return Table(name="T9c_against_control", title=title, header=header, rows=rows, notes=(note,))
 
 
 def _costs(found: Sequence[Remedy]) -> Table:
@@ -63,7 +92,8 @@ def _costs(found: Sequence[Remedy]) -> Table:
             f"{remedy.token_positions:,.0f}",
             paid.strategy,
             difference(paid.difference),
-            _seconds(paid),
+            _interval(paid.saved_tokens, 0),
+            _interval(paid.saved, 3),
             _dialogues(remedy, paid),
         )
         for remedy in found
@@ -72,7 +102,9 @@ def _costs(found: Sequence[Remedy]) -> Table:
     note = (
         "Test-time arm: of the arms on the weights that the training began with that ask the models for "
         "more tokens, the one whose image score lies nearest. Difference: the trained weights' score less "
-        "that arm's. Seconds: wall-clock, in the models, image turns of a dialogue. Break-even: seconds of "
+        "that arm's. Tokens: new ones. Seconds: wall-clock, in the models, image turns of a dialogue; their "
+        "interval is over dialogues, so runs made while the machine was busier or quieter differ by more: "
+        "trust the tokens there. Break-even: seconds of "
         "training one model over the seconds saved per dialogue, with the ends of their interval; n/a where "
         "no gain over the same strategy on the first weights is shown (it costs no training), where the "
         "scores are shown to be lower than that arm's, or where no saving is shown. What the first weights "
@@ -80,7 +112,7 @@ def _costs(found: Sequence[Remedy]) -> Table:
     )
     header = (
         "training", "strategy", "training seconds", "token positions", "test-time arm of nearest score",
-        "difference", "seconds saved per dialogue", "break-even, dialogues",
+        "difference", "tokens saved per dialogue", "seconds saved per dialogue", "break-even, dialogues",
     )  # fmt: skip
     title = "What training costs, and after how many dialogues it has paid off"
     return Table(name="T9b_break_even", title=title, header=header, rows=rows, notes=(note,))
@@ -96,13 +128,9 @@ def _spread(gains: Sequence[float]) -> str:
     return ", ".join(known) or "-"
 
 
-def _seconds(paid: BreakEven) -> str:
-    saved = paid.saved
-    return (
-        f"{fixed(saved.value, 3)} [{fixed(saved.low, 3)}, {fixed(saved.high, 3)}]"
-        if saved.is_defined
-        else "-"
-    )
+def _interval(saved: Estimate, digits: int) -> str:
+    value, low, high = (fixed(each, digits) for each in (saved.value, saved.low, saved.high))
+    return f"{value} [{low}, {high}]" if saved.is_defined else "-"
 
 
 def _dialogues(remedy: Remedy, paid: BreakEven) -> str:

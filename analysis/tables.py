@@ -180,11 +180,13 @@ def _text(result: Ablation) -> Table:
 def _by_turn(result: Ablation) -> Table:
     shown = turns(result)
     both = result.tier == "A"
-    rows = tuple((name_of(a), *(_own_and_gold(a, t, both) for t in shown)) for a in result.arms)
-    counts = tuple(count_range([a.own[t].num_samples for a in result.arms]) for t in shown)
+    rows = [(name_of(a), *(_own_and_gold(a, t, both) for t in shown)) for a in result.arms]
+    counts = ("samples", *(count_range([a.own[t].num_samples for a in result.arms]) for t in shown))
     title = "Image score by turn: own / gold history" if both else "Image score by turn, own history (decay)"
     header = ("strategy", *(f"turn {t + 1}" for t in shown))
-    return Table(name="T2_by_turn", title=title, header=header, rows=(*rows, ("samples", *counts)))
+    return Table(
+        name="T2_by_turn", title=title, header=header, rows=(*rows, counts) if shown else ()
+    )  # without any image score there are no turns to show, and the notes say so
 
 
 def _nestings(result: Ablation) -> Table:

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.wandb_workspace import ARM, TURN, Place, curves, make
 from imug_tts.records import MANIFEST, run_folders
-from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, word
+from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, refused_uploads, word
 
 if TYPE_CHECKING:
     import wandb
@@ -21,6 +22,8 @@ __all__ = ["PushError", "push"]
 
 _NOTE = "pushed.txt"
 """The file that names the latest pushed analysis, so that an analysis is not pushed twice."""
+_BEGIN_S = 60
+"""Timeout of the server's answer when a run begins, in seconds."""
 _PATIENCE_S = 300
 """Timeout of each run's upload in seconds; data not uploaded by then stays on this machine."""
 
@@ -50,6 +53,8 @@ def push(study: Path, out: Path) -> str:
         return _Push(study, out, folder).everything()
     except ModuleNotFoundError:
         raise PushError("wandb is not installed; install it with: pip install wandb") from None
+    except PushError:
+        raise
     except Exception as error:  # wandb's errors have no common kind
         raise PushError(f"wandb failed: {type(error).__name__}: {error}") from error
 
@@ -76,6 +81,11 @@ class _Push:
         if note.is_file() and note.read_text(encoding="utf-8") == pushed:
             return f"pushed to wandb before: this analysis, group {self._group}"
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._mode in ("online", "shared"):
+            sys.stderr.write(
+                f"pushing the analysis and {len(self._arms)} runs to wandb; for each, the server has "
+                f"{_BEGIN_S} s to answer and {_PATIENCE_S} s to take the data\n"
+            )
         place = self._push_analysis()
         self._push_arms()
         said = f"pushed to wandb: the analysis and intervals of {len(self._arms)} runs, group {self._group}"
@@ -97,7 +107,15 @@ class _Push:
                 run.log(row, step=step)
             run.summary.update(self._numbers())
             run.log_artifact(self._files())
-            return Place(run.entity, run.project, self._group, self._own_id())
+            place, log = (
+                Place(run.entity, run.project, self._group, self._own_id()),
+                run.settings.log_internal,
+            )
+        if refused := refused_uploads(Path(log)):
+            raise PushError(
+                f"the wandb server {refused}; tables or figures are missing there; push again later"
+            )
+        return place
 
     def _push_arms(self) -> None:
         costs = {arm["strategy"]: arm["cost"] or {} for arm in self._analysis["arms"]}
@@ -131,7 +149,12 @@ class _Push:
             mode=self._mode,
             resume="allow",
             reinit="create_new",
-            settings=self._wandb.Settings(**SETTINGS, finish_timeout=_PATIENCE_S, finish_timeout_raises=True),
+            settings=self._wandb.Settings(
+                **SETTINGS,
+                init_timeout=_BEGIN_S,
+                finish_timeout=_PATIENCE_S,
+                finish_timeout_raises=True,
+            ),
         )
 
     def _place(self, arm: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,13 @@
-"""The names and training costs of the sets of weights of one model in a study."""
+"""The variants of one model in a study, its weights and knobs: their name, and the cost of their training."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imug_tts.records import Manifest, RecordError
+from imug_tts.records import Manifest, RecordError, model_parts
 
-__all__ = ["Training", "spoken", "training_of", "without_weights"]
-
-_HASH = re.compile(r":[0-9a-f]{16}$")
+__all__ = ["Training", "spoken", "training_of"]
 
 
 class Training(NamedTuple):
@@ -49,18 +46,19 @@ def training_of(manifest: Manifest) -> Training | None:
         raise RecordError(str(manifest.folder / "manifest.json"), f"damaged training ({error!r})") from error
 
 
-def without_weights(identity: str) -> str:
-    """Return a backbone's identity without a trailing hash of weights, e.g. "pocket:1" for
-    "pocket:1:2fd4e1c67a2d28fc".
-    """
-    return _HASH.sub("", identity)
-
-
 def spoken(backbones: Sequence[str]) -> str:
-    """Return the identity of the backbones; if they are several sets of weights of one model, its identity
-    without weights and their number.
+    """Return what to call the backbones of a study's runs.
+
+    That is the identity if all are equal. If several differ in weights or knobs, it is the model's name and
+    how many variants it has.
     """
     different = list(dict.fromkeys(backbones))
     if len(different) == 1:
         return different[0]
-    return f"{without_weights(different[0])} with {len(different)} sets of weights"
+    parts = [model_parts(each) for each in different]
+    counts = {
+        "sets of weights": {each.weights for each in parts},
+        "settings of its knobs": {each.knobs for each in parts},
+    }
+    told = [f"{len(values)} {what}" for what, values in counts.items() if len(values) > 1]
+    return f"{parts[0].name} with {' and '.join(told)}"

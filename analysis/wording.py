@@ -269,8 +269,9 @@ def _change(one: Evidence, baseline: str, reference: Evidence) -> _Statement:
         return "no_gap_to_reduce", f"{compared}; no gap of {baseline} is shown that could change"
     if not _agrees(one):
         return "level_may_explain", f"{compared}; {_scale(one, is_less)}"
-    verb, on_logits = ("reduces" if is_less else "widens"), logits(one.estimates["eb_reduction_logit"])
-    extent = f"{points(change, absolute=True)}{_share(one)}, {on_logits} on the logit scale{_in_steps(one)}"
+    verb, on_logits = "reduces" if is_less else "widens", _as_change(one, one.estimates["eb_reduction_logit"])
+    size = f"{points(change, absolute=True)}{_share(one)}, {logits(on_logits)} on the logit scale"
+    extent = f"{size}{_in_steps(one)}"
     text = f"it {verb} the exposure gap of {baseline} by {extent}{_where(one, reference)}"
     return "reduction" if is_less else "increase", text
 
@@ -290,8 +291,8 @@ def _agrees(one: Evidence) -> bool:
 def _scale(one: Evidence, is_less: bool) -> str:
     logit, gain = one.estimates["eb_reduction_logit"], one.estimates["mean_gain"]
     what, higher = ("reduction", "higher") if is_less else ("increase", "lower")
-    shown = f" ({logits(logit)})" if logit.is_defined else " (means of 0 or 100 have no logit)"
-    text = f"on the logit scale no {what} is shown{shown}"
+    value = logits(_as_change(one, logit)) if logit.is_defined else "means of 0 or 100 have no logit"
+    text = f"on the logit scale no {what} is shown ({value})"
     is_level = gain.value > 0 if is_less else gain.value < 0
     return (
         f"{text}, so its {higher} level alone may explain the difference"
@@ -309,10 +310,15 @@ def _in_steps(one: Evidence) -> str:
     change = one.estimates.get("eb_step_reduction")
     if change is None or not change.is_defined:
         return ""
-    sign = -1 if one.estimates["eb_reduction"].value < 0 else 1
-    turned = replace(change, value=sign * change.value, low=sign * change.low, high=sign * change.high)
     shown = "" if change.p_adjusted < _LEVEL else ", which is not shown to differ from 0"
-    return f" (by {points(turned, unit='')} in step score{shown})"
+    return f" (by {points(_as_change(one, change), unit='')} in step score{shown})"
+
+
+def _as_change(one: Evidence, reduction: Estimate) -> Estimate:
+    """A reduction, or minus it where the sentence says that the gap in points is larger."""
+    if one.estimates["eb_reduction"].value >= 0:
+        return reduction
+    return replace(reduction, value=-reduction.value, low=-reduction.high, high=-reduction.low)
 
 
 def _decay(one: Evidence) -> _Statement:

@@ -43,7 +43,9 @@ def print_plans(runs: Sequence[Run], journal: Path | None = None) -> int:
             print(f"  {line}")
         drawn.append(most.images)
     if journal is not None:
-        print(disk_summary(journal, sum(drawn), max(drawn)))
+        sides = [run.arm.backbone.capabilities.image_px for run in runs]
+        side_px = None if None in sides else max(side for side in sides if side)
+        print(disk_summary(journal, sum(drawn), max(drawn), side_px))
     models = [model for run in runs for model in run.arm.all_models.values()]
     status = _check_models(models)
     for line in facts(models):

@@ -12,19 +12,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from experiments.command import guarded
 from experiments.reference_pages.commands import commands_page
-from experiments.reference_pages.components import OWN, components_page
+from experiments.reference_pages.components import COMPONENT_PAGES, OWN, component_pages
 from experiments.reference_pages.files import files_page
 from experiments.reference_pages.outcomes import outcomes_page
 
 __all__ = ["PAGES", "parser"]
 
+
+def _own_components(page: str) -> str:
+    return component_pages([OWN])[page]
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
-    "components.md": lambda: components_page([OWN]),
+    **{name: partial(_own_components, name) for name in COMPONENT_PAGES},
     "commands.md": commands_page,
     "files.md": files_page,
     "outcomes.md": outcomes_page,
@@ -50,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     if options.into is None:
-        print(components_page(options.packages))
+        print("\n\n".join(component_pages(options.packages).values()))
         return 0
     for name, page in PAGES.items():
         (options.into / name).write_text(page() + "\n", encoding="utf-8")

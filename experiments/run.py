@@ -60,6 +60,8 @@ def _main() -> int:
     if wants_help(sys.argv[1:]):
         compose("config", __doc__ or "", sys.argv[1:], assemble.RunSettings)
         return 0
+    from imug_tts.runs import check_one_study
+
     configs, launchers, is_study = compose_all("config", assemble.RunSettings)
     if not configs:  # --cfg and its like
         return 0
@@ -68,6 +70,8 @@ def _main() -> int:
     if queue is not None and not is_study:
         raise ConfigurationError("hydra/launcher works for studies only; add -m, or remove it")
     batches = prepare(configs, is_study)
+    for batch in batches:
+        check_one_study(batch.runs, batch.journal.parent)
     if any(dry_runs):
         from experiments.dry_run import print_plans
 

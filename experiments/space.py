@@ -13,8 +13,10 @@ from imug_tts.files import size
 
 __all__ = ["disk_summary", "image_bytes"]
 
-_GUESS: Final = 1_500_000
-"""Assumed bytes of a PNG of 1024 x 1024 pixels."""
+_SIDE_PX: Final = 1024
+"""Assumed side of an image of a model that declares none."""
+_BYTES_PER_PIXEL: Final = 1.5
+"""Assumed bytes of a pixel in a PNG; drawings of few colours take less."""
 _LOOKED_AT: Final = 200
 _FOLDERS: Final = 256
 """Number of folders in which a journal stores its images."""
@@ -28,15 +30,20 @@ def image_bytes(journal: Path) -> float | None:
     return mean(sizes) if sizes else None
 
 
-def disk_summary(journal: Path, images: int, most_of_a_run: int) -> str:
+def disk_summary(journal: Path, images: int, most_of_a_run: int, side_px: int | None) -> str:
     """A message with the disk space and files that the images need, in total and per folder, and what is
     free.
+
+    Args:
+        side_px: the longest side of an image that the model declares; None if it declares none.
     """
     known = image_bytes(journal)
-    each = known or _GUESS
+    side = side_px or _SIDE_PX
+    each = known or _BYTES_PER_PIXEL * side * side
     there = next(path for path in (journal, *journal.absolute().parents) if path.exists())
     free, files = shutil.disk_usage(there).free, os.statvfs(there).f_favail
-    how = "the mean so far" if known else "a guess, as there are none yet"
+    whose = "the size that the model declares" if side_px else "as the model declares no size"
+    how = "the mean of this journal" if known else f"a guess for {side} x {side} pixels, {whose}"
     fits = "" if images * each < free and images < (files or images + 1) else "; THAT DOES NOT FIT"
     return (
         f"disk of {journal.parent}: up to {images:,} image files, {size(images * each)} at {size(each)} each "

@@ -114,27 +114,31 @@ def _jobs(arm: _Arm, in_slurm: Mapping[str, SlurmJob] | None) -> tuple[str, str]
     """The jobs of a run, and where they run or how they ended."""
     ids = [job.id for job in arm.jobs if job.id]
     shown = ids if len(ids) < 4 else [ids[0], f"... {ids[-1]}"]
-    where = Counter(_where(job, in_slurm) for job in arm.jobs)
+    where = Counter(_where(job, in_slurm, arm.standing.is_complete) for job in arm.jobs)
     return " ".join(shown), "; ".join(f"{n} x {said}" if n > 1 else said for said, n in where.items())
 
 
-def _where(job: Job, in_slurm: Mapping[str, SlurmJob] | None) -> str:
+def _where(job: Job, in_slurm: Mapping[str, SlurmJob] | None, is_complete: bool) -> str:
     state = job.state()
     if in_slurm is None and job.queue == "slurm":
         return "SLURM does not answer"
     if not job.is_alive(in_slurm):
-        return _ended(job)
+        return _ended(job, is_complete)
     if job.queue == "local":
         return f"{state['host']} (process {state['pid']})" if state else "begins"
     known = (in_slurm or {})[job.id]
     return f"{known.place} ({known.state.lower()})"
 
 
-def _ended(job: Job) -> str:
-    if not job.id:
-        return "not submitted"
-    how = job.outcome()
-    return how if how == "done" else f"{how}; log: {job.logs}"
+def _ended(job: Job, is_complete: bool) -> str:
+    """How a job ended that is neither running nor waiting; another may have completed the arm since."""
+    how = job.outcome() if job.id else "not submitted"
+    if how == "queued again":  # and left the queue: it was cancelled, or had nothing left to do
+        how = "queued again and no longer in the queue"
+    if how == "done" or not job.id:
+        return "done" if is_complete else how
+    said = f"{how}; log: {job.logs}"
+    return f"done; this job: {said}" if is_complete else said
 
 
 def _left(arm: _Arm, arms: Sequence[_Arm], in_slurm: Mapping[str, SlurmJob] | None) -> str:

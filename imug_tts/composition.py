@@ -78,8 +78,9 @@ def label(strategy: Strategy) -> str:
     """Return the label of a nesting in tables and records: "best_of_4+self_verify[max_rounds=5]+cot".
 
     Layers are listed outer to inner, each with its knobs that are not at their defaults. An inner "direct" is
-    left out unless it has such knobs. Judges are named if one of them is not the backbone judge. Several
-    inner strategies of one layer are listed in brackets: "debate[draft=cot,critic=self_verify]".
+    left out unless it has such knobs. Judges are named if one of them is not the backbone judge. Members of
+    a judge and models of its own have their knobs in brackets too: "judge.verifier=openai_chat[model=m]".
+    Several inner strategies of one layer are listed in brackets: "debate[draft=cot,critic=self_verify]".
     """
     named = any(
         _judge_name(place.judge) != "backbone" for place in judges(strategy) if not place.judge.oracle
@@ -259,8 +260,7 @@ def _label(layer: Strategy, with_judges: bool) -> str:
     if len(inner) > 1:
         knobs += [f"{field}={text}" for field, text in inner]
         inner = []
-    itself = f"{name}[{','.join(knobs)}]" if knobs else name
-    return "+".join([itself, *(text for _, text in inner if text != "direct")])
+    return "+".join([_with_knobs(name, knobs), *(text for _, text in inner if text != "direct")])
 
 
 def _judge_labels(layer: Strategy, with_judges: bool) -> Iterator[list[str]]:
@@ -271,19 +271,32 @@ def _judge_labels(layer: Strategy, with_judges: bool) -> Iterator[list[str]]:
 
 
 def _judge_name(judge: Judge) -> str:
-    members = [part for _, part in parts(judge) if isinstance(part, Judge)]
-    return f"{judge.name}({'-'.join(map(_judge_name, members))})" if members else judge.name
+    members = [
+        _with_knobs(_judge_name(part), _changed_knobs(part))
+        for _, part in parts(judge)
+        if isinstance(part, Judge)
+    ]
+    return f"{judge.name}({'-'.join(members)})" if members else judge.name
 
 
-def _changed_knobs(owner: Strategy | Judge) -> list[str]:
+def _with_knobs(name: str, knobs: Sequence[str]) -> str:
+    return f"{name}[{','.join(knobs)}]" if knobs else name
+
+
+def _changed_knobs(owner: Strategy | Judge | Backbone) -> list[str]:
     """Return the knobs that change results, are not at their defaults, and are not part of the name."""
+    own_name = "" if isinstance(owner, Backbone) else owner.name
     shown = []
     for knob in knobs_of(type(owner)).values():
         value = getattr(owner, knob.name)
         if knob.part is None and not knob.runtime and (knob.default is MISSING or value != knob.default):
             text = _plain(value)
-            shown += [] if not text or (knob.named and _tells(owner.name, text)) else [f"{knob.name}={text}"]
-    models = [f"{name}={name_of(type(part))}" for name, part in parts(owner) if isinstance(part, Backbone)]
+            shown += [] if not text or (knob.named and _tells(own_name, text)) else [f"{knob.name}={text}"]
+    models = [
+        f"{name}={_with_knobs(name_of(type(part)), _changed_knobs(part))}"
+        for name, part in parts(owner)
+        if isinstance(part, Backbone)
+    ]
     return [*shown, *models]
 
 

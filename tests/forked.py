@@ -1,5 +1,7 @@
 """Runs Python commands, each in a fork of this process, which has imported what takes long to import.
 
+    python tests/forked.py [MODULE ...]        modules to import besides those that all commands need
+
 Reads the folder and the arguments of a command as a line of JSON, and answers with exit status and output.
 """
 
@@ -33,7 +35,7 @@ COSTLY = (
 def main() -> None:
     """Answer command after command until the input ends."""
     sys.path[0] = str(ROOT)
-    for name in COSTLY:
+    for name in (*COSTLY, *sys.argv[1:]):
         import_module(name)
     for line in sys.stdin:
         with tempfile.TemporaryFile("w+") as output:

@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +60,15 @@ def _without_comment(line: str) -> str:
 
 
 class Runner:
-    """Carries out commands. Python is started once, with its libraries imported, and forks for each."""
+    """Carries out commands. Python is started once, with its libraries imported, and forks for each.
 
-    def __init__(self) -> None:
+    Args:
+        modules: what to import before the forks, besides what all commands need.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forked.py"))],
+            [sys.executable, str(Path(__file__).with_name("forked.py")), *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -75,9 +79,16 @@ class Runner:
         if not command.startswith("python "):
             done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
             return Done(done.returncode, done.stdout + done.stderr)
+        return self._python(shlex.split(command)[1:], folder)
+
+    def run_code(self, program: str, folder: Path) -> Done:
+        """The outcome of a program in a folder; a warning is an error."""
+        return self._python(["-W", "error", "-c", program], folder)
+
+    def _python(self, arguments: Sequence[str], folder: Path) -> Done:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(folder), shlex.split(command)[1:]]) + "\n")
+        self._process.stdin.write(json.dumps([str(folder), arguments]) + "\n")
         self._process.stdin.flush()
         return Done(*json.loads(self._process.stdout.readline()))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.composition import check_composition, is_oracle, judges, label, layers
 from imug_tts.contracts import (
     MODEL_ROLES,
@@ -21,7 +22,7 @@ from imug_tts.contracts import (
     Strategy,
 )
 from imug_tts.dialogue import Modality, Response, Turn
-from imug_tts.judges import BackboneJudge, ExactJudge, OpenAIJudge, PairwiseJudge
+from imug_tts.judges import BackboneJudge, EnsembleJudge, ExactJudge, OpenAIJudge, PairwiseJudge
 from imug_tts.registry import describe
 from imug_tts.strategies import (
     BestOfN,
@@ -312,6 +313,17 @@ def test_a_judge_is_checked_against_the_model_that_it_brings() -> None:
             BackboneJudge(verifier=ToyBackbone()),
             JUDGE,
             "best_of_4[judge.verifier=imug_tts.testing.toys:ToyBackbone]+self_verify",
+        ),
+        (
+            BackboneJudge(verifier=OpenAIChat(model="a", base_url="http://host/v1")),
+            PairwiseJudge(verifier=OpenAIChat(model="b")),
+            "best_of_4[judge=backbone,judge.verifier=openai_chat[model=a]]"
+            "+self_verify[judge=pairwise,judge.verifier=openai_chat[model=b]]",
+        ),
+        (
+            EnsembleJudge(members=(OpenAIJudge(model="a"), BackboneJudge(max_questions=3))),
+            JUDGE,
+            "best_of_4[judge=ensemble(openai[model=a]-backbone[max_questions=3])]+self_verify[judge=backbone]",
         ),
     ],
 )

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments.reference_pages.python_api import as_rst, public_modules, public_names
+from experiments.reference_pages.python_api import (
+    as_rst,
+    knob_fields,
+    public_bases,
+    public_modules,
+    public_names,
+)
+from imug_tts.contracts import Judge, Strategy
+from imug_tts.judges import ClipScoreJudge
+from imug_tts.strategies import BestOfN
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -26,7 +35,7 @@ NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site; no address outside this machine can be reached while it is made."""
     folder = tmp_path_factory.mktemp("site")
-    options = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(folder / "doctrees")]
+    options = ["-n", "-W", "--keep-going", "-q", "-b", "html", "-d", str(folder / "doctrees")]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, str(DOCS), str(folder / "html")],
         env=os.environ | NOWHERE,
@@ -81,3 +90,12 @@ def test_docstrings_keep_their_examples_and_lose_no_sign() -> None:
         "Of form\\_ and n \\| m.",
         *("", "::", "", "    a    of b", "    c    d"),
     ]
+
+
+def test_a_class_is_shown_with_bases_of_public_names_and_with_its_knobs() -> None:
+    assert Judge not in ClipScoreJudge.__bases__
+    assert public_bases(ClipScoreJudge.__bases__) == [Judge]
+    assert public_bases(BestOfN.__bases__) == [Strategy]
+    assert public_bases([object]) == [object]
+    assert ":param n: Number of candidates. Default: ``4``." in [*knob_fields(BestOfN)]
+    assert [*knob_fields(object)] == []

@@ -1,6 +1,7 @@
-"""Every code block of README and docs does what it says: commands run on tiny data, the rest is read.
+"""Every code block of README and docs does what it says: commands run on tiny data, examples as they are.
 
-What cannot run as it stands is in `CHANGED`, `REHEARSED` and `LEFT_OUT`, each with its reason. These lists do
+All pages share one folder, as they do for a user, so that the studies of two guides must not clash. What
+cannot run as it stands is in `CHANGED`, `REHEARSED` and `LEFT_OUT`, each with its reason. These lists do
 not grow: a new guide is written so that its commands run, or a command is taken out of another.
 """
 
@@ -8,15 +9,21 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Final
 
 import pytest
 import yaml
 
 from analysis.fields import ANALYSIS_FIELDS, ESTIMATE, ESTIMATE_FIELDS
+from experiments.command import compose
+from experiments.reference_pages.commands import parser_of, settings_of
+from imug_tts.knobs import knobs_of
+from imug_tts.launch import SlurmQueue
 from imug_tts.records import read_turns, run_folders
 from imug_tts.records.fields import MANIFEST_FIELDS, RECORD_FIELDS, SUMMARY_FIELDS, undeclared
 from tests.guide_commands import ROOT, Block, Runner, blocks, commands, pages
@@ -47,9 +54,21 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "docs/guides/report.md": "tests/analysis/label and tests/analysis/report",
     "slurm/README.md": "tests/slurm runs studies on a cluster of one node",
 }
-"""Pages whose commands other tests run on data of their own."""
+"""Pages whose commands other tests run on data of their own; here their options are read."""
 MOST_NOT_RUN: Final = 41
 """Commands of all pages that are left out or only rehearsed."""
+
+IMPORTED: Final = (
+    "analysis.shown",
+    "statsmodels.api",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "transformers",
+    "diffusers",
+    "imug_tts.backbones.bagel.loading",
+    "imug_tts.backbones.janus.generator",
+)
+"""What commands of several pages import, and what takes longer than most of these commands."""
 
 CHANGED: Final = (
     (r"/models/BAGEL-7B-MoT|/shared/models/BAGEL-7B-MoT", "{tiny}/bagel"),
@@ -65,11 +84,35 @@ CHANGED: Final = (
 """Weights, data and folders that the tests make small."""
 
 
+def run_here() -> list[Path]:
+    """The pages whose commands are run by this module."""
+    return [page for page in pages() if str(page.relative_to(ROOT)) not in ELSEWHERE]
+
+
+def examples(page: Path) -> list[str]:
+    return [block.content for block in blocks(page) if block.language == "python"]
+
+
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Runner]:
-    made = Runner()
+    made = Runner(IMPORTED)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the commands of all pages are given."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("conf", "experiments", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def given() -> list[str]:
+    """The commands that were carried out in this folder, in order."""
+    return []
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +141,65 @@ def test_the_data_blocks_of_a_page_can_be_read(page: Path) -> None:
         read(block)
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if commands(page)], ids=lambda page: page.stem)
-def test_the_commands_of_a_page_run(page: Path, runner: Runner, tiny: Path, tmp_path: Path) -> None:
-    if str(page.relative_to(ROOT)) in ELSEWHERE:
-        pytest.skip(ELSEWHERE[str(page.relative_to(ROOT))])
-    for name in ("conf", "experiments", "tests"):
-        (tmp_path / name).symlink_to(ROOT / name)
+@pytest.mark.parametrize("page", [page for page in run_here() if commands(page)], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(
+    page: Path, runner: Runner, tiny: Path, checkout: Path, given: list[str]
+) -> None:
     for block in blocks(page):
         if block.language == "yaml":
-            (tmp_path / "prices.yaml").write_text(block.content)
+            (checkout / "prices.yaml").write_text(block.content)
     for command in commands(page):
-        if rule_of(command, LEFT_OUT) is None:
-            carry_out(command, runner, tiny, tmp_path)
+        if rule_of(command, LEFT_OUT) is None and not would_repeat(command, given):
+            carry_out(command, runner, tiny, checkout)
+            given.append(command)
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_every_option_of_a_command_that_runs_elsewhere_exists(page: str) -> None:
+    found = [command for command in commands(ROOT / page) if command.startswith("python ")]
+    assert found
+    for command in found:
+        read_options(command)
+
+
+def read_options(command: str) -> None:
+    """Raises what the command raises, or exits as it does, if an option, knob or choice does not exist."""
+    said = [word for word in shlex.split(command)[1:] if word not in ("...", "$@")]
+    module = said[0] == "-m"
+    name, arguments = (" ".join(said[:2]), said[2:]) if module else (said[0], said[1:])
+    settings = None if module else settings_of().get(Path(name).stem)
+    if settings is None:
+        if name != "experiments/status.py":  # it reads a folder and --watch without a parser
+            parser_of(name).parse_args(arguments)
+        return
+    of_launcher = [word for word in arguments if word.startswith("hydra.launcher.")]
+    assert {word[len("hydra.launcher.") :].partition("=")[0] for word in of_launcher} <= {
+        *knobs_of(SlurmQueue)
+    }
+    composed = [w for w in arguments if w != "-m" and not w.startswith(("hydra", "+dry_run"))]
+    compose("config" if Path(name).stem == "run" else Path(name).stem, "", composed, settings)
+
+
+def would_repeat(command: str, given: list[str]) -> bool:
+    """Whether another page gave the command, and no run was added to its study since."""
+    if command not in given:
+        return False
+    since = given[given.index(command) + 1 :]
+    return not any("run.py" in each and study_of(each) == study_of(command) for each in since)
+
+
+def study_of(command: str) -> str:
+    found = re.search(r"(?:study=|runs/)([\w-]+)", command)
+    return found[1] if found else "default"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if examples(page)], ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run_one_after_another(page: Path, runner: Runner, tmp_path: Path) -> None:
+    program = "\n".join(examples(page))
+    if page.name == "README.md":  # in a running event loop, as in a notebook; other pages run without one
+        program = f"import asyncio\nasync def cell():\n{indent(program, '    ')}\nasyncio.run(cell())"
+    done = runner.run_code(program, tmp_path)
+    assert done.status == 0, done.output
 
 
 def carry_out(command: str, runner: Runner, tiny: Path, folder: Path) -> None:
@@ -176,8 +266,7 @@ def without_estimates(value: Any, found: list[dict[str, Any]]) -> Any:
 
 
 def test_what_is_not_run_does_not_grow_and_each_reason_is_needed() -> None:
-    run_here = [p for p in pages() if str(p.relative_to(ROOT)) not in ELSEWHERE]
     rules = {**LEFT_OUT, **REHEARSED}
-    found = [rule for page in run_here for command in commands(page) if (rule := rule_of(command, rules))]
+    found = [rule for page in run_here() for command in commands(page) if (rule := rule_of(command, rules))]
     assert set(found) == set(rules)
     assert len(found) <= MOST_NOT_RUN

@@ -26,7 +26,7 @@ from imug_tts.testing.infer_servers import (
     drawn,
     infer_server,
 )
-from tests.backbones.test_imug_server import asking, client
+from tests.backbones.infer_calls import asking, client
 
 PICTURE = Image.from_bytes(drawn(7))
 

@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from experiments.reference_pages.knobs import knob_table
+from experiments.reference_pages.knobs import PIPE, knob_table
 from experiments.score import ScoreSettings
 from imug_tts.assemble import RunSettings
 
-__all__ = ["commands", "commands_page", "settings_of"]
+__all__ = ["commands", "commands_page", "parser_of", "settings_of"]
 
 _ROOT: Final = Path(__file__).parents[2]
 _MODULES: Final = ("analysis", "analysis.label", "analysis.drivebench", "imug_tts.records")
@@ -77,7 +77,7 @@ def _command(command: str) -> Iterator[str]:
     if settings is not None:
         yield from knob_table(settings)
     elif "def parser()" in path.read_text(encoding="utf-8"):
-        yield from _options(_parser_of(command))
+        yield from _options(parser_of(command))
 
 
 def _options(parser: ArgumentParser) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _options(parser: ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if action.dest != "help":
             name = ", ".join(action.option_strings) or action.dest
-            about = (action.help or "").replace("|", "&#124;")
+            about = (action.help or "").replace("|", PIPE)
             yield f"| `{name}` | {_default(action.default, required=action.required)} | {about} |"
 
 
@@ -95,7 +95,8 @@ def _default(value: Any, *, required: bool) -> str:
     return f"`{value}`" if value not in (None, False, []) else ""
 
 
-def _parser_of(command: str) -> ArgumentParser:
+def parser_of(command: str) -> ArgumentParser:
+    """The parser of a command that takes options: "experiments/status.py" or "-m analysis"."""
     name = f"{command[3:]}.__main__" if command.startswith("-m ") else command[:-3].replace("/", ".")
     make: Callable[[], ArgumentParser] = import_module(name).parser
     return make()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING
 from typing import Any, Final
 
@@ -11,7 +12,10 @@ from experiments.type_words import type_in_words
 from imug_tts.contracts import Benchmark, Judge, Strategy
 from imug_tts.knobs import Knob, knobs_of
 
-__all__ = ["knob_table"]
+__all__ = ["PIPE", "knob_rows", "knob_table"]
+
+PIPE: Final = r"\|"
+"""The sign | in a cell of a table, in code and outside it."""
 
 _TABLE: Final = (
     "| knob | type | default | range | meaning | changes results |",
@@ -19,20 +23,26 @@ _TABLE: Final = (
 )
 
 
-def knob_table(cls: type) -> Iterator[str]:
+def knob_table(cls: type, leave_out: Sequence[str] = ()) -> Iterator[str]:
     """The lines of the table, after an empty one."""
-    rows = [*_rows(cls)]
+    rows = [row for name, row in knob_rows(cls) if name not in leave_out]
     yield from ["", *_TABLE, *rows] if rows else ["", "It has no knobs."]
 
 
-def _rows(cls: type, prefix: str = "") -> Iterator[str]:
+def knob_rows(cls: type, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The name of each knob, and its line of the table."""
     for name, knob in knobs_of(cls).items():
         is_group = isinstance(knob.hint, type) and bool(knobs_of(knob.hint)) and knob.part is None
         default = "" if is_group else _default(knob)
-        shown = (f"`{prefix}{name}`", type_in_words(knob.hint), default, knob.range, knob.meaning)
-        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in (*shown, _effect(knob)))} |"
+        shown = (f"`{prefix}{name}`", type_in_words(knob.hint), default, _range(knob), knob.meaning)
+        yield name, f"| {' | '.join(cell.replace('|', PIPE) for cell in (*shown, _effect(knob)))} |"
         if is_group:
-            yield from _rows(knob.hint, f"{prefix}{name}.")
+            yield from knob_rows(knob.hint, f"{prefix}{name}.")
+
+
+def _range(knob: Knob) -> str:
+    """The range of values; a pattern is code, so that Markdown keeps its signs."""
+    return re.sub(r"(?<=of the form )(\S+)", r"`\1`", knob.range)
 
 
 def _default(knob: Knob) -> str:

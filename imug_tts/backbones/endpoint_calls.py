@@ -4,9 +4,11 @@ message.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from imug_tts.backbones.chat_replies import error_of
@@ -36,17 +38,21 @@ class EndpointCalls:
         self._knobs = knobs
         self._address = address
         self.client = HttpClient(timeout_s=knobs.timeout_s, proxies=True)
-        # One thread per slot: a free thread sends the next prepared call.
-        self._slots = ThreadPoolExecutor(knobs.concurrency)
+        self._slots = threading.Semaphore(knobs.concurrency)
         self._retries = Retries(
             max_attempts=knobs.max_attempts,
             patience_s=knobs.patience_s,
             interrupted=self.client.interrupted,
         )
 
-    def retried(self, attempt: Callable[[], T]) -> Retried[T]:
-        """The result of the first attempt that succeeds. See `Retries`."""
-        return self._retries(attempt)
+    @contextmanager
+    def answered(self, attempt: Callable[[], T]) -> Iterator[Retried[T]]:
+        """The result of the first attempt that succeeds; its slot stays reserved until the block ends.
+
+        No slot is reserved during the wait before a retry. See `Retries`.
+        """
+        with ExitStack() as reserved:
+            yield self._retries(partial(self._in_a_slot, attempt, reserved))
 
     def post(self, url: str, body: bytes) -> Answered:
         """The response to one POST, whatever its status.
@@ -55,10 +61,12 @@ class EndpointCalls:
             Transient: no response came, and a retry may succeed.
             BackboneError: no response came, and a retry would fail too.
         """
+        started = time.perf_counter()
         try:
-            return self._slots.submit(self._send, url, body).result()
+            response = self.client.send("POST", url, body=body, headers=self._headers)
         except HttpFailure as error:
             raise self.broken(error) from None
+        return Answered(response, time.perf_counter() - started)
 
     def get(self, url: str, timeout_s: float) -> Response:
         """The response to one GET without retries. Raises HttpFailure."""
@@ -66,6 +74,9 @@ class EndpointCalls:
 
     def interrupt(self) -> None:
         self.client.interrupt()
+
+    def resume(self) -> None:
+        self.client.resume()
 
     def broken(self, error: HttpFailure) -> BackboneError | Transient:
         """The error of a call without a complete response."""
@@ -101,10 +112,13 @@ class EndpointCalls:
         key = self._knobs.api_key
         return shortened(said.replace(key, "[key]") if key else said)
 
-    def _send(self, url: str, body: bytes) -> Answered:
-        started = time.perf_counter()
-        response = self.client.send("POST", url, body=body, headers=self._headers)
-        return Answered(response, time.perf_counter() - started)
+    def _in_a_slot(self, attempt: Callable[[], T], reserved: ExitStack) -> T:
+        """The result of one attempt. After a success, `reserved` holds the attempt's slot."""
+        with ExitStack() as slot:
+            slot.enter_context(self._slots)
+            value = attempt()
+            reserved.enter_context(slot.pop_all())
+            return value
 
     @property
     def _headers(self) -> Mapping[str, Any]:

@@ -142,6 +142,9 @@ class Fleet(Remote):
         self._client.interrupt()
         self._pool.wake()
 
+    def resume(self) -> None:
+        self._client.resume()
+
     def to_probe(self) -> Mapping[str, Remote]:
         if not self.probe or "image" not in self.capabilities.outputs:
             return {}

@@ -98,9 +98,11 @@ class Hosted(PaidCalls, Remote):
             TimedOut: the last attempt took longer than `timeout_s`.
             BackboneError: the last attempt failed; the message holds the provider's reason.
         """
-        candidate, calls = self._calls.retried(partial(self._timed, request))
-        cost = replace(candidate.cost, calls=calls)
-        yield replace(candidate, cost=cost if self._prices else replace(cost, dollars=self.dollars_per_call))
+        with self._calls.answered(partial(self._timed, request)) as (candidate, calls):
+            cost = replace(candidate.cost, calls=calls)
+            yield replace(
+                candidate, cost=cost if self._prices else replace(cost, dollars=self.dollars_per_call)
+            )
 
     def unreachable(self) -> dict[str, str]:
         """The address and the reason if the model cannot be used. The check requests metadata, which is
@@ -114,6 +116,9 @@ class Hosted(PaidCalls, Remote):
 
     def interrupt(self) -> None:
         self._calls.interrupt()
+
+    def resume(self) -> None:
+        self._calls.resume()
 
     def _timed(self, request: Request) -> Candidate:
         started = time.perf_counter()

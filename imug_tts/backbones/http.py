@@ -88,23 +88,23 @@ class _OpenSockets:
     """The open sockets of one client, which another thread can shut down for good."""
 
     def __init__(self) -> None:
-        self.interrupted = threading.Event()
         self._open: set[socket.socket] = set()
+        self._is_shut = False
 
     def add(self, line: socket.socket) -> None:
         self._open.add(line)
-        if self.interrupted.is_set():  # `shut_down` may have run before
+        if self._is_shut:  # `shut_down` may have run before
             self.shut_down()
 
     def discard(self, line: socket.socket) -> None:
         self._open.discard(line)
 
     def check(self) -> None:
-        if self.interrupted.is_set():
+        if self._is_shut:
             raise BackboneError("interrupted")
 
     def shut_down(self) -> None:
-        self.interrupted.set()
+        self._is_shut = True
         for line in list(self._open):
             with suppress(OSError):  # the socket is closed, or the peer is gone
                 line.shutdown(socket.SHUT_RDWR)
@@ -222,15 +222,19 @@ class HttpClient:
         self._lines = _OpenSockets()
         self._managers: dict[tuple[str, str | None], PoolManager] = {}
         self._making = threading.Lock()
-
-    @property
-    def interrupted(self) -> threading.Event:
-        """An event that `interrupt` sets, for threads that wait for something else."""
-        return self._lines.interrupted
+        self.interrupted = threading.Event()
+        """Set from `interrupt` to `resume`, for threads that wait for something else."""
 
     def interrupt(self) -> None:
-        """End every call, running or future, with the BackboneError "interrupted"."""
+        """End every call, running or future, with the BackboneError "interrupted", until `resume`."""
+        self.interrupted.set()
         self._lines.shut_down()
+
+    def resume(self) -> None:
+        """Send calls again. A call that is still running after `interrupt` cannot send anything more."""
+        with self._making:
+            self._lines, self._managers = _OpenSockets(), {}
+        self.interrupted.clear()
 
     def send(
         self,
@@ -256,7 +260,8 @@ class HttpClient:
         """
         limit_s = timeout_s or self._timeout_s
         ends = time.monotonic() + limit_s
-        self._lines.check()
+        lines = self._lines
+        lines.check()
         try:
             response = self._manager(url).urlopen(
                 method,
@@ -271,7 +276,7 @@ class HttpClient:
             with closing(response):
                 received = response.read(_MAX_BYTES + 1)
         except (HTTPError, HttpFailure) as error:
-            self._lines.check()
+            lines.check()
             raise _failure(error, ends) from None
         if len(received) > _MAX_BYTES:
             raise TooLarge(f"the response has more than {_MAX_BYTES} bytes")

@@ -84,12 +84,15 @@ class HttpReward(RewardService, Remote):
         """
         if request.form != "reward":
             raise BackboneError(f"{self.model}: a reward service answers reward calls only")
-        candidate, calls = self._calls.retried(partial(self._attempt, self._body(request.history)))
-        cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
-        yield replace(candidate, cost=cost)
+        with self._calls.answered(partial(self._attempt, self._body(request.history))) as (candidate, calls):
+            cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
+            yield replace(candidate, cost=cost)
 
     def interrupt(self) -> None:
         self._calls.interrupt()
+
+    def resume(self) -> None:
+        self._calls.resume()
 
     def unreachable(self) -> dict[str, str]:
         """The service and the reason if it does not answer. Any answer to GET below status 500 counts."""

@@ -88,7 +88,7 @@ class OpenAIChat(Endpoint, Remote):
 
     @contextmanager
     def answered(self, request: Request) -> Iterator[Candidate]:
-        """The answer to one request. Calls in flight are limited by `concurrent_batches`.
+        """The answer to one request. Its slot, one of `concurrency`, stays reserved until the block ends.
 
         Transient failures are retried: for up to `patience_s` if the endpoint is unavailable, otherwise (a
         timeout, HTTP 408, 409, 425, 429, a body that is not a completion, an incomplete reply) up to
@@ -101,12 +101,15 @@ class OpenAIChat(Endpoint, Remote):
         """
         if request.modality != "text":
             raise BackboneError(f"{self.model}: a chat endpoint writes text only and cannot draw images")
-        candidate, calls = self._calls.retried(partial(self._attempt, self._body(request)))
-        cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
-        yield replace(candidate, cost=cost)
+        with self._calls.answered(partial(self._attempt, self._body(request))) as (candidate, calls):
+            cost = replace(candidate.cost, calls=calls, dollars=self.dollars_per_call)
+            yield replace(candidate, cost=cost)
 
     def interrupt(self) -> None:
         self._calls.interrupt()
+
+    def resume(self) -> None:
+        self._calls.resume()
 
     def unreachable(self) -> dict[str, str]:
         """The endpoint and the reason if it cannot be used.

@@ -2,12 +2,14 @@
 
 from imug_tts.calls.broker import Answer, Broker
 from imug_tts.calls.brokers import BrokerClient, Brokers
-from imug_tts.calls.budget import Budget
+from imug_tts.calls.budget import Allowance, Budget
 from imug_tts.calls.call import Call
 from imug_tts.calls.journal import Journal, JournalWarning
+from imug_tts.calls.ledger import Ledger
 from imug_tts.calls.scope import OnCall, TurnScope
 
 __all__ = [
+    "Allowance",
     "Answer",
     "Broker",
     "BrokerClient",
@@ -16,6 +18,7 @@ __all__ = [
     "Call",
     "Journal",
     "JournalWarning",
+    "Ledger",
     "OnCall",
     "TurnScope",
 ]

@@ -48,7 +48,9 @@ _IDLE_TURNS: Final = 16
 A result takes about three iterations per nested gather before the next call is made. Fewer iterations would
 split batches; each additional one costs about 10 us."""
 _GRACE_S: Final = 1.0
-"""Seconds that calls on servers get to finish when a run stops, and again after they were interrupted."""
+"""Seconds that calls on servers get to finish when a run stops, before they are interrupted."""
+_INTERRUPTED_S: Final = 2.0
+"""Seconds that interrupted calls get to fail, as `Remote.interrupt` promises."""
 _DOWN_AFTER: Final = 32
 """Consecutive failed calls, if none has succeeded yet, after which a model counts as down."""
 _DOWN_AGAIN_AFTER: Final = 256
@@ -162,7 +164,8 @@ class Broker:
             await asyncio.wait(self._handed_out, timeout=_GRACE_S)
         if self._handed_out:
             remote.interrupt()
-            await asyncio.wait(self._handed_out, timeout=_GRACE_S)
+            await asyncio.wait(self._handed_out, timeout=_INTERRUPTED_S)
+            remote.resume()
         for answered in list(self._handed_out):  # nobody waits for these workers any more
             answered.cancel()
 

@@ -26,7 +26,7 @@ class _Charge(NamedTuple):
 class Ledger:
     """The charges for the calls of one turn. A call that is made twice is charged once."""
 
-    _charges: dict[str, _Charge] = field(default_factory=dict)
+    _charges: dict[str, _Charge] = field(default_factory=dict, init=False)
 
     def charge(self, answer: Answer, prompt_id: str, role: ModelRole) -> None:
         payer = _PAYERS.get(role, "generator")

@@ -185,6 +185,10 @@ class Capabilities:
     """Whether the backbone answers reward calls."""
     context_images: int | None = None
     """Number of images of the history, newest first, that a generated image can depend on; None for all."""
+    image_px: int | None = None
+    """Longest side of a generated image in pixels, as far as no setting changes it; None if unknown. A dry
+    run estimates disk space with it.
+    """
     seeds_change_images: bool = True
     """Whether images of different seeds differ. False if every seed gives the same image, so that sampling N
     images is useless.
@@ -354,7 +358,12 @@ class Remote(Backbone):
         """Return the servers that do not respond now, by URL, with reasons. Sends one cheap request each."""
 
     def interrupt(self) -> None:
-        """Make calls in flight and later calls fail within two seconds. Callable from any thread."""
+        """Make calls in flight and later calls fail within two seconds, until `resume`. Callable from any
+        thread.
+        """
+
+    def resume(self) -> None:
+        """Accept calls again after `interrupt`, for a later run in this process."""
 
     def to_probe(self) -> Mapping[str, Remote]:
         """Return the servers to probe before a run, by URL: each is this backbone on that server alone."""

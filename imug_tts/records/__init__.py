@@ -8,6 +8,7 @@ Readers see segments and `turns.jsonl` as one sequence in planned order; of a re
 newest records. When the last process ends, it merges the segments into `turns.jsonl`.
 """
 
+from imug_tts.records.comparable import Comparable, Difference, ModelParts, first_difference, model_parts
 from imug_tts.records.manifest import (
     MANIFEST,
     SEGMENTS,
@@ -41,17 +42,22 @@ __all__ = [
     "MANIFEST",
     "SEGMENTS",
     "TURNS",
+    "Comparable",
     "Dialogue",
+    "Difference",
     "Line",
     "Manifest",
+    "ModelParts",
     "PlannedDialogue",
     "RecordError",
     "arm_key",
     "digest",
+    "first_difference",
     "image_files",
     "image_path",
     "line_of",
     "merge_turns",
+    "model_parts",
     "plain",
     "read_dialogues",
     "read_manifest",

@@ -33,7 +33,7 @@ from imug_tts.contracts import (
 from imug_tts.knobs import knobs_of
 from imug_tts.records import MANIFEST, digest
 from imug_tts.registry import describe, without_code
-from imug_tts.runs import Arm, Run, check, execute, folder_name, said_of, titles
+from imug_tts.runs import Arm, Run, check, check_one_study, execute, folder_name, said_of, titles
 from imug_tts.study.checks import check_own_class, models_of_two_versions
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ class Study:
             Run(arm=arm.arm, folder=self._folder_of(arm), config=arm.config, title=title)
             for arm, title in zip(self._arms.values(), self._titles(), strict=True)
         ]
+        check_one_study(runs)
         trackers = _trackers(tracking)
         for sentence in dict.fromkeys(models_of_two_versions(self.folder, runs)):
             warnings.warn(sentence, stacklevel=2)

@@ -103,8 +103,8 @@ class Distiller:
         signals = {name: one for name, one in self.method.signals.items() if shares[name] > 0}
         needed = [*signals, *([capability] if self.method.kl > 0 else [])]
         with autocast(self.precision, sample.answers.device):
+            seen = see_all(self.teachers, needed, sample)  # before the student's activations are held
             student = self.student.see(sample, kept)
-            seen = see_all(self.teachers, needed, sample)
         losses: dict[str, Tensor | None] = {LABELS: label_loss(student, sample.answers)}
         if self.method.kl > 0:
             losses[KL] = label_kl(student, seen[capability], self.method)

@@ -1,27 +1,29 @@
 """Attention maps and hidden states of chosen layers, without keeping the weights of every head.
 
-Flash and sdpa attention never compute a map; eager attention keeps one for every head of every layer. In the
-attention of this module, the layers whose maps are imitated compute the weights for one group of heads at a
-time, keep only the mean over heads, and compute the weights again in the backward pass. Other layers run
-sdpa.
+Flash and sdpa attention never compute a map; eager attention keeps one for every head of every layer. Here
+all layers run sdpa. The layers whose maps are imitated also compute the mean of the weights over heads, of
+only the rows that are imitated. If the whole map of a teacher is wanted, its output is computed from the same
+weights instead.
 
 The attention is registered in the `AttentionInterface` of transformers under the name `MAPS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from imug_tts.training.attention import Rows, attend, mean_map
 
 __all__ = ["MAPS", "Key", "Part", "Recorder"]
 
@@ -95,6 +97,16 @@ class _Run:
     is_image: Tensor
     kept: dict[Key, Tensor] = field(default_factory=dict)
 
+    @cached_property
+    def text(self) -> Rows:
+        """The rows of a map that belong to text."""
+        return Rows.of((~self.is_image).nonzero()[:, 0])
+
+    @cached_property
+    def image(self) -> Tensor:
+        """The columns of a map that belong to images."""
+        return self.is_image.nonzero()[:, 0]
+
     def keep(self, key: Key, value: Tensor) -> None:
         """Keep the first value of a key. Gradient checkpointing computes it again in the backward pass."""
         self.kept.setdefault(key, value)
@@ -141,85 +153,30 @@ def _attention(
         )
     if dropout:
         raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
-    allowed = _allowed(attention_mask, query)
-    text, image = (~run.is_image).nonzero()[:, 0], run.is_image.nonzero()[:, 0]
-    mean: Tensor | None = None
+    query, key, value = (_as_computed(one) for one in (query, key, value))
+    full: Tensor | None = None
     if "full" in tap.parts and not torch.is_grad_enabled():
-        output, mean = _attend(query, key, value, allowed, scaling)
-        output = output.transpose(1, 2)
-    else:  # compute the output with sdpa, so that the backward pass of other losses needs no map
+        output, full = attend(query, key, value, attention_mask, scaling)
+        text_rows = full[:, run.text.places]
+    else:  # with sdpa, the backward pass of a loss that imitates nothing of this layer needs no map
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
         if "full" in tap.parts:
-            mean = _mean(query, key, allowed, scaling)
-    if mean is not None:
-        run.keep(("full", tap.place), mean)
+            full = mean_map(query, key, attention_mask, scaling)
+        if "text_to_vision" in tap.parts:
+            text_rows = mean_map(query, key, attention_mask, scaling, run.text)
+    if full is not None:
+        run.keep(("full", tap.place), full)
     if "text_to_vision" in tap.parts:
-        own = query[:, :, text], key, allowed[..., text, :], scaling
-        rows = _mean(*own) if mean is None else mean[:, text]
-        run.keep(("text_to_vision", tap.place), rows[:, :, image])
+        run.keep(("text_to_vision", tap.place), text_rows[:, :, run.image])
     return output, None
 
 
-def _allowed(mask: Tensor | None, query: Tensor) -> Tensor:
-    """Return where a token may attend, (..., tokens, tokens). Without a mask, attention is causal."""
-    if mask is not None:
-        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-    tokens = query.shape[2]
-    return torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril()
-
-
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, scaling: float
-) -> tuple[Tensor, Tensor]:
-    """Return the output of all heads, and the mean of their weights, (batch, queries, keys)."""
-    outputs, total = [], None
-    for own, keys, values in zip(_groups(query, key), _single(key), _single(value), strict=True):
-        weights = _weights(own, keys, allowed, scaling)
-        outputs.append(weights.to(value.dtype) @ values)
-        total = weights.sum(dim=1) if total is None else total.add_(weights.sum(dim=1))
-    assert total is not None
-    return torch.cat(outputs, dim=1), total / query.shape[1]
-
-
-def _mean(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    """Return the attention weights averaged over heads, (batch, queries, keys)."""
-    parts = [
-        _again(_summed, own, keys, allowed, scaling)
-        for own, keys in zip(_groups(query, key), _single(key), strict=True)
-    ]
-    return torch.stack(parts).sum(dim=0) / query.shape[1]
-
-
-def _summed(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    return _weights(query, key, allowed, scaling).sum(dim=1)
-
-
-def _weights(query: Tensor, key: Tensor, allowed: Tensor, scaling: float) -> Tensor:
-    """Return the softmax weights of query heads that share one key head, in float32 or wider."""
-    scores = (query @ key.transpose(-1, -2)) * scaling
-    scores = scores.masked_fill(~allowed, -torch.inf)
-    return scores.softmax(dim=-1, dtype=torch.promote_types(query.dtype, torch.float32))
-
-
-def _groups(query: Tensor, key: Tensor) -> Sequence[Tensor]:
-    """Split the query heads into groups that share one key head."""
-    return torch.split(query, query.shape[1] // key.shape[1], dim=1)
-
-
-def _single(heads: Tensor) -> Sequence[Tensor]:
-    """Split heads into tensors of one head each."""
-    return torch.split(heads, 1, dim=1)
-
-
-def _again(compute: Any, *given: Any) -> Any:
-    """Return compute(*given), with gradient checkpointing, so that the weights are not kept for the backward
-    pass.
-    """
-    if not torch.is_grad_enabled():
-        return compute(*given)
-    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
+def _as_computed(tensor: Tensor) -> Tensor:
+    """Return the tensor in the type in which autocast computes products."""
+    device = tensor.device.type
+    return tensor.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else tensor
 
 
 AttentionInterface.register(MAPS, _attention)

@@ -33,6 +33,8 @@ _SMALLEST_SQUARE: Final = 1e-20
 """The least squared norm to divide by, so that a gradient of zeros causes no division by zero."""
 _CHUNK: Final = 1 << 22
 """How many numbers of each gradient are converted to float64 at a time, to save memory."""
+_CHUNK_ON_CPU: Final = 1 << 16
+"""The same on the CPU, whose cache holds this many."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,13 @@ def _products_of_one(row: Sequence[Tensor | None], count: int, device: torch.dev
     if not parts:
         return products
     places = torch.tensor(present, device=device)
-    for chunks in zip(*(torch.split(part, _CHUNK) for part in parts), strict=True):
-        stacked = torch.stack(chunks).double()
-        products[places[:, None], places] += stacked @ stacked.T
+    size = min(len(parts[0]), _CHUNK_ON_CPU if device.type == "cpu" else _CHUNK)
+    wide = torch.empty(len(parts), size, dtype=torch.float64, device=device)
+    for chunks in zip(*(torch.split(part, size) for part in parts), strict=True):
+        own = wide[:, : len(chunks[0])]
+        for place, chunk in enumerate(chunks):
+            own[place].copy_(chunk)
+        products[places[:, None], places] += own @ own.T
     return products
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,52 @@ def test_the_knobs_of_a_component_are_named_where_two_arms_have_the_component(tm
     ]
 
 
+def test_knobs_of_one_backbone_are_an_axis_and_paired_with_a_named_baseline(tmp_path: Path) -> None:
+    for strategy, level in {"direct": 0.2, "cot": 0.5}.items():
+        for steps in (3, 5):
+            write(
+                tmp_path / f"{strategy}{steps}",
+                strategy,
+                identity={"backbone": {"name": "toy", "steps": steps}},
+                backbone=f'toy:1:0123456789abcdef {{"steps": {steps}}}',
+                score=level + steps / 100,
+            )
+    result = ablation(load_study(tmp_path), resamples=100)
+    gains = {arm.strategy: arm.estimates["mean_gain"].value for arm in result.arms}
+    expected = {
+        "direct @ backbone.steps=5": 0.02,
+        "cot @ backbone.steps=3": 0.3,
+        "cot @ backbone.steps=5": 0.32,
+    }
+    assert result.baseline == "direct @ backbone.steps=3"
+    assert {name: gains[name] for name in expected} == pytest.approx(expected)
+    assert any("gains are measured against 'direct @ backbone.steps=3'" in each for each in result.warnings)
+    assert result.backbone == "toy:1 with 2 settings of its knobs"
+    other = ablation(load_study(tmp_path), baseline="direct @ backbone.steps=5", resamples=100)
+    paired = {arm.strategy: arm.estimates["mean_gain"].value for arm in other.arms}
+    assert paired["cot @ backbone.steps=5"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        (lambda v: {"backbone": {"name": "toy", "steps": v}}, "backbone.steps"),
+        (lambda v: {"benchmark": {"name": "b", "scoring": {"mcq": v}}}, "scoring.mcq"),
+        (lambda v: {"budget": {"images": v}}, "budget.images"),
+        (lambda v: {"roles": {"scorer": {"name": "openai", "model": v}}}, "scorer.model"),
+    ],
+)
+def test_what_scores_depend_on_is_named_where_arms_of_different_strategies_differ_in_it(
+    tmp_path: Path, setting: Callable[[str], Json], name: str
+) -> None:
+    write(tmp_path / "direct", "direct", identity=setting("a"))
+    write(tmp_path / "cot", "cot", identity=setting("b"))
+    result = ablation(load_study(tmp_path), resamples=100)
+    assert arms(result) == [f"direct @ {name}=a", f"cot @ {name}=b"]
+    assert result.baseline == f"direct @ {name}=a"
+    assert not any("several arms" in warning for warning in result.warnings)
+
+
 def test_keys_that_end_alike_are_named_in_full_and_very_long_names_are_hashes(tmp_path: Path) -> None:
     for first, second in ((1, 1), (1, 2), (2, 1)):
         identity = {"x": {"part": {"size": first}}, "y": {"part": {"size": second}}}
@@ -230,7 +276,8 @@ def test_a_baseline_is_the_name_of_an_arm_or_a_label_that_one_arm_has(tmp_path: 
     ):
         ablation(study, baseline="direct", resamples=100)
     write(tmp_path / "cot", "cot")
-    assert ablation(load_study(tmp_path), baseline="cot", resamples=100).baseline == "cot"
+    with_cot = ablation(load_study(tmp_path), baseline="cot", resamples=100)
+    assert with_cot.baseline == "cot @ budget.images=none"
 
 
 def test_nestings_and_synergies_stay_within_their_settings(tmp_path: Path) -> None:

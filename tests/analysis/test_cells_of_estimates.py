@@ -134,3 +134,11 @@ def test_robustness_is_of_the_cluster_of_the_analysis(tmp_path: Path) -> None:
     by_sample = arm_of(analyse(tmp_path, rows), "cot").estimates["eb_reduction"]
     assert found["single"].standard_error == pytest.approx(by_sample.standard_error)
     assert "Cluster: task." in table_of(result, "T4_robustness").notes[0]
+
+
+def test_without_gold_runs_no_gap_is_bounded(tmp_path: Path) -> None:
+    rows = make_rows({"direct": Effect(), "cot": Effect()})
+    rows = [row for row in rows if (row["strategy"], row["history"]) != ("cot", "gold")]
+    result = analyse(tmp_path, rows)
+    assert arm_of(result, "cot").estimates["eb"].num_missing > 0
+    assert not any(table.name == "T1d_worst_cases" for table in tables(result))

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from analysis.ablation import ablation
+from analysis.fields import ANALYSIS_FIELDS, ESTIMATE, ESTIMATE_FIELDS
+from analysis.numbers import to_json
 from analysis.records import StudyError, load_study
 from analysis.remedies import Remedy
 from analysis.remedy_tables import remedy_tables
 from analysis.tables import tables
+from imug_tts.records.fields import undeclared
 from tests.analysis.study_writer import turn_record, write_run
 
 FIRST = "0123456789abcdef"
@@ -89,7 +92,7 @@ def test_arms_of_several_weights_are_named_by_what_their_folders_do_not_share(st
     result = ablation(load_study(study), resamples=100)
     names = [arm.strategy for arm in result.arms]
     direct = [f"direct @ backbone.folder={name}" for name in ("default", "gold1", "step1", "step2")]
-    assert names == [*direct, "cot"]
+    assert names == [*direct, "cot @ backbone.folder=default"]
     assert result.baseline == direct[0]
     assert result.backbone == "pocket:1 with 4 sets of weights"
 
@@ -101,6 +104,9 @@ def test_models_of_one_training_are_averaged_and_compared_with_what_they_began_w
     assert step.gain.value == pytest.approx(0.09)
     assert step.first_turn.value == pytest.approx(0.05)
     assert step.against_control.value == pytest.approx(0.08)
+    assert step.first_turn_against_control.value == pytest.approx(0.04)
+    assert step.eb_reduction_against_control.value == pytest.approx(0.08)
+    assert step.eb_step_reduction_against_control.value == pytest.approx(0.02)
     assert (step.eb.value, step.eb_step.value) == pytest.approx((0.12, 0.03))
     assert (step.eb_reduction.value, step.eb_step_reduction.value) == pytest.approx((0.08, 0.02))
     assert (step.seconds, step.token_positions) == (100, 4000)
@@ -109,6 +115,7 @@ def test_models_of_one_training_are_averaged_and_compared_with_what_they_began_w
 def test_the_control_is_not_compared_with_itself(study: Path) -> None:
     gold = found(study)["gold"]
     assert gold.gain.value == pytest.approx(0.01)
+    assert gold.control == ()
     assert not gold.against_control.is_defined
     assert gold.break_even is None
 
@@ -116,24 +123,49 @@ def test_the_control_is_not_compared_with_itself(study: Path) -> None:
 def test_training_pays_off_after_its_seconds_over_those_that_a_dialogue_saves(study: Path) -> None:
     paid = found(study)["step"].break_even
     assert paid is not None
-    assert paid.strategy == "cot"
+    assert paid.strategy == "cot @ backbone.folder=default"
     assert paid.saved.value == pytest.approx(2 * (0.9 - 0.5))
+    assert paid.saved_tokens.value == pytest.approx(2 * (40 - 16))
     assert paid.dialogues == pytest.approx((125, 125, 125))
     assert paid.difference.value == pytest.approx(0.09 - 0.06)
 
 
 def test_the_tables_show_the_remedies(study: Path) -> None:
-    scores, costs = remedy_tables(ablation(load_study(study), resamples=100))
+    scores, costs, controlled = remedy_tables(ablation(load_study(study), resamples=100))
     assert [row[:3] for row in scores.rows] == [
         ("gold, 150 steps", "1", "direct"),
         ("step, 150 steps", "2", "direct"),
     ]
     assert [row[-1] for row in costs.rows] == ["125 [125, 125]"]
+    assert [row[:3] for row in controlled.rows] == [("step, 150 steps", "direct", "2 and 1")]
+    assert [cell.split()[0] for cell in controlled.rows[0][3:]] == ["+8.0", "+4.0", "+8.0", "+2.0"]
+
+
+def test_training_from_scratch_is_compared_with_a_control_from_scratch_of_as_many_steps(study: Path) -> None:
+    scratch = {"start": "scratch", "steps": 300}
+    write(study / "begun_gold", -0.2, weights="6" * 16, trained=cost("gold", **scratch), lost=0.12)
+    write(study / "begun_step", -0.25, weights="7" * 16, trained=cost("step", **scratch), lost=0.08)
+    scores, costs, controlled = remedy_tables(ablation(load_study(study), resamples=100))
+    [row] = [row for row in scores.rows if row[0] == "step from scratch, 300 steps"]
+    assert row[4:7] == ("-", "-", "-")
+    [row] = [row for row in controlled.rows if row[0] == "step from scratch, 300 steps"]
+    assert row[2] == "1 and 1"
+    assert [cell.split()[0] for cell in row[3:]] == ["-3.0", "-5.0", "+4.0", "+1.0"]
+    assert {row[0] for row in costs.rows} == {"step, 150 steps"}
+
+
+def test_the_numbers_of_the_remedies_hold_declared_fields_alone(study: Path) -> None:
+    known = [field._replace(type="mapping") if field.type == ESTIMATE else field for field in ANALYSIS_FIELDS]
+    estimates = [field._replace(place=f"{each.place}.{field.place}") for each in ANALYSIS_FIELDS
+                 if each.type == ESTIMATE for field in ESTIMATE_FIELDS]  # fmt: skip
+    remedies = to_json(ablation(load_study(study), resamples=100))["remedies"]
+    assert [each["break_even"] is None for each in remedies] == [True, False]
+    assert undeclared({"remedies": remedies}, [*known, *estimates]) == []
 
 
 def test_weights_that_score_less_do_not_pay_off(study: Path) -> None:
     write(study / "dialogue1", -0.2, weights="4" * 16, trained=cost("dialogue"))
-    _, costs = remedy_tables(ablation(load_study(study), resamples=100))
+    _, costs, _ = remedy_tables(ablation(load_study(study), resamples=100))
     assert {row[0]: row[-1] for row in costs.rows}[
         "dialogue, 150 steps"
     ] == "n/a: no gain over the same strategy"
@@ -141,7 +173,7 @@ def test_weights_that_score_less_do_not_pay_off(study: Path) -> None:
 
 def test_a_gain_that_leaves_the_test_time_arm_ahead_does_not_pay_off(study: Path) -> None:
     write(study / "better", 0.01, weights="5" * 16, trained=cost("average"))
-    _, costs = remedy_tables(ablation(load_study(study), resamples=100))
+    _, costs, _ = remedy_tables(ablation(load_study(study), resamples=100))
     assert {row[0]: row[-1] for row in costs.rows}["average, 150 steps"] == "n/a: scores less"
 
 

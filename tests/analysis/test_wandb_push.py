@@ -127,7 +127,11 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WandbServer
 def pushed(server: WandbServer, study: Path, *arguments: str) -> str:
     """Analyse a study and push it to a server; returns the last line that was printed."""
     done = analyse(study, *arguments, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "pushing the analysis and 2 runs to wandb; for each, the server has 60 s to answer and 300 s to take "
+        "the data\n"
+    )
     return done.stdout.splitlines()[-1]
 
 
@@ -195,6 +199,17 @@ def test_a_workspace_that_was_deleted_is_made_anew(sent: tuple[WandbServer, Path
     said = pushed(server, study, "--resamples", "202")
     [view] = server.views.values()
     assert said.endswith(view["name"].removeprefix("nw-").removesuffix("-v"))
+
+
+def test_files_that_the_server_refuses_are_said_and_pushed_again(sent: tuple[WandbServer, Path]) -> None:
+    server, study = sent
+    server.refuses = "/put/artifact"
+    done = analyse(study, "--resamples", "203", WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
+    server.refuses = ""
+    assert done.returncode == 2
+    assert "analysis: the wandb server refused" in done.stderr
+    assert "403 Forbidden: body: no space is left in your plan" in done.stderr
+    assert pushed(server, study, "--resamples", "203").startswith("workspace: ")
 
 
 def test_an_analysis_that_was_sent_later_and_pushed_again_is_there_once(tmp_path: Path) -> None:

@@ -140,8 +140,13 @@ def test_a_reduction_needs_its_adjusted_p_and_both_scales() -> None:
     assert said(eb=GAP, eb_reduction=same, eb_reduction_logit=AGREES)[0][-1] == "reduction_equivalent"
     more = known(-0.05, 0.01, p=0.001)
     worse = known(-0.4, 0.1, p=1e-4)
-    assert said(eb=GAP, eb_reduction=more, eb_reduction_logit=worse)[0][-1] == "increase"
-    assert said(eb=GAP, eb_reduction=more, eb_reduction_logit=AGREES)[0][-1] == "level_may_explain"
+    rules, wider = said(eb=GAP, eb_reduction=more, eb_reduction_logit=worse)
+    assert rules[-1] == "increase"
+    assert "widens the exposure gap of direct by 5.0 points [3.0, 7.0], 0.40 [0.20, 0.60] on the" in wider
+    rules, larger = said(eb=GAP, eb_reduction=more, eb_reduction_logit=AGREES)
+    assert rules[-1] == "level_may_explain"
+    assert "larger than that of direct by 5.0 points [3.0, 7.0]; on the logit scale no" in larger
+    assert "increase is shown (-0.40 [-0.60, -0.20])" in larger
 
 
 @pytest.mark.parametrize("logit", [known(-0.04, 0.05), known(0.2, 0.09, p=0.06), UNKNOWN])

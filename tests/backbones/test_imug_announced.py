@@ -10,7 +10,7 @@ import pytest
 from imug_tts.contracts import BackboneError
 from imug_tts.dialogue import Text
 from imug_tts.testing.infer_servers import Reply, infer_server, unused_url
-from tests.backbones.test_imug_server import asking, client
+from tests.backbones.infer_calls import asking, client
 
 
 def test_seeds_are_declared_where_every_server_announces_them() -> None:

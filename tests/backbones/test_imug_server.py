@@ -23,7 +23,7 @@ from imug_tts.contracts import (
     Scope,
     TimedOut,
 )
-from imug_tts.dialogue import Image, Message, Modality, Text
+from imug_tts.dialogue import Image, Message, Text
 from imug_tts.testing.infer_servers import (
     Asked,
     Fault,
@@ -35,18 +35,7 @@ from imug_tts.testing.infer_servers import (
     unused_url,
 )
 from imug_tts.testing.toys import turn_of, within
-
-
-def asking(text: str, modality: Modality = "image", *, seeds: Sequence[int] = (0,)) -> Request:
-    history = (Message("user", (Text(text),)),)
-    return Request(history=history, modality=modality, seeds=tuple(seeds), sampling=Sampling(temperature=0.7))
-
-
-def client(*servers: InferServer | str, **knobs: Any) -> ImugServerBackbone:
-    urls = [server if isinstance(server, str) else server.url for server in servers]
-    return ImugServerBackbone(
-        **{"urls": urls, "model": "toy-1", "timeout_s": 5.0, "patience_s": 1.0, **knobs}
-    )
+from tests.backbones.infer_calls import asking, client
 
 
 def ask_all(backbone: ImugServerBackbone, requests: Sequence[Request]) -> list[Candidate | BackboneError]:

@@ -6,10 +6,16 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["journal_size", "journaled_calls", "kill_at_a_random_moment", "run_to_the_end"]
+__all__ = [
+    "journal_size",
+    "journaled_calls",
+    "kill_again_and_again",
+    "kill_at_a_random_moment",
+    "run_to_the_end",
+]
 
 
 def run_to_the_end(command: Sequence[str], cwd: Path) -> None:
@@ -35,6 +41,32 @@ def kill_at_a_random_moment(
     return killed
 
 
+def kill_again_and_again(
+    command: Sequence[str],
+    cwd: Path,
+    journal: Path,
+    *,
+    kills: int,
+    at_once: int,
+    calls: Callable[[], int],
+    bytes_of_work: int,
+    seed: int = 0,
+) -> None:
+    """Kill -9 the command `kills` times, then let it end.
+
+    Each kill may lose the `at_once` calls in flight and no other. `calls` counts the calls that reached the
+    server; no attempt may fail there.
+    """
+    moment = random.Random(seed)
+    known = journaled_calls(journal).total() - calls()
+    for number in range(1, kills + 1):
+        killed = kill_at_a_random_moment(command, cwd, journal, moment, bytes_of_work=bytes_of_work)
+        assert killed, "the work must be long enough for every kill to hit it"
+        lost = calls() + known - journaled_calls(journal).total()
+        assert lost <= number * at_once, f"{lost} calls were lost by {number} kills"
+    run_to_the_end(command, cwd)
+
+
 def journal_size(journal: Path) -> int:
     """Bytes of finished calls; 0 as long as there is no journal."""
     return sum(path.stat().st_size for path in (journal / "calls").glob("*"))
@@ -43,7 +75,7 @@ def journal_size(journal: Path) -> int:
 def journaled_calls(journal: Path) -> Counter[bytes]:
     """How often each call stands in the journal's segments, torn last lines left out."""
     calls: Counter[bytes] = Counter()
-    for segment in (journal / "calls").iterdir():
+    for segment in (journal / "calls").glob("*"):
         complete = segment.read_bytes().rpartition(b"\n")[0]
         calls.update(line.split(b" ")[1] for line in complete.splitlines())
     return calls

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
 from imug_tts.testing.infer_servers import InferServer, by_content, infer_server
 from imug_tts.testing.runs import records
-from tests.crash.killing import journaled_calls, kill_at_a_random_moment, run_to_the_end
+from tests.crash.killing import journaled_calls, kill_again_and_again, run_to_the_end
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 KILLS = 25
@@ -69,15 +68,6 @@ def scoring(data: Path, judge: ChatServer, answers: Path, output: Path) -> list[
     return command("score.py", *where, *endpoint, "tracking=none")
 
 
-def kill_again_and_again(work: Sequence[str], cwd: Path, journal: Path, bytes_of_work: int) -> None:
-    moment = random.Random(0)
-    kills = [
-        kill_at_a_random_moment(work, cwd, journal, moment, bytes_of_work=bytes_of_work) for _ in range(KILLS)
-    ]
-    assert all(kills), "the work must be long enough for every kill to hit it"
-    run_to_the_end(work, cwd)
-
-
 def test_killed_while_answering_and_while_scoring(
     tmp_path: Path, data: Path, server: InferServer, judge: ChatServer
 ) -> None:
@@ -85,24 +75,33 @@ def test_killed_while_answering_and_while_scoring(
     run_to_the_end(answering(data, server, undisturbed), tmp_path)
     asked = server.calls.copy()
     server.calls.clear()
-    kill_again_and_again(answering(data, server, killed), tmp_path, killed / "journal", bytes_of_work=8000)
+    journal = killed / "journal"
+    kill_again_and_again(
+        answering(data, server, killed),
+        tmp_path,
+        journal,
+        kills=KILLS,
+        at_once=AT_ONCE,
+        calls=server.calls.total,
+        bytes_of_work=8000,
+    )
     assert records(killed) == records(undisturbed)
     assert server.calls.keys() == asked.keys()
-    assert server.calls.total() - asked.total() <= KILLS * AT_ONCE
-    assert max(journaled_calls(killed / "journal").values()) == 1
+    assert max(journaled_calls(journal).values()) == 1
 
     calm, scored = tmp_path / "calm", tmp_path / "scored"
     run_to_the_end(scoring(data, judge, undisturbed, calm), tmp_path)
-    graded = len(judge.bodies)
-    judge.bodies.clear()
     kill_again_and_again(
-        scoring(data, judge, killed, scored), tmp_path, killed / "journal", bytes_of_work=600
+        scoring(data, judge, killed, scored),
+        tmp_path,
+        journal,
+        kills=KILLS,
+        at_once=AT_ONCE,
+        calls=lambda: len(judge.bodies),
+        bytes_of_work=600,
     )
     assert {record["outcome"] for record in records(scored)} == {"scored"}
     assert records(scored) == records(calm)
-    assert len(judge.bodies) - graded <= KILLS * AT_ONCE
-    assert (
-        max(journaled_calls(killed / "journal").values()) == 1
-    )  # the run's, which has the judge's replies too
+    assert max(journaled_calls(journal).values()) == 1  # the run's, which has the judge's replies too
     official = "official/served/summary/summary.json"
     assert (scored / official).read_bytes() == (calm / official).read_bytes()

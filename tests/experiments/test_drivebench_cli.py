@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
 import sys
 import warnings
@@ -21,10 +20,9 @@ from imug_tts.benchmarks.drivebench.synthetic import write_synthetic
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
 from imug_tts.testing.checkpoints.vlm import write_tiny_vlm
 from imug_tts.testing.runs import records
-from tests.crash.killing import journaled_calls, kill_at_a_random_moment, run_to_the_end
+from tests.crash.killing import journaled_calls, kill_again_and_again, run_to_the_end
 
 KILLS = 6
-"""Two of them hit the start-up and cost nothing; each of the others may cost a little more than AT_ONCE."""
 AT_ONCE = 4
 """Calls in flight, which a kill may cost."""
 
@@ -82,18 +80,17 @@ def test_killed_while_grading_it_goes_on_and_buys_nothing_twice(tmp_path: Path, 
         return [sys.executable, str(script), *where]
 
     run_to_the_end(command("calm"), tmp_path)
-    asked = len(judge.bodies)
-    judge.bodies.clear()
-    moment = random.Random(3)
     journal = tmp_path / "killed" / "journal"
-    kills = [
-        kill_at_a_random_moment(command("killed"), tmp_path, journal, moment, bytes_of_work=6000)
-        for _ in range(KILLS)
-    ]
-    assert all(kills), "the work must be long enough for every kill to hit it"
-    run_to_the_end(command("killed"), tmp_path)
+    kill_again_and_again(
+        command("killed"),
+        tmp_path,
+        journal,
+        kills=KILLS,
+        at_once=AT_ONCE,
+        calls=lambda: len(judge.bodies),
+        bytes_of_work=6000,
+    )
     assert records(tmp_path / "killed") == records(tmp_path / "calm")
-    assert len(judge.bodies) - asked <= KILLS * AT_ONCE
     assert max(journaled_calls(journal).values()) == 1
     assert {record["outcome"] for record in records(tmp_path / "killed")} == {"scored"}
 

@@ -35,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
 def run(command: str, folder: Path, addresses: dict[str, str]) -> None:
     for written, real in addresses.items():
         command = command.replace(written, real)
-    if "default/RUN" in command:
-        (run_folder,) = (folder / "runs" / "default").glob("best_of_4*")
-        command = command.replace("default/RUN", f"default/{run_folder.name}")
+    if "imug/RUN" in command:
+        (run_folder,) = (folder / "runs" / "imug").glob("best_of_4*")
+        command = command.replace("imug/RUN", f"imug/{run_folder.name}")
     command = command.replace("python ", f"{sys.executable} ", 1)
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -62,5 +62,5 @@ def test_the_whole_way_of_the_guide(folder: Path) -> None:
     assert set(outcomes(scored)) == {"scored"}
     assert {place for record in records(scored) for place in undeclared(record, RECORD_FIELDS)} == set()
     assert (folder / "runs" / "scores" / "analysis" / "report.html").exists()
-    assert (folder / "runs" / "default" / "analysis" / "report.html").exists()
+    assert (folder / "runs" / "imug" / "analysis" / "report.html").exists()
     assert (folder / "exported" / "NAME" / "summary" / "summary.json").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,10 +156,10 @@ def test_the_shipped_weights_are_taken_over_unchanged(language: Language) -> Non
         model.from_llama({**stored, "lm_head.weight": torch.randn_like(stored["lm_head.weight"])})
 
 
-def tiny(out: Path, method: str, **others: object) -> TrainConfig:
+def tiny(out: Path, method: str, start: Path | None = WEIGHTS, **others: object) -> TrainConfig:
     """Two steps of five rows."""
     small = {"steps": 2, "rows": 5, "play_dialogues": 3, "play_every_steps": 1} | others
-    return on_policy_config(out, method, WEIGHTS, **small)  # type: ignore[arg-type]
+    return on_policy_config(out, method, start, **small)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -209,20 +210,31 @@ def killed(self):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self)
 trainer.Trainer.step = killed
-trainer.train(tiny(Path(sys.argv[1]), "step", steps=4, play_every_steps=2))
+start = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+trainer.train(tiny(Path(sys.argv[1]), "step", start, steps=4, play_every_steps=2))
 """
 
 
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [WEIGHTS, None], ids=["from the shipped weights", "from scratch"])
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(start: Path | None, tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", _KILLED, str(killed)], env=environment, timeout=300)
-    assert done.returncode == -signal.SIGKILL
     for out in (killed, whole):
-        train(tiny(out, "step", steps=4, play_every_steps=2))
+        out.mkdir()
+        shutil.copyfile(WEIGHTS / "image_tokenizer.safetensors", out / "image_tokenizer.safetensors")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    arguments = [str(killed), *([] if start is None else [str(start)])]
+    done = subprocess.run([sys.executable, "-c", _KILLED, *arguments], env=environment, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert (killed / "checkpoint.safetensors").exists()
+    for out in (killed, whole):
+        train(tiny(out, "step", start, steps=4, play_every_steps=2))
         export(out, out / "model")
     ours, theirs = (load_file(out / "model" / "model.safetensors") for out in (killed, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    cost = PocketBackbone(folder=killed / "model").training
+    assert cost is not None
+    assert (cost.method, cost.steps) == ("step", 4)
+    assert cost.start == ("scratch" if start is None else PocketBackbone().identity.rpartition(":")[2])
 
 
 def test_a_run_of_other_settings_is_not_resumed(trained: dict[str, Path]) -> None:

@@ -317,10 +317,12 @@ def test_a_dry_run_says_what_the_journal_has_and_what_the_disk_needs(tmp_path: P
     assert "in the journal" not in before.stdout
     assert re.search(r"^disk of here: up to \d+ image files, .* free: ", before.stdout, re.MULTILINE)
     assert re.search(r"^names in one folder: up to \d+ in a run's images/", before.stdout, re.MULTILINE)
-    assert "a guess, as there are none yet" in before.stdout
+    assert "a guess for 1024 x 1024 pixels, as the model declares no size" in before.stdout
     shell.paint("output=here", "tracking=none")
     made, files = len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))
     after = shell.paint("+dry_run=true", "output=here")
     assert re.search(r"already in the journal: [1-9]\d* calls", after.stdout)
-    assert "the mean so far" in after.stdout
+    assert "the mean of this journal" in after.stdout
+    pocket = shell.run("+dry_run=true", "output=pocket", "benchmark.num_samples=2")
+    assert "a guess for 64 x 64 pixels, the size that the model declares" in pocket.stdout
     assert (len(shell.calls_made()), sorted((tmp_path / "here").rglob("*"))) == (made, files)

@@ -12,7 +12,7 @@ from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.contracts import BackboneError, Request, TimedOut
 from imug_tts.dialogue import Text
 from imug_tts.testing.chat_server import Reply, chat_server, completion
-from tests.judges.test_openai_chat import ASKED, ask
+from tests.judges.chat_calls import ASKED, ask
 
 
 def unused_port() -> int:
@@ -108,6 +108,22 @@ def test_an_interrupt_ends_calls_whatever_they_wait_for(reply: Reply | None) -> 
         with pytest.raises(BackboneError, match="interrupted"):
             backbone.generate(requests)
         assert time.monotonic() - started < 1
+
+
+def test_after_an_interrupt_and_resume_calls_are_answered() -> None:
+    with chat_server(lambda n, body: completion("late", delay_s=60 if n == 0 else 0)) as server:
+        backbone = OpenAIChat(base_url=server.base_url)
+        request = Request(history=ASKED, modality="text", seeds=(1,))
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(backbone.generate, [request])
+            while not server.bodies:
+                time.sleep(0.01)
+            backbone.interrupt()
+            with pytest.raises(BackboneError, match="interrupted"):
+                call.result()
+        backbone.resume()
+        [[candidate]] = backbone.generate([request])
+    assert candidate.output == Text("late")
 
 
 @pytest.mark.parametrize(("status", "says"), [(400, "too long"), (401, "OPENAI_API_KEY"), (404, "404")])

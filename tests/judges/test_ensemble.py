@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imug_tts.composition import label
 from imug_tts.contracts import ConfigurationError, Judge, JudgeError, Ranker, Scope
 from imug_tts.dialogue import Image, Part, Response, Turn, Verdict
-from imug_tts.judges import BackboneJudge, EnsembleJudge
+from imug_tts.judges import BackboneJudge, EnsembleJudge, OpenAIJudge
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.toys import TableJudge, ToyBackbone, answer, picture, turn_of, within
 
@@ -148,7 +148,7 @@ def test_best_of_n_takes_the_ensembles_choice_and_its_members_calls_are_shared_w
 
 
 def test_labels_name_the_members_and_one_member_is_no_ensemble() -> None:
-    ensemble = EnsembleJudge(members=(BackboneJudge(), table(1.0, name="tabled")))
-    assert "judge=ensemble(backbone-tabled)" in label(BestOfN(inner=Direct(), judge=ensemble))
+    ensemble = EnsembleJudge(members=(BackboneJudge(), OpenAIJudge()))
+    assert "judge=ensemble(backbone-openai)" in label(BestOfN(inner=Direct(), judge=ensemble))
     with pytest.raises(ConfigurationError, match="members"):
         EnsembleJudge(members=(BackboneJudge(),))

@@ -15,22 +15,13 @@ import pytest
 
 from imug_tts.backbones.openai_chat import OpenAIChat
 from imug_tts.calls import Journal
-from imug_tts.contracts import BackboneError, Candidate, ConfigurationError, Request, Sampling
+from imug_tts.contracts import BackboneError, ConfigurationError, Request
 from imug_tts.dialogue import Image, Message, Text
 from imug_tts.testing.chat_server import ChatServer, Reply, chat_server, completion
+from tests.judges.chat_calls import ASKED, ask
 
 KEY = "sk-very-secret-0123456789"
 HAT = Image.from_pixels(np.full((8, 8, 3), 9, np.uint8))
-ASKED = (Message("user", (Text("What is it?"),)),)
-
-
-def ask(server: ChatServer, history: tuple[Message, ...] = ASKED, seed: int = 5, **knobs: Any) -> Candidate:
-    request = Request(
-        history=history, modality="text", seeds=(seed,), sampling=Sampling(temperature=0.1, max_tokens=9)
-    )
-    knobs = {"base_url": server.base_url, "model": "judge", **knobs}
-    [[candidate]] = OpenAIChat(**knobs).generate([request])
-    return candidate
 
 
 @pytest.fixture(autouse=True)

@@ -95,6 +95,7 @@ def test_the_manifest_names_its_components(arm: Path) -> None:
         "planner": "painter:1",
         "strategy.critic": "shade-reward:1",
     }
+    assert stored["versions"]["painting"] == "1.0"
     [judge] = stored["judges"]
     assert (judge["place"], judge["use"], judge["kind"]) == ("strategy.critic", "selects", "reward")
     assert stored["identity"]["strategy"] == {
@@ -196,7 +197,7 @@ def test_a_judge_of_judges_names_every_model_and_an_oracle_among_its_members(tmp
     )
     [run] = runs(tmp_path / "runs" / "default")
     stored = manifest(run)
-    assert stored["strategy"] == "oracle_best_of_4[judge=panel(shade_reward-shade_reward-exact)]"
+    assert stored["strategy"] == "oracle_best_of_4[judge=panel(shade_reward-shade_reward[gain=3.0]-exact)]"
     assert stored["oracle"]
     assert [judge["place"] for judge in stored["judges"]] == [
         "strategy.judge",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,6 +39,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
         yield served
 
 
+def waits(patience_s: int) -> str:
+    """What is said before the server is waited for at the end."""
+    return (
+        f"wandb: sending what is left to the server, for at most {2 * patience_s} s "
+        "(tracking.wandb.patience_s); all results are in the folder of the study already\n"
+    )
+
+
 def only(server: WandbServer) -> ServedRun:
     [run] = server.runs.values()
     return run
@@ -70,7 +79,7 @@ def test_with_a_key_a_run_is_on_the_server_with_everything_that_is_promised(
     assert "dialogues.table.json" in table
     assert all(artifact["is_committed"] for artifact in server.artifacts.values())
     assert run.ends == 1
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == waits(300)
 
 
 def test_points_are_on_the_server_while_the_run_goes_on(
@@ -180,7 +189,8 @@ def test_where_no_run_can_begin_on_the_server_it_is_kept_here_and_sent_later(
     does(server)
     tracked(tmp_path / "study", dialogues=1, patience_s=10)
     assert len(records_of(tmp_path / "study" / "best")) == 24
-    [said] = capfd.readouterr().err.splitlines()
+    first, said = capfd.readouterr().err.splitlines()
+    assert f"{first}\n" == waits(10)
     kept = tmp_path / "study" / "wandb"
     assert said.startswith("wandb: no run could begin on the server (CommError: ")
     assert said.endswith(
@@ -205,7 +215,7 @@ def test_a_server_that_goes_away_midway_gets_the_rest_later(
     tracked(tmp_path / "study", dialogues=1, patience_s=5)
     assert time.monotonic() - began < 20
     assert len(records_of(tmp_path / "study" / "best")) == 24
-    [said] = capfd.readouterr().err.splitlines()
+    _, said = capfd.readouterr().err.splitlines()
     assert said.startswith("wandb: the server did not take everything in time; missing data is kept here;")
     assert not files_with(KEY, tmp_path)
     is_well(server)
@@ -216,3 +226,21 @@ def test_a_server_that_goes_away_midway_gets_the_rest_later(
     assert run.summary["final/scored"] == 24
     assert run.summary["dialogues"]["_type"] == "table-file"
     assert server.of_type("records")
+
+
+@pytest.mark.parametrize("path", ["/put/artifact", "/media/images", "/put/manifest"])
+def test_uploads_that_the_server_refuses_are_said_and_sent_by_the_next_invocation(
+    tmp_path: Path, server: WandbServer, capfd: pytest.CaptureFixture[str], path: str
+) -> None:
+    server.refuses = path
+    tracked(tmp_path / "study", dialogues=1)
+    _, said = capfd.readouterr().err.splitlines()
+    assert re.match(r"wandb: the server refused \d+ uploads, the first with status: 403 Forbidden: ", said)
+    assert "no space is left in your plan" in said
+    assert "run the study again to send its dialogues and records" in said
+    server.refuses = ""
+    tracked(tmp_path / "study", dialogues=1)
+    assert capfd.readouterr().err == waits(300)
+    assert server.of_type("records")[-1]["turns.jsonl"]
+    [panel] = [value for name, value in only(server).summary.items() if name.startswith("dialogues/")]
+    assert {*panel["filenames"]} <= {*only(server).files}

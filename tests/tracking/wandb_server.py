@@ -94,6 +94,8 @@ class WandbServer:
     """The values of the Authorization headers."""
     status: int = 200
     """The status of every answer."""
+    refuses: str = ""
+    """Uploads whose path contains this text are refused with status 403; empty for none."""
     is_silent: bool = False
     """Whether no request is answered, until the server ends."""
     is_gone: bool = False
@@ -222,9 +224,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self._body()
-        if self._is_reached():
-            self.state.take_file(self.path, body)
-            self._send(200, b"")
+        if not self._is_reached():
+            return
+        if self.state.refuses and self.state.refuses in self.path:
+            self._send(403, b"no space is left in your plan")
+            return
+        self.state.take_file(self.path, body)
+        self._send(200, b"")
 
     def _answer(self, body: bytes) -> tuple[int, Any]:
         if self.state.status != 200:

@@ -139,6 +139,7 @@ class CompositeBackbone(Native):
             prompts=text.prompts,
             rewards=text.rewards,
             context_images=self._num_references,
+            image_px=max(self.height or _SIDE, self.width or _SIDE),
             limits=(*text.limits, *self._limits()),
         )
 

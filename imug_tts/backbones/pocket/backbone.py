@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
 _VERSION: Final = "1"
+_SIDE_PX: Final = 64
+"""Side of the images of the pocket world."""
 _CACHE_BYTES: Final = 600 << 20
 
 
@@ -82,6 +84,7 @@ class PocketBackbone(Backbone):
             logits=True,
             max_batch=64,
             prompts="pocket",
+            image_px=_SIDE_PX,
         )
 
     @property

@@ -34,6 +34,7 @@ def write_tiny_internvl3(
     inner: int = 64,
     grid: int = 2,
     vision: tuple[int, int] = (2, 16),
+    initializer_range: float = 0.2,
 ) -> None:
     """Write the checkpoint: weights, configurations, processor and tokenizer; files there are replaced.
 
@@ -43,6 +44,7 @@ def write_tiny_internvl3(
         inner: the width inside its feed-forward layers.
         grid: the side of an image in tokens; an image has 8 * grid pixels a side.
         vision: layers and hidden size of the vision encoder.
+        initializer_range: standard deviation of the weights; 0.02 for hidden sizes of hundreds, as real ones.
     """
     tokenizer = chat_ml_tokenizer(
         start_image_token=_BEGIN, end_image_token=_END, context_image_token=_IMAGE, video_token=_VIDEO
@@ -60,7 +62,7 @@ def write_tiny_internvl3(
             "num_attention_heads": heads,
             "num_key_value_heads": 2,
             "max_position_embeddings": 8192,
-            "initializer_range": 0.2,
+            "initializer_range": initializer_range,
             "eos_token_id": ids[IM_END],
             "pad_token_id": ids[PAD],
             "tie_word_embeddings": True,
@@ -72,7 +74,7 @@ def write_tiny_internvl3(
             "num_attention_heads": 2,
             "image_size": [side, side],
             "patch_size": [_PATCH, _PATCH],
-            "initializer_range": 0.2,
+            "initializer_range": initializer_range,
         },
         image_token_id=ids[_IMAGE],
         image_seq_length=grid * grid,

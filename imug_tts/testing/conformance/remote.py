@@ -1,4 +1,4 @@
-"""Cases: a model on servers reports late and unreachable servers, and can be interrupted."""
+"""Cases: a model on servers reports late and unreachable servers, and can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def unreachable_servers_are_errors(subject: Subject) -> list[str]:
 
 
 def interrupt_ends_the_wait(subject: Subject) -> list[str]:
-    """Case: after `interrupt`, running and later calls fail within two seconds."""
+    """Case: after `interrupt`, running and later calls fail within two seconds. After `resume`, calls are
+    sent again.
+    """
     if not isinstance(subject.backbone, Remote):
         return [_NOT_REMOTE]
     given: AbstractContextManager[Backbone] | None = subject.late() if subject.late else None
@@ -80,7 +82,10 @@ def interrupt_ends_the_wait(subject: Subject) -> list[str]:
         waiting.result()
         _failure(subject, model)
         took = time.monotonic() - started
+        model.resume()
+        error = _failure(subject, model)
     demand(took <= _GRACE_S + _SLACK_S, f"calls went on for {took:.1f} s after interrupt()")
+    demand(isinstance(error, TimedOut), f"after resume() a late server ends in {error!r}, not in TimedOut")
     return []
 
 

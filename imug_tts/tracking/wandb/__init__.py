@@ -75,7 +75,12 @@ class WandbTracker(Tracker):
         folder = runs[0].folder.resolve().parent / FOLDER
         if account.mode == "offline":
             _print(f"wandb: {account.reason}; upload the offline runs later with: wandb sync {folder}")
-        writer = WriterProcess(folder, self.patience_s, lambda text: _print(f"wandb: {text}"))
+        writer = WriterProcess(
+            folder,
+            self.patience_s,
+            lambda text: _print(f"wandb: {text}"),
+            is_online=account.mode in ("online", "shared"),
+        )
         arms = {run.name: self._arm(run, writer, account.mode) for run in runs}
         object.__setattr__(self, "_state", _State(arms, writer))
 

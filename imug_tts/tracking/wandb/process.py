@@ -29,13 +29,23 @@ class WriterProcess:
     The process starts with the first message, so that a study with nothing to log costs no time.
     """
 
-    def __init__(self, folder: Path, patience_s: int, tell: Callable[[str], None]) -> None:
-        """Create a writer; `folder` will hold wandb's caches and data, `tell` gets messages for the user."""
+    def __init__(
+        self, folder: Path, patience_s: int, tell: Callable[[str], None], *, is_online: bool = False
+    ) -> None:
+        """Create a writer.
+
+        Args:
+            folder: will hold wandb's caches and data.
+            patience_s: seconds that wandb may take for the requests at the end, and again for uploads.
+            tell: gets messages for the user.
+            is_online: whether a server is to be waited for at the end.
+        """
         self.has_failed = False
         """Whether some sent messages may be lost."""
         self._folder = folder
         self._patience_s = patience_s
         self._tell = tell
+        self._is_online = is_online
         self._output = _OutputReader()
         self._messages: SimpleQueue[bytes | None] = SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,6 +73,11 @@ class WriterProcess:
         if process is None:
             return
         self._messages.put(None)
+        if self._is_online:
+            self._tell(
+                f"sending what is left to the server, for at most {_PARTS * self._patience_s} s "
+                "(tracking.wandb.patience_s); all results are in the folder of the study already"
+            )
         try:
             code = process.wait(_PARTS * self._patience_s + _GRACE_S)
         except subprocess.TimeoutExpired:

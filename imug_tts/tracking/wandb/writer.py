@@ -1,8 +1,8 @@
 """The process that talks to wandb. It reads one JSON message per line, and exits when its input closes.
 
-It runs as a script and imports nothing of this package, so that it starts fast. Messages for the user go to
-standard output, one per line. The exit code is 0 if everything is uploaded, or kept on this machine and
-reported; 1 if something failed.
+It runs as a script and imports only `wandb_home` of this package, so that it starts fast. Messages for the
+user go to standard output, one per line. The exit code is 0 if everything is uploaded, or kept on this
+machine and reported; 1 if something failed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
+
+from imug_tts.wandb_home import refused_uploads
 
 _LEAST_FREE: Final = 1 << 20
 """Free bytes below which a disk counts as full: wandb does not report failed writes."""
@@ -31,6 +33,7 @@ _SERVICE: Final = "WANDB_SERVICE"
 """Variable by which wandb makes a child process share its parent's service."""
 _PARTS: Final = 2
 """The end takes at most this many times the patience: once for requests, and once for uploads."""
+_LATE: Final = "did not take everything in time"
 
 
 def main() -> int:
@@ -101,16 +104,21 @@ class _Writer:
 
     def close(self, deadline: float) -> bool:
         """End the runs that have not ended; return whether everything is uploaded or kept."""
-        self._finishing += [_FinishingRun(run.finish) for run in self._runs.values()]
+        self._finishing += [_FinishingRun(partial(_finish, run)) for run in self._runs.values()]
         if self._offline is not None:
             self._offline.close(deadline)
         for finishing in self._finishing:
             finishing.wait(deadline)
-        if all(finishing.is_sent for finishing in self._finishing):
+        unsent = [finishing for finishing in self._finishing if not finishing.is_sent]
+        if not unsent:
             return True
-        if self._offline is None:
-            late = f"the server did not take everything in time; {self._kept()}"
-            self._output.say("note", f"{late}, and run the study again to send its dialogues and records")
+        for reason in dict.fromkeys(finishing.reason for finishing in unsent):
+            if self._offline is None or reason != _LATE:
+                self._output.say(
+                    "note",
+                    f"the server {reason}; {self._kept()}, and run the study again to send its dialogues "
+                    "and records",
+                )
         if any(finishing.is_running for finishing in self._finishing):
             os._exit(1)  # a normal exit would wait for the server once more
         return False
@@ -152,7 +160,7 @@ class _Writer:
         try:
             self._show(run, message)
         finally:
-            run.finish()  # keeps what was logged before a failure
+            _finish(run)  # keeps what was logged before a failure
         _check_disk(self._folder)
 
     def _show(self, run: Any, message: dict[str, Any]) -> None:
@@ -196,6 +204,8 @@ class _FinishingRun:
         self._end = end
         self._error: Exception | None = None
         self.is_sent = False
+        self.reason = _LATE
+        """What the server did, if not everything was sent."""
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -215,8 +225,22 @@ class _FinishingRun:
             self.is_sent = True
         except TimeoutError:
             pass  # data that the server did not get is kept on this machine
+        except _RefusedUploads as error:
+            self.reason = str(error)
         except Exception as error:
             self._error = error
+
+
+class _RefusedUploads(Exception):
+    """The server took the run, and refused files of it."""
+
+
+def _finish(run: Any) -> None:
+    """End a run, and wait until everything is uploaded; raises _RefusedUploads, or TimeoutError."""
+    log = Path(run.settings.log_internal)
+    run.finish()
+    if refused := refused_uploads(log):
+        raise _RefusedUploads(refused)
 
 
 class _OfflineWriter:
