@@ -74,10 +74,8 @@ def test_arms_on_different_dialogues_are_said_and_what_is_missing_is_counted_and
     result, printed = analysed(tmp_path)
     assert any("not every arm was run on all 60 dialogues (direct 40, cot 40)" in w for w in result.warnings)
     cot = next(arm for arm in result.arms if arm.strategy == "cot")
-    assert (cot.estimates["mean_gain"].value, cot.estimates["mean_gain"].num_samples) == (
-        pytest.approx(0.4),
-        20,
-    )
+    assert cot.estimates["mean_gain"].value == pytest.approx(0.4)
+    assert cot.estimates["mean_gain"].num_samples == 20
     assert cot.estimates["mean"].num_missing == 40  # of the 120 turns of the study
     assert cot.mean_bounds == pytest.approx((2 / 3 * 0.6, 2 / 3 * 0.6 + 1 / 3))
     assert "33.3 %             40.0, 73.3" in printed

@@ -48,7 +48,7 @@ def turns_of_another_arm(folder: Path) -> None:
     shutil.rmtree(other)
 
 
-CHANGES = {
+CHANGES: dict[Callable[[Path], None], str] = {
     a_better_score: "turns.jsonl, line 3: damaged (changed after it was written",
     formatted_anew: "turns.jsonl, line 3: damaged (changed after it was written",
     turns_of_another_arm: "a record of another run: arm is 'direct#",
