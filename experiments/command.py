@@ -22,6 +22,7 @@ from experiments.knob_help import help_text
 from experiments.overrides import without_null
 from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
 from imug_tts.knobs import nearest
+from imug_tts.records import RecordError
 from imug_tts.secrecy import refuse_secrets
 
 __all__ = [
@@ -52,7 +53,7 @@ def guarded(work: Callable[[], int]) -> int:
         return work()
     except (HydraException, OmegaConfBaseException) as error:
         return complain(_teach(error), 2)
-    except ConfigurationError as error:
+    except (ConfigurationError, RecordError) as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
         how_far = f": {interrupt}" if str(interrupt) else ""

@@ -176,6 +176,7 @@ MANIFEST_FIELDS: Final = (
     Field("planned[].task", "text", "Its task."),
     Field("planned[].modalities", "list", "What its turns ask for, in order."),
     Field("planned[].modalities[]", "text", '"text" or "image".'),
+    Field("digest", "text", "Hash of all other fields: a manifest that was changed by hand is refused."),
 )
 """Of `manifest.json`: what the run is. It is written before the first call and never changed."""
 
