@@ -49,7 +49,10 @@ def worst_cases(result: Ablation) -> Table:
             *_bounded(arm.estimates["eb_reduction"], arm.eb_reduction_bounds),
         )
         for arm in result.arms
-        if any(arm.estimates[name].num_missing for name in ("mean", "eb", "eb_reduction"))
+        if any(
+            arm.estimates[name].num_missing and arm.estimates[name].is_defined
+            for name in ("mean", "eb", "eb_reduction")
+        )
     )
     note = (
         "Least and greatest possible value over all possible scores of the missing turns. On own history the "
