@@ -246,6 +246,13 @@ def _check_class(kind: type, found: Any) -> None:
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigurationError(f"class {found.__name__} lacks {', '.join(missing)}")
     check_declaration(found)
+    for knob in knobs_of(found).values():
+        if isinstance(knob.default, tuple(GROUPS)):
+            raise ConfigurationError(
+                f"the default of {knob.name} is an object, which no configuration can hold; leave the "
+                f"default out (a strategy then wraps direct), and set strategy@strategy.{knob.name}=NAME, "
+                f"in Python {knob.name}=OBJECT"
+            )
     settings = getattr(found, "settings", None) if kind is Backbone else None
     if settings is not None and not knobs_of(settings):
         raise ConfigurationError("its settings are no class with knobs; put @component above that class")

@@ -88,7 +88,7 @@ _IGNORED: Final = _OnProblem(lambda place: None, lambda problem: None)
 
 
 def read_turns(
-    folder: Path,
+    folder: Path | str,
     *,
     on_torn: Callable[[str], None] = lambda place: None,
     on_damage: Callable[[RecordError], None] | None = None,
@@ -103,6 +103,7 @@ def read_turns(
     Raises:
         RecordError: a line is damaged, or a file cannot be read.
     """
+    folder = Path(folder)
     segments = segment_files(folder)
     if not segments:
         for dialogue in read_dialogues(folder / TURNS, on_torn=on_torn, on_damage=on_damage):
