@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,15 +23,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from imug_tts.training.attention import Rows, attend, mean_map
+from imug_tts.training.method import Key, Part
 
-__all__ = ["MAPS", "Key", "Part", "Recorder"]
+__all__ = ["MAPS", "Recorder"]
 
 MAPS: Final = "imug_tts_maps"
 """The name of this attention in transformers."""
-Part = Literal["text_to_vision", "full", "hidden"]
-"""What is kept of a layer: the block of its map where text attends to images, its map, or its output."""
-Key = tuple[Part, int]
-"""What is kept, and of which layer, counted from 0."""
 
 
 class Recorder:
@@ -143,7 +140,8 @@ def _attention(
     full: Tensor | None = None
     if "full" in tap.parts and not torch.is_grad_enabled():
         output, full = attend(query, key, value, attention_mask, scaling)
-        text_rows = full[:, run.text.places]
+        if "text_to_vision" in tap.parts:
+            text_rows = full[:, run.text.places]
     else:  # the backward pass of a loss that imitates nothing of this layer then takes no map
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others

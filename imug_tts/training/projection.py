@@ -17,16 +17,16 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Combined", "Gradient", "Projection", "combine"]
+from imug_tts.training.method import Projection
+
+__all__ = ["Combined", "Gradient", "combine"]
 
 Gradient = Sequence[Tensor | None]
-Projection = Literal["both", "anchor", "shuffled", "none"]
-"""Which stages run: both, the anchor stage alone, the shuffled symmetric stage alone, or none."""
 
 _SMALLEST_SQUARE: Final = 1e-20
 """A squared norm below it counts as this much, so that a gradient of zeros projects nothing."""
