@@ -137,23 +137,20 @@ def _attention(
     if dropout:
         raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
     query, key, value = (_as_computed(one) for one in (query, key, value))
-    full: Tensor | None = None
+    whole: Tensor | None = None
     if "full" in tap.parts and not torch.is_grad_enabled():
-        output, full = attend(query, key, value, attention_mask, scaling)
-        if "text_to_vision" in tap.parts:
-            text_rows = full[:, run.text.places]
+        output, whole = attend(query, key, value, attention_mask, scaling)
     else:  # the backward pass of a loss that imitates nothing of this layer then takes no map
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
-        if "full" in tap.parts:
-            full = mean_map(query, key, attention_mask, scaling)
-        if "text_to_vision" in tap.parts:
-            text_rows = mean_map(query, key, attention_mask, scaling, run.text)
-    if full is not None:
+    if "full" in tap.parts:
+        full = mean_map(query, key, attention_mask, scaling) if whole is None else whole
         run.keep(("full", tap.place), full)
     if "text_to_vision" in tap.parts:
-        run.keep(("text_to_vision", tap.place), text_rows[:, :, run.image])
+        own = (query, key, attention_mask, scaling, run.text)
+        rows = mean_map(*own) if whole is None else whole[:, run.text.places]
+        run.keep(("text_to_vision", tap.place), rows[:, :, run.image])
     return output, None
 
 
