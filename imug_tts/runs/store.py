@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,12 +39,10 @@ from imug_tts.runs.claims import MERGE, Worker
 from imug_tts.runs.shares import Share
 from imug_tts.runs.tally import Tally
 
-__all__ = ["RunStore", "versions"]
+__all__ = ["RunStore"]
 
 _OWNER: Final = ("identity", "backbone", "models", "benchmark", "history_from")
 """Fields of the manifest that must be equal to resume a run: configuration, weights and data."""
-
-_PACKAGES: Final = ("imug_tts", "torch", "transformers", "diffusers", "numpy", "pillow")
 
 
 class RunStore:
@@ -322,18 +317,6 @@ class RunStore:
                 f"{self.folder} holds a run of another configuration ({_differences(there, here)}); "
                 "choose another output=DIR, or move that run away"
             )
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _warn_of_damage(problem: RecordError) -> None:
