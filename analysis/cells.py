@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from analysis.ablation import Ablation, Arm
 from analysis.inference import Estimate
+from analysis.phrases import fixed
 
 __all__ = [
     "count_range",
     "difference",
     "display_name",
-    "fixed",
     "name_of",
     "named",
     "number",
@@ -63,12 +63,6 @@ def points(estimate: Estimate) -> str:
 def number(value: float, digits: int) -> str:
     """A number with fixed decimals; "-" if it is not finite."""
     return fixed(value, digits) if math.isfinite(value) else "-"
-
-
-def fixed(value: float, digits: int, *, sign: bool = False) -> str:
-    """A number with fixed decimals; a rounded zero has no minus sign."""
-    rounded = round(value, digits) + 0.0
-    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
 
 
 def count_range(counts: Sequence[int]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from analysis.ablation import Ablation, Arm
-from analysis.cells import difference, fixed, name_of, named, number, starred
+from analysis.cells import difference, name_of, named, number, starred
 from analysis.inference import Estimate
 from analysis.layout import Table
+from analysis.phrases import fixed
 
 __all__ = ["cost_tables", "seconds_per_sample"]
 

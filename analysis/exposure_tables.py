@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from analysis.ablation import Ablation, Arm
 from analysis.bounds import Bounds
-from analysis.cells import count_range, difference, fixed, name_of, named, number, plain, starred
+from analysis.cells import count_range, difference, name_of, named, number, plain, starred
 from analysis.inference import Estimate
 from analysis.layout import Table
+from analysis.phrases import fixed
 from analysis.wear import Wear
 
 __all__ = ["cells", "coupling", "gap_by_turn", "propagation", "turns", "wear", "worst_cases"]

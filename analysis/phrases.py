@@ -1,4 +1,4 @@
-"""Formats numbers inside sentences: points with intervals, shares, and detectable effects."""
+"""Format numbers inside sentences: fixed decimals, points with intervals, shares, detectable effects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from analysis.inference import Estimate
 
-__all__ = ["detectable", "logits", "percent", "points", "usable_share"]
+__all__ = ["detectable", "fixed", "logits", "percent", "points", "usable_share"]
 
 
 def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points") -> str:
@@ -15,8 +15,8 @@ def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points")
     """
     sign = -1 if absolute and estimate.value < 0 else 1
     ends = sorted(sign * end for end in (estimate.low, estimate.high))
-    interval = f" [{_fixed(100 * ends[0], 1)}, {_fixed(100 * ends[1], 1)}]" if math.isfinite(ends[0]) else ""
-    return f"{_fixed(100 * sign * estimate.value, 1)}{unit}{interval}"
+    interval = f" [{fixed(100 * ends[0], 1)}, {fixed(100 * ends[1], 1)}]" if math.isfinite(ends[0]) else ""
+    return f"{fixed(100 * sign * estimate.value, 1)}{unit}{interval}"
 
 
 def detectable(estimate: Estimate) -> str:
@@ -34,9 +34,9 @@ def percent(share: Estimate) -> str:
 def logits(estimate: Estimate) -> str:
     """A value on the logit scale, e.g. "0.31 [0.12, 0.50]"."""
     interval = (
-        f" [{_fixed(estimate.low, 2)}, {_fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
+        f" [{fixed(estimate.low, 2)}, {fixed(estimate.high, 2)}]" if math.isfinite(estimate.low) else ""
     )
-    return f"{_fixed(estimate.value, 2)}{interval}"
+    return f"{fixed(estimate.value, 2)}{interval}"
 
 
 def usable_share(share: Estimate) -> bool:
@@ -44,6 +44,7 @@ def usable_share(share: Estimate) -> bool:
     return share.is_defined and share.low >= 0 and share.high <= 1
 
 
-def _fixed(value: float, digits: int) -> str:
-    """The value with fixed decimals; a rounded zero has no minus sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
+def fixed(value: float, digits: int, *, sign: bool = False) -> str:
+    """Return a number with fixed decimals; a rounded zero has no minus. With `sign`, it always has a sign."""
+    rounded = round(value, digits) + 0.0
+    return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"

@@ -37,6 +37,7 @@ __all__ = [
     "Study",
     "StudyError",
     "check_no_duplicates",
+    "described",
     "load_study",
     "sample_key",
 ]
@@ -212,7 +213,7 @@ def check_no_duplicates(records: Iterable[Record]) -> None:
         there = seen.setdefault(record.key, record.place)
         if there is not record.place:
             raise StudyError(
-                f"{record.place}: {_describe(record.key)} is already in {there}; keep one of the "
+                f"{record.place}: {described(record.key)} is already in {there}; keep one of the "
                 "two and move the other out of the study"
             )
 
@@ -270,7 +271,7 @@ def _records(manifest: Manifest, planned: Mapping[Key, str], warnings: list[str]
             record = _record(manifest, line)
             if planned.get(record.key) != record.modality:
                 raise StudyError(
-                    f"{line.place}: {_describe(record.key)} ({record.modality}) is not among the planned "
+                    f"{line.place}: {described(record.key)} ({record.modality}) is not among the planned "
                     f"turns of {folder / 'manifest.json'}; the two files belong to different runs: run the "
                     "command that made this run again"
                 )
@@ -394,6 +395,7 @@ def _check_one_study(manifests: Sequence[Manifest]) -> None:
         )
 
 
-def _describe(key: Key) -> str:
+def described(key: Key) -> str:
+    """Return the name of a turn in messages: its number, dialogue and arm."""
     sample = "/".join(key.sample[1:])
     return f"turn {key.turn} of {sample} ({key.strategy}, {key.history} history, seed {key.seed})"

@@ -1,4 +1,4 @@
-"""T9: training against exposure bias, beside test-time compute."""
+"""Tables T9 and T9b: training against exposure bias, compared with test-time compute."""
 
 from __future__ import annotations
 
@@ -6,20 +6,30 @@ import math
 from collections.abc import Sequence
 
 from analysis.ablation import Ablation
+<<<<<<< HEAD
 from analysis.cells import difference, fixed, number, score
 from analysis.inference import Estimate
+=======
+from analysis.cells import difference, number, score
+>>>>>>> words
 from analysis.layout import Table
+from analysis.phrases import fixed
 from analysis.remedies import BreakEven, Remedy
 
 __all__ = ["remedy_tables"]
 
 
 def remedy_tables(result: Ablation) -> tuple[Table, ...]:
+<<<<<<< HEAD
     """Scores and gaps against the first weights and the control, and what the training cost.
 
     Tables of a study without trained weights have no rows.
     """
     return _scores(result.remedies), _costs(result.remedies), _controlled(result.remedies)
+=======
+    """Return the tables of scores and of costs; they have no rows if the study has no trained weights."""
+    return _scores(result.remedies), _costs(result.remedies)
+>>>>>>> words
 
 
 def _scores(found: Sequence[Remedy]) -> Table:

@@ -9,7 +9,6 @@ from analysis.caveats import caveat_notes
 from analysis.cells import (
     count_range,
     difference,
-    fixed,
     name_of,
     named,
     number,
@@ -23,6 +22,7 @@ from analysis.exposure_tables import cells, coupling, gap_by_turn, propagation, 
 from analysis.inference import Estimate
 from analysis.judge_tables import judge_tables
 from analysis.layout import Table
+from analysis.phrases import fixed
 from analysis.remedy_tables import remedy_tables
 from analysis.sensitivity import MODELS
 from analysis.wording import TIERS

@@ -1,10 +1,10 @@
-"""The table of an ablation: held-out losses by method, with intervals over seeds.
+"""Print the table of an ablation: held-out losses by method, with intervals over seeds.
 
     python experiments/distill_table.py runs/drive_kd_ablation
 
-Reads the metrics.json of every training in the folder. A loss is nats a token of the answers,
-lower is better. An interval is Student's t over seeds, 95 %, for the mean over seeds.
-It says nothing of other records.
+The command reads the metrics.json of every training in the folder. A loss is in nats per token of the
+answers; lower is better. An interval is a 95 % Student's t interval for the mean over seeds. It does not
+cover the choice of records.
 
 Exit status: 0, or 2 when there is nothing to read.
 """
@@ -37,20 +37,20 @@ def _main(arguments: Sequence[str]) -> int:
         print((__doc__ or "").strip())
         return 0
     if len(arguments) != 1:
-        raise ConfigurationError("give one folder, that of the study: runs/STUDY")
+        raise ConfigurationError("give one folder, the folder of the study: runs/STUDY")
     print(table(read_metrics(Path(arguments[0]))))
     return 0
 
 
 def read_metrics(study: Path) -> list[dict[str, Any]]:
-    """The metrics of every finished training in a study.
+    """Return the metrics of every finished training in a study.
 
     Raises:
-        ConfigurationError: there is none, or a file cannot be read.
+        ConfigurationError: no training has finished, or a file cannot be read.
     """
     files = sorted(study.glob("*/metrics.json"))
     if not files:
-        raise ConfigurationError(f"{study} has no */metrics.json; no training of it has ended")
+        raise ConfigurationError(f"{study} has no */metrics.json; no training in this folder has finished")
     found = []
     for file in files:
         try:
@@ -61,7 +61,7 @@ def read_metrics(study: Path) -> list[dict[str, Any]]:
 
 
 def table(metrics: Sequence[Mapping[str, Any]]) -> str:
-    """A Markdown table with a row for each method, and remarks on what it does not show."""
+    """Return a Markdown table with a row for each method, followed by remarks on how to read it."""
     arms: dict[str, list[Mapping[str, Any]]] = {}
     for one in metrics:
         arms.setdefault(one["arm"], []).append(one)
@@ -79,7 +79,7 @@ def table(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(held_out: Sequence[Mapping[str, Any]], capability: str) -> str:
-    """Mean and interval over seeds."""
+    """Return the mean loss over seeds, with its interval if there are several seeds."""
     losses = [one[capability]["loss"] for one in held_out if capability in one]
     if not losses:
         return "no records"
@@ -93,7 +93,7 @@ def _cell(held_out: Sequence[Mapping[str, Any]], capability: str) -> str:
 
 
 def _befores(metrics: Sequence[Mapping[str, Any]], capability: str) -> str:
-    """The loss of the student before training, if it is one student and one set of records."""
+    """Return the student's loss before training; "differs" if students or records differ between rows."""
     found = {one["held_out_before"].get(capability, {}).get("loss") for one in metrics}
     if len(found) != 1:
         return "differs"
@@ -108,13 +108,13 @@ def _remarks(
     if any(len(rows) == 1 for rows in arms.values()):
         yield "An interval is not available with one seed; train more: -m seed=0,1,2."
     if any(len(rows) > 1 for rows in arms.values()):
-        yield "Intervals are Student's t over seeds, 95 %; they say nothing of other records."
+        yield "Intervals are 95 % Student's t intervals over seeds; they do not cover the choice of records."
     inputs = {json.dumps(one["inputs"]["held_out"]) for one in metrics}
     if len(inputs) > 1:
-        yield "Held-out records differ between rows, so that their losses cannot be compared."
+        yield "Held-out records differ between rows, so their losses cannot be compared."
     skipped = sum(one["records_skipped_out_of_memory"] for one in metrics)
     if skipped:
-        yield f"{skipped} records were left out: out of memory; see each metrics.json."
+        yield f"{skipped} records were left out because memory did not suffice; see each metrics.json."
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Grade answers to DriveBench: those of a model, which is asked, or those that records hold already.
+"""Grade answers to DriveBench: answers that a model gives now, or answers recorded in a file.
 
     python experiments/drivebench.py benchmark.root=DIR backbone.folder=DIR judge.base_url=URL judge.model=M
     python experiments/drivebench.py ... backbone=openai_chat backbone.base_url=URL backbone.model=NAME
     python experiments/drivebench.py benchmark.root=DIR predictions=FILE judge.base_url=URL judge.model=M
     python experiments/drivebench.py ... benchmark.setting=Fog          other images
-    python experiments/drivebench.py ... +dry_run=true                  checks, and says what it would ask
+    python experiments/drivebench.py ... +dry_run=true                  checks, and counts the calls
 
-The folder of the run is one of experiments/run.py's. Its tables are printed, and of a model in this process
-what it takes of memory and time. `python -m analysis.drivebench RUN RUN ...` compares runs.
+The run's folder has the layout of experiments/run.py. The command prints the run's tables and, for a model in
+this process, its memory and speed. `python -m analysis.drivebench RUN RUN ...` compares runs.
 
-Exit status: 0 when every answer is graded, 1 when some are not or the output cannot be written, 2 when it
-cannot work as configured, 130 when interrupted.
+Exit status: 0 when every answer is graded, 1 when some are not or the output cannot be written, 2 when the
+configuration cannot work, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class DriveBenchSettings(assemble.ShareSettings):
     """The knobs of this command."""
 
     predictions: Folder | None = knob(
-        "Records whose `pred` is graded; null: the backbone answers.", default=None
+        "A file of records whose recorded answers (`pred`) are graded; null: the backbone answers.",
+        default=None,
     )
     model: str | None = knob(
-        "What the model is called in tables; null: as its run, or as the file of predictions.",
+        "Name of the model in tables; null: the name of its run, or of the file of predictions.",
         default=None,
         runtime=True,
     )
@@ -56,10 +57,12 @@ class DriveBenchSettings(assemble.ShareSettings):
         runtime=True,
         pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
     )
-    output: Folder | None = knob("Instead: the folder of the run.", default=None, runtime=True)
+    output: Folder | None = knob(
+        "The folder of the run, instead of one below runs/STUDY.", default=None, runtime=True
+    )
     seed: int = knob("Seed of the answers.", default=0)
     speed_questions: int = knob(
-        "Questions that memory and speed of a model in this process are measured on; 0: not measured.",
+        "Number of questions on which memory and speed of a model in this process are measured; 0: none.",
         default=8,
         ge=0,
         runtime=True,
@@ -78,7 +81,7 @@ def _main() -> int:
     settings = assemble.build_settings(DriveBenchSettings, config, _PARTS)
     if (name := config["benchmark"]["name"]) != "drivebench":
         raise ConfigurationError(
-            f"benchmark is {name}, and this command is for drivebench; use run.py or score.py"
+            f"benchmark is {name}, but this command runs only drivebench; use run.py or score.py"
         )
     return (
         _answer(config, settings, dry_run)
@@ -88,7 +91,7 @@ def _main() -> int:
 
 
 def _answer(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
-    """The backbone answers, the judge grades."""
+    """Let the backbone answer and the judge grade; return the exit status."""
     from experiments.dry_run import print_plans
     from experiments.outcome import report
     from experiments.run import prepare
@@ -107,16 +110,16 @@ def _answer(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
 
 
 def _as_run(config: Config, settings: DriveBenchSettings) -> Config:
-    """The configuration as experiments/run.py has it."""
+    """Return the configuration in the form of experiments/run.py."""
     shared = ("study", "output", "seed", "in_flight", "shards", "shard")
     own = {name: config[name] for name in shared if name in config}
     parts = {name: config[name] for name in ("benchmark", "backbone", "strategy", "tracking")}
     roles = {"roles": {}, "judge": _NO_JUDGE, "scorer": config["judge"]}
-    return {**own, **parts, **roles, "score_candidates": False}  # only answers stand in the tables
+    return {**own, **parts, **roles, "score_candidates": False}  # the tables show only answers
 
 
 def _grade(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
-    """The judge grades answers that are there already."""
+    """Let the judge grade recorded answers; return the exit status."""
     from experiments.dry_run import print_scoring_plan
     from experiments.outcome import report_scores
 
@@ -132,7 +135,7 @@ def _grade(config: Config, settings: DriveBenchSettings, dry_run: bool) -> int:
 
 
 def _rescoring(config: Config, settings: DriveBenchSettings) -> Rescoring:
-    """What is graded, by whom; checked."""
+    """Return the grading of the recorded answers, after checking it."""
     from imug_tts.benchmarks.drivebench import DriveBench
     from imug_tts.records import digest
     from imug_tts.registry import describe
@@ -163,7 +166,8 @@ def _answers(file: Path, benchmark: DriveBench) -> Mapping[tuple[str, int], Part
     predictions = benchmark.data.predictions
     if not predictions:
         raise ConfigurationError(
-            f"predictions: no record of {file} has a pred; leave it out to ask a backbone"
+            f"predictions: no record of {file} has a recorded answer (pred); leave out predictions to ask a "
+            "backbone"
         )
     return {(name, 1): Text(pred) for name, pred in predictions.items()}
 
@@ -187,7 +191,9 @@ def _show(name: str, folder: Path) -> None:
 
 
 def _measure(run: Run, num_questions: int) -> None:
-    """Print what a model in this process takes, and keep it in speed.json of the run."""
+    """Measure memory and speed of a model in this process; print them and write them to the run's
+    speed.json.
+    """
     from experiments.model_speed import measured
 
     model, samples = run.arm.backbone, run.arm.benchmark.samples()[:num_questions]

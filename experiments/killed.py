@@ -1,9 +1,9 @@
-"""What the script of a job of SLURM does when a process of the job was killed: it queues the job again.
+"""Requeue a SLURM job after one of its processes was killed. The job's own script calls this.
 
     python -m experiments.killed LAUNCH STATUS
 
-A process that is killed (kill -9, no memory, a warning before Python listens) can do nothing itself. The job
-is queued again while its arms are not complete; one that is killed many times before it adds a turn ends.
+A killed process (kill -9, out of memory, a signal before Python handles it) cannot requeue the job itself.
+The job is requeued while its arms are not complete. A job that is killed repeatedly without a new turn ends.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from pathlib import Path
 from experiments.command import complain, guarded
 from experiments.launched import turns_done
 from experiments.standing import standing_of
-from imug_tts.launch import Job, is_left_to_the_job, own_number, read_jobs, requeue
+from imug_tts.launch import Job, must_requeue_itself, own_job_id, read_jobs, requeue
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
 _MOST_IN_A_ROW = 3
-"""Times that a job without a new turn is queued again; a warning can come too early by chance."""
+"""How often a job without a new turn is requeued. More than once, because a signal can come too early by
+chance.
+"""
 
 
 def main() -> int:
-    """The script keeps the exit status of srun, whatever this one is."""
+    """Requeue the job if necessary; return the exit status, which the script ignores in favour of srun's."""
     launch, status = Path(sys.argv[1]), int(sys.argv[2])
     number = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     if status == _INTERRUPTED:  # the job ended by itself
@@ -34,8 +36,8 @@ def main() -> int:
 
 
 def _go_on(job: Job, study: Path, status: int) -> int:
-    id = own_number()
-    if all(standing_of(study / run).is_complete for run in job.runs) or not is_left_to_the_job(id):
+    id = own_job_id()
+    if all(standing_of(study / run).is_complete for run in job.runs) or not must_requeue_itself(id):
         return 0
     times = job.killed(turns_done(job, study))
     if times > _MOST_IN_A_ROW:

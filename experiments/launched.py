@@ -1,4 +1,4 @@
-"""A job of a study: what submitit starts in another process, on this machine or on a node of a cluster."""
+"""A job of a study, which submitit starts in another process, on this machine or on a node of a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import Any
 from experiments.command import Config, complain, guarded, leave
 from experiments.standing import standing_of
 from imug_tts.contracts import ConfigurationError, ModelDown
-from imug_tts.launch import Job, Warned, go_on_later, is_at_work, own_number, see_own_gpus, task_number
+from imug_tts.launch import (
+    Job,
+    QueueSignals,
+    is_at_work,
+    own_job_id,
+    requeue_if_due,
+    see_own_gpus,
+    task_number,
+)
 
 __all__ = ["Launched", "turns_done"]
 
@@ -20,63 +28,70 @@ _LOOK_EVERY_S = 0.5
 
 
 class Launched:
-    """Executes the arms of one job. It is pickled by submitit, and holds names alone."""
+    """Executes the arms of one job. Submitit pickles this object, so it holds only paths and names, no
+    models.
+    """
 
     def __init__(self, job: Job, study: str) -> None:
         self._job = job
         self._study = study
 
     def __call__(self) -> None:
-        """Execute the arms, or go on with them; a warned job that may go on later is queued again."""
+        """Execute the arms of the job, or resume them. A job that its queue interrupts is requeued."""
         job = self._job.processes()[task_number()]
         see_own_gpus(job.task, job.tasks)
-        id = own_number() or job.id
+        id = own_job_id() or job.id
         job.begin(id, turns_done(job, Path(self._study)))
-        warned = Warned()  # before this, submitit's handler queues the job again
+        signals = QueueSignals()  # until here, submitit's own signal handler requeues the job
         try:
             status = guarded(lambda: _execute(list(_own(job))))
             if status != _INTERRUPTED:
                 status = max(status, guarded(lambda: _await_the_others(job)))
         except KeyboardInterrupt:  # a second signal, while the first was being reported
             status = _INTERRUPTED
-        warned.listen_no_more()
+        signals.ignore()
         if status == _INTERRUPTED:
             job.end("queued again")
             try:
-                if not go_on_later(warned, job.queue, id):
+                if not requeue_if_due(signals, job.queue, id):
                     job.end("stopped")
             except Exception as error:
                 job.end("stopped")
-                complain(f"{error} Give the same command again to go on.", 1)
+                complain(f"{error} The same command again continues the job's arms.", 1)
         else:
             job.end("failed" if status else "done")
         if status:
             leave(status)
 
     def checkpoint(self) -> Any:
-        """What submitit starts when the job goes on: the same, as the study's folder has all that is done."""
+        """Return what submitit starts after requeueing: this object, because the study's folder has the
+        state.
+        """
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def turns_done(job: Job, study: Path) -> int:
-    """The turns of the job's arms that have their final outcome."""
+    """Return the number of turns of the job's arms that have a final outcome."""
     return sum(standing_of(study / run).done for run in job.runs)
 
 
 def _own(job: Job) -> Iterator[Config]:
-    """The configurations of the job's arms, each with the number of this process's shard."""
+    """Yield the configurations of the job's arms, with the shard number of this process."""
     for config in job.configurations():
         shard = config["shard"]
         yield {**config, "shard": None if shard is None else shard + job.task}
 
 
 def _await_the_others(job: Job) -> int:
-    """The first process of a job outlives the others, because it alone can queue the job again.
+    """Let the first process of a job wait for its other processes, because only it can requeue the job.
+
+    Returns:
+        The exit status 0.
 
     Raises:
-        KeyboardInterrupt: the job is warned or to end.
+        KeyboardInterrupt: the queue warned or stopped the job.
     """
     if job.task == 0 and job.tasks > 1:
         while any(is_at_work(each) for each in job.processes()[1:]):
@@ -85,13 +100,15 @@ def _await_the_others(job: Job) -> int:
 
 
 def _execute(configs: Sequence[Config]) -> int:
-    """Execute arms together; where one of them stops the others, each alone."""
+    """Execute arms together; if an error of one stops them all, execute each alone. Return the exit
+    status.
+    """
     try:
         return _together(configs)
     except (ConfigurationError, ModelDown) as error:
         if len(configs) == 1:
             raise
-        complain(f"{error}; each arm of the job is started alone", 1)
+        complain(f"{error}; now each arm of the job is executed alone", 1)
     status = 0
     for config in configs:
         status = max(status, guarded(partial(_together, [config])))

@@ -1,4 +1,4 @@
-"""The launchers of a study as Hydra's choices: `hydra/launcher=submitit_slurm`."""
+"""The launchers of a study as choices of Hydra, e.g. `hydra/launcher=submitit_slurm`."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ _BASIC: Final = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 def declare_launchers() -> None:
-    """Make the launchers choices of Hydra; they replace those of hydra-submitit-launcher, if it is there."""
-    Plugins.instance()  # plugins declare their choices when they are found, which is now
+    """Register the launchers as choices of Hydra. They replace those of hydra-submitit-launcher, if
+    installed.
+    """
+    Plugins.instance()  # discovers the plugins, which register their own choices; ours replace them below
     for (name, cls), target in zip(LAUNCHERS.items(), _PLUGINS, strict=True):
         node = {"_target_": target, **knob_values(cls)}
         ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="imug_tts")
 
 
 def queue_of(launchers: Sequence[Mapping[str, Any]]) -> Queue | None:
-    """How the arms of a study are started; None for all of them in this process.
+    """Return the queue that starts the arms of a study; None if all arms run in this process.
 
     Args:
-        launchers: `hydra.launcher` of the configuration of each arm.
+        launchers: the value of `hydra.launcher` in the configuration of each arm.
 
     Raises:
-        ConfigurationError: a launcher that is not used here, two different ones, or a knob's value.
+        ConfigurationError: the launcher is unknown, the arms choose different ones, or a knob is wrong.
     """
     first = launchers[0]
     if any(each != first for each in launchers):
@@ -51,8 +53,8 @@ def queue_of(launchers: Sequence[Mapping[str, Any]]) -> Queue | None:
         return None
     if target not in _PLUGINS:
         raise ConfigurationError(
-            f"hydra.launcher is {target}, and a study is not started by it; leave hydra/launcher out (one "
-            f"process, whose arms share models and batches), or choose from: {', '.join(LAUNCHERS)}"
+            f"hydra.launcher is {target}, which cannot start a study; leave hydra/launcher out (one process, "
+            f"in which the arms share models and batches), or choose from: {', '.join(LAUNCHERS)}"
         )
     knobs = {key: value for key, value in first.items() if key != "_target_"}
     try:

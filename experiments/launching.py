@@ -1,4 +1,4 @@
-"""Starts the arms of a study as jobs, waits for them if that is asked for, and says how they ended."""
+"""Start the arms of a study as jobs, wait for the jobs on request, and report how they ended."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _LOOK_EVERY_S: Final = 2.0
 
 
 def launch(batches: Sequence[Batch], queue: Queue) -> int:
-    """Start the runs that are not complete and in no job yet; returns the exit status.
+    """Submit jobs for the runs that are neither complete nor in a job; return the exit status.
 
     Raises:
-        ConfigurationError: nothing can be submitted; says why.
-        KeyboardInterrupt: while it waited; the jobs of SLURM go on.
+        ConfigurationError: the jobs cannot be submitted; the message says why.
+        KeyboardInterrupt: interrupted while waiting for the jobs. SLURM jobs continue.
     """
     planned = zip(batches, plan_jobs(batches, queue), strict=True)
     launches = [_Launch(batch.journal.parent, queue, groups) for batch, groups in planned if groups]
@@ -60,7 +60,7 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
     except KeyboardInterrupt:
         ids = " ".join(sorted({job.id.split("_")[0] for each in launches for job in each.jobs.jobs}))
         raise KeyboardInterrupt(
-            f"jobs of SLURM go on without this command; scancel {ids} ends them"
+            f"SLURM jobs continue without this command; scancel {ids} ends them"
             if isinstance(queue, SlurmQueue)
             else "the jobs end too"
         ) from None
@@ -68,12 +68,12 @@ def launch(batches: Sequence[Batch], queue: Queue) -> int:
 
 
 def plan_jobs(batches: Sequence[Batch], queue: Queue) -> list[list[list[_Named]]]:
-    """The runs of each job that has something to do, for each batch. Nothing is submitted.
+    """Return the runs of each job to submit, for each batch. Nothing is submitted.
 
-    Warns of a study's folder that other nodes cannot see.
+    Warns if other nodes cannot see a study's folder.
 
     Raises:
-        ConfigurationError: they could not be submitted; says why.
+        ConfigurationError: the jobs could not be submitted; the message says why.
     """
     check_launch(batches, queue)
     planned = [list(_jobs_of(_unstarted(batch), queue, batch.share)) for batch in batches]
@@ -112,10 +112,11 @@ class _Launch:
         self._handles: list[object] = []  # submitit ends jobs whose handles are gone
 
     def start(self) -> None:
-        """Submit all jobs, or as many as may run on this machine.
+        """Submit all jobs; on this machine, only as many as may run at a time.
 
         Raises:
-            ConfigurationError: they are refused; says why. Nothing is left of the launch.
+            ConfigurationError: the queue refused the jobs; the message says why. The launch's files are
+                removed.
         """
         try:
             self._submit_some()
@@ -125,10 +126,10 @@ class _Launch:
         ids = sorted({job.id.split("_")[0] for job in self.jobs.jobs if job.id})
         planned, submitted = len(self.jobs.jobs), len(self.jobs.jobs) - len(self._waiting)
         print(f"{planned} jobs for {self._study}, of which {submitted} are submitted: {', '.join(ids)}")
-        print(f"how they stand: python experiments/status.py {self._study}")
+        print(f"to see their state: python experiments/status.py {self._study}")
 
     def is_going(self) -> bool:
-        """Whether a job waits or runs; starts the next ones, and says what has changed."""
+        """Return whether a job waits or runs. Submits further jobs, and prints the counts if they changed."""
         known = slurm_jobs() if isinstance(self._queue, SlurmQueue) else {}
         going = [job for job in self.jobs.jobs if job.id and job.is_alive(known)]
         if self._waiting and len(going) < self._at_once:
@@ -145,7 +146,9 @@ class _Launch:
 
     @property
     def _at_once(self) -> int:
-        """Jobs that are submitted at a time; SLURM itself lets no more run than it is told."""
+        """The number of jobs to submit at a time. SLURM gets all jobs, because it limits the running ones
+        itself.
+        """
         return self._queue.array_parallelism if isinstance(self._queue, LocalQueue) else 10**9
 
     @property
@@ -164,7 +167,7 @@ class _Launch:
 
 
 def _unstarted(batch: Batch) -> list[Run]:
-    """The runs that are neither complete nor in a job that waits or runs."""
+    """Return the runs that are neither complete nor in a job that waits or runs."""
     known, in_slurm = known_jobs(batch.journal.parent)
     chosen = []
     for run in batch.runs:
@@ -177,9 +180,10 @@ def _unstarted(batch: Batch) -> list[Run]:
 
 
 def _jobs_of(runs: Sequence[Run], queue: Queue, share: Share) -> Iterator[list[_Named]]:
-    """The runs of each job. With shards, several jobs have the same runs; each has a shard for each process.
+    """Yield the runs of each job, with their configurations.
 
-    The shard of a job's configuration is that of its first process.
+    With shards, several jobs have the same runs, and each process of a job has its own shard. The
+    configuration has the shard of the job's first process.
     """
     shards = max(share.shards, queue.tasks_per_node)
     is_shared = share.shard is None and shards > 1
@@ -191,7 +195,7 @@ def _jobs_of(runs: Sequence[Run], queue: Queue, share: Share) -> Iterator[list[_
 
 
 def _groups(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
-    """The runs in groups of that size or less; those of a group have the same models."""
+    """Yield the runs in groups of at most `size`; the runs of a group have the same models."""
     by_models: dict[str, list[Run]] = {}
     for run in runs:
         models = {key: run.config[key] for key in ("backbone", "roles", "scorer")}
@@ -201,13 +205,13 @@ def _groups(runs: Sequence[Run], size: int) -> Iterator[list[Run]]:
 
 
 def _report(batch: Batch) -> int:
-    """Say how the runs of a study ended; the exit status is 1 if any turn is missing."""
+    """Print how the runs of a study ended; return the exit status, 1 if any turn is missing."""
     from imug_tts.runs import execute
 
     stand = {run.folder: standing_of(run.folder) for run in batch.runs}
     complete = [run for run in batch.runs if stand[run.folder].is_complete]
     print(f"{len(complete)} of {len(batch.runs)} runs in {batch.journal.parent} are complete")
-    # Complete runs are only read, which makes the same summary as a study in one process has.
+    # `execute` only reads complete runs, and gives the same summaries as for a study in one process.
     status = report(execute(complete, journal=batch.journal)) if complete else 0
     missing = [run for run in batch.runs if run not in complete]
     if missing:
@@ -220,10 +224,12 @@ def _report(batch: Batch) -> int:
 def _missing(
     runs: Sequence[Run], stand: Mapping[Path, Standing], known: Mapping[str, Sequence[Job]]
 ) -> Iterator[str]:
-    yield "these arms are not complete; the same command again goes on with them:"
+    yield "these arms are not complete; the same command again continues them:"
     for run in runs:
         now = stand[run.folder]
-        turns = f"{now.planned - now.done:,} of {now.planned:,} turns missing" if now.planned else "not begun"
+        turns = (
+            f"{now.planned - now.done:,} of {now.planned:,} turns missing" if now.planned else "not started"
+        )
         jobs = [(job, job.outcome()) for job in known.get(run.folder.name, ())]
         bad = [(job, end) for job, end in jobs if end != "done"] or jobs
         yield f"  {run.title}: {turns}{''.join(f'; job {job.id} {end}, log: {job.logs}' for job, end in bad)}"

@@ -1,4 +1,4 @@
-"""Write a small folder in the form of DriveBench, of made-up content, to try everything without the data.
+"""Write a small data folder in the layout of DriveBench with made-up content, for trials without the data.
 
 python experiments/write_drivebench.py --out DIR
 """
@@ -13,24 +13,24 @@ from imug_tts.contracts import ConfigurationError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     from imug_tts.benchmarks.drivebench.kinds import Setting
 
     corrupted = [setting for setting in get_args(Setting) if setting not in ("clean", "NoImage")]
     style = argparse.ArgumentDefaultsHelpFormatter
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=style)
     add = options.add_argument
-    add("--out", type=Path, required=True, help="folder that gets data/")
-    add("--frames", type=int, default=8, help="five questions each; two frames are a scene")
+    add("--out", type=Path, required=True, help="folder in which data/ is written")
+    add("--frames", type=int, default=8, help="number of frames; each has five questions")
     add("--seed", type=int, default=0, help="seed of the content")
     add("--image-size", type=int, default=64, help="width of the images in pixels")
-    add("--settings", nargs="*", default=[], choices=corrupted, help="corrupted images too")
-    add("--predictions", action="store_true", help="records have answers (pred)")
+    add("--settings", nargs="*", default=[], choices=corrupted, help="corruptions to write images for")
+    add("--predictions", action="store_true", help="write a recorded answer (pred) to each record")
     return options
 
 
 def main() -> None:
-    """Parse the command line, write the files, and say where they are."""
+    """Parse the command line, write the files, and print where they are."""
     from imug_tts.benchmarks.drivebench.synthetic import write_synthetic
 
     command = parser()

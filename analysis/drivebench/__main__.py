@@ -1,9 +1,10 @@
-"""`python -m analysis.drivebench [NAME=]FOLDER ...`: the tables of DriveBench runs, one or several compared.
+"""Print the tables of DriveBench runs, and compare several: python -m analysis.drivebench [NAME=]FOLDER ...
 
     python -m analysis.drivebench runs/drivebench/direct-1a2b3c4d
     python -m analysis.drivebench student=runs/student distilled=runs/distilled teacher=runs/teacher
 
-A folder holds a run, or several that differ in a seed (of training or of answering) and are averaged.
+A folder is a run, or contains several runs that differ only in a seed (of training or of answering); these
+are averaged.
 """
 
 from __future__ import annotations
@@ -21,23 +22,25 @@ __all__ = ["main", "parser"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Return the parser of the command's options."""
     options = argparse.ArgumentParser(
         prog="python -m analysis.drivebench", description=(__doc__ or "").splitlines()[0]
     )
-    options.add_argument("groups", nargs="+", metavar="[NAME=]FOLDER", help="a run, or several of one model")
+    options.add_argument(
+        "groups", nargs="+", metavar="[NAME=]FOLDER", help="a run, or a folder of runs of one model"
+    )
     options.add_argument(
         "--baseline", metavar="NAME", help="differences are to this group (default: the first)"
     )
     options.add_argument(
-        "--cluster", choices=("scene", "frame"), default="scene", help="what is resampled whole"
+        "--cluster", choices=("scene", "frame"), default="scene", help="clusters of the intervals"
     )
-    options.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write all numbers to this file")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables; returns 0, or 2 when the runs cannot be used."""
+    """Print the tables; return the exit status: 0, or 2 if the runs cannot be used."""
     options = parser().parse_args(arguments)
     try:
         groups = [_group(argument) for argument in options.groups]

@@ -1,4 +1,4 @@
-"""The grades that the runs of a group have in their records, question by question."""
+"""The grades of each question, read from the records of a group of runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FULL_MARKS = 100
 
 
 class Key(NamedTuple):
-    """Names one question."""
+    """The key of one question."""
 
     kind: str
     scene: str
@@ -27,25 +27,31 @@ class Key(NamedTuple):
 
 
 class Grade(NamedTuple):
-    """What one run has of one question; None where it has nothing."""
+    """The grade of one answer; a field is None if the run has no value for it."""
 
     points: float | None = None
-    """The judge's, 0 to 1."""
+    """The judge's points divided by 100."""
     official_points: float | None = None
-    """As the official code reads the judge's first reply, over 100; NaN where it reads nothing and ends."""
+    """The points that the official code reads in the judge's first reply, divided by 100. NaN if it reads
+    none, where the official evaluation stops with an error.
+    """
     right: bool | None = None
+    """Whether a multiple-choice answer is right, by our rule."""
     official_right: bool | None = None
+    """Whether a multiple-choice answer is right, by the official rule."""
     asked: str = ""
-    """A hash of question and reference, to tell other questions of that name; empty for no answer."""
+    """A hash of question and reference answer, to detect different questions with the same key; empty if the
+    record has none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """One model: a run, or runs that differ in a seed alone and are averaged."""
+    """The grades of one model: of one run, or of several runs that differ only in a seed and are averaged."""
 
     name: str
     runs: tuple[Mapping[Key, Grade], ...]
-    """The grades of each run; all planned questions are there."""
+    """The grades of each run, with an entry for every planned question."""
     folders: tuple[str, ...] = ()
     """The names of the runs."""
     benchmarks: frozenset[str]
@@ -57,18 +63,18 @@ class Group:
         return {key for run in self.runs for key in run}
 
     def values(self, key: Key, field: str) -> list[float]:
-        """What the runs have of a question in a field of `Grade`."""
+        """Return the values of a field of `Grade` for a question, one for each run that has a value."""
         found = (getattr(run[key], field) for run in self.runs if key in run)
         return [float(value) for value in found if value is not None]
 
     def mean(self, key: Key, field: str) -> float:
-        """The mean over the runs that have a value; NaN where none has."""
+        """Return the mean of a field over the runs that have a value; NaN if no run has one."""
         values = self.values(key, field)
         return fmean(values) if values else math.nan
 
 
 def read_group(name: str, folder: Path) -> Group:
-    """The run in a folder, or else the runs below it.
+    """Read the run in a folder or, if the folder is not a run, all runs below it.
 
     Raises:
         StudyError: there is no run, a file is damaged, a run answered another benchmark, or the runs differ
@@ -85,7 +91,7 @@ def read_group(name: str, folder: Path) -> Group:
         runs = tuple(dict(_grades(manifest)) for manifest in manifests)
     except (RecordError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
-            f"{folder}: its records cannot be read ({error}); run the command that made it again"
+            f"{folder}: its records cannot be read ({error}); give the command that made them again"
         ) from error
     return Group(
         name=name,
@@ -97,24 +103,24 @@ def read_group(name: str, folder: Path) -> Group:
 
 
 def _check_one_model(manifests: Sequence[Manifest]) -> None:
-    """Refuse to average runs that answered different data, or by different strategies."""
+    """Check that runs to average answered the same data with the same strategy. Raises StudyError if not."""
     first, *others = manifests
     for other in others:
-        recorded = first.backbone == other.backbone == "recorded"  # then each is called as its model
+        recorded = first.backbone == other.backbone == "recorded"  # then `strategy` is the model's name
         for what in ("benchmark", *(() if recorded else ("strategy",))):
             here, there = getattr(first, what), getattr(other, what)
             if here != there:
                 raise StudyError(
-                    f"{first.folder} and {other.folder} are not runs of one model, to be averaged: their "
-                    f"{what} is {here!r} and {there!r}; name each folder by itself"
+                    f"{first.folder} and {other.folder} cannot be averaged as runs of one model: their "
+                    f"{what} is {here!r} and {there!r}; name each folder separately"
                 )
 
 
 def _grades(manifest: Manifest) -> Iterator[tuple[Key, Grade]]:
     if not manifest.benchmark.startswith("drivebench:"):
         raise StudyError(
-            f"{manifest.folder} answered the benchmark {manifest.benchmark}, and not drivebench; analyse it "
-            "with python -m analysis"
+            f"{manifest.folder} answered the benchmark {manifest.benchmark}, not drivebench; analyse it with "
+            "python -m analysis"
         )
     found = {Key(*each[:4]): Grade() for each in manifest.planned}
     for _, record in read_turns(manifest.folder):

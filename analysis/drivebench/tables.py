@@ -1,4 +1,4 @@
-"""The tables of `python -m analysis.drivebench`."""
+"""Make the tables of `python -m analysis.drivebench`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.cells import fixed
 from analysis.drivebench.estimates import CAPABILITIES, Cluster, Questions
 from analysis.drivebench.grades import Group, Key
 from analysis.inference import Estimate
 from analysis.layout import Table, to_text
 from analysis.notes import FEW_CLUSTERS
+from analysis.phrases import fixed
 from analysis.records import StudyError
 
 __all__ = ["compare", "numbers_of", "questions_of", "show", "tables_of"]
@@ -25,22 +25,29 @@ __all__ = ["compare", "numbers_of", "questions_of", "show", "tables_of"]
 def questions_of(
     groups: Sequence[Group], *, cluster: Cluster = "scene", resamples: int = 10_000
 ) -> Questions:
-    """The questions of all groups.
+    """Return the questions of all groups.
 
     Raises:
-        StudyError: groups were graded by different judges, or were asked different things.
+        StudyError: groups were graded by different judges, or were asked different questions under one key.
     """
     scorers = {scorer: group.name for group in groups for scorer in group.scorers}
     if len(scorers) > 1:
         said = "; ".join(f"{name} by {scorer}" for scorer, name in scorers.items())
-        raise StudyError(f"graded by different judges ({said}), so their points are not on one scale")
+        raise StudyError(f"different judges graded the groups ({said}), so their points are not on one scale")
     _check_questions(groups)
     keys = tuple(sorted({key for group in groups for key in group.keys}))
     return Questions(keys=keys, cluster=cluster, resamples=resamples)
 
 
 def tables_of(groups: Sequence[Group], questions: Questions, baseline: str | None = None) -> list[Table]:
-    """Capabilities, kinds and, of several groups, differences to one of them (by default the first)."""
+    """Return the tables of capabilities, of kinds and, for several groups, of differences to the baseline.
+
+    Args:
+        baseline: the name of the group that differences are to; None for the first.
+
+    Raises:
+        StudyError: no group has the name of the baseline.
+    """
     made = [_capabilities(groups, questions), _kinds(groups, questions)]
     return [*made, _differences(groups, questions, baseline)] if len(groups) > 1 else made
 
@@ -52,10 +59,10 @@ def show(
     cluster: Cluster = "scene",
     numbers: Path | None = None,
 ) -> None:
-    """Print the tables of the groups, and write their numbers to a file of JSON.
+    """Print the tables of the groups; write their numbers to the JSON file `numbers`, if it is given.
 
     Raises:
-        StudyError: the groups do not belong in one table.
+        StudyError: the groups cannot be compared, or no group has the name of the baseline.
     """
     questions = questions_of(groups, cluster=cluster)
     tables = tables_of(groups, questions, baseline)
@@ -66,13 +73,16 @@ def show(
 
 
 def compare(questions: Questions, group: Group, other: Group) -> dict[str, Estimate]:
-    """By kind, and "average": points of a group less those of another, on the questions that both have."""
+    """Return paired differences in points, `group` minus `other`, by kind and as "average".
+
+    Only questions for which both groups have points are used.
+    """
     values = questions.of(group, "points") - questions.of(other, "points")
     return questions.means(values, is_bounded=False)
 
 
 def numbers_of(groups: Sequence[Group], questions: Questions) -> dict[str, Any]:
-    """By group and kind: points, accuracy, and points less those of each other group, with both intervals."""
+    """Return points, accuracy, and points minus those of each other group, by group and kind, for JSON."""
     return {
         group.name: {
             "points": _json(questions.means(questions.of(group, "points"))),
@@ -116,11 +126,11 @@ def _capabilities(groups: Sequence[Group], questions: Questions) -> Table:
             )
         )
     notes = [
-        "Points of 100 by the judge. Reasoning is what Drive-KD calls the behavior questions; average is the "
-        "mean of the three. SD: of the average over the runs of a group; the intervals do not cover it. "
-        f"In brackets: 95 % intervals, robust to clusters ({questions.cluster}s): Wilson's for means, "
-        "CR1 t for differences; --json has those of a bootstrap over the clusters too. Unscored answers are "
-        "in no mean."
+        "The judge's points, 0 to 100. Reasoning is Drive-KD's name for the behavior questions. Average: the "
+        "mean of the three capabilities. SD: standard deviation of the average over the runs of a group; the "
+        "intervals do not cover it. In brackets: 95 % intervals, robust to clusters "
+        f"({questions.cluster}s): Wilson's for means, CR1 t for differences; --json also writes bootstrap "
+        "intervals over the clusters. Unscored answers are left out of all means."
     ]
     if questions.num_clusters < FEW_CLUSTERS:
         notes.append(
@@ -138,8 +148,9 @@ def _capabilities(groups: Sequence[Group], questions: Questions) -> Table:
 def _kinds(groups: Sequence[Group], questions: Questions) -> Table:
     rows = tuple(row for group in groups for row in _rows_of_kinds(group, questions))
     notes = (
-        "Official: what the official code would read of the judge's first reply, and its rule for letters; "
-        "n/a where its evaluation would end at replies without a total that it can read, with their number.",
+        "Official: the points that the official code reads in the judge's first reply, and accuracy by its "
+        "rule for letters. n/a: the official evaluation would stop with an error, because it cannot read a "
+        "total in this number of replies.",
     )
     header = ("model, kind", "questions", "unscored", "points", "official", "accuracy", "official accuracy")
     return Table(name="D2", title="Points and accuracy by kind", header=header, rows=rows, notes=notes)
@@ -174,11 +185,12 @@ def _differences(groups: Sequence[Group], questions: Questions, baseline: str | 
             kinds = (*CAPABILITIES.values(), "average")
             rows.append((group.name, *(_cell(found.get(kind), sign=True) for kind in kinds)))
     notes = (
-        f"Paired: on the questions that both have points for. Intervals as above, by {questions.cluster}.",
+        "Paired: only questions for which both groups have points. Intervals as above, clustered by "
+        f"{questions.cluster}.",
     )
     return Table(
         name="D3",
-        title=f"Points less those of {other.name}",
+        title=f"Points minus those of {other.name}",
         header=("model", *CAPABILITIES, "average"),
         rows=tuple(rows),
         notes=notes,
@@ -186,7 +198,7 @@ def _differences(groups: Sequence[Group], questions: Questions, baseline: str | 
 
 
 def _cell(estimate: Estimate | None, *, sign: bool = False) -> str:
-    """ "43.1 [40.2, 46.0]", in points; "-" where there is nothing."""
+    """Return an estimate in points with its interval, e.g. "43.1 [40.2, 46.0]"; "-" if it is undefined."""
     if estimate is None or not estimate.is_defined:
         return "-"
     ends = (estimate.low, estimate.high)
@@ -195,7 +207,7 @@ def _cell(estimate: Estimate | None, *, sign: bool = False) -> str:
 
 
 def _spread(group: Group, questions: Questions) -> str:
-    """The standard deviation of the average over runs."""
+    """Return the standard deviation over runs of each run's average; "-" if it is undefined."""
     averages = []
     for run in group.runs:
         by_kind = [
@@ -208,7 +220,7 @@ def _spread(group: Group, questions: Questions) -> str:
 
 
 def _unscored(group: Group, kinds: Sequence[str]) -> str:
-    """ "3/120": answers without points, of all that are planned, over all runs."""
+    """Return the number of answers without points, of all planned answers of all runs, e.g. "3/120"."""
     grades = [grade for run in group.runs for key, grade in run.items() if key.kind in kinds]
     return f"{sum(grade.points is None for grade in grades)}/{len(grades)}"
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name
+<<<<<<< HEAD
 from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE, short
+=======
+from analysis.figures.effects import known_points
+from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
+>>>>>>> words
 from analysis.inference import Estimate
 from analysis.names import layers, setting_of, short_name
 
@@ -48,7 +53,7 @@ def _figure(result: Ablation, arms: Sequence[Arm]) -> Figure:
 
 def _panel(panel: Axes, arm: Arm, reference: Arm | None) -> None:
     if reference is not None and reference is not arm:
-        turns, values = _known(reference.own)
+        turns, values = known_points(reference.own)
         panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=1)
     if arm.estimates["eb"].is_defined:
         _curve(panel, arm.gold, GOLD, "s")
@@ -64,17 +69,11 @@ def _panel(panel: Axes, arm: Arm, reference: Arm | None) -> None:
 
 
 def _curve(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) -> None:
-    turns, values = _known(estimates)
+    turns, values = known_points(estimates)
     low = [100 * estimates[t - 1].low for t in turns]
     high = [100 * min(1.0, estimates[t - 1].high) for t in turns]
     panel.fill_between(turns, low, high, color=color, alpha=0.2, linewidth=0)
     panel.plot(turns, values, color=color, marker=marker, markersize=5.5, linewidth=2.4)
-
-
-def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
-    """The turns that have a score, and their scores in points."""
-    known = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if math.isfinite(e.value)]
-    return [turn for turn, _ in known], [value for _, value in known]
 
 
 def _title(arm: Arm) -> str:
@@ -168,8 +167,13 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
     reference = _reference(result, arms)
     labeled = None if reference is None else _below_own(arms, reference)
     if reference is not None and labeled is not None:
+<<<<<<< HEAD
         turns, values = _known(reference.own)
         _label(panels[labeled], turns[-1], values[-1], f"{short(reference.strategy)}, own", QUIET, below=True)
+=======
+        turns, values = known_points(reference.own)
+        _label(panels[labeled], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
+>>>>>>> words
     footer = ["turn (below it: samples with an image at that turn)", "bands: 95 % intervals"]
     if reference is not None and labeled is None and len(arms) > 1:
         footer.append(f"dashed: {short(reference.strategy)}, own history")
@@ -200,7 +204,7 @@ def _below_own(arms: Sequence[Arm], reference: Arm) -> int | None:
 
 def _end(estimates: Sequence[Estimate], side: Literal["low", "high"]) -> tuple[int, float]:
     """The last turn of a curve, and the edge of its band over the last two turns."""
-    turns, _ = _known(estimates)
+    turns, _ = known_points(estimates)
     edges = _ends(estimates[max(0, turns[-1] - 2) : turns[-1]], side)
     return turns[-1], min(edges) if side == "low" else max(edges)
 

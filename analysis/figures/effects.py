@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["gap_over_turns", "reductions", "scores_by_length"]
+__all__ = ["gap_over_turns", "known_points", "reductions", "scores_by_length"]
 
 _PANEL_WIDTH = 3.1
 _SKILL = "#D55E00"
@@ -35,15 +35,15 @@ def gap_over_turns(result: Ablation) -> Figure | None:
     for panel, arm in zip(panels, arms, strict=True):
         panel.axhline(0, color=QUIET, linewidth=0.8)
         if reference is not None and arm is not reference:
-            turns, values = _known(reference.gaps)
+            turns, values = known_points(reference.gaps)
             panel.plot(turns, values, color=REFERENCE, linewidth=1.4, linestyle=(0, (4, 2)))
         _band(panel, arm.gaps, OWN, "o")
-        panel.plot(*_known(arm.step_gaps), color=_SKILL, marker="s", markersize=4.5, linewidth=1.8)
+        panel.plot(*known_points(arm.step_gaps), color=_SKILL, marker="s", markersize=4.5, linewidth=1.8)
         panel.set_title(
             label(display_name(arm.strategy, arm.oracle)), loc="left", fontsize=12, fontweight="bold"
         )
         panel.grid(axis="y")
-    turns = sorted({turn for arm in arms for turn in _known(arm.gaps)[0]})
+    turns = sorted({turn for arm in arms for turn in known_points(arm.gaps)[0]})
     for turn in turns:
         count = count_range([arm.gaps[turn - 1].num_samples for arm in arms if _has(arm.gaps, turn)])
         panels[0].annotate(
@@ -60,7 +60,7 @@ def gap_over_turns(result: Ablation) -> Figure | None:
     panels[0].margins(y=0.16)
     dashed = f"; dashed: {short(reference.strategy)}" if reference is not None and len(arms) > 1 else ""
     figure.supylabel("EB(t), points", fontsize=13)
-    has_steps = any(_known(arm.step_gaps)[0] for arm in arms)
+    has_steps = any(known_points(arm.step_gaps)[0] for arm in arms)
     skill = "; squares: the lost skill in it, the gap of the step score" if has_steps else ""
     figure.supxlabel(
         f"turn (bands: 95 % intervals; numbers: samples{dashed}{skill})", fontsize=12, color=QUIET
@@ -106,17 +106,17 @@ def scores_by_length(result: Ablation) -> Figure | None:
     without such dialogues.
     """
     arm = next((arm for arm in result.arms if arm.strategy == result.baseline), result.arms[0])
-    lengths = [n for n, (own, _) in arm.by_length.items() if n > 1 and len(_known(own)[0]) > 1]
+    lengths = [n for n, (own, _) in arm.by_length.items() if n > 1 and len(known_points(own)[0]) > 1]
     if not lengths:
         return None
     figure, panels = _grid(len(lengths), 5)
     best = _best(result, arm)
     for panel, length in zip(panels, lengths, strict=True):
         own, gold = arm.by_length[length]
-        if _known(gold)[0]:
+        if known_points(gold)[0]:
             _band(panel, gold, GOLD, "s")
         if best is not None and length in best.by_length:
-            turns, values = _known(best.by_length[length][0])
+            turns, values = known_points(best.by_length[length][0])
             panel.plot(
                 turns, values, color="#009E73", marker="^", markersize=5, linewidth=1.8, linestyle="--"
             )
@@ -179,7 +179,7 @@ def _grid(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 
 
 def _band(panel: Axes, estimates: Sequence[Estimate], color: str, marker: str) -> None:
-    turns, values = _known(estimates)
+    turns, values = known_points(estimates)
     low = [100 * estimates[t - 1].low for t in turns]
     high = [100 * estimates[t - 1].high for t in turns]
     panel.fill_between(turns, low, high, color=color, alpha=0.2, linewidth=0)
@@ -190,7 +190,7 @@ def _has(estimates: Sequence[Estimate], turn: int) -> bool:
     return turn <= len(estimates) and estimates[turn - 1].is_defined
 
 
-def _known(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
-    """The turns that have a value, and their values in points."""
-    known = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if e.is_defined]
-    return [turn for turn, _ in known], [value for _, value in known]
+def known_points(estimates: Sequence[Estimate]) -> tuple[list[int], list[float]]:
+    """Return the turns with a defined estimate, from 1, and their values in points."""
+    points = [(turn, 100 * e.value) for turn, e in enumerate(estimates, 1) if e.is_defined]
+    return [turn for turn, _ in points], [value for _, value in points]

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.csv_rows import Row, read_rows, whole
 from analysis.label.draw import KEY_COLUMNS
-from analysis.records import Key, SampleKey, StudyError, load_study
+from analysis.records import Key, SampleKey, StudyError, described, load_study
 from analysis.stored import stored_dialogues
 
 __all__ = ["Merged", "merge"]
@@ -60,7 +60,7 @@ def merge(study: Path, labels: Path, key: Path) -> Merged:
             rows.append({**turn, **arm, "backbone": records.backbone, "human_score": human})
     if keyed:
         raise StudyError(
-            f"{key}: {_described(next(iter(keyed)))} is not in {study}; merge into the study that the "
+            f"{key}: {described(next(iter(keyed)))} is not in {study}; merge into the study that the "
             "sample was drawn from, with an unchanged key"
         )
     return Merged(rows=rows, num_labelled=sum(row["human_score"] != "" for row in rows))
@@ -75,12 +75,6 @@ def _human_scores(path: Path) -> dict[str, float]:
             )
         grades[row["item"]][row["point"]] = _grade(place, row["score"])
     return {item: sum(points.values()) / len(points) / FULL_MARKS for item, points in grades.items()}
-
-
-def _described(key: Key) -> str:
-    return (
-        f"turn {key.turn} of {'/'.join(key.sample)} ({key.strategy}, {key.history} history, seed {key.seed})"
-    )
 
 
 def _grade(place: str, text: str) -> float:

@@ -1,7 +1,7 @@
-"""Hydra's sweep of a study: the sweeper makes the combinations, the launcher composes and hands them on.
+"""Hydra plugins for sweeps: the sweeper makes the combinations, the launcher composes their configurations.
 
-Hydra finds plugins in packages of the name `hydra_plugins` alone, and this one because Python puts the folder
-of `run.py` on its path. Both classes use the public interface of plugins.
+Hydra finds plugins only in packages named `hydra_plugins`. It finds this one because Python puts the folder
+of `run.py` on its path. The plugins use only Hydra's public plugin interface.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StudySweeper(Sweeper):
     """Makes every combination of the swept values, in Hydra's order."""
 
     def __init__(self, params: Mapping[str, Any] | None = None, max_batch_size: int | None = None) -> None:
-        """`max_batch_size` is a knob of Hydra's own sweeper, and changes nothing here."""
+        """`max_batch_size` is a knob of Hydra's basic sweeper; it is accepted and has no effect here."""
         del max_batch_size
         self._params = dict(params or {})
 
@@ -51,14 +51,16 @@ class StudySweeper(Sweeper):
 
 
 class StudyLauncher(Launcher):
-    """Composes the arms of a study and hands each to the command, which starts them when all are known.
+    """Composes the configuration of every arm of a study and passes it to the command, which then runs them
+    all.
 
-    Hydra reads all files of the configuration for every job, a third of a second each. Here that happens once
-    for each choice of groups; values that differ between jobs (`history=own,gold`) are set on copies.
+    Hydra's own launchers read all configuration files for every job, which takes a third of a second. This
+    one reads them once for each choice of groups; values that differ between jobs (`history=own,gold`) are
+    set on copies.
     """
 
     def __init__(self, **knobs: Any) -> None:
-        """The knobs are read by the command, from the configuration of each arm."""
+        """The knobs are ignored here: the command reads them from the configuration of each arm."""
         del knobs
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -68,7 +70,7 @@ class StudyLauncher(Launcher):
         self._composed: dict[tuple[str, ...], DictConfig] = {}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Hand over the configuration of every job; in it, `hydra` holds the launcher alone."""
+        """Pass the configuration of every job to the command. Its key `hydra` has only the launcher."""
         del initial_job_idx
         plain = frozenset(_plain_keys(self._parse(sorted({o for job in job_overrides for o in job}))))
         plain = frozenset(key for key in plain if not self._loader.get_group_options(key))
@@ -100,11 +102,13 @@ class SubmititLocal(StudyLauncher):
 
 
 class SubmititSlurm(StudyLauncher):
-    """hydra/launcher=submitit_slurm: jobs are those of SLURM."""
+    """hydra/launcher=submitit_slurm: jobs are SLURM jobs."""
 
 
 def _launcher(context: HydraContext, task: TaskFunction, config: DictConfig) -> Launcher:
-    """The launcher that is chosen, if it is ours; the command refuses others, once it has all arms."""
+    """Return the chosen launcher if it is ours, else a `StudyLauncher`: the command later refuses other
+    launchers.
+    """
     if str(config.hydra.launcher._target_).startswith(f"{__name__}."):
         return Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=task, config=config
@@ -115,17 +119,17 @@ def _launcher(context: HydraContext, task: TaskFunction, config: DictConfig) -> 
 
 
 def _values(key: str, override: Override) -> Iterator[str]:
-    """The override as text, once for each value that it sweeps over."""
+    """Yield the override as text for each value that it sweeps over."""
     if not override.is_sweep_override():
         yield without_null(f"{key}={override.get_value_element_as_str()}")
     elif override.is_discrete_sweep():
         yield from (without_null(f"{key}={value}") for value in override.sweep_string_iterator())
     else:
-        raise HydraException(f"{key}: a study sweeps over lists, choices and ranges, and not over intervals")
+        raise HydraException(f"{key}: a study sweeps over lists, choices and ranges, not over intervals")
 
 
 def _plain_keys(overrides: Sequence[Override]) -> Iterator[str]:
-    """Keys of which jobs have different values, and that no other override touches."""
+    """Yield the keys whose values differ between jobs and do not overlap with another override."""
     by_key: dict[str, list[Override]] = {}
     for override in overrides:
         by_key.setdefault(override.get_key_element(), []).append(override)

@@ -2,10 +2,10 @@
 
 from imug_tts.launch.jobs import Ended, Job, Jobs, known_jobs, read_jobs
 from imug_tts.launch.queues import LocalQueue, Queue, SlurmQueue
-from imug_tts.launch.slurm import SlurmJob, is_left_to_the_job, own_number, requeue, slurm_jobs
+from imug_tts.launch.slurm import SlurmJob, must_requeue_itself, own_job_id, requeue, slurm_jobs
 from imug_tts.launch.submit import check_queue, disk_of, submit
 from imug_tts.launch.tasks import is_at_work, see_own_gpus, task_number
-from imug_tts.launch.warning import Warned, go_on_later
+from imug_tts.launch.warning import QueueSignals, requeue_if_due
 
 __all__ = [
     "Ended",
@@ -13,18 +13,18 @@ __all__ = [
     "Jobs",
     "LocalQueue",
     "Queue",
+    "QueueSignals",
     "SlurmJob",
     "SlurmQueue",
-    "Warned",
     "check_queue",
     "disk_of",
-    "go_on_later",
     "is_at_work",
-    "is_left_to_the_job",
     "known_jobs",
-    "own_number",
+    "must_requeue_itself",
+    "own_job_id",
     "read_jobs",
     "requeue",
+    "requeue_if_due",
     "see_own_gpus",
     "slurm_jobs",
     "submit",

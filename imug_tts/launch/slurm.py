@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from typing import NamedTuple
 
-__all__ = ["SlurmJob", "is_left_to_the_job", "largest_array", "own_number", "requeue", "slurm_jobs"]
+__all__ = ["SlurmJob", "largest_array", "must_requeue_itself", "own_job_id", "requeue", "slurm_jobs"]
 
 
 class SlurmJob(NamedTuple):
@@ -31,7 +31,7 @@ def slurm_jobs() -> dict[str, SlurmJob] | None:
     return {number: SlurmJob(state, nodes or why, script) for number, state, nodes, why, script in rows}
 
 
-def own_number() -> str:
+def own_job_id() -> str:
     """Return the id of the SLURM job in which this process runs; empty outside of SLURM.
 
     The id in an array is the array's id and the index. SLURM_JOB_ID cannot be used: in one job of each array
@@ -41,7 +41,7 @@ def own_number() -> str:
     return f"{array}_{place}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
-def is_left_to_the_job(job: str) -> bool:
+def must_requeue_itself(job: str) -> bool:
     """Return whether a job that stops early must requeue itself: it runs, or reached its time limit.
 
     A job that SLURM ends for another reason (scancel, preemption with requeue, scontrol requeue) is

@@ -12,53 +12,53 @@ import signal
 import sys
 from typing import Any, Final
 
-from imug_tts.launch.slurm import is_left_to_the_job
+from imug_tts.launch.slurm import must_requeue_itself
 
-__all__ = ["Warned", "go_on_later"]
+__all__ = ["QueueSignals", "requeue_if_due"]
 
 _WARNINGS: Final = (signal.SIGUSR2, signal.SIGUSR1)
 
 
-class Warned:
-    """Listens for warnings and for SIGTERM from its creation on, in the main thread.
+class QueueSignals:
+    """Handles warning signals and SIGTERM in the main thread, from its creation on.
 
-    The first signal interrupts the work, and all others are ignored: SLURM sends SIGTERM twice or more.
+    The first signal interrupts the work; later ones are ignored, because SLURM sends SIGTERM several times.
     """
 
     def __init__(self) -> None:
         # Submitit's handler, which requeues the job; looked up before the handlers are replaced.
         self.requeue: Any = next((h for n in _WARNINGS if _is_requeue(h := signal.getsignal(n))), None)
-        self.came = False
+        self.warned = False
         self._interrupted = False
         for number in (*_WARNINGS, signal.SIGTERM):
             signal.signal(number, self._take)
 
-    def listen_no_more(self) -> None:
-        """Ignore signals that warn or end a process: the work is over, and its end is being written."""
+    def ignore(self) -> None:
+        """Ignore all further signals, because the work has ended and only its state is still written."""
         for number in (*_WARNINGS, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
     def _take(self, number: int, frame: object) -> None:
         del frame
-        self.came = self.came or number != signal.SIGTERM
+        self.warned = self.warned or number != signal.SIGTERM
         if not self._interrupted:
             self._interrupted = True
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def go_on_later(warned: Warned, queue: str, job: str) -> bool:
-    """Requeue this interrupted job if the job itself must do that; return False if not.
+def requeue_if_due(signals: QueueSignals, queue: str, job: str) -> bool:
+    """Requeue this interrupted job if the job itself must do that; return whether it did.
 
-    On this machine, any signal other than a warning means that the job shall end.
+    A job on this machine is requeued only after a warning; any other signal means that the job shall end.
 
     Raises:
         Exception: submitit does not requeue the job, because it has timed out too many times.
     """
-    is_asked = is_left_to_the_job(job) if queue == "slurm" else warned.came
-    if not is_asked or warned.requeue is None:
+    is_asked = must_requeue_itself(job) if queue == "slurm" else signals.warned
+    if not is_asked or signals.requeue is None:
         return False
     try:
-        warned.requeue(signal.SIGUSR2, None)
+        signals.requeue(signal.SIGUSR2, None)
     except SystemExit as end:  # threads of abandoned calls must not keep the process alive
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""An arm, i.e. one cell of a study, its identity, and the check that it can run."""
+"""The configuration of one run of a study (`Arm`), its identity, and the check that it can run."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["Arm", "check", "judge_identity"]
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One cell of a study: models, strategy, benchmark, history and seed."""
+    """The configuration of one run: models, strategy, benchmark, history and seed."""
 
     backbone: Backbone
     strategy: Strategy
     benchmark: Benchmark
     roles: Mapping[ModelRole, Backbone] = field(default_factory=dict)
-    """Models other than `backbone` for planner or verifier, and the scoring model."""
+    """The scoring model, and models of planner and verifier if these are not `backbone`."""
     history: History = "own"
     transcript: Transcript | None = None
     """The outputs of the other run, for history="swap"."""
     seed: int = 0
     budget: Budget = field(default_factory=Budget)
     score_candidates: bool = True
-    """Whether every output that a strategy considered is scored, and not only the answer."""
+    """Whether all outputs that a strategy considered are scored; False: only the answer."""
 
     @property
     def models(self) -> dict[ModelRole, Backbone]:
@@ -75,7 +75,7 @@ class Arm:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The configuration that identifies a run of the arm, as plain values; any change is another run."""
+        """The configuration that identifies a run, as plain values. If a value changes, it is another run."""
         return {
             **self.own_identity,
             "selection": self.selection,
@@ -116,7 +116,7 @@ def check(arm: Arm) -> None:
     """Check that the arm can run, before any compute.
 
     Raises:
-        ConfigurationError: the arm cannot; the message gives the reason and what to change.
+        ConfigurationError: the arm cannot run; the message gives the reason and what to change.
     """
     samples = arm.benchmark.samples()
     if not samples:
@@ -146,7 +146,7 @@ def _check_transcript(arm: Arm, samples: Sequence[Sample]) -> None:
         )
     if transcript.benchmark not in (None, arm.benchmark.identity):
         raise ConfigurationError(
-            f"history_from: {transcript.run} answered {transcript.benchmark}, and this run is to answer "
+            f"history_from: {transcript.run} answered {transcript.benchmark}, but this run answers "
             f"{arm.benchmark.identity}; swap histories between runs of the same benchmark"
         )
     wanted = list(_turns_before_the_last(samples))

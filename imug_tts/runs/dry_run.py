@@ -1,7 +1,8 @@
-"""Dry runs: the calls that a run would make, estimated by playing its turns with a stand-in for every model.
+"""Dry runs: estimate the calls of a run by playing its turns with stand-ins in place of the models.
 
-The calls of a strategy depend on the replies: it stops when its verifier accepts. So each kind of turn is
-played twice, with a verifier that accepts at once and with one that never accepts. The estimate is a range.
+The calls of a strategy depend on the replies: for example, it stops when its verifier accepts. So each kind
+of turn is played twice, with a verifier that accepts at once and with one that never accepts. The estimate is
+a range.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ _FEW: Final = f"1. Is it as {_NOBODY} says? Yes."
 _MANY: Final = "\n".join(
     [f"1. Is it as {_NOBODY} says? No.", *(f"{n}. Is thing {n} as it should be? No." for n in range(2, 1001))]
 )
-"""A checklist that also answers all of its questions. A seed replaces "nobody", so that texts of different
-seeds differ, and so do the calls that follow them."""
+"""A checklist that also answers its questions. The seed replaces "nobody": texts of different seeds differ,
+and so do the calls that depend on them.
+"""
 
 
 class CallKind(NamedTuple):
@@ -54,26 +56,28 @@ class CallKind(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Estimated calls, images and dollars, for verifiers that accept at once or never."""
+    """Estimated calls, images and dollars of a run, for one behaviour of its verifiers."""
 
     calls: Mapping[CallKind, int]
     images: int
     dollars: float
     """Price of the calls to models with a configured price."""
     sent: Mapping[str, int]
-    """Images sent to each model, by its identity, if every dialogue had the length of its first turns;
-    without the scorer."""
+    """Images sent to each model except the scorer, by its identity. Estimated as if the history of each turn
+    were that of the first turn with its modality."""
 
 
 def plan_arm(arm: Arm) -> tuple[Plan, Plan]:
-    """Return the least and the most that the arm would call its models, without calling any of them."""
+    """Return two estimates of an arm's calls, without calling a model: every verifier accepts at once, or
+    none ever accepts.
+    """
     return run_blocking(_plan(arm, accepts=True)), run_blocking(_plan(arm, accepts=False))
 
 
 def least_calls(arm: Arm) -> int | None:
     """Return the number of calls if every verifier accepts at once; None if it cannot be estimated.
 
-    Calls of the scorer are left out: counting them would need the score of every turn.
+    Calls of the scorer are not counted, because counting them would require scoring every turn.
     """
     turns = _turns(arm)
 
@@ -83,7 +87,7 @@ def least_calls(arm: Arm) -> int | None:
 
     try:
         return run_blocking(count())
-    except Exception:  # a plugin may fail on placeholder answers, though it can run
+    except Exception:  # a plugin may fail on placeholder answers, although it works on real ones
         return None
 
 
@@ -118,7 +122,7 @@ async def _plan(arm: Arm, accepts: bool) -> Plan:
 
 
 class _DryTurn(NamedTuple):
-    """The calls of one turn, and the number of different outputs that the strategy considered."""
+    """Counts for one turn: calls by kind, images drawn, distinct outputs considered, and images sent."""
 
     calls: Counter[CallKind]
     images: int
@@ -143,9 +147,7 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _DryTurn:
     try:
         response = await arm.strategy.respond(turn, scope)
     except JudgeError as error:
-        raise ConfigurationError(
-            f"there is no dry run of this strategy without its scorer: {error}"
-        ) from error
+        raise ConfigurationError(f"a dry run of this strategy needs its scorer: {error}") from error
     finally:
         await brokers.stop()
     considered = {node.output for node in response.walk() if node.output is not None}
@@ -153,7 +155,9 @@ async def _play(arm: Arm, modality: Modality, accepts: bool) -> _DryTurn:
 
 
 def _first_turn(samples: Sequence[Sample], modality: Modality) -> Turn:
-    """Return the first turn of a modality in the benchmark, after placeholder answers."""
+    """Return the first turn of a modality in the benchmark, with placeholder answers to the turns before
+    it.
+    """
     sample, last = next((s, q) for s in samples for q in s.questions if q.modality == modality)
     history: list[Message] = []
     for question in sample.questions[: last.number]:
@@ -194,7 +198,7 @@ class _StandIns(Brokers):
 
 
 class _StandIn(Backbone):
-    """A backbone that answers at once; as a verifier it always accepts, or never does."""
+    """A backbone that answers with placeholders. As a verifier, it accepts always or never."""
 
     def __init__(self, model: Backbone, accepts: bool, sent: Counter[str]) -> None:
         self._model = model
@@ -226,7 +230,7 @@ class _StandIn(Backbone):
 
 
 class RecordingScope:
-    """A scope that records the calls made through it, and answers none of them."""
+    """A scope that records the calls made through it and answers each with JudgeError."""
 
     def __init__(self, prompts: Mapping[str, str], seed: int = 0) -> None:
         self._prompts = prompts

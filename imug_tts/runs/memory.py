@@ -1,4 +1,4 @@
-"""Checks that the weights of a run's models fit on their devices, before any of them is loaded."""
+"""Check that the weights of a run's models fit on their devices, before any of them is loaded."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ __all__ = ["check_memory"]
 
 
 def check_memory(works: Iterable[Work]) -> None:
-    """Check that each model with weights in this process fits; two that do not fit together take turns.
+    """Check that each model of this process fits on its device, with the models among its own parts.
 
-    Skipped are complete runs, models that accelerate spreads over several devices, and devices with unknown
-    free memory. A model and the models among its parts must fit together.
+    Two models of a run need not fit together: one is unloaded when the other is needed. Complete runs, models
+    that accelerate spreads over several devices, and devices with unknown free memory are not checked.
 
     Raises:
-        ConfigurationError: weights do not fit, or files of a model are missing; says what to change.
+        ConfigurationError: weights do not fit, or files of a model are missing; the message says what to
+            change.
     """
     models = {
         id(model): (place, model)
@@ -52,7 +53,7 @@ def _check(place: str, device: str, models: list[Local]) -> None:
     raise ConfigurationError(
         f"{place}: the weights of {names} take about {size(needed)}, and {device} has {size(capacity)} free; "
         "load them in a smaller type (dtype=bfloat16), spread them with device_map=auto, choose another "
-        "device, or end what else uses it"
+        "device, or stop other programs that use it"
     )
 
 

@@ -14,10 +14,10 @@ _MOST_REASONS: Final = 8
 
 
 def said_of(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
-    """Yield sentences about what a reader should know of ended runs; none if there are no problems.
+    """Yield a sentence for each problem of ended runs that a reader should know; none if there is no problem.
 
     Args:
-        advice: what to do about turns that have no score yet.
+        advice: the sentence that says what to do about missing turns.
     """
     yield from said_of_missing(summaries, advice)
     yield from said_of_elsewhere(summaries)
@@ -26,14 +26,18 @@ def said_of(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
 
 
 def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Yield how many turns other processes are playing; nothing if there are none."""
+    """Yield a sentence with the number of turns that other processes are playing, if there are any."""
     elsewhere = sum(summary.elsewhere for summary in summaries)
     if elsewhere:
-        yield f"{elsewhere} turns are being answered by other processes, which write them"
+        yield f"{elsewhere} turns are being answered by other processes, which will write their records"
 
 
 def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
+<<<<<<< HEAD
     """Yield how many turns the model refused, with counted reasons; nothing if there are none."""
+=======
+    """Yield a sentence with the number of turns that the model refused, if there are any."""
+>>>>>>> words
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         reasons = _reasons(summaries, refused=True)
@@ -61,7 +65,9 @@ def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
 
 
 def said_of_missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
-    """Yield how many turns have no final outcome, with counted reasons and the advice."""
+    """Yield sentences with the number of turns without a final outcome, the counted reasons, and the
+    advice.
+    """
     missing = sum(summary.missing for summary in summaries)
     if not missing:
         return

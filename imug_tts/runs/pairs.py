@@ -1,4 +1,4 @@
-"""Human preference pairs: read from a file, and judged in both orders."""
+"""Human preference pairs: read them from a file, and let a judge compare them in both orders."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pair:
     image_b: Image
     choice: Choice
     where: str
-    """File and line, for messages."""
+    """File and line of the pair, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +61,21 @@ class Compared:
 
 
 def read_pairs(file: Path) -> list[Pair]:
-    """Return the pairs of a JSONL or CSV file: prompt, image_a, image_b and choice (a, b or tie).
+    """Read the pairs of a JSONL or CSV file with the fields prompt, image_a, image_b and choice (a, b or
+    tie).
 
     Images are paths relative to the file's folder, and must be inside it.
 
     Raises:
-        ConfigurationError: names the file, the line, and what is wrong.
+        ConfigurationError: the file or an image cannot be read, or a row is wrong. The message names file and
+            line.
     """
     try:
         pairs = [_pair(file, number, row) for number, row in _rows(file)]
     except OSError as error:
         raise ConfigurationError(f"pairs: {file} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(f"pairs: {file} is no CSV or JSONL file in UTF-8: {error}") from error
+        raise ConfigurationError(f"pairs: {file} is not a CSV or JSONL file in UTF-8: {error}") from error
     if not pairs:
         raise ConfigurationError(f"pairs: {file} has no pairs")
     return pairs
@@ -84,11 +86,11 @@ def compare_pairs(
 ) -> list[Compared]:
     """Return the judge's preference in every pair, in both orders.
 
-    A judge that scores single images scores each of the two, and prefers the higher score.
+    A judge that scores single images scores both images, and prefers the one with the higher score.
 
     Args:
-        models: the run's model in each role.
-        journal: answers calls that were made before.
+        models: the model of each role.
+        journal: caches the calls; calls that it has are not made again.
     """
     return run_blocking(_compare_all(judge, pairs, models, journal))
 
@@ -140,7 +142,7 @@ def _json_row(file: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"pairs: {file}, line {number}: no JSON ({error})") from None
+        raise ConfigurationError(f"pairs: {file}, line {number}: not valid JSON ({error})") from None
     if not isinstance(row, dict):
         raise ConfigurationError(
             f"pairs: {file}, line {number}: it must be an object with {', '.join(_FIELDS)}"
@@ -164,10 +166,10 @@ def _image(file: Path, name: str, where: str) -> Image:
     folder = file.resolve().parent
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
-        raise ConfigurationError(f"{where} is {name!r}; it must lie in {folder}")
+        raise ConfigurationError(f"{where} is {name!r}; it must be a file in {folder}")
     try:
         encoded = path.read_bytes()
         check_image(encoded)
     except (BrokenImage, OSError) as error:
-        raise ConfigurationError(f"{where}: {path} is no image that can be read: {error}") from error
+        raise ConfigurationError(f"{where}: {path} cannot be read as an image: {error}") from error
     return Image(None, path)

@@ -1,7 +1,8 @@
-"""Probes of image servers: small calls that show whether seeds, images and assistant text have any effect.
+"""Probes of image servers: a few calls that test whether seeds, images and assistant text have any effect.
 
-Servers accept requests and silently ignore parts of them. Then all candidates are the same image, or the
-history has no effect. Six calls, each of which changes one thing in the first, detect that.
+Some servers accept requests but silently ignore parts of them. Then all candidates are the same image, or the
+history has no effect. To detect that, a probe compares the image of one call with the images of calls that
+change one thing each: the seed, an image or the text of the history.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from imug_tts.registry import model_identity
 __all__ = ["PROBES", "Probed", "probe_models", "probe_server"]
 
 PROBES: Final = "probes.json"
-"""File in the journal's folder that caches findings, by server and model."""
+"""Name of the file in the journal's folder that caches findings, by server and model."""
 
 _SAME: Final = 0.25
-"""Mean difference of pixels, in levels of 255, up to which images count as equal: GPU kernels are not
-exact."""
+"""Images count as equal up to this mean difference of pixels (0 to 255), because GPU kernels are not
+exact.
+"""
 _SIDE: Final = 256
 _STEPS: Final = 10
 """Denoising steps of a probe, if the model accepts them per call."""
@@ -36,7 +38,7 @@ _STEPS: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The findings on one server."""
+    """The findings of the probe of one server."""
 
     server: str
     findings: Findings
@@ -56,15 +58,15 @@ class Probed:
     def __str__(self) -> str:
         answers = {
             "another seed changes the image": self.findings.seed_changes,
-            "the same seed repeats it": self.findings.seed_repeats,
-            "the newest image of a history counts": self.findings.newest_image,
-            "an older image counts": self.findings.older_image,
-            "the assistant's words count": self.findings.assistant,
+            "the same seed repeats the image": self.findings.seed_repeats,
+            "the newest image of the history has an effect": self.findings.newest_image,
+            "an older image has an effect": self.findings.older_image,
+            "the assistant's text has an effect": self.findings.assistant,
         }
         said = "; ".join(f"{what}: {_WORDS[found]}" for what, found in answers.items())
         why = f" ({self.findings.reason})" if self.findings.reason else ""
         dollars = f", ${self.cost.dollars:.2f}" if self.cost.dollars else ""
-        paid = f"{self.cost.calls} calls{dollars}" if self.is_new else "known, no call was made"
+        paid = f"{self.cost.calls} calls{dollars}" if self.is_new else "cached, no call was made"
         return f"probed {self.server}: {said}{why}; {paid}"
 
 
@@ -72,9 +74,10 @@ _WORDS: Final = {True: "yes", False: "no", None: "not known"}
 
 
 def probe_models(models: Sequence[Remote], journal: Path | None) -> list[Probed]:
-    """Probe the servers of the models that request it, and pass each model its worst findings.
+    """Probe the servers of the models; give each model the worst findings of its servers; return all
+    findings.
 
-    If a server does not respond, its model keeps its declared capabilities, and the reason becomes one of its
+    If a server does not respond, the model keeps its declared capabilities, and the reason is added to its
     limits.
 
     Args:
@@ -95,7 +98,7 @@ def probe_models(models: Sequence[Remote], journal: Path | None) -> list[Probed]
 
 
 def probe_server(server: Remote) -> Findings:
-    """Return the findings on one server. After a failed call all are undecided, and the reason is given."""
+    """Probe one server; return the findings. If a call fails, all findings are undecided, with the reason."""
     away = "; ".join(server.unreachable().values())
     if away:
         return Findings(reason=f"the server cannot be used: {away}")
@@ -108,7 +111,7 @@ def probe_server(server: Remote) -> Findings:
 
 
 class _Prober:
-    """Requests the images of the probes, and sums up their cost."""
+    """Requests the images of a probe, and sums up their cost."""
 
     def __init__(self, server: Remote) -> None:
         self.cost = Cost()
@@ -143,7 +146,9 @@ def _found(prober: _Prober) -> Findings:
     repeats = noise <= _SAME or 4 * noise <= between_seeds
     found = Findings(seed_changes=max(noise, between_seeds) > _SAME, seed_repeats=repeats)
     if not repeats:
-        return replace(found, reason="what counts in a history is not seen where equal calls differ")
+        return replace(
+            found, reason="equal calls give different images, so effects of the history cannot be measured"
+        )
     changes = [prober.draw(newest="green"), prober.draw(older="yellow"), prober.draw(said="a dark wood")]
     counts = [_counts(_difference(first, changed), noise) for changed in changes]
     return replace(found, newest_image=counts[0], older_image=counts[1], assistant=counts[2])
@@ -218,6 +223,8 @@ def _read(journal: Path | None) -> dict[str, Findings]:
 
 
 def _write(journal: Path, known: Mapping[str, Findings]) -> None:
-    """Cache the findings. Those that another process writes at the same time may be lost and probed again."""
+    """Cache the findings. Findings that another process writes at the same time may be lost; the next
+    invocation then probes those servers again.
+    """
     stored = {key: asdict(found) for key, found in known.items()}
     write_atomically(journal / PROBES, json.dumps(stored, indent=1, sort_keys=True).encode())

@@ -1,4 +1,4 @@
-"""Rescoring: writes the records of an existing run again with scores of another scorer or rule."""
+"""Rescoring: write the records of an existing run again, with the scores of another scorer or rule."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = ["Rescoring"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rescoring(Work):
-    """Existing answers, and the benchmark and scorer that score them.
+    """Existing answers (`source`), with the benchmark and the scorer that score them.
 
-    The records are those of the source with other scores; strategy, history, seed and generation costs stay.
-    So a run that was rescored and a run that was scored at once are the same arm.
+    The records are those of the source with other scores. Strategy, history, seed and generation costs stay
+    the same, so a run that was rescored belongs to the same arm as one that was scored when it was played.
     """
 
     source: Source
     benchmark: Benchmark
     scorer: Backbone | None = None
     score_candidates: bool = True
-    """Whether every output that a strategy considered is scored, and not only the answer."""
+    """Whether all outputs that a strategy considered are scored; False: only the answer."""
 
     @cached_property
     def samples(self) -> Sequence[Sample]:
-        """The dialogues of the benchmark that are in the plan of the source."""
+        """The dialogues of the benchmark that were planned in the source."""
         return [sample for sample in self.benchmark.samples() if sample.name in self.source.planned]
 
     @cached_property
@@ -66,8 +66,8 @@ class Rescoring(Work):
         answered, here = self.source.manifest.benchmark, self.benchmark.identity
         if answered != here:
             raise ConfigurationError(
-                f"{self.source.manifest.run} answered the benchmark {answered}, and this one is {here}; "
-                "name the benchmark and the data that it answered, e.g. benchmark=imug benchmark.root=DIR"
+                f"{self.source.manifest.run} answered the benchmark {answered}, but this one is {here}; "
+                "name the benchmark and data of that run, e.g. benchmark=imug benchmark.root=DIR"
             )
         if not self.samples:
             raise ConfigurationError(
@@ -98,7 +98,9 @@ class Rescoring(Work):
 
     @property
     def _arm_identity(self) -> dict[str, Any]:
-        """The source's arm configuration with this scorer; version 0.1 stored scorer and rules apart."""
+        """The arm identity of the source with this scorer and benchmark. Version 0.1 stored the scorer under
+        other keys, which are dropped.
+        """
         stored = self.source.manifest.arm_identity
         kept = {key: value for key, value in stored.items() if key not in ("scorer", "scoring")}
         roles = {role: model for role, model in stored.get("roles", {}).items() if model and role != "scorer"}
@@ -114,13 +116,13 @@ class Rescoring(Work):
         return Rescorer(self, sample, brokers, on_call)
 
     def keeps(self, sample: Sample, records: Sequence[Record]) -> bool:
-        """Return whether the source still has the same responses that `records` score."""
+        """Return whether `records` have the same responses as the source."""
         there = [_unscored(record) for record in self.source.records(sample)]
         return there == [_unscored(record) for record in records]
 
 
 class Rescorer(DialoguePlayer):
-    """Scores the answered turns of one dialogue; the records of other turns stay as they are."""
+    """Scores the answered turns of one dialogue. Records of turns without an answer are not changed."""
 
     def __init__(self, rescoring: Rescoring, sample: Sample, brokers: Brokers, on_call: OnCall) -> None:
         super().__init__(sample, rescoring.benchmark)
@@ -173,7 +175,9 @@ class Rescorer(DialoguePlayer):
         return self._sample.questions[number - 1]
 
     def _scope(self, question: Question) -> TurnScope:
-        """Return the scope that a run would use to score the turn, so that the calls are the same."""
+        """Return the scope in which a run scores this turn, so that the scorer's calls have the same
+        identity.
+        """
         turn = Turn(self._sample.name, question.number, question.modality, ())
         root = TurnScope.root(
             models={"scorer": self._rescoring.scorer} if self._rescoring.scorer else {},
@@ -190,12 +194,12 @@ class Rescorer(DialoguePlayer):
         return None if output is None else self._rescoring.source.part(output)
 
     def _outputs(self, record: Record) -> list[Part]:
-        """Return all outputs in a record's tree of responses, the answer included."""
+        """Return all outputs in a record's tree of responses, including the answer."""
         nodes = stored_responses(record["response"])
         return [self._rescoring.source.part(node["output"]) for node in nodes if node["output"] is not None]
 
     def _shown(self, number: int) -> Part | None:
-        """Return the output that later turns saw as the answer to a turn."""
+        """Return the output that the history of later turns shows as the answer to turn `number`."""
         source = self._rescoring.source
         if source.transcript is not None:
             return source.transcript.answers.get((self._sample.name, number))

@@ -1,4 +1,4 @@
-"""Shards: which dialogues of a run each of several processes begins with."""
+"""Shards: the dialogues of a run that each of several processes plays first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from imug_tts.contracts import ConfigurationError
 __all__ = ["Share"]
 
 _MOST_BLOCKS: Final = 256
-"""Most blocks of a run; each block in work is one claim file."""
+"""The largest number of blocks of a run. Each claimed block has one claim file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
     """The shard of one of several processes that work on the same runs.
 
-    A process plays the dialogues of its own shard first, then any unclaimed ones, so that no dialogue waits
-    for a process that never comes. Without a shard number, the whole run is its shard.
+    A process plays the dialogues of its own shard first, then any others that no process has claimed. So all
+    dialogues are played even if a process is never started. Without a shard number, the whole run is the
+    shard.
     """
 
     shard: int | None = None
@@ -34,23 +35,23 @@ class Share:
             raise ConfigurationError(f"shards is {self.shards}; it must be 1 or more")
         if self.shard is not None and not 0 <= self.shard < self.shards:
             raise ConfigurationError(
-                f"shard is {self.shard}, and shards is {self.shards}: the numbers are 0 to {self.shards - 1}"
+                f"shard is {self.shard} and shards is {self.shards}; shard must be 0 to {self.shards - 1}"
             )
 
     def about(self) -> dict[str, Any]:
-        """Return what the process publishes about itself: shard, shards and SLURM job."""
+        """Return the entries of this process's worker file: shard, shards and SLURM job."""
         array = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
         job = "_".join(filter(None, array)) or os.environ.get("SLURM_JOB_ID")
         return {"shard": self.shard, "shards": self.shards, "job": job}
 
     def at_most(self, dialogues: int) -> int:
-        """Return the most dialogues that the process should play at a time, of all dialogues."""
+        """Return this process's share of a number of dialogues, rounded up; at least 1."""
         return max(1, -(-dialogues // self.shards))
 
     def blocks(self, dialogues: int) -> Iterator[tuple[str, range]]:
-        """Yield name and indices of every block of a run, the blocks of this shard first.
+        """Yield the name and the dialogue indices of every block of a run, blocks of this shard first.
 
-        The blocks depend only on the number of dialogues, so that all processes use the same ones.
+        The blocks depend only on the number of dialogues, so all processes use the same blocks.
         """
         size = _block_size(dialogues)
         starts = range(0, dialogues, size)

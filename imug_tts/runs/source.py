@@ -1,4 +1,4 @@
-"""Existing answers to rescore, and how they were made."""
+"""Existing answers to rescore, with the manifest that says how they were made."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Source:
     lines: Mapping[str, Sequence[bytes]]
     """Records by the name of their dialogue, as lines of JSON to save memory."""
     image: Callable[[str], Image]
-    """Returns the image of a SHA-256 in a record."""
+    """Returns the image for a SHA-256 that a record names."""
     transcript: Transcript | None = None
-    """The outputs that a swapped history showed."""
+    """The outputs of another run that the history shows; None unless the history is swapped."""
 
     @classmethod
     def of_run(cls, folder: Path, history_from: Path | None = None) -> Source:
-        """Return the records of a run.
+        """Return the answers of a run.
 
         Args:
-            history_from: the folder of the run that a swapped history shows; by default the folder next to
-                `folder` that the manifest names.
+            history_from: the folder of the run whose outputs a swapped history shows; default: the folder
+                beside `folder` that the manifest names.
 
         Raises:
             ConfigurationError: `folder` holds no run, its records are damaged, or the shown run is missing.
@@ -74,7 +74,7 @@ class Source:
     def of_answers(
         cls, model: str, benchmark: Benchmark, answers: Mapping[Key, Part], failures: Mapping[Key, str]
     ) -> Source:
-        """Return answers of a model that was called outside this package, each on the model's own history.
+        """Return answers of a model that was called outside this package, on the model's own history.
 
         Args:
             model: the model's name, used as the strategy in records.
@@ -96,7 +96,7 @@ class Source:
         """Return the output that a record stores as JSON.
 
         Raises:
-            ConfigurationError: the file of its image is missing.
+            ConfigurationError: the image file is missing.
         """
         if "text" in output:
             return Text(output["text"])
@@ -114,17 +114,17 @@ class Source:
 
 
 def _shown(manifest: Manifest, history_from: Path | None) -> Transcript:
-    """Return the transcript that a swapped history showed."""
+    """Return the outputs of another run that the swapped history of a run shows."""
     name = manifest.history_from.rpartition(":")[0]
     folder = manifest.folder.resolve().parent / name if history_from is None else history_from
-    wanted = f"{manifest.run} was shown the outputs of {name}, with which its images are judged"
+    wanted = f"the history of {manifest.run} shows outputs of {name}, which are needed to judge its images"
     if not folder.is_dir():
-        raise ConfigurationError(f"{wanted}, and {folder} is not there; name its folder: history_from=DIR")
+        raise ConfigurationError(f"{wanted}, but {folder} does not exist; name its folder: history_from=DIR")
     transcript = Transcript.of_run(folder)
     if transcript.identity != manifest.history_from:
         raise ConfigurationError(
-            f"{wanted}, and {folder} holds other outputs now ({transcript.identity}, not "
-            f"{manifest.history_from}); name the folder of that run as it was: history_from=DIR"
+            f"{wanted}, but {folder} now holds other outputs ({transcript.identity}, not "
+            f"{manifest.history_from}); name a folder with the original outputs: history_from=DIR"
         )
     return transcript
 

@@ -46,10 +46,10 @@ _OWNER: Final = ("identity", "backbone", "models", "benchmark", "history_from")
 
 
 class RunStore:
-    """Stores the records of this process's dialogues, and finds those of other processes.
+    """Stores the records of this process's dialogues, and reads the records of other processes.
 
-    A dialogue without a failed turn is kept across invocations; one with a failed turn is played again by the
-    next invocation.
+    A dialogue without a failed turn is kept. A dialogue with a failed turn is played again by the next
+    invocation.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class RunStore:
                 file.write(text)
 
     def load(self) -> None:
-        """Read and count the records of finished dialogues."""
+        """Read the records of finished dialogues that other invocations wrote, and add them to the tally."""
         for path in segment_files(self.folder):
             self._read(path, tries_again=True)
         self._read_merged()
@@ -134,14 +134,19 @@ class RunStore:
         self._has_begun = True
 
     def free(self, on_taken: Callable[[], None] = lambda: None) -> Iterator[int]:
-        """Claim dialogues that no process plays or has played, block by block; yield their indices."""
+        """Claim blocks of dialogues that no process has claimed; yield the indices of unplayed dialogues.
+
+        `on_taken` is called after each claim.
+        """
         while (block := self._take_block()) is not None:
             self.refresh()
             on_taken()
             yield from (index for index in block if index not in self.done)
 
     def refresh(self) -> None:
-        """Count the records that other processes have written since the last call."""
+        """Read the records that other processes have written since the last call, and add them to the
+        tally.
+        """
         for path in segment_files(self.folder):
             if path != self._segment:
                 self._read(path, tries_again=False)
@@ -150,8 +155,8 @@ class RunStore:
     def add(self, index: int, records: Iterable[Record]) -> list[Record]:
         """Write the records of dialogue `index`; return them with the heading fields.
 
-        Returns nothing if another process has taken the dialogue over, because this one was suspended for
-        long.
+        If this process was suspended for long and another process has taken over the dialogue, nothing is
+        written and the list is empty.
         """
         if not self._worker.has(self._share.block_of(index, len(self.samples))):
             return []
@@ -162,7 +167,7 @@ class RunStore:
         return headed
 
     def keep_images(self, images: Iterable[Image], journal: Journal) -> None:
-        """Store images in the run's folder: as hard links to existing files if possible."""
+        """Store images in the run's folder, as hard links to existing files if possible."""
         for image in images:
             if image.sha256 in self._kept:
                 continue
@@ -185,7 +190,7 @@ class RunStore:
         """
         if not self._has_begun:
             return summarize()
-        # In this order: a process that releases its claims before the first line has written all records.
+        # Read the claims before the records: a process that has released its claims has written all records.
         self._others_blocks = self._worker.taken() - self._own_blocks
         self.refresh()
         summary = summarize()
@@ -215,7 +220,7 @@ class RunStore:
 
     def _left_segments(self) -> list[Path]:
         """Return the segments to which no process writes any more."""
-        # In this order: a process registers as a worker before it creates its segment.
+        # List the segments before the workers: a process registers as a worker before it creates its segment.
         segments = segment_files(self.folder)
         writing = self._worker.others()
         return [segment for segment in segments if segment.stem not in writing]
@@ -246,7 +251,7 @@ class RunStore:
             self._read(path, tries_again=True)
 
     def _read(self, path: Path, *, tries_again: bool) -> None:
-        """Count the whole dialogues of a file that were not counted before.
+        """Add the complete dialogues of a file to the tally, except those that were added before.
 
         With `tries_again`, dialogues with a failed turn are left out, so that they are played again.
         """
@@ -308,7 +313,7 @@ class RunStore:
             ) from None
         if there["models"] is None:
             raise ConfigurationError(
-                f"{self.folder} holds a run of version 0.1, which can be analysed, scored and exported, and "
+                f"{self.folder} holds a run of version 0.1, which can be analysed, scored and exported, but "
                 "not continued; choose another output=DIR (calls in the same journal are not made again)"
             )
         here = {key: self._manifest[key] for key in _OWNER}

@@ -1,4 +1,4 @@
-"""Sends events to several trackers; an exception in a tracker stops no run."""
+"""Send events to several trackers. An exception in a tracker does not stop a run."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Trackers:
             except Exception as error:  # an exception of a tracker must not stop the run
                 self._trackers.remove(tracker)
                 if event is not _close:
-                    with suppress(Exception):  # releases files or the terminal
+                    with suppress(Exception):  # close it anyway, so that it releases files or the terminal
                         tracker.close()
                 warnings.warn(
                     f"the tracker {type(tracker).__name__} failed and gets no further events; "
-                    f"the run goes on: {type(error).__name__}: {error}",
+                    f"the run continues: {type(error).__name__}: {error}",
                     stacklevel=2,
                 )
 

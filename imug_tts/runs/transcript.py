@@ -51,8 +51,8 @@ class Transcript:
 def no_run(folder: Path, error: RecordError) -> ConfigurationError:
     """Return the error for a folder that cannot be read as the folder of a run."""
     return ConfigurationError(
-        f"{folder} cannot be read as the folder of a run ({error}); name one that experiments/run.py made, "
-        "e.g. runs/STUDY/RUN"
+        f"{folder} cannot be read as the folder of a run ({error}); name a folder that experiments/run.py "
+        "wrote, e.g. runs/STUDY/RUN"
     )
 
 

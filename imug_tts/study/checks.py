@@ -1,4 +1,4 @@
-"""What a notebook makes easy to get wrong, and what no record would show."""
+"""Checks of classes that a notebook or script defines, for errors that records would not show."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ __all__ = ["check_own_class", "models_of_two_versions"]
 
 
 def check_own_class(component: object) -> None:
-    """Refuse a component, or a part of it, whose class is written in a way that cannot work.
+    """Check that a component and its parts keep all values in knobs, and have a name that is text.
 
-    Values that stand in no knob are refused: runs with different values would have one name.
+    Values outside knobs are not part of a run's identity, so runs with different values would share a folder.
 
     Raises:
-        ConfigurationError: names the class, and what to write.
+        ConfigurationError: a class is wrong; the message names it and says what to write.
     """
     cls = type(component)
     if not is_dataclass(cls) and vars(component):
         raise ConfigurationError(
-            f"{cls.__name__} keeps {', '.join(vars(component))} where no run's identity sees it; put "
-            "@component above the class and declare each as a knob, e.g. n: int = knob('What it is.')"
+            f"{cls.__name__} keeps {', '.join(vars(component))} outside its knobs, so the identity of a run "
+            "does not contain it; put @component above the class and declare each value as a knob, e.g. "
+            "n: int = knob('What it is.')"
         )
     if isinstance(component, (Strategy, Judge)) and not isinstance(component.name, str):
-        raise ConfigurationError(f"{cls.__name__}.name is no text; put @property above `def name(self)`")
+        raise ConfigurationError(f"{cls.__name__}.name is not text; put @property above `def name(self)`")
     for _, part in parts(component):
-        if not isinstance(part, Backbone):  # whose own identity says what it is
+        if not isinstance(part, Backbone):  # a backbone declares its identity itself
             check_own_class(part)
 
 
 def models_of_two_versions(folder: Path, runs: Sequence[Run]) -> Iterator[str]:
-    """What is wrong where other code of a backbone made calls under the same identity in this folder."""
+    """Yield a warning for each backbone whose code changed since calls in this folder, but not its
+    identity.
+    """
     stored = [manifest for each in run_folders(folder) if (manifest := _manifest(each)) is not None]
     for run in runs:
         backbone = run.arm.backbone
@@ -49,14 +52,14 @@ def models_of_two_versions(folder: Path, runs: Sequence[Run]) -> Iterator[str]:
         } - {name}
         if without_code(name) in map(without_code, earlier):
             yield (
-                f"the code of {without_code(name)} has changed and its identity {identity!r} has not: "
-                "calls of the earlier code are taken from the journal; state another identity if this code "
-                "answers otherwise"
+                f"the code of {without_code(name)} has changed, but its identity {identity!r} has not: "
+                "answers of the earlier code are reused from the journal. Give the backbone another identity "
+                "if the new code answers differently"
             )
 
 
 def _manifest(folder: Path) -> Manifest | None:
-    """The manifest of a run; None for a damaged one, of which whoever needs it says more."""
+    """Return the manifest of a run; None if it is damaged, which other code reports when it reads the run."""
     try:
         return read_manifest(folder)
     except RecordError:

@@ -1,4 +1,4 @@
-"""A study from Python: the arms, records and analysis of a script or notebook.
+"""A study from Python, for scripts and notebooks: its arms, records and analysis.
 
 >>> from imug_tts import Study
 >>> study = Study("runs/notebook", benchmark={"name": "pocket_world", "num_samples": 30})   # doctest: +SKIP
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["ArmsFailed", "Executed", "Study"]
 
 Said = str | Mapping[str, Any]
-"""A component as the command line names it, or the mapping of its name and knobs."""
+"""A component: its name on the command line, or a mapping of its name and knobs."""
 
 _AGAIN: Final = "fix the causes named above, then call run() again: it retries these turns"
 _OF_THE_COMMAND: Final = {
@@ -55,25 +55,25 @@ _OF_THE_COMMAND: Final = {
     "tracking": "give it to run(): study.run(tracking=['bar', 'wandb'])",
     "strategy": "give it to add(): study.add('cot')",
 }
-"""Keys of a configuration that have another place in Python."""
+"""Keys of a configuration that are not settings of `Study` in Python, with where they are given instead."""
 
 
 class ArmsFailed(RuntimeError):
-    """Some arms of a study could not be run, and the others were. Raised from the first failure."""
+    """Some arms of a study failed; all other arms were run. The cause is the first failure."""
 
     def __init__(self, failures: Mapping[str, Exception], num_arms: int) -> None:
         self.failures = failures
-        """What each arm failed with, by its title."""
+        """The error of each failed arm, by the arm's title."""
         said = "".join(f"\n  {title}: {type(each).__name__}: {each}" for title, each in failures.items())
         super().__init__(
-            f"{len(failures)} of {num_arms} arms failed, and the others were run:{said}\n"
-            "mend them, then call run() again: no finished call is made again"
+            f"{len(failures)} of {num_arms} arms failed; the others were run:{said}\n"
+            "fix these errors, then call run() again: no finished call is made again"
         )
 
 
 @dataclass(frozen=True, repr=False)
 class Executed:
-    """How the runs of a study stand. Displays itself in a notebook as a table."""
+    """The state of a study's runs. A notebook displays it as a table."""
 
     summaries: Mapping[str, Summary]
     """The summary of each arm, by its title."""
@@ -102,10 +102,10 @@ class Executed:
 
 
 class Study:
-    """The arms of a study in one folder, which the command line reads, continues and analyses too.
+    """The arms of a study in one folder. The command line can continue and analyse the same folder.
 
-    Paths and identities are those of `python experiments/run.py -m ... output=FOLDER`: an arm that either of
-    the two has run is complete for both, and all arms share one journal of model calls.
+    Paths and identities are those of `python experiments/run.py -m ... output=FOLDER`. So an arm that the
+    command has completed is complete here, and the reverse. All arms share one journal of model calls.
     """
 
     def __init__(
@@ -119,14 +119,14 @@ class Study:
         roles: Mapping[str, Said | Backbone] | None = None,
         **settings: Any,
     ) -> None:
-        """Say what the arms have in common. Loads no weights and writes nothing.
+        """Set what all arms have in common. This loads no weights and writes nothing.
 
         Args:
-            folder: where the runs are, or will be: "runs/NAME" is `study=NAME` of the command line.
+            folder: the folder of the runs: "runs/NAME" is `study=NAME` of the command line.
             backbone: the model under test: its name, {"name": NAME, knob: value, ...}, or an object.
-            benchmark: what is answered, in the same form.
-            judge: what selects and verifies inside strategies that name no judge of their own.
-            scorer: what grades for the report, where a model has to.
+            benchmark: the benchmark, in the same form.
+            judge: selects and verifies inside strategies that have no judge of their own; in the same form.
+            scorer: grades answers for the report if the benchmark needs a model for it; in the same form.
             roles: other models for "planner" and "verifier".
             settings: the other keys of a configuration, e.g. seed=1, history="gold", budget={"images": 4},
                 in_flight=16; `python experiments/run.py --help` lists them.
@@ -143,21 +143,21 @@ class Study:
         self._arms: dict[str, _Arm] = {}
 
     def add(self, strategy: Said | Strategy, /, **changes: Any) -> Path:
-        """Add an arm. The same arm again changes nothing, so that a cell of a notebook can run twice.
+        """Add an arm. Adding the same arm again changes nothing, so a notebook cell can run twice.
 
-        An arm whose strategy was defined anew with other code takes the place of the earlier one, whose run
-        stays in the folder.
+        If the class of the strategy was defined again with other code, the new arm replaces the earlier one
+        in this study. The run of the earlier arm stays in the folder.
 
         Args:
             strategy: its name on the command line, e.g. "best_of_n_cot"; {"name": "best_of_n", "n": 8,
                 "inner": "cot"}; or an object, e.g. of a class of your own.
-            changes: what this arm has instead of the study's settings, e.g. history="gold", seed=1.
+            changes: settings of this arm that differ from those of the study, e.g. history="gold", seed=1.
 
         Returns:
             The folder of the arm's run.
 
         Raises:
-            ConfigurationError: the arm cannot work; says what to change.
+            ConfigurationError: the arm cannot work; the message says what to change.
         """
         runtime = {k.name: f"give it to Study(): Study(FOLDER, {k.name}=...)" for k in _runtime_knobs()}
         _refuse(changes, {**_of_strategy(strategy), **runtime, **_OF_THE_COMMAND})
@@ -175,19 +175,23 @@ class Study:
         return self._folder_of(arm)
 
     def run(self, *, tracking: Iterable[Said] = ("bar",)) -> Executed:
-        """Run all arms that are not complete; a finished model call is never made again.
+        """Run all arms that are not complete. A finished model call is never made again.
 
-        Turns that failed are said on standard error, with the reasons. An arm that cannot go on, such as one
-        whose strategy raises an error, does not stop the others.
+        Failed turns and their reasons are printed to standard error. An arm that stops with an error, for
+        example from its strategy, does not stop the other arms.
 
         Args:
-            tracking: what shows progress, as on the command line: "bar", "console", "wandb", or none.
+            tracking: the trackers that show progress, as on the command line: "bar", "console", "wandb"; an
+                empty list for none.
+
+        Returns:
+            The state of all runs.
 
         Raises:
             ConfigurationError: there is no arm, or the only one cannot work.
             ArmsFailed: some of several arms failed; the others were run.
             StorageError: the output cannot be written.
-            KeyboardInterrupt: interrupted; what was computed is kept, and the next run() goes on.
+            KeyboardInterrupt: interrupted. Finished calls are kept, and the next run() continues.
         """
         if not self._arms:
             raise ConfigurationError("the study has no arms; add one first, e.g. study.add('direct')")
@@ -212,13 +216,13 @@ class Study:
         return Executed(summaries)
 
     def records(self) -> pd.DataFrame:
-        """The turns of the arms that were added, or of every run in the folder where none was: one row each.
+        """Return the turns of the added arms, one row each; of all runs in the folder if no arm was added.
 
-        The columns are those of the long CSV that `python -m analysis` reads; `analysis.frame` says what they
-        hold. A turn without a score has NaN there, and `outcome` says how it ended.
+        The columns are those of the long CSV that `python -m analysis` reads; `analysis.frame` documents
+        them. A turn without a score has NaN as score, and `outcome` says how it ended.
 
         Raises:
-            StudyError: there is no run, or the runs cannot be read; says where and what to do.
+            StudyError: there is no run, or the runs cannot be read; the message says where and what to do.
         """
         with _analysis_installed():
             from analysis.frame import frame_of
@@ -231,13 +235,14 @@ class Study:
         return frame
 
     def analyze(self, **options: Any) -> Analysis:
-        """The analysis of the arms that were added, or of every run in the folder where none was.
+        """Return the analysis of the added arms, or of all runs in the folder if no arm was added.
 
         Args:
             options: baseline, resamples, seed, cluster and ladder, as `Analysis.of` takes them.
 
         Raises:
-            StudyError: there is no run, or the runs cannot be compared; says where and what to do.
+            StudyError: there is no run, or the runs cannot be compared; the message says where and what to
+                do.
         """
         with _analysis_installed():
             from analysis.shown import Analysis
@@ -248,7 +253,9 @@ class Study:
         return f"Study({str(self.folder)!r}) of {len(self._arms)} arms: {', '.join(self._titles())}"
 
     def _folder_of(self, arm: _Arm) -> Path:
-        """The run of the arm as its code is now: a function that it uses may have been defined again."""
+        """Return the folder of the arm's run. It depends on the current code of the arm's classes, so it
+        changes when a function that they use is defined again.
+        """
         return self.folder / folder_name(arm.arm)
 
     def _titles(self) -> list[str]:
@@ -266,10 +273,10 @@ class Study:
         return {run.title: summary for run, summary in zip(runs, summaries, strict=True)}
 
     def _one_by_one(self, runs: Sequence[Run], trackers: Sequence[Any]) -> dict[str, Summary]:
-        """Run each arm alone, so that one that fails stops no other.
+        """Run the arms one after another, so that an arm that fails does not stop the others.
 
         Raises:
-            ArmsFailed: after all of them were tried.
+            ArmsFailed: one or more arms failed; raised after all arms were tried.
         """
         summaries: dict[str, Summary] = {}
         failures: dict[str, Exception] = {}
@@ -285,7 +292,7 @@ class Study:
         return summaries
 
     def _stored(self) -> list[Path] | None:
-        """The runs that stand for the arms; None for every run of the folder."""
+        """Return the folders of the added arms' runs that exist; None for all runs of the folder."""
         folders = [self._folder_of(arm) for arm in self._arms.values()]
         run = [folder for folder in folders if (folder / MANIFEST).exists()]
         if folders and not run:
@@ -293,13 +300,13 @@ class Study:
         return run or None
 
     def _notes(self) -> list[str]:
-        """What is not as the arms promise."""
+        """Return a note that names the arms that were not run yet, if there are any."""
         waiting = [
             title
             for arm, title in zip(self._arms.values(), self._titles(), strict=True)
             if not (self._folder_of(arm) / MANIFEST).exists()
         ]
-        return [f"not run yet, and left out: {', '.join(waiting)}; call run()"] if waiting else []
+        return [f"not run yet, so left out: {', '.join(waiting)}; call run()"] if waiting else []
 
 
 @dataclass(frozen=True)
@@ -311,7 +318,7 @@ class _Arm:
 
     @property
     def key(self) -> str:
-        """What it has in common with the same arm of earlier code."""
+        """A hash of the arm's identity without code: the same for an arm whose classes were defined again."""
         return digest({"label": label(self.arm.strategy), "identity": without_code(self.arm.identity)})
 
 
@@ -340,7 +347,7 @@ def _refuse(given: Iterable[str], elsewhere: Mapping[str, str]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a configuration in which objects stand as what they are."""
+    """Return a value of a configuration with its component objects replaced by their descriptions."""
     if isinstance(value, (Backbone, Strategy, Judge, Benchmark)):
         return describe(value)
     if isinstance(value, Mapping):
@@ -354,7 +361,7 @@ def _trackers(tracking: Iterable[Said]) -> Sequence[Any]:
 
 
 def _ask_the_same(runs: Sequence[Run]) -> bool:
-    """Whether all runs ask the same models."""
+    """Return whether all runs use the same model objects."""
     return len({frozenset(map(id, run.models.values())) for run in runs}) == 1
 
 

@@ -111,7 +111,7 @@ def test_what_is_unscored_is_counted_and_in_no_mean() -> None:
 
 def test_groups_of_different_judges_or_questions_are_refused() -> None:
     one = group("one", graded())
-    with pytest.raises(StudyError, match="graded by different judges"):
+    with pytest.raises(StudyError, match="different judges graded the groups"):
         questions_of([one, group("two", graded(), scorer="another")])
     first = next(iter(graded()))
     asked = [{**graded(), first: Grade(points=0.5, asked=words)} for words in ("this", "that")]
@@ -162,7 +162,7 @@ def test_runs_of_a_folder_are_one_model_or_refused(
         manifest(tmp_path / what / "one")
         manifest(tmp_path / what / "two", **{what: other})
         assert main([f"m={tmp_path / what}"]) == 2
-        assert f"are not runs of one model, to be averaged: their {what} is" in capsys.readouterr().err
+        assert f"cannot be averaged as runs of one model: their {what} is" in capsys.readouterr().err
 
 
 def test_what_is_no_run_of_drivebench_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,4 +170,4 @@ def test_what_is_no_run_of_drivebench_is_named(tmp_path: Path, capsys: pytest.Ca
     assert "there is no run at or below it" in capsys.readouterr().err
     run(tmp_path / "toy", Direct())
     assert main([f"m={tmp_path / 'toy'}"]) == 2
-    assert "answered the benchmark toy:1, and not drivebench" in capsys.readouterr().err
+    assert "answered the benchmark toy:1, not drivebench" in capsys.readouterr().err

@@ -111,8 +111,8 @@ def test_a_dry_run_shows_what_probes_found_and_writes_nothing(tmp_path: Path) ->
         done = dry_run(server, tmp_path, "backbone.dollars_per_call=0.5")
     assert (done.returncode, done.stderr) == (0, "")
     [line] = [line for line in done.stdout.splitlines() if line.startswith("probed ")]
-    assert "another seed changes the image: yes; the same seed repeats it: yes" in line
-    assert "an older image counts: no; the assistant's words count: yes; 6 calls, $3.00" in line
+    assert "another seed changes the image: yes; the same seed repeats the image: yes" in line
+    assert "an older image has an effect: no; the assistant's text has an effect: yes; 6 calls, $3.00" in line
     assert len(server.asked) == 6
     assert not list(tmp_path.iterdir())
 

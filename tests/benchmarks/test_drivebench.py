@@ -67,7 +67,7 @@ def test_type_and_tag_make_the_kind(question_type: QuestionType, tags: list[int]
     ("question_type", "tag"), [("perception", 1), ("prediction", 2), ("planning", 0), ("behavior", 3)]
 )
 def test_a_tag_that_a_type_does_not_have_is_refused(question_type: QuestionType, tag: int) -> None:
-    with pytest.raises(ValueError, match=f"a question of {question_type} has the tag"):
+    with pytest.raises(ValueError, match=f"a {question_type} question needs the tag"):
         kind_of(question_type, [tag])
 
 
@@ -157,7 +157,7 @@ def test_one_record_a_line_is_read_too(root: Path) -> None:
         ({"question_type": "robust_qas"}, "record 3, question_type: is 'robust_qas'"),
         ({"tag": [4]}, "record 3, tag[0]: is 4"),
         ({"tag": []}, "record 3, tag: is []"),
-        ({"tag": [2]}, "record 3, tag: is [2]; a question of planning has the tag 1"),
+        ({"tag": [2]}, "record 3, tag: is [2]; a planning question needs the tag 1"),
         ({"answer": ""}, "record 3, answer: is ''"),
         ({"answer": None}, "record 3, answer: is None"),
         ({"scene_token": "a/b"}, "record 3, scene_token: is 'a/b'"),
@@ -187,7 +187,7 @@ def test_a_reference_that_names_no_option_is_refused(root: Path) -> None:
 
 def test_a_path_without_a_corrupted_one_beside_it_is_refused(root: Path) -> None:
     edit(root, 1, image_path={"CAM_FRONT": "data/mine/CAM_FRONT/frame00000.jpg"}, question="What?")
-    with pytest.raises(ConfigurationError, match="it has no nuscenes/samples, in whose place"):
+    with pytest.raises(ConfigurationError, match="it must contain nuscenes/samples, which"):
         DriveBench(root=root, setting="Fog").samples()
 
 
@@ -201,7 +201,7 @@ def damaged(path: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (damaged(QUESTIONS, lambda data: data[:-20]), "it is no JSON"),
+        (damaged(QUESTIONS, lambda data: data[:-20]), "it is not valid JSON"),
         (damaged(QUESTIONS, lambda data: b"[]"), "it has no records"),
         (damaged(QUESTIONS, lambda data: b"[3]"), "record 0: not a JSON object but a int"),
         (damaged(QUESTIONS, lambda data: b'{"scene_token": 1'), "line 1: not JSON"),
@@ -264,10 +264,10 @@ def test_the_words_of_a_clone_are_those_that_model_and_judge_get(root: Path, clo
     ("file", "text", "said"),
     [
         ("evaluate/prompts.py", "x = 1", "has no text PERCEPTION_MCQ_PROMPT"),
-        ("evaluate/prompts.py", "x = (", "is no Python file"),
+        ("evaluate/prompts.py", "x = (", "is not valid Python"),
         ("evaluate/request.py", "", "has no text system_message"),
         ("evaluate/eval.py", "", "has no text extract_visual_description"),
-        ("prompt.txt", "Go.", "where the cameras go"),
+        ("prompt.txt", "Go.", "replaced by the cameras shown"),
     ],
 )
 def test_a_clone_of_another_form_is_refused(root: Path, clone: Path, file: str, text: str, said: str) -> None:

@@ -111,12 +111,12 @@ def test_ties_of_people_and_unread_pairs_are_left_out_and_counted() -> None:
     [
         ('{"prompt": "x"}', "line 1: image_a is None"),
         ("[1]", "line 1: it must be an object"),
-        ("{", "line 1: no JSON"),
+        ("{", "line 1: not valid JSON"),
         ('{"prompt": "x", "image_a": "a.png", "image_b": "b.png", "choice": "c"}', "choice is 'c'"),
-        ('{"prompt": "x", "image_a": "../a.png", "image_b": "b.png", "choice": "a"}', "must lie in"),
+        ('{"prompt": "x", "image_a": "../a.png", "image_b": "b.png", "choice": "a"}', "must be a file in"),
         (
             '{"prompt": "x", "image_a": "a.png", "image_b": "b.png", "choice": "a"}',
-            "no image that can be read",
+            "cannot be read as an image",
         ),
     ],
 )

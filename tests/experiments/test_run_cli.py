@@ -302,7 +302,7 @@ def test_a_second_process_on_one_output_joins_the_first(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["shards=0"], "shards"),
-        (["shards=2", "shard=2"], "shard is 2, and shards is 2: the numbers are 0 to 1"),
+        (["shards=2", "shard=2"], "shard is 2 and shards is 2; shard must be 0 to 1"),
     ],
 )
 def test_a_shard_that_cannot_be_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:

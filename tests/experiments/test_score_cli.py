@@ -329,4 +329,4 @@ def test_a_shard_that_is_not_there_is_refused(
 ) -> None:
     done = score(run_of(waiting, "direct"), data, judge, "shards=2", "shard=2", cwd=tmp_path)
     assert (done.returncode, len(judge.bodies)) == (2, 0)
-    assert "shard is 2, and shards is 2: the numbers are 0 to 1" in done.stderr
+    assert "shard is 2 and shards is 2; shard must be 0 to 1" in done.stderr

@@ -165,12 +165,12 @@ def test_a_warned_job_stops_and_goes_on(shell: Shell) -> None:
         ),
         (
             ["backbone=gpu_painter", "hydra.launcher.gpus_per_node=2", "hydra.launcher.tasks_per_node=4"],
-            ["gpus_per_node=2 cannot be shared", "choose tasks_per_node=2"],
+            ["gpus_per_node=2 is not a multiple", "choose tasks_per_node=2"],
         ),
-        (["shards=3", "hydra.launcher.tasks_per_node=2"], ["shards=3 cannot be shared", "choose shards=4"]),
+        (["shards=3", "hydra.launcher.tasks_per_node=2"], ["shards=3 is not a multiple", "choose shards=4"]),
         (
             ["shards=2", "shard=1", "hydra.launcher.tasks_per_node=2"],
-            ["shard=1 is one process", "leave shard out"],
+            ["shard=1 names one process", "leave shard out"],
         ),
         (["shards=0"], ["shards is 0; it must be 1 or more"]),
     ],

@@ -231,7 +231,7 @@ def test_a_swapped_history_must_be_there_as_it_was(tmp_path: Path) -> None:
         Source.of_run(tmp_path / "waiting")
     assert Source.of_run(tmp_path / "waiting", tmp_path / "moved").transcript == shown
     run(tmp_path / "shown", Direct(), benchmark=Judged(), seed=2)
-    with pytest.raises(ConfigurationError, match="holds other outputs now"):
+    with pytest.raises(ConfigurationError, match="now holds other outputs"):
         Source.of_run(tmp_path / "waiting")
 
 

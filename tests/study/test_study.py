@@ -144,7 +144,7 @@ class Mine(ToyBackbone):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             study.run(tracking=())
-        assert any("calls of the earlier code" in str(each.message) for each in told) == warned
+        assert any("answers of the earlier code" in str(each.message) for each in told) == warned
 
 
 def test_an_arm_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_arm_that_fails_is_named_and_stops_no_other(tmp_path: Path) -> None:
     study.add("direct")
     study.add(Broken())
     study.add("cot")
-    with pytest.raises(ArmsFailed, match="1 of 3 arms failed, and the others were run") as caught:
+    with pytest.raises(ArmsFailed, match="1 of 3 arms failed; the others were run") as caught:
         study.run(tracking=())
     assert "broken: ZeroDivisionError: a mistake of mine" in str(caught.value)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -293,13 +293,13 @@ def test_a_value_that_is_no_knob_is_refused(tmp_path: Path, notebook: Notebook) 
     notebook.run(HIDDEN)
     hidden = notebook.Hidden(0.5)
     for strategy in (hidden, notebook.Last(inner=hidden)):
-        with pytest.raises(ConfigurationError, match="Hidden keeps t where no run's identity sees it"):
+        with pytest.raises(ConfigurationError, match="Hidden keeps t outside its knobs"):
             toy_study(tmp_path).add(strategy)
 
 
 def test_a_name_that_is_no_property_is_explained(tmp_path: Path, notebook: Notebook) -> None:
     notebook.again(**{"    @property\n    def name": "    def name"})
-    with pytest.raises(ConfigurationError, match=r"Last\.name is no text; put @property above"):
+    with pytest.raises(ConfigurationError, match=r"Last\.name is not text; put @property above"):
         toy_study(tmp_path).add(notebook.Last(inner=Direct()))
 
 
@@ -321,7 +321,7 @@ def test_what_was_not_run_yet_is_said(tmp_path: Path) -> None:
         study.records()
     study.run(tracking=())
     study.add("cot")
-    assert study.analyze(resamples=100).warnings[0] == "not run yet, and left out: cot; call run()"
+    assert study.analyze(resamples=100).warnings[0] == "not run yet, so left out: cot; call run()"
     with pytest.warns(UserWarning, match="not run yet"):
         study.records()
 

@@ -29,14 +29,14 @@ class DamagedFolder(RuntimeError):
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the SHA-256 of each file, which distinguishes a damaged copy from another model."""
+    """Write a file with the SHA-256 of each file of the model, so that damage can be detected."""
     sums = {name: _sha256(folder / name) for name in FILES}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def folder_hash(folder: Path) -> str:
-    """SHA-256 over the model's files. Raises DamagedFolder if a file is missing or differs from its
-    checksum.
+    """Return the SHA-256 of a model folder. Raises DamagedFolder if a file is missing or its checksum
+    differs.
     """
     missing = [name for name in (*FILES, CHECKSUMS) if not (folder / name).is_file()]
     if missing:
@@ -55,14 +55,14 @@ def folder_hash(folder: Path) -> str:
 
 
 def write_training(folder: Path, cost: TrainingCost) -> None:
-    """Write what the training has cost, by rename. The file is no part of what the model is."""
+    """Write the training cost of the model into its folder. The file is not part of the model's identity."""
     temporary = folder / f".{TRAINING}"
     temporary.write_text(json.dumps(asdict(cost), indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, folder / TRAINING)
 
 
 def read_training(folder: Path) -> TrainingCost | None:
-    """What `write_training` wrote; None where it wrote nothing. Raises DamagedFolder."""
+    """Return the training cost in a model folder; None if there is none. Raises DamagedFolder."""
     path = folder / TRAINING
     if not path.exists():
         return None
@@ -70,7 +70,7 @@ def read_training(folder: Path) -> TrainingCost | None:
         return TrainingCost(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
         raise DamagedFolder(
-            f"{path} does not say what the training has cost: {error}; run the training again, or remove it"
+            f"{path} has no valid training cost: {error}; run the training again, or remove the file"
         ) from error
 
 

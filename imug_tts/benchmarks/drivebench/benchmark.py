@@ -1,4 +1,4 @@
-"""DriveBench as a benchmark: one question a dialogue, answered in text, graded by a judge on a rubric."""
+"""The DriveBench benchmark: dialogues of one question, answered in text and graded by a judge on a rubric."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from imug_tts.scoring.replies import ask_until_read
 __all__ = ["DriveBench"]
 
 _VERSION: Final = "1"
-"""Changes whenever the words that a model or a judge is given change."""
+"""Part of the identity; change it whenever our instructions or rubrics change."""
 _SAMPLING: Final = Sampling(temperature=0.0, max_tokens=3000)
-"""The official judge's."""
+"""The sampling settings of the official judge."""
 _FORM: Final = 'the whole scoring sheet, with one line "Total Score: N"'
 
 
 @component
 class DriveBench(Benchmark):
-    """The questions of DriveBench (arXiv 2501.04003), all of them or a part.
+    """The questions of DriveBench (arXiv 2501.04003), or some of them.
 
-    Files lie below `root` as the official instructions put them. A sample is one record: its class is the
-    kind of the question, its domain the scene and its task the frame. The score is the judge's points over
-    100; what the official code would read stands beside it in the record's detail.
+    Files are below `root`, in the layout of the official instructions. A sample is one record: its class is
+    the kind of the question, its domain the scene and its task the frame. The score is the judge's points
+    divided by 100. The detail of the score also has the points that the official code would read.
     """
 
     root: Folder = knob("The folder that holds data/, below which image paths are looked up.", runtime=True)
@@ -51,19 +51,19 @@ class DriveBench(Benchmark):
         runtime=True,
     )
     descriptions: str | None = knob(
-        "The official file of visual descriptions, from the root or `official`; null: the judge gets none.",
+        "The official file of visual descriptions, below `root` or `official`; null: the judge gets none.",
         default="data/visual_description.json",
         runtime=True,
     )
     setting: Setting = knob(
-        "Which images are shown: clean ones, black ones (NoImage), or those of a folder of data/corruption/.",
+        "The images shown: the clean ones, black ones (NoImage), or those of a folder of data/corruption/.",
         default="clean",
     )
     show_images: bool = knob(
-        "False to grade recorded answers without the images; a model then sees none.", default=True
+        "False to grade recorded answers without image files; a model would then see no image.", default=True
     )
     official: Folder | None = knob(
-        "A clone of the official repository, whose words model and judge are given; null for ours.",
+        "A clone of the official repository, to use its prompts and rubrics; null for ours.",
         default=None,
         runtime=True,
     )
@@ -81,20 +81,20 @@ class DriveBench(Benchmark):
 
     @cached_property
     def identity(self) -> str:
-        """Names the setting, the words in use, and the content of records, descriptions and images.
+        """The setting with hashes of the prompts, records, descriptions and images in use.
 
         Raises:
-            ConfigurationError: as `data`; or an image cannot be read.
+            ConfigurationError: a file is missing or invalid, or an image cannot be read.
         """
         words = self._words.sha256[:16] if self._words else f"v{_VERSION}"
         return f"{self.name}:{self.setting}:{words}:{self.data.sha256[:16]}"
 
     @cached_property
     def data(self) -> Data:
-        """All questions, whatever the filters; read and checked once.
+        """All questions of the file, also those that `kinds` and `num_samples` leave out; read once.
 
         Raises:
-            ConfigurationError: a file is missing, or something is wrong with it.
+            ConfigurationError: a file is missing or invalid.
         """
         return read_data(
             Files(
@@ -108,28 +108,29 @@ class DriveBench(Benchmark):
         )
 
     def samples(self) -> Sequence[Sample]:
-        """The chosen questions, in the order of the file.
+        """Return the selected questions, in the order of the file.
 
         Raises:
-            ConfigurationError: as `data`.
+            ConfigurationError: a file is missing or invalid.
         """
         return self._samples
 
     def reference(self, sample: Sample, number: int) -> Part:
-        """The reference answer."""
+        """Return the reference answer of the sample's question."""
         return Text(sample.questions[number - 1].key["answer"])
 
     def needs_scorer(self) -> bool:
         return True
 
     async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
-        """The judge's points over 100. The detail has the points that the official code would read.
+        """Return the judge's points divided by 100.
 
-        It reads the judge's first reply. A multiple-choice answer is also right or wrong by itself (`right`,
-        `official_right`): that stands in the detail even where the judge fails or there is none.
+        The detail has `official_points`, the points that the official code would read in the judge's first
+        reply. For multiple-choice questions it also says whether the answer is right (`right`, and
+        `official_right` by the official rule); a failed score (NoScorer, JudgeError) has this detail too.
 
         Raises:
-            ValueError: the output is no text.
+            ValueError: the output is not text.
             NoScorer: the run has no scorer.
             JudgeError: the judge failed, or none of its replies could be read.
         """
@@ -163,7 +164,7 @@ class DriveBench(Benchmark):
         return None if self.official is None else OfficialWords.of(self.official)
 
     def _descriptions(self) -> Path | None:
-        """The file of descriptions; None where the judge gets none."""
+        """Return the file of visual descriptions; None if the judge gets no descriptions."""
         if self.descriptions is None:
             return None
         folders = [folder for folder in (self.root, self.official) if folder is not None]
@@ -171,9 +172,9 @@ class DriveBench(Benchmark):
         there = next((file for file in files if file.is_file()), None)
         if there is None:
             raise ConfigurationError(
-                f"there is no file {' or '.join(map(str, files))}, which tells the judge what objects "
-                "look like; it is in the official repository (git clone "
-                "https://github.com/worldbench/drivebench), and benchmark.descriptions=null grades without it"
+                f"there is no file {' or '.join(map(str, files))}, which has the visual descriptions for the "
+                "judge; it is in the official repository (git clone "
+                "https://github.com/worldbench/drivebench). benchmark.descriptions=null grades without it"
             )
         return there
 
@@ -183,8 +184,8 @@ class DriveBench(Benchmark):
         passed_over = sum(sample.sample_class == "prediction_mcq" for sample in self.data.samples)
         if passed_over and "prediction_mcq" not in self.kinds:
             warnings.warn(
-                f"{passed_over} yes/no questions of prediction (tag 0) are left out, as the official "
-                "evaluation does; benchmark.kinds=[prediction_mcq] chooses them",
+                f"{passed_over} yes/no questions of prediction (tag 0) are left out, as in the official "
+                "evaluation; benchmark.kinds=[prediction_mcq] selects them",
                 stacklevel=2,
             )
         n = min(len(chosen), self.num_samples or len(chosen))
@@ -192,12 +193,12 @@ class DriveBench(Benchmark):
 
 
 def _sha256_of(question: str, answer: str) -> str:
-    """Tells whether two runs were asked the same, 16 hexadecimal digits."""
+    """Return a hash of question and reference answer, 16 hexadecimal digits, to compare runs."""
     return hashlib.sha256(f"{question}\x1e{answer}".encode()).hexdigest()[:16]
 
 
 def _as_read(replies: Sequence[str]) -> dict[str, Any]:
-    """What the record keeps of the judge's replies; nothing where there is none."""
+    """Return the part of the detail that describes the judge's replies; empty if there is no reply."""
     if not replies:
         return {}
     return {"official_points": official_points(replies[0]), "num_replies": len(replies), "reply": replies[-1]}

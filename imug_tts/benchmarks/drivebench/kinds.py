@@ -1,4 +1,4 @@
-"""The kinds of questions, how a record is routed to its kind, and the settings of its images."""
+"""The kinds of questions, the kind of each record, and the image settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal[
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 GRADED: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind != "prediction_mcq")
-"""The kinds that the official evaluation grades: it passes over yes/no questions of prediction."""
+"""The kinds that the official evaluation grades. It leaves out yes/no questions of prediction."""
 
 MULTIPLE_CHOICE: Final[frozenset[Kind]] = frozenset(["perception_mcq", "behavior_mcq"])
 """The kinds that are answered with the letter of an option."""
@@ -24,7 +24,7 @@ CAPABILITIES: Final[Mapping[Kind, str]] = {
     "behavior_mcq": "reasoning",
     "planning_vqa": "planning",
 }
-"""What Drive-KD (arXiv 2601.21288) calls the three kinds that it reports."""
+"""The names in Drive-KD (arXiv 2601.21288) of the three kinds that it reports."""
 
 Setting = Literal[
     "clean",
@@ -45,7 +45,7 @@ Setting = Literal[
     "ZoomBlur",
     "WaterSplashCorruption",
 ]
-"""The 17 settings: the clean images, black ones in their places, and the 15 folders of corrupted images."""
+"""The 17 image settings: clean images, black images (NoImage), and 15 folders of corrupted images."""
 
 _ROUTES: Final[Mapping[QuestionType, Mapping[int, Kind]]] = {
     "perception": {2: "perception_vqa", 0: "perception_mcq"},
@@ -53,18 +53,20 @@ _ROUTES: Final[Mapping[QuestionType, Mapping[int, Kind]]] = {
     "planning": {1: "planning_vqa"},
     "behavior": {0: "behavior_mcq"},
 }
-"""The kind by question type and tag; of several tags the first one here decides."""
+"""The kind by question type and tag. If a record has several tags, the first of them in this table
+decides.
+"""
 
 
 def kind_of(question_type: QuestionType, tags: Sequence[int]) -> Kind:
-    """The kind of a question.
+    """Return the kind of a question.
 
     Raises:
-        ValueError: questions of this type have none of these tags.
+        ValueError: none of the tags belongs to the question type.
     """
     routes = _ROUTES[question_type]
     for tag, kind in routes.items():
         if tag in tags:
             return kind
     wanted = " or ".join(map(str, routes))
-    raise ValueError(f"is {list(tags)}; a question of {question_type} has the tag {wanted}")
+    raise ValueError(f"is {list(tags)}; a {question_type} question needs the tag {wanted}")

@@ -1,8 +1,8 @@
-"""The words of the official repository, read from a user's own clone of it.
+"""Prompts and rubrics of the official DriveBench repository, read from the user's clone of it.
 
-The rubrics stand in its evaluate/prompts.py, the first sentence of the judge's message in
-evaluate/request.py, what stands for a missing description in evaluate/eval.py, and the instructions of the
-model in prompt.txt. The Python files are parsed and never run.
+The rubrics are in evaluate/prompts.py, the first sentence of the judge's message in evaluate/request.py, the
+text for a missing description in evaluate/eval.py, and the instructions of the model in prompt.txt. The
+Python files are parsed, not run.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _FIELDS: Final = _NEEDED | {"DESC"}
 
 
 class OfficialWords(NamedTuple):
-    """What the official code says to the judge and to the model."""
+    """The texts that the official code sends to the judge and to the model."""
 
     rubrics: Mapping[Kind, str]
     opening: str
-    """Stands above the rubric."""
+    """The start of the judge's message, before the rubric."""
     no_description: str
-    """What the judge is told of an object where the question names none."""
+    """The description for the judge if the question names no object."""
     instructions: str
-    """Stand above the question."""
+    """The start of the model's prompt, before the question."""
 
     @classmethod
     def of(cls, clone: Path) -> OfficialWords:
         """Read a clone of https://github.com/worldbench/drivebench.
 
         Raises:
-            ConfigurationError: a file is missing or is not of the form that is known; names it.
+            ConfigurationError: a file is missing or has an unknown form; the message names the file.
         """
         texts = dict(_texts(clone / _PROMPTS))
         names = {kind: f"{kind.upper()}_PROMPT" for kind in KINDS}
@@ -68,7 +68,7 @@ class OfficialWords(NamedTuple):
         return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()
 
     def judge_message(self, kind: Kind, sheet: Sheet) -> str:
-        """The message that the official code sends."""
+        """Return the message with which the official code asks the judge to grade an answer."""
         filled = self.rubrics[kind].format(
             QUESTION=sheet.question, GT=sheet.answer, PRED=sheet.prediction, DESC=sheet.description
         )
@@ -93,11 +93,14 @@ def _text(path: Path, name: str) -> str:
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
-    """The literal texts of a Python file, by the name that gets them or the function that returns them."""
+    """Yield the string literals of a Python file that are assigned to a name or returned by a function.
+
+    Each comes with that name, or with the name of the function.
+    """
     try:
         tree = ast.parse(_read(path))
     except (SyntaxError, ValueError) as error:
-        raise ConfigurationError(f"official: {path} is no Python file ({error}); {_ADVICE}") from error
+        raise ConfigurationError(f"official: {path} is not valid Python ({error}); {_ADVICE}") from error
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             yield from (
@@ -109,7 +112,7 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _literal(node: ast.Assign | ast.Return) -> list[str]:
-    """The text of a node that is one; else nothing."""
+    """Return a list with the string literal that a node assigns or returns; empty if there is none."""
     value = node.value
     return [value.value] if isinstance(value, ast.Constant) and isinstance(value.value, str) else []
 
@@ -124,6 +127,6 @@ def _check(path: Path, name: str, text: str | None, *, shows_object: bool) -> No
     wanted = _FIELDS if shows_object else _NEEDED
     if fields != wanted:
         raise ConfigurationError(
-            f"official: {path}, {name}: its fields are {sorted(fields)}, and must be {sorted(wanted)}; "
+            f"official: {path}, {name}: its fields are {sorted(fields)}; they must be {sorted(wanted)}; "
             f"{_ADVICE}"
         )

@@ -1,4 +1,4 @@
-"""What a model is shown of a record: the images of the cameras that its question names, and its words."""
+"""What a model is shown of a record: its question, and the images of the cameras that the question names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imug_tts.contracts import ConfigurationError
 __all__ = ["image_file", "images_of", "object_of", "words_of"]
 
 _OBJECT: Final = re.compile(r"<([^<>,]+),([^<>,]+),[^<>]+>")
-"""How a question names an object: <c1,CAM_FRONT,0.51,0.42>."""
+"""An object in a question, e.g. <c1,CAM_FRONT,0.51,0.42>."""
 _CLEAN: Final = "nuscenes/samples"
 _ALL_CAMERAS: Final = f"up to six camera images in the sequence [{', '.join(CAMERAS)}]"
 _INSTRUCTIONS: Final = (
@@ -28,10 +28,12 @@ _INSTRUCTIONS: Final = (
 
 
 def images_of(record: DriveRecord) -> dict[str, str]:
-    """The images that the model is shown, by camera in the usual order: those of named cameras, else all.
+    """Return the paths of the images that the model is shown, by camera, in the order of `CAMERAS`.
+
+    They are the images of the cameras that the question names; all images if it names no camera.
 
     Raises:
-        ValueError: the record has no image of one of them.
+        ValueError: the record has no image of a named camera, or no image at all.
     """
     there: dict[str, str] = dict((record.image_path or {}).items())
     named = {camera for _, camera in _OBJECT.findall(record.question)}
@@ -39,7 +41,7 @@ def images_of(record: DriveRecord) -> dict[str, str]:
     if missing:
         raise ValueError(f"has no image of {', '.join(missing)}, which the question names")
     if not there:
-        raise ValueError("is missing; the model is to be shown images")
+        raise ValueError("is missing; the record has no images to show to the model")
     return {camera: path for camera, path in sorted(there.items(), key=_place) if camera in (named or there)}
 
 
@@ -48,26 +50,36 @@ def _place(item: tuple[str, str]) -> int:
 
 
 def image_file(path: str, setting: Setting) -> str:
-    """Where the image of a setting lies, below the root.
+    """Return the path, below the root, of an image in a setting.
+
+    Args:
+        path: the path of the clean image.
 
     Raises:
-        ValueError: the path is not one of the clean images, beside which the corrupted ones lie.
+        ValueError: the setting is a corruption and the path is not that of a clean image.
     """
     if setting in ("clean", "NoImage"):
         return path
     if _CLEAN not in path:
-        raise ValueError(f"is {path!r}; it has no {_CLEAN}, in whose place corruption/{setting} stands")
+        raise ValueError(f"is {path!r}; it must contain {_CLEAN}, which corruption/{setting} replaces")
     return path.replace(_CLEAN, f"corruption/{setting}")
 
 
 def object_of(question: str) -> tuple[str, str] | None:
-    """Number and camera of the first object that a question names, e.g. ("c1", "CAM_FRONT")."""
+    """Return the number and camera of the first object that a question names, e.g. ("c1", "CAM_FRONT").
+
+    None if it names no object.
+    """
     found = _OBJECT.search(question)
     return (found[1], found[2]) if found else None
 
 
 def words_of(question: str, cameras: Sequence[str], official: OfficialWords | None) -> str:
-    """The text that the model is asked with, below the images."""
+    """Return the text of the model's prompt, which follows the images: instructions and question.
+
+    Raises:
+        ConfigurationError: the official instructions do not name the cameras as expected.
+    """
     listed = ", ".join(cameras)
     shown = (
         f"a single camera image: [{listed}]"
@@ -77,5 +89,7 @@ def words_of(question: str, cameras: Sequence[str], official: OfficialWords | No
     if official is None:
         return f"{_INSTRUCTIONS.format(cameras=shown)}\n\n{question}"
     if _ALL_CAMERAS not in official.instructions:
-        raise ConfigurationError(f"official: prompt.txt does not say {_ALL_CAMERAS!r}, where the cameras go")
+        raise ConfigurationError(
+            f"official: prompt.txt must contain {_ALL_CAMERAS!r}, which is replaced by the cameras shown"
+        )
     return official.instructions.replace(_ALL_CAMERAS, shown) + question

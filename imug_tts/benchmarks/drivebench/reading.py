@@ -1,4 +1,4 @@
-"""Reads the files of DriveBench into samples, or says everything that is wrong with them."""
+"""Read the files of DriveBench into samples; report all errors in the files at once."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _BLACK_SIDE = 224
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Which files are read, and how."""
+    """The files to read, and the image setting and prompts to use."""
 
     root: Path
     questions: Path
     descriptions: Path | None
-    """None: the judge is given no descriptions of objects."""
+    """The file of visual descriptions; None if the judge gets none."""
     setting: Setting
     show_images: bool
     official: OfficialWords | None
@@ -46,19 +46,19 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The samples of all records, one question each, and the SHA-256 of what they were made from."""
+    """The samples of all records, one question each, with recorded answers and hashes of the files."""
 
     samples: tuple[Sample, ...]
     predictions: Mapping[str, str]
-    """The answers that the records hold, by the name of their sample."""
+    """The recorded answers (`pred`), by the name of the sample."""
     files_sha256: str
 
     @cached_property
     def sha256(self) -> str:
-        """Over files and images; reads every image.
+        """The SHA-256 of records, descriptions and images. Computing it reads every image.
 
         Raises:
-            DataError: images cannot be read; names them.
+            DataError: images cannot be read; the message names them.
         """
         parts = (part for sample in self.samples for question in sample.questions for part in question.parts)
         images = list({str(part.source): part for part in parts if isinstance(part, Image)}.values())
@@ -84,7 +84,7 @@ class _Reader:
     names: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def sample(self, placed: Placed) -> Sample | None:
-        """The record as a dialogue of one question; None where something is wrong with it."""
+        """Return a record as a sample of one question; None, with entries in `problems`, if it is invalid."""
         place, record = placed
         before = len(self.problems)
         kind = self._checked(f"{place}, tag", lambda: kind_of(record.question_type, record.tag))
@@ -103,7 +103,9 @@ class _Reader:
         )
 
     def _name(self, record: DriveRecord) -> str:
-        """Names the question in its frame by its content: the same in every file and order."""
+        """Return the name of a question within its frame. It depends on content only, not on file or
+        order.
+        """
         content = "\x1e".join([record.question_type, record.question, record.answer])
         name = hashlib.sha256(content.encode()).hexdigest()[:12]
         self.names[record.scene_token, record.frame_token, name] += 1
@@ -111,7 +113,7 @@ class _Reader:
         return name if number == 1 else f"{name}-{number}"
 
     def _parts(self, place: str, record: DriveRecord) -> Iterator[Part]:
-        """The images, and the words below them."""
+        """Yield the images, then the text of the prompt."""
         if not self.files.show_images:
             yield Text(record.question)
             return
@@ -141,7 +143,7 @@ class _Reader:
         }
 
     def _description(self, place: str, record: DriveRecord) -> str:
-        """What the judge is told of the object that the question names."""
+        """Return the judge's description of the object that the question names."""
         official = self.files.official
         named = object_of(record.question)
         if named is None or self.files.descriptions is None:
@@ -152,13 +154,13 @@ class _Reader:
             if object_of(tag) == named:
                 return found.visual_description.lower()
         self.problems.append(
-            f"{place}, question: names <{','.join(named)}>, which {self.files.descriptions.name} does not "
-            f"have in frame {record.frame_token} of scene {record.scene_token}"
+            f"{place}, question: names <{','.join(named)}>, but {self.files.descriptions.name} has no such "
+            f"object in frame {record.frame_token} of scene {record.scene_token}"
         )
         return ""
 
     def _image(self, path: str) -> Image | str:
-        """The image, or what is wrong with it; looked for once."""
+        """Return the image of a path, or why it cannot be used; each path is checked once."""
         if path not in self.images:
             self.images[path] = self._look_for(path)
         return self.images[path]
@@ -176,7 +178,9 @@ class _Reader:
             return str(error)
 
     def _checked(self, key: str, read: Callable[[], T]) -> T | None:
-        """What is read; None where it cannot be, which is noted."""
+        """Return what `read` returns. If it raises ValueError, append the error to `problems`; return
+        None.
+        """
         try:
             return read()
         except ValueError as error:
@@ -185,11 +189,11 @@ class _Reader:
 
 
 def read_data(files: Files) -> Data:
-    """Read and check all records; of images, that they are there and begin as PNG or JPEG.
+    """Read and check all records. Of each image, only existence and the PNG or JPEG header are checked.
 
     Raises:
         ConfigurationError: a file cannot be read.
-        DataError: something is wrong in a file; says all of it.
+        DataError: a file is invalid; the message lists all problems.
     """
     placed = read_records(files.questions)
     scenes = read_scenes(files.descriptions) if files.descriptions else {}
@@ -211,7 +215,7 @@ def read_data(files: Files) -> Data:
 
 
 def _asked(placed: Sequence[Placed]) -> bytes:
-    """What all records ask, without what models answered: two files of answers are one benchmark."""
+    """Return all records without their recorded answers, so that files of answers share one identity."""
     return "\n".join(each.record.model_dump_json(exclude={"pred"}) for each in placed).encode()
 
 
@@ -231,5 +235,5 @@ def _content(image: Image) -> str | OSError:
 
 @cache
 def _black() -> Image:
-    """What the official code shows for the setting NoImage."""
+    """Return the black image that the official code shows for the setting NoImage."""
     return Image.from_pixels(np.zeros((_BLACK_SIDE, _BLACK_SIDE, 3), np.uint8))

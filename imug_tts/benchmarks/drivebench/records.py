@@ -1,6 +1,6 @@
-"""The records of DriveBench's files, read strictly: what is wrong is said with file, place and key.
+"""The records of DriveBench's files, read strictly: errors name file, place and key.
 
-A file is a JSON array of records, as the official one, or one record a line.
+A file is a JSON array of records, as the official file is, or has one record per line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CAMERAS: Final = (
     "CAM_BACK_LEFT",
     "CAM_BACK_RIGHT",
 )
-"""The six cameras in the order in which the model is told of them."""
+"""The six cameras, in the order in which their images are shown."""
 
 Camera = Literal[
     "CAM_FRONT", "CAM_FRONT_LEFT", "CAM_FRONT_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_BACK_RIGHT"
@@ -50,7 +50,7 @@ def _below(path: str) -> str:
 
 
 class DriveRecord(BaseModel):
-    """A question about a frame. Keys that are not listed here are passed over."""
+    """A question about a frame. Keys other than these fields are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -62,7 +62,7 @@ class DriveRecord(BaseModel):
     tag: Annotated[list[Literal[0, 1, 2, 3]], Field(min_length=1)]
     image_path: dict[Camera, Annotated[str, AfterValidator(_below)]] | None = None
     pred: str | None = None
-    """What a model answered; None where none is recorded."""
+    """The recorded answer of a model; None if there is none."""
 
 
 class _KeyObject(BaseModel):
@@ -78,7 +78,7 @@ class _Frame(BaseModel):
 
 
 class SceneRecord(BaseModel):
-    """A scene of the file of visual descriptions: its frames, and in them the objects by their tag."""
+    """A scene of the file of visual descriptions: its frames, with the objects of each frame by tag."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -86,17 +86,18 @@ class SceneRecord(BaseModel):
 
 
 class Placed(NamedTuple):
-    """A record and where it stands."""
+    """A record and its place in the file, e.g. "record 3" or "line 3"."""
 
     place: str
     record: DriveRecord
 
 
 def read_records(path: Path) -> list[Placed]:
-    """All records of a file.
+    """Read and check all records of a file.
 
     Raises:
-        DataError: something is wrong; says all of it, each with record or line, and key.
+        ConfigurationError: the file cannot be read.
+        DataError: the file is invalid; the message lists all problems, each with record or line, and key.
     """
     problems: list[str] = []
     placed = []
@@ -113,10 +114,11 @@ def read_records(path: Path) -> list[Placed]:
 
 
 def read_scenes(path: Path) -> dict[str, SceneRecord]:
-    """The scenes of a file of visual descriptions, by their token.
+    """Read and check the scenes of a file of visual descriptions; return them by token.
 
     Raises:
-        DataError: something is wrong; says all of it, each with its key.
+        ConfigurationError: the file cannot be read.
+        DataError: the file is invalid; the message lists all problems, each with its key.
     """
     scenes, problems = {}, []
     try:
@@ -134,7 +136,7 @@ def read_scenes(path: Path) -> dict[str, SceneRecord]:
 
 
 def _objects(path: Path, problems: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects of the file, each with its place."""
+    """Yield the JSON objects of a file, each with its place; append to `problems` what is not an object."""
     data = _read(path)
     if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         for line, encoded in numbered_lines(path):
@@ -148,7 +150,7 @@ def _objects(path: Path, problems: list[str]) -> Iterator[tuple[str, Mapping[str
             data.decode("utf-8-sig"), object_pairs_hook=unique_keys, parse_constant=refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        problems.append(f"it is no JSON ({error})")
+        problems.append(f"it is not valid JSON ({error})")
         return
     for number, value in enumerate(values):
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""A small folder in the form of DriveBench, of made-up content: to try everything without the data.
+"""Write a small data folder in the layout of DriveBench with made-up content, for trials without the data.
 
-Every frame has one question of each graded kind, six pictures, corrupted pictures where asked for, and
-descriptions of its objects. Scores on it mean nothing.
+Every frame has one question of each graded kind, six pictures, corrupted pictures on request, and
+descriptions of its objects. Scores on this folder mean nothing.
 """
 
 from __future__ import annotations
@@ -36,25 +36,26 @@ def write_synthetic(
     settings: Sequence[Setting] = (),
     predictions: bool = False,
 ) -> Path:
-    """Write data/ below `folder` and return the file of questions, which is written last.
+    """Write data/ below `folder`; return the file of questions, which is written last.
 
     Args:
-        num_frames: five questions each; two frames are a scene.
+        num_frames: the number of frames. Each has five questions, and two frames make a scene.
+        seed: the seed of the content.
         image_size: width of the pictures in pixels.
-        settings: folders of corrupted pictures, e.g. ("Fog",).
-        predictions: whether each record has a `pred`, of which about two thirds are right.
+        settings: the corruptions to write pictures for, e.g. ("Fog",).
+        predictions: whether to write a recorded answer (`pred`) to each record; about two thirds are right.
 
     Raises:
         ConfigurationError: a number is out of range.
-        FileExistsError: `folder` holds questions already.
+        FileExistsError: `folder` has a file of questions already.
     """
     if num_frames < 1 or image_size < 8:
         raise ConfigurationError(
-            f"{num_frames} frames of {image_size} pixels cannot be written; at least 1 frame of 8 pixels"
+            f"{num_frames} frames of {image_size} pixels cannot be written; the least is 1 frame of 8 pixels"
         )
     questions = folder / "data" / "drivebench-test.json"
     if questions.exists():
-        raise FileExistsError(f"{questions} is there already; name another folder or remove it first")
+        raise FileExistsError(f"{questions} exists already; name another folder or remove it first")
     frames = [_Frame(number, seed) for number in range(num_frames)]
     for frame in frames:
         frame.write_images(folder, image_size, settings)
@@ -108,7 +109,7 @@ class _Frame:
             )
 
     def _questions(self) -> Iterator[tuple[str, int, str, str, str]]:
-        """Type, tag, question, answer, and a wrong answer."""
+        """Yield type, tag, text, reference answer and a wrong answer of each question."""
         first, second = self._tags
         state, way = self._random.randrange(3), self._random.randrange(4)
         states, ways = _options(_STATES), _options([f"The ego vehicle is {way}" for way in _WAYS])
@@ -131,7 +132,7 @@ class _Frame:
         return f"{self._random.choice(_COLORS)} {self._random.choice(_THINGS)}"
 
     def _picture(self, size: int, of: str) -> bytes:
-        """A JPEG of a rectangle on a plain ground."""
+        """Return a JPEG of a rectangle on a plain background."""
         from PIL import Image as Pillow
 
         colors = random.Random(f"{self.token} {of}").randbytes(6)
