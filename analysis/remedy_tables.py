@@ -6,12 +6,8 @@ import math
 from collections.abc import Sequence
 
 from analysis.ablation import Ablation
-<<<<<<< HEAD
-from analysis.cells import difference, fixed, number, score
-from analysis.inference import Estimate
-=======
 from analysis.cells import difference, number, score
->>>>>>> words
+from analysis.inference import Estimate
 from analysis.layout import Table
 from analysis.phrases import fixed
 from analysis.remedies import BreakEven, Remedy
@@ -20,16 +16,11 @@ __all__ = ["remedy_tables"]
 
 
 def remedy_tables(result: Ablation) -> tuple[Table, ...]:
-<<<<<<< HEAD
-    """Scores and gaps against the first weights and the control, and what the training cost.
+    """Return the tables of scores and gaps, of costs, and of comparisons with the control.
 
-    Tables of a study without trained weights have no rows.
+    They have no rows if the study has no trained weights.
     """
     return _scores(result.remedies), _costs(result.remedies), _controlled(result.remedies)
-=======
-    """Return the tables of scores and of costs; they have no rows if the study has no trained weights."""
-    return _scores(result.remedies), _costs(result.remedies)
->>>>>>> words
 
 
 def _scores(found: Sequence[Remedy]) -> Table:

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name
-<<<<<<< HEAD
-from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE, short
-=======
 from analysis.figures.effects import known_points
-from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
->>>>>>> words
+from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE, short
 from analysis.inference import Estimate
 from analysis.names import layers, setting_of, short_name
 
@@ -167,13 +163,8 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
     reference = _reference(result, arms)
     labeled = None if reference is None else _below_own(arms, reference)
     if reference is not None and labeled is not None:
-<<<<<<< HEAD
-        turns, values = _known(reference.own)
-        _label(panels[labeled], turns[-1], values[-1], f"{short(reference.strategy)}, own", QUIET, below=True)
-=======
         turns, values = known_points(reference.own)
-        _label(panels[labeled], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
->>>>>>> words
+        _label(panels[labeled], turns[-1], values[-1], f"{short(reference.strategy)}, own", QUIET, below=True)
     footer = ["turn (below it: samples with an image at that turn)", "bands: 95 % intervals"]
     if reference is not None and labeled is None and len(arms) > 1:
         footer.append(f"dashed: {short(reference.strategy)}, own history")

@@ -33,11 +33,7 @@ def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
 
 
 def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
-<<<<<<< HEAD
     """Yield how many turns the model refused, with counted reasons; nothing if there are none."""
-=======
-    """Yield a sentence with the number of turns that the model refused, if there are any."""
->>>>>>> words
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
         reasons = _reasons(summaries, refused=True)
