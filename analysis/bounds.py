@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.bootstrap import Floats
 from analysis.panel import Panel
 
-__all__ = ["UNKNOWN", "Bounds", "gap_bounds", "reduction_bounds"]
+__all__ = ["UNKNOWN", "Bounds", "gap_bounds", "mean_bounds", "reduction_bounds"]
 
 
 class Bounds(NamedTuple):
@@ -30,14 +31,20 @@ UNKNOWN = Bounds(float("nan"), float("nan"))
 def gap_bounds(panel: Panel, strategy: str) -> Bounds:
     """Bounds of the mean of gold minus own score, over all planned turns t >= 2 on both histories."""
     low, high = _gaps(panel, strategy)
-    return _means(panel, low, high)
+    return _means(low, high, panel.design("own", "gold"))
 
 
 def reduction_bounds(panel: Panel, strategy: str, baseline: str) -> Bounds:
     """Bounds of the baseline's mean gap minus the strategy's mean gap."""
     low, high = _gaps(panel, strategy)
     reference_low, reference_high = _gaps(panel, baseline)
-    return _means(panel, reference_low - high, reference_high - low)
+    return _means(reference_low - high, reference_high - low, panel.design("own", "gold"))
+
+
+def mean_bounds(panel: Panel, strategy: str) -> Bounds:
+    """Bounds of the mean score on own history, over all turns that any strategy planned."""
+    low, high = _scores(panel, strategy, "own")
+    return _means(low, high, panel.design("own"))
 
 
 def _gaps(panel: Panel, strategy: str) -> tuple[Floats, Floats]:
@@ -54,8 +61,7 @@ def _scores(panel: Panel, strategy: str, history: str) -> tuple[Floats, Floats]:
     return tally.sums / planned, (tally.sums + planned - tally.counts) / planned
 
 
-def _means(panel: Panel, low: Floats, high: Floats) -> Bounds:
-    cells = panel.design("own", "gold")
+def _means(low: Floats, high: Floats, cells: npt.NDArray[np.bool_]) -> Bounds:
     if not cells.any():
         return UNKNOWN
     return Bounds(float(low[cells].mean()), float(high[cells].mean()))

@@ -1,13 +1,14 @@
-"""Notes about the models behind a table: their limits, and seeds that are not exact."""
+"""Notes about the models behind a table: their limits, seeds that are not exact, and versions of packages."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from analysis.names import short_name
+from imug_tts.records import Manifest
 
-__all__ = ["caveat_notes", "merged"]
+__all__ = ["caveat_notes", "different_versions", "merged"]
 
 
 def merged(caveats: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
@@ -29,3 +30,15 @@ def caveat_notes(caveats: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         for identity, sentences in caveats.items()
         if sentences
     )
+
+
+def different_versions(manifests: Sequence[Manifest]) -> Iterator[str]:
+    """A warning about packages of which the runs used different versions."""
+    names = dict.fromkeys(name for manifest in manifests for name in manifest.versions)
+    used = {name: sorted({m.versions[name] for m in manifests if name in m.versions}) for name in names}
+    told = [f"{name} ({', '.join(versions)})" for name, versions in used.items() if len(versions) > 1]
+    if told:
+        yield (
+            f"the runs were made with different versions of {', '.join(told)}: a difference between arms may "
+            "be one of versions; manifest.json of each run names its own"
+        )

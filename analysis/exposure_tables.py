@@ -45,7 +45,7 @@ def worst_cases(result: Ablation) -> Table:
     rows = tuple(
         (
             name_of(arm),
-            *_bounded(arm.estimates["mean"], Bounds(*arm.bounds)),
+            *_bounded(arm.estimates["mean"], arm.mean_bounds),
             *_bounded(arm.estimates["eb"], arm.eb_bounds),
             *_bounded(arm.estimates["eb_reduction"], arm.eb_reduction_bounds),
         )
@@ -53,8 +53,9 @@ def worst_cases(result: Ablation) -> Table:
         if any(_lacks_turns(arm.estimates[name]) for name in ("mean", "eb", "eb_reduction"))
     )
     note = (
-        "Least and greatest possible value over all possible scores of the missing turns. On own history the "
-        "missing turns would have scored worst, so the estimated gaps are biased towards 0."
+        "Least and greatest possible value over all possible scores of the missing turns, also of those that "
+        "only other arms planned. On own history the missing turns would have scored worst, so the estimated "
+        "gaps are biased towards 0."
     )
     names = ("mean", "EB", "EB reduction")
     header = (

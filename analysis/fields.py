@@ -76,6 +76,8 @@ _ARMS: Final = (
     Field("arms[].num_planned", "whole number", "Image turns on own history, over all seeds."),
     Field("arms[].bounds", "list", "Image score if every missing turn scored 0, and if every one scored 1."),
     Field("arms[].bounds[]", "number, null", "One of the two."),
+    Field("arms[].mean_bounds", "list", "The same, turns that only other arms planned among the missing."),
+    Field("arms[].mean_bounds[]", "number, null", "One of the two."),
     Field("arms[].eb_bounds", "list", "Least and greatest exposure gap, whatever missing turns would score."),
     Field("arms[].eb_bounds[]", "number, null", "One of the two."),
     Field("arms[].eb_reduction_bounds", "list", "The same of the reduction of the gap."),

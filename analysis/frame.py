@@ -35,9 +35,12 @@ def frame_of(study: Study) -> pd.DataFrame:
 
     records = {record.key: record for record in study.records}
     folders = dict(_folders(study))
+    choices = {
+        (r.key.sample, r.key.turn) for r in study.records if r.modality == "text" and r.multiple_choice
+    }
     rows = [
         {
-            **_row(key, modality, records.get(key)),
+            **_row(key, "mcq" if (key.sample, key.turn) in choices else modality, records.get(key)),
             "run": folders[Arm(*key[:3]), key.sample],
             "benchmark": study.benchmark,
             "backbone": study.backbone,
@@ -73,9 +76,7 @@ def _row(key: Key, modality: str, record: Record | None) -> dict[str, Any]:
 
 
 def _answered(record: Record) -> dict[str, Any]:
-    is_choice = record.modality == "text" and record.multiple_choice
     return {
-        "modality": "mcq" if is_choice else record.modality,
         "outcome": record.outcome,
         "score": record.score,
         "step_score": record.step_score,

@@ -12,6 +12,8 @@ __all__ = ["WIDTH", "Table", "to_html", "to_latex", "to_markdown", "to_text"]
 
 WIDTH = 120
 _LABEL_WIDTH = 36
+_LONGEST_LABEL, _LABEL_CM = 72, 9
+"""A LaTeX table with a label of more characters wraps its labels to this width."""
 _GAP = "  "
 _NUMBER = r"[+-]?\d+(?:\.\d+)?"
 _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -100,8 +102,11 @@ class _Column:
         name = _escaped(table.header[index])
         cells = [row[index] for row in table.rows if not _is_absent(row[index])]
         splits = [_split(cell) for cell in cells]
-        if index == 0 or not cells or None in splits:
-            return cls(name, "l" if index == 0 else "r", False, False)
+        if index == 0:
+            is_long = any(len(cell) > _LONGEST_LABEL for cell in cells)
+            return cls(name, rf"p{{{_LABEL_CM}cm}}" if is_long else "l", False, False)
+        if not cells or None in splits:
+            return cls(name, "r", False, False)
         known = [split for split in splits if split]
         has_tail = any(tail for _, tail in known)
         kind = f"S[table-format={_format([number for number, _ in known])}]"
@@ -110,7 +115,7 @@ class _Column:
 
     def cell(self, text: str) -> str:
         if not self.is_number:
-            return _escaped(text)
+            return _escaped(_breakable(text) if self.kind.startswith("p") else text)
         number, tail = _split(text) or (f"{{{'--' if text in ('', '-') else _escaped(text)}}}", "")
         return f"{number} & {_escaped(tail)}" if self.has_tail else number
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.bootstrap import Floats
-from analysis.bounds import UNKNOWN, Bounds, gap_bounds, reduction_bounds
+from analysis.bounds import UNKNOWN, Bounds, gap_bounds, mean_bounds, reduction_bounds
 from analysis.claims import Basis
 from analysis.compute import Costs, Efficiency, efficiency, mean_cost
 from analysis.coupling import Coupling
@@ -36,6 +36,8 @@ class Arm:
     num_planned: int
     bounds: tuple[float, float]
     """The image score if every missing turn scored 0, and if every one scored 1."""
+    mean_bounds: Bounds
+    """Bounds of the image score over all possible scores of the turns that any arm planned."""
     eb_bounds: Bounds
     """Bounds of the exposure gap over all possible scores of the missing turns."""
     eb_reduction_bounds: Bounds
@@ -129,6 +131,7 @@ def _arm(setting: Setting, strategy: str, found: Mapping[str, Estimate], said: F
         num_scored=int(images.counts.sum()),
         num_planned=int(images.planned.sum()),
         bounds=images.bounds,
+        mean_bounds=worst["mean"],
         eb_bounds=worst.get("eb", UNKNOWN),
         eb_reduction_bounds=worst.get("eb_reduction", UNKNOWN),
         estimates=found,
@@ -150,7 +153,7 @@ def _arm(setting: Setting, strategy: str, found: Mapping[str, Estimate], said: F
 
 def _bounds(panel: Panel, strategy: str, baseline: str | None) -> Iterator[tuple[str, Bounds]]:
     """Pairs (estimand, bounds). The bounds of gaps exist only if turns were replayed on gold history."""
-    yield "mean", Bounds(*panel.tally(strategy, "own", "image").bounds)
+    yield "mean", mean_bounds(panel, strategy)
     if np.isfinite(gap(panel, strategy)).any():
         yield "eb", gap_bounds(panel, strategy)
         if baseline not in (None, strategy) and np.isfinite(gap(panel, str(baseline))).any():

@@ -43,6 +43,7 @@ def notes(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
     elif setting.baseline is None:
         yield 'the study has no strategy "direct": no gains are shown; choose one with --baseline NAME'
     yield from _without_images(arms)
+    yield from _unequal(setting)
     yield from _apart(setting)
 
 
@@ -67,16 +68,32 @@ def _clusters(setting: Setting, arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def _without_images(arms: Sequence[Arm]) -> Iterator[str]:
-    """The reason if no arm has an image score."""
-    means = [arm.estimates["mean"] for arm in arms]
-    if any(mean.is_defined for mean in means):
-        return
-    missing = sum(mean.num_missing for mean in means)
-    yield (
-        f"none of the {missing:,} planned image turns has a score: no image score can be shown"
-        if missing
-        else "the study has no image turns: nothing is said about image scores"
-    )
+    """The reason why arms have no image score."""
+    means = {arm.strategy: arm.estimates["mean"] for arm in arms}
+    if not any(mean.is_defined or mean.num_missing for mean in means.values()):
+        yield "the study has no image turns: nothing is said about image scores"
+    empty = [name for name, mean in means.items() if mean.num_missing and not mean.is_defined]
+    if empty:
+        yield (
+            f"no planned image turn of {', '.join(empty)} has a score, so no image score can be shown; the "
+            "outcomes are in summary.json of the runs"
+        )
+
+
+def _unequal(setting: Setting) -> Iterator[str]:
+    """A note on arms that were run on a part of the study's dialogues."""
+    panel = setting.panel
+    planned = {
+        s: sum(panel.tally(s, "own", q).planned.sum(axis=1) for q in ("image", "text")) > 0
+        for s in panel.strategies
+    }
+    some = {s: rows for s, rows in planned.items() if not rows.all()}
+    if some:
+        counts = ", ".join(f"{s} {rows.sum():,}" for s, rows in some.items())
+        yield (
+            f"not every arm was run on all {len(panel.samples):,} dialogues ({counts}): turns that only "
+            "other arms planned count as missing, and gains are over the dialogues that both arms have"
+        )
 
 
 def _num_alike(setting: Setting) -> int:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.arms import arm_names, history_names, runs_left_out
-from analysis.caveats import merged
+from analysis.caveats import different_versions, merged
 from analysis.responses import Draw, Judged, LayerVerdict, Pool, draws, judged_images, pools, verdicts
 from analysis.weights import Training, spoken, training_of
 from imug_tts.contracts.record import Record as StoredRecord
 from imug_tts.records import (
+    HEADING,
     Comparable,
     Line,
     Manifest,
@@ -22,6 +23,7 @@ from imug_tts.records import (
     read_manifest,
     read_turns,
     run_folders,
+    stranger,
     turn_files,
 )
 
@@ -182,7 +184,7 @@ def load_study(folder: Path, runs: Iterable[Path] | None = None) -> Study:
             "make one with: python experiments/run.py"
         )
     _check_one_study(manifests)
-    warnings: list[str] = []
+    warnings = list(different_versions(manifests))
     counted = _renamed(_counted([_run(manifest, warnings) for manifest in manifests], warnings))
     records = tuple(record for run in counted for record in run.records)
     check_no_duplicates(records)
@@ -331,6 +333,8 @@ def _record(manifest: Manifest, line: Line) -> Record:
 
 def _checked(manifest: Manifest, line: Line) -> Record:
     row = line.record
+    if difference := stranger(row, {key: getattr(manifest, key) for key in HEADING}):
+        raise ValueError(difference)
     detail = row["score_detail"] or {}
     return Record(
         key=Key(row["strategy"], row["history"], row["seed"], sample_key(row), row["turn"]),

@@ -16,9 +16,9 @@ __all__ = ["remedy_tables"]
 
 
 def remedy_tables(result: Ablation) -> tuple[Table, ...]:
-    """Return the tables of scores, of costs, and of gaps against the start weights and the control.
+    """Return the tables of scores and gaps, of costs, and of comparisons with the control.
 
-    The tables have no rows if the study has no trained weights.
+    They have no rows if the study has no trained weights.
     """
     return _scores(result.remedies), _costs(result.remedies), _controlled(result.remedies)
 

@@ -144,6 +144,8 @@ def _by_length(statistic: Statistic, lengths: npt.NDArray[np.int64]) -> Statisti
 
 def _fitted(fit: Callable[[], Estimate]) -> Estimate:
     """The estimate of `fit`; undefined, with the reason, if the model cannot be fitted."""
+    import statsmodels.tools.sm_exceptions  # noqa: F401  (this import turns its warnings on again)
+
     try:
         with warnings.catch_warnings():
             # the result is checked instead: which warnings occur depends on earlier imports

@@ -20,14 +20,14 @@ from analysis.records import load_study
 from analysis.tables import caption, tables
 from analysis.terminal import to_terminal
 
-__all__ = ["Analysis", "Named", "ShownFigure", "ShownTable"]
+__all__ = ["Analysis", "Findings", "Named", "ShownFigure", "ShownTable"]
 
 T = TypeVar("T")
 _FORMATS: Final = ("png", "pdf")
 
 
 class Named(Mapping[str, T], Generic[T]):
-    """Tables or figures by name; a wrong name is answered with the right ones."""
+    """Tables, figures or findings, by name; a wrong name is answered with the right ones."""
 
     def __init__(self, kind: str, items: Mapping[str, T]) -> None:
         self._kind = kind
@@ -36,8 +36,8 @@ class Named(Mapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self._items:
             close = difflib.get_close_matches(str(name), self._items, n=1, cutoff=0.6)
-            advice = f"did you mean {close[0]!r}? " if close else ""
-            raise KeyError(f"there is no {self._kind} {name!r}; {advice}There are: {', '.join(self._items)}")
+            advice = f"did you mean {close[0]!r}? There" if close else "there"
+            raise KeyError(f"there is no {self._kind} {name!r}; {advice} are: {', '.join(self._items)}")
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -48,6 +48,16 @@ class Named(Mapping[str, T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"{self._kind}s: {', '.join(self._items)}"
+
+
+class Findings(Named[str]):
+    """What is shown of each strategy; prints itself in full."""
+
+    def __init__(self, items: Mapping[str, str]) -> None:
+        super().__init__("finding", items)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{strategy}: {sentence}" for strategy, sentence in self.items())
 
 
 @dataclass(frozen=True)
@@ -171,9 +181,9 @@ class Analysis:
         return Named("figure", {name: ShownFigure(name, images) for name, images in found.items()})
 
     @property
-    def findings(self) -> Mapping[str, str]:
-        """What is shown of each strategy, in a sentence."""
-        return {arm.strategy: arm.finding.sentence for arm in self.result.arms}
+    def findings(self) -> Findings:
+        """What is shown of each strategy, in a sentence, by its label in the tables."""
+        return Findings({arm.strategy: arm.finding.sentence for arm in self.result.arms})
 
     @property
     def warnings(self) -> Sequence[str]:

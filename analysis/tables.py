@@ -81,9 +81,9 @@ def _main(result: Ablation) -> Table:
     notes = [
         "Image turns on own history unless stated otherwise. Stars: p < .05, .01, .001 after Holm "
         "adjustment. "
-        "n: samples with a score; missing: planned image turns, over all seeds, without a score; for the "
-        "other columns see T1c. Step: score relative to the model's own previous image. Slopes: points per "
-        "turn within dialogues; both slopes include turn 1, which has no history. "
+        "n: samples with a score; missing: image turns that any arm planned, over all seeds, without a "
+        "score; for the other columns see table T1c_cells. Step: score relative to the model's own previous "
+        "image. Slopes: points per turn within dialogues; both slopes include turn 1, which has no history. "
         "Seconds: per dialogue and seed.",
         *_bounds(result),
         *caveat_notes(result.caveats),

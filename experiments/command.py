@@ -17,11 +17,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.choices import HIDDEN, declare_settings, register_components
+from experiments.choices import HIDDEN, HYDRA_GROUPS, declare_settings, register_components
 from experiments.knob_help import help_text
 from experiments.overrides import without_null
 from imug_tts.contracts import ConfigurationError, ModelDown, StorageError
 from imug_tts.knobs import nearest
+from imug_tts.records import RecordError
 from imug_tts.secrecy import refuse_secrets
 
 __all__ = [
@@ -40,6 +41,11 @@ Config = dict[str, Any]
 
 CONF: Final = Path(__file__).parents[1] / "conf"
 _HELP: Final = frozenset(["-h", "--help"])
+_OWN: Final = {
+    group: f". A {group} of your own needs an entry point: docs/guides/own_components.md"
+    for group in HYDRA_GROUPS.values()
+    if group != "tracking"
+}
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -52,7 +58,7 @@ def guarded(work: Callable[[], int]) -> int:
         return work()
     except (HydraException, OmegaConfBaseException) as error:
         return complain(_teach(error), 2)
-    except ConfigurationError as error:
+    except (ConfigurationError, RecordError) as error:
         return complain(str(error), 2)
     except KeyboardInterrupt as interrupt:
         how_far = f": {interrupt}" if str(interrupt) else ""
@@ -123,13 +129,17 @@ def _teach(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [option for option in error.options if not option.startswith(HIDDEN)]
-        return f"{group}: there is no {name!r}; {nearest(name, options)}"
+        advice = nearest(name, options)
+        own = "" if advice.startswith("did you") else _OWN.get(group, "")
+        return f"{group}: there is no {name!r}; {advice}{own}"
     nested = re.match(r"Could not override '(\w+)@([\w.]+)'", str(error))
     if nested:
         group, place = nested.groups()
         part = place.rpartition(".")[2]
         return (
-            f"{place} cannot be set: what is chosen above it has no {group} {part!r}; --help lists its knobs"
+            f"{place} cannot be set: the chosen {place.partition('.')[0]} has no {group} {part!r}; --help "
+            "lists its knobs. In a sweep this may hold for one of the choices: give those that have it a "
+            "command of their own, with the same study=NAME"
         )
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
@@ -167,6 +177,9 @@ def _teach_knob(error: OmegaConfBaseException) -> str:
     owner = " ".join(filter(None, [parent or "the configuration", component]))
     hidden = ("hydra", "_target_" if is_plugin else "name")
     known = [str(key) for key in node if key not in hidden]
+    below = [f"{key}.{knob}" for key in known if isinstance(node[key], DictConfig) and knob in node[key]]
+    if below:
+        return f"{owner} has no knob {knob!r}; did you mean {' or '.join(below)}?"
     return f"{owner} has no knob {knob!r}; {nearest(knob, known) if known else 'it has none'}"
 
 

@@ -45,8 +45,7 @@ def main() -> int:
 
 
 def _main() -> int:
-    from imug_tts.training.session import DistillSettings
-    from imug_tts.training.trainer import TrainingFailed
+    from imug_tts.training.settings import DistillSettings
 
     if wants_help(sys.argv[1:]):
         compose("distill", __doc__ or "", sys.argv[1:], DistillSettings)
@@ -58,6 +57,8 @@ def _main() -> int:
         raise ConfigurationError(
             "distill.py trains in its own process; start it inside a job, without a launcher"
         )
+    from imug_tts.training.trainer import TrainingFailed
+
     dry_runs = [take_dry_run(config) for config in configs]
     works = _works(configs, is_study)
     if any(dry_runs):
@@ -86,7 +87,8 @@ class _Work(NamedTuple):
 def _works(configs: Sequence[Config], is_study: bool) -> list[_Work]:
     """Return all distillations, checked; equal ones once."""
     from imug_tts.records import digest
-    from imug_tts.training.session import DistillSettings, Planner
+    from imug_tts.training.session import Planner
+    from imug_tts.training.settings import DistillSettings
 
     planner = Planner()
     works: dict[Path, _Work] = {}

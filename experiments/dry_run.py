@@ -100,7 +100,7 @@ def _sent(run: Run, most: Plan, journal: Path | None) -> Iterator[str]:
 def _known(run: Run, journal: Path | None) -> Iterator[str]:
     if journal is not None and (journal / "calls").is_dir():
         known = count_journaled(run.arm, Journal(journal))
-        yield f"already in the journal: {known:,} calls"
+        yield f"already in the journal: {known:,} calls, not counting those that depend on a missing one"
 
 
 def _judges(run: Run) -> list[str]:

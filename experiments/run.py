@@ -145,7 +145,8 @@ def carry_out(batches: Sequence[Batch], config: Config) -> int:
         )
     ]
     total, folder = len(summaries), summaries[0].folder
-    print(f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}")
+    done = f"{total} runs are in {folder.parent}" if total > 1 else f"the run is in {folder}"
+    print(f"{done}; tables and figures: python -m analysis {batches[0].journal.parent}")
     return report(summaries)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import json
+import re
 import shutil
 import sys
 import tempfile
@@ -177,9 +179,11 @@ def _study() -> Path:
 def _multiply(run: Path) -> None:
     """Turn a run of one dialogue into a run of `DIALOGUES` copies."""
     manifest, turns = run / "manifest.json", run / "turns.jsonl"
-    known = manifest.read_text()
-    manifest.write_text(known.replace('"num_samples": 1', f'"num_samples": {DIALOGUES}'))
-    lines = turns.read_bytes().splitlines(keepends=True)
+    known = manifest.read_text().replace('"num_samples": 1', f'"num_samples": {DIALOGUES}')
+    manifest.write_text(
+        json.dumps({key: value for key, value in json.loads(known).items() if key != "digest"})
+    )
+    lines = [re.sub(rb',"crc":"\w+"', b"", line) for line in turns.read_bytes().splitlines(keepends=True)]
     with turns.open("wb") as file:
         for number in range(DIALOGUES):
             own = b'"sample_id":"%d"' % number

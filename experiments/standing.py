@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from imug_tts.contracts.record import FINAL_OUTCOMES, Record
-from imug_tts.records import MANIFEST, Line, Manifest, RecordError, read_manifest, read_turns, sample_name
+from imug_tts.records import HEADING, MANIFEST, Manifest, read_manifest, read_turns, sample_name, stranger
 
 __all__ = ["Standing", "standing_of"]
 
@@ -26,6 +26,8 @@ class Standing:
     """Turns with a final outcome, and turns that cannot be asked because an earlier turn was refused."""
     failed: int = 0
     """Turns that the next invocation tries again."""
+    damaged: tuple[str, ...] = ()
+    """What is wrong with records that are not counted: file, line and reason."""
     cost: Mapping[str, float]
     """`calls`, `images`, `new_tokens` and `dollars` of all records; each call of a turn counts once."""
 
@@ -43,7 +45,7 @@ class _Turn(NamedTuple):
 
 
 def standing_of(folder: Path) -> Standing:
-    """Return the progress of the run in `folder`. Damaged records count as missing.
+    """Return the progress of the run in `folder`. Damaged records and those of other runs count as missing.
 
     Raises:
         RecordError: the files of the run cannot be read.
@@ -51,8 +53,13 @@ def standing_of(folder: Path) -> Standing:
     if not (folder / MANIFEST).exists():
         return Standing(cost=dict.fromkeys(_COSTS, 0.0))
     manifest = read_manifest(folder)
+    own = {key: getattr(manifest, key) for key in HEADING}
     dialogues: dict[str, dict[int, _Turn]] = {}
-    for _, record in _lines(folder):
+    damaged: list[str] = []
+    for place, record in read_turns(folder, on_damage=lambda problem: damaged.append(str(problem))):
+        if difference := stranger(record, own):
+            damaged.append(f"{place}: {difference}")
+            continue
         costs = tuple(_cost(record, name) for name in _COSTS)
         turn = _Turn(record["outcome"], record["history"], costs)
         dialogues.setdefault(sample_name(record), {})[record["turn"]] = turn
@@ -63,16 +70,9 @@ def standing_of(folder: Path) -> Standing:
         planned=sum(len(dialogue.modalities) for dialogue in manifest.planned),
         done=final + _unasked(manifest, dialogues),
         failed=len(turns) - final,
+        damaged=tuple(damaged),
         cost={name: sum(turn.costs[place] for turn in turns) for place, name in enumerate(_COSTS)},
     )
-
-
-def _lines(folder: Path) -> Iterator[Line]:
-    return read_turns(folder, on_damage=_pass_over)
-
-
-def _pass_over(problem: RecordError) -> None:
-    """Ignore a damaged record. The run itself warns of it and plays its dialogue again."""
 
 
 def _unasked(manifest: Manifest, dialogues: Mapping[str, Mapping[int, _Turn]]) -> int:

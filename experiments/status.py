@@ -74,7 +74,7 @@ def _look(study: Path) -> bool:
         arms = [_Arm(study / name, standing_of(study / name), jobs.get(name, ())) for name in names]
     except RecordError as error:
         raise ConfigurationError(str(error)) from error
-    print("\n".join(_table(_rows(arms, in_slurm))), flush=True)
+    print("\n".join([*_table(_rows(arms, in_slurm)), *_damaged(arms)]), flush=True)
     return any(job.is_alive(in_slurm) for arm in arms for job in arm.jobs)
 
 
@@ -108,6 +108,15 @@ def _total(arms: Sequence[_Arm], priced: bool) -> Iterator[tuple[str, ...]]:
         *([f"{costs['dollars']:,.2f}"] if priced else []),
         "",
     )
+
+
+def _damaged(arms: Sequence[_Arm]) -> Iterator[str]:
+    """A line for each run with damaged records, which count as missing."""
+    for arm in arms:
+        if arm.standing.damaged:
+            first, *others = arm.standing.damaged
+            more = f" (and {len(others):,} more)" if others else ""
+            yield f"{first}{more}; counted as missing: the same command again replays the dialogue"
 
 
 def _jobs(arm: _Arm, in_slurm: Mapping[str, SlurmJob] | None) -> tuple[str, str]:

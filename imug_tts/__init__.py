@@ -5,7 +5,7 @@
 >>> image = chat.say("draw a red star at b2", modality="image").output  # doctest: +SKIP
 
 >>> from imug_tts import Study
->>> study = Study("runs/first")  # doctest: +SKIP
+>>> study = Study("runs/notebook")  # doctest: +SKIP
 
 Names are imported when they are first used, so that `import imug_tts` is instant.
 """
@@ -67,7 +67,12 @@ def load_backbone(name: str, **knobs: Any) -> Backbone:
         ConfigurationError: an unknown backbone or knob, or a value that is not allowed.
     """
     from imug_tts.assemble import build_backbone
+    from imug_tts.contracts import ConfigurationError
 
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"{name!r} is no name; give the knobs as keywords: load_backbone('pocket', folder=...)"
+        )
     return build_backbone({"name": name, **knobs})
 
 

@@ -122,8 +122,10 @@ def component(cls: type[C]) -> type[C]:
 
     @wraps(construct)
     def checked(self: Any, *args: Any, **values: Any) -> None:
+        if args:  # pydantic would take them in the order of the fields
+            raise ConfigurationError(f"{cls.__name__}: {args[0]!r} has no name; write KNOB={args[0]!r}")
         try:
-            construct(self, *args, **values)
+            construct(self, **values)
         except ValidationError as error:
             raise ConfigurationError(f"{cls.__name__}: {_words(cls, error)}") from None
 
@@ -353,7 +355,7 @@ def _words(cls: type, error: ValidationError) -> str:
     if name not in known:
         return f"there is no knob {name!r}; {nearest(name, known)}" if name else str(first["msg"])
     if first["type"] == "missing":
-        return f"{name} must be set"
+        return f"{name} must be set{_EXAMPLES.get(known[name].part, '')}"
     return f"{name} {_complaint(known[name], first['input'], error)}"
 
 
@@ -368,7 +370,7 @@ def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
     if first["type"] == "tuple_type":
         return f"is {value!r}; it must be a list: [{value}]"
     if first["type"] == "is_instance_of":
-        return f"is {shown!r}; it must be a {context['class']}"
+        return f"is {shown!r}; it must be a {context['class']}{_EXAMPLES.get(knob.part, '')}"
     wanted_path = first["type"] == "string_type" and Path in _members(knob.hint)
     limit = _LIMITS.get("path_type" if wanted_path else first["type"])
     if limit is not None:
@@ -376,6 +378,7 @@ def _complaint(knob: Knob, value: object, error: ValidationError) -> str:
     return f"is {shown!r}: {first['msg']}"
 
 
+_EXAMPLES: Final[Mapping[Any, str]] = {Strategy: ", e.g. Direct()", Judge: ", e.g. BackboneJudge()"}
 _LIMITS: Final = {
     "bool_type": "true or false",
     "int_type": "a whole number",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -32,6 +32,7 @@ __all__ = [
     "model_identity",
     "name_of",
     "names",
+    "packages_of",
     "selection",
     "source_of",
     "without_code",
@@ -124,13 +125,19 @@ def name_of(cls: type) -> str:
     return _declared_name(cls) or f"{cls.__module__}:{cls.__qualname__}"
 
 
+def _declared_name(cls: type) -> str | None:
+    point = _declared(cls)
+    return None if point is None else point.name
+
+
 @cache
-def _declared_name(cls: Any) -> str | None:
+def _declared(cls: Any) -> EntryPoint | None:
+    """Return the entry point that declares a component's class; None if there is none."""
     for kind, group in GROUPS.items():
         if issubclass(cls, kind):
             for point in _entry_points(group).values():
                 if point.attr == cls.__qualname__ and _loads(point, cls):
-                    return point.name
+                    return point
     return None
 
 
@@ -158,6 +165,14 @@ def source_of(group: str, name: str) -> str:
     """Return the package that declares a component."""
     distribution = _entry_points(group)[name].dist
     return distribution.name if distribution is not None else "unknown"
+
+
+def packages_of(classes: Iterable[type], prompt_sets: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the packages other than ours that declare these components and prompt sets, with versions."""
+    declared = [*map(_declared, classes), *map(_entry_points("prompts").get, prompt_sets)]
+    for point in declared:
+        if point is not None and point.dist is not None and not _is_ours(point):
+            yield point.dist.name, point.dist.version
 
 
 def describe(component: object, *, selects: bool = True) -> dict[str, Any]:
@@ -246,6 +261,13 @@ def _check_class(kind: type, found: Any) -> None:
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
         raise ConfigurationError(f"class {found.__name__} lacks {', '.join(missing)}")
     check_declaration(found)
+    for knob in knobs_of(found).values():
+        if isinstance(knob.default, tuple(GROUPS)):
+            raise ConfigurationError(
+                f"the default of {knob.name} is an object, which no configuration can hold; leave the "
+                f"default out (a strategy then wraps direct), and set strategy@strategy.{knob.name}=NAME, "
+                f"in Python {knob.name}=OBJECT"
+            )
     settings = getattr(found, "settings", None) if kind is Backbone else None
     if settings is not None and not knobs_of(settings):
         raise ConfigurationError("its settings are no class with knobs; put @component above that class")

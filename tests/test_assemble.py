@@ -242,6 +242,8 @@ def test_a_backbone_is_loaded_by_name() -> None:
     assert imug_tts.load_backbone("pocket").capabilities == build_backbone({"name": "pocket"}).capabilities
     with pytest.raises(ConfigurationError, match="did you mean pocket"):
         imug_tts.load_backbone("poket")
+    with pytest.raises(ConfigurationError, match="give the knobs as keywords"):
+        imug_tts.load_backbone({"name": "pocket"})  # type: ignore[arg-type]
 
 
 def test_every_public_name_can_be_imported() -> None:

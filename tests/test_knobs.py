@@ -131,6 +131,18 @@ def test_a_knob_that_must_be_set_says_so() -> None:
         Sealed()  # type: ignore[call-arg]
 
 
+def test_a_part_that_must_be_set_comes_with_an_example() -> None:
+    with pytest.raises(ConfigurationError, match=r"BestOfN: inner must be set, e\.g\. Direct\(\)"):
+        BestOfN(n=4)  # type: ignore[call-arg]
+    with pytest.raises(ConfigurationError, match=r"inner is 'cot'; it must be a Strategy, e\.g\. Direct\(\)"):
+        BestOfN(inner="cot", judge=BackboneJudge())  # type: ignore[arg-type]
+
+
+def test_a_value_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"Kettle: 0\.5 has no name; write KNOB=0\.5"):
+        Kettle(0.5)  # type: ignore[call-arg]
+
+
 def test_lists_become_tuples_and_texts_paths() -> None:
     made = Kettle(teas=["green", "black"], shelf="kitchen")  # type: ignore[arg-type]
     assert (made.teas, made.shelf) == (("green", "black"), Path("kitchen"))

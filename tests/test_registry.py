@@ -54,6 +54,13 @@ class Declared(Answering):
     verbose: bool = knob("Whether it says what it does.", default=False, runtime=True)
 
 
+@component
+class Preferring(Answering):
+    """A strategy with a preference for its part."""
+
+    inner: Strategy = knob("How it answers.", default=Direct(image_temperature=0.5))
+
+
 def identity_of(strategy: Strategy) -> dict[str, Any]:
     return Arm(backbone=ToyBackbone(), strategy=strategy, benchmark=ToyBenchmark()).identity
 
@@ -74,6 +81,13 @@ def test_all_that_is_declared_can_be_loaded() -> None:
 def test_an_unknown_name_is_said_with_the_nearest() -> None:
     with pytest.raises(ConfigurationError, match=r"here: there is no 'exat'; did you mean exact\?"):
         entry("judges", "exat", "here")
+
+
+def test_a_part_with_an_object_as_its_default_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry", lambda group, name, where: Preferring)
+    with pytest.raises(ConfigurationError, match=r"the default of inner is an object.*strategy\.inner=NAME"):
+        component_class(Strategy, "direct", "strategy")
+    assert Preferring().inner == Direct(image_temperature=0.5)  # in Python it is what it says
 
 
 def test_a_class_that_is_not_declared_is_named_by_its_module() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from analysis.ablation import Ablation, Arm
 from analysis.cells import display_name
 from analysis.figures.effects import known_points
-from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE
+from analysis.figures.style import GOLD, GOLD_INK, OWN, QUIET, REFERENCE, short
 from analysis.inference import Estimate
 from analysis.names import layers, setting_of, short_name
 
@@ -77,8 +77,8 @@ def _title(arm: Arm) -> str:
     the arm.
     """
     name = " +\u00a0".join(_breakable(layer) for layer in layers(arm.strategy))
-    lines = textwrap.wrap(display_name(name, arm.oracle), _TITLE_WIDTH, break_long_words=False)
-    settings = (f"@ {setting}" for setting in setting_of(arm.strategy).split())
+    lines = textwrap.wrap(short(display_name(name, arm.oracle)), _TITLE_WIDTH, break_long_words=False)
+    settings = (f"@ {short(setting)}" for setting in setting_of(arm.strategy).split())
     return "\n".join([*lines, *settings])
 
 
@@ -164,10 +164,10 @@ def _words(figure: Figure, panels: Sequence[Axes], result: Ablation, arms: Seque
     labeled = None if reference is None else _below_own(arms, reference)
     if reference is not None and labeled is not None:
         turns, values = known_points(reference.own)
-        _label(panels[labeled], turns[-1], values[-1], f"{reference.strategy}, own", QUIET, below=True)
+        _label(panels[labeled], turns[-1], values[-1], f"{short(reference.strategy)}, own", QUIET, below=True)
     footer = ["turn (below it: samples with an image at that turn)", "bands: 95 % intervals"]
     if reference is not None and labeled is None and len(arms) > 1:
-        footer.append(f"dashed: {reference.strategy}, own history")
+        footer.append(f"dashed: {short(reference.strategy)}, own history")
     if result.tier == "A":
         footer.append("gap: gold minus own history, mean over turns 2 and later")
     width = int(11 * figure.get_figwidth())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +37,9 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
         judge_against_human,
     )
     paths = []
-    with matplotlib.rc_context(STYLE):
+    _warn_of_letters([arm.strategy for arm in result.arms])
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # said once above
         for maker in makers:
             if (figure := maker(result)) is None:
                 continue
@@ -46,6 +50,22 @@ def draw_figures(result: Ablation, folder: Path) -> list[Path]:
                 figure.savefig(path, dpi=DPI, metadata={"CreationDate": None} if ending == "pdf" else None)
                 paths.append(path)
     return paths
+
+
+def _warn_of_letters(names: Iterable[str]) -> None:
+    """Warn of letters in names that the font of the figures lacks."""
+    from matplotlib.font_manager import findfont, get_font
+
+    from analysis.figures.style import STYLE
+
+    font = get_font(findfont(STYLE["font.family"]))
+    lacking = [letter for letter in dict.fromkeys("".join(names)) if not font.get_char_index(ord(letter))]
+    if lacking:
+        warnings.warn(
+            f"the font of the figures, {STYLE['font.family']}, lacks {''.join(lacking)}: figures show boxes "
+            "in their place; tables and report.html show them",
+            stacklevel=2,
+        )
 
 
 def _lay_out(figure: Figure) -> None:

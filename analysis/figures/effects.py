@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analysis.ablation import Ablation, Arm
 from analysis.cells import count_range, display_name
-from analysis.figures.style import GOLD, OWN, QUIET, REFERENCE, label
+from analysis.figures.style import GOLD, OWN, QUIET, REFERENCE, label, short
 from analysis.inference import MARGIN, Estimate
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def gap_over_turns(result: Ablation) -> Figure | None:
     panels[0].set_xticks(turns)
     panels[0].set_xlim(turns[0] - 0.4, turns[-1] + 0.4)
     panels[0].margins(y=0.16)
-    dashed = f"; dashed: {reference.strategy}" if reference is not None and len(arms) > 1 else ""
+    dashed = f"; dashed: {short(reference.strategy)}" if reference is not None and len(arms) > 1 else ""
     figure.supylabel("EB(t), points", fontsize=13)
     has_steps = any(known_points(arm.step_gaps)[0] for arm in arms)
     skill = "; squares: the lost skill in it, the gap of the step score" if has_steps else ""
@@ -88,7 +88,7 @@ def reductions(result: Ablation) -> Figure | None:
         axes.plot([100 * e.low, 100 * e.high], [row, row], color=OWN, linewidth=2.2, solid_capstyle="butt")
         face = OWN if is_clear else "white"
         axes.plot(100 * e.value, row, "o", markersize=8, color=OWN, markerfacecolor=face, markeredgewidth=1.8)
-    axes.set_yticks(range(len(arms)), [display_name(arm.strategy, arm.oracle) for arm in arms])
+    axes.set_yticks(range(len(arms)), [short(display_name(arm.strategy, arm.oracle)) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     axes.grid(axis="x")
     axes.set_xlabel(f"exposure gap of {label(str(result.baseline))} minus the strategy's, points")

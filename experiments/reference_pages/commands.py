@@ -46,7 +46,7 @@ def settings_of() -> Mapping[str, type]:
     from experiments.drivebench import DriveBenchSettings
     from experiments.export import ExportSettings
     from experiments.qualify import QualifySettings
-    from imug_tts.training.session import DistillSettings
+    from imug_tts.training.settings import DistillSettings
 
     settings: dict[str, type] = {
         "run": RunSettings,

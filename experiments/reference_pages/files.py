@@ -27,7 +27,8 @@ _HEAD: Final = """# Files of a study
 
 A place in the tables below names keys from the outside in, joined by dots. `[]` stands for each item of a
 list, a word in capitals for any key. A line of `turns.jsonl` is written in a shorter form, in which a value
-stands once. `imug_tts.records.read_turns(folder)` and `python -m imug_tts.records runs/STUDY/RUN` give the
+stands once, and ends with `crc`, the CRC-32 of the line without it: a line that was changed by hand is named
+and not used. `imug_tts.records.read_turns(folder)` and `python -m imug_tts.records runs/STUDY/RUN` give the
 records as described here."""
 
 

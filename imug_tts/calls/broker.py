@@ -376,6 +376,6 @@ def _timed(candidate: Candidate, seconds: float) -> Candidate:
 
     A backbone with servers measures without the wait for a free server.
     """
-    if candidate.cost.seconds:
+    if candidate.cost.seconds or candidate.shared_cost.seconds:
         return candidate
     return replace(candidate, cost=replace(candidate.cost, seconds=seconds))

@@ -200,6 +200,7 @@ class Journal:
             reward=stored.get("reward"),
             source=stored.get("source"),
             cost=Cost(**stored["cost"]),
+            shared_cost=Cost(**stored.get("shared_cost", {})),
         )
 
     def _load_output(self, stored: dict[str, str] | None) -> Part | None:
@@ -247,7 +248,13 @@ def _is_large(source: bytes | Path) -> bool:
 
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    rare = {"reason": candidate.reason, "reward": candidate.reward, "source": candidate.source}
+    rare: dict[str, Any] = {
+        "reason": candidate.reason,
+        "reward": candidate.reward,
+        "source": candidate.source,
+    }
+    if candidate.shared_cost != Cost():
+        rare["shared_cost"] = candidate.shared_cost.to_json()
     return {
         "output": None if candidate.output is None else candidate.output.to_json(),
         "finish": candidate.finish,

@@ -19,6 +19,7 @@ class _Charge(NamedTuple):
     payer: str
     prompt_id: str
     cost: Cost
+    shared_cost: Cost
     is_new: bool
 
 
@@ -30,7 +31,8 @@ class Ledger:
 
     def charge(self, answer: Answer, prompt_id: str, role: ModelRole) -> None:
         payer = _PAYERS.get(role, "generator")
-        charge = _Charge(payer, prompt_id, answer.candidate.cost, answer.is_new)
+        made = answer.candidate
+        charge = _Charge(payer, prompt_id, made.cost, made.shared_cost, answer.is_new)
         self._charges.setdefault(answer.call_id, charge)
 
     def costs(self) -> dict[str, Cost]:
@@ -44,16 +46,20 @@ class Ledger:
     def _sum(self, new_only: bool) -> dict[str, Cost]:
         """Return the cost of each payer with charges.
 
-        Of calls with one prompt, one is charged for its prefill.
+        Of calls with one prompt, one is charged for its prefill and one for what they share.
         """
         totals: dict[str, Cost] = {}
         prefilled: set[str] = set()
+        sharing: set[str] = set()
         # Sorted, so that which of two payers is charged does not depend on completion order.
         for _, charge in sorted(self._charges.items()):
             if new_only and not charge.is_new:
                 continue
             shared = charge.prompt_id in prefilled
             cost = charge.cost.after_a_shared_prompt() if shared else charge.cost
-            totals[charge.payer] = totals.get(charge.payer, Cost()) + cost
             prefilled.add(charge.prompt_id)
+            if charge.shared_cost != Cost() and charge.prompt_id not in sharing:
+                sharing.add(charge.prompt_id)
+                cost += charge.shared_cost
+            totals[charge.payer] = totals.get(charge.payer, Cost()) + cost
         return totals

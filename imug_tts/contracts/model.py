@@ -148,8 +148,9 @@ class Candidate:
     is the reason that a provider gives for a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None if
     the backbone has no logits. `reward` is the result of a reward call, on the model's own scale. `source` is
     the provider's identifier of the model version and the response, because hosted models change. `cost` is
-    the cost of this candidate alone, with `prompt_tokens` of the full prompt. The engine sets `is_new`: True
-    if this invocation made the call, False if the journal answered it.
+    the cost of this candidate alone, with `prompt_tokens` of the full prompt; `shared_cost`, which is not
+    part of it, that of other work for all candidates of one history: a turn is charged for it once. The
+    engine sets `is_new`: True if this invocation made the call, False if the journal answered it.
     """
 
     output: Part | None
@@ -160,6 +161,7 @@ class Candidate:
     reward: float | None = None
     source: str | None = None
     cost: Cost = field(default_factory=Cost)
+    shared_cost: Cost = field(default_factory=Cost)
     is_new: bool = field(default=True, compare=False)
 
 

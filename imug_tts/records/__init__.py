@@ -10,6 +10,7 @@ newest records. When the last process ends, it merges the segments into `turns.j
 
 from imug_tts.records.comparable import Comparable, Difference, ModelParts, first_difference, model_parts
 from imug_tts.records.manifest import (
+    HEADING,
     MANIFEST,
     SEGMENTS,
     TURNS,
@@ -17,12 +18,15 @@ from imug_tts.records.manifest import (
     PlannedDialogue,
     RecordError,
     arm_key,
+    check_unchanged,
     digest,
     image_files,
     image_path,
     plain,
     read_manifest,
     run_folders,
+    stranger,
+    with_digest,
 )
 from imug_tts.records.turns import (
     Dialogue,
@@ -39,6 +43,7 @@ from imug_tts.records.turns import (
 )
 
 __all__ = [
+    "HEADING",
     "MANIFEST",
     "SEGMENTS",
     "TURNS",
@@ -51,6 +56,7 @@ __all__ = [
     "PlannedDialogue",
     "RecordError",
     "arm_key",
+    "check_unchanged",
     "digest",
     "first_difference",
     "image_files",
@@ -67,5 +73,7 @@ __all__ = [
     "sample_name",
     "segment_files",
     "segment_path",
+    "stranger",
     "turn_files",
+    "with_digest",
 ]

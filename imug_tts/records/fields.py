@@ -166,7 +166,7 @@ MANIFEST_FIELDS: Final = (
     Field("identity", "any value", "The configuration that makes the run this run; its hash ends the name."),
     Field("arm_identity", "any value", "The same without history, seed and dialogues; `arm` has its hash."),
     Field("selection", "any value", "The knobs that pick dialogues, if they are not at their defaults."),
-    Field("versions", "mapping", "Versions of Python and of packages."),
+    Field("versions", "mapping", "Versions of Python, our packages and those of the components."),
     Field("versions.PACKAGE", "text, null", "The version of one of them."),
     Field("planned", "list", "The dialogues that the run is to answer, in order."),
     Field("planned[]", "mapping", "One dialogue."),
@@ -176,6 +176,7 @@ MANIFEST_FIELDS: Final = (
     Field("planned[].task", "text", "Its task."),
     Field("planned[].modalities", "list", "What its turns ask for, in order."),
     Field("planned[].modalities[]", "text", '"text" or "image".'),
+    Field("digest", "text", "Hash of all other fields: a manifest that was changed by hand is refused."),
 )
 """Of `manifest.json`: what the run is. It is written before the first call and never changed."""
 

@@ -15,6 +15,7 @@ from imug_tts.contracts.record import HISTORIES, History
 from imug_tts.files import plain_name
 
 __all__ = [
+    "HEADING",
     "MANIFEST",
     "SEGMENTS",
     "TURNS",
@@ -22,6 +23,7 @@ __all__ = [
     "PlannedDialogue",
     "RecordError",
     "arm_key",
+    "check_unchanged",
     "digest",
     "image_files",
     "image_path",
@@ -30,7 +32,14 @@ __all__ = [
     "read_manifest",
     "reason_of",
     "run_folders",
+    "stranger",
+    "with_digest",
 ]
+
+HEADING: Final = (
+    *("run", "arm", "strategy", "oracle", "seed", "history", "history_from", "benchmark", "models"),
+)
+"""Fields of the manifest that every record starts with."""
 
 MANIFEST: Final = "manifest.json"
 TURNS: Final = "turns.jsonl"
@@ -99,6 +108,8 @@ class Manifest:
     """The configuration that `arm` hashes, as plain values."""
     selection: Mapping[str, Any] = field(default_factory=dict)
     """The knobs that select dialogues and are not at their defaults."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of Python and packages when the run was begun or last continued."""
     planned: tuple[PlannedDialogue, ...] = ()
 
 
@@ -118,11 +129,42 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return _manifest(folder, json.loads(path.read_bytes()))
+        stored = json.loads(path.read_bytes())
+        check_unchanged(stored)
+        return _manifest(folder, stored)
     except FileNotFoundError:
         raise RecordError(str(path), "missing") from None
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(str(path), f"damaged ({reason_of(error)})") from error
+
+
+def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `manifest.json`: the manifest, and as `digest` a hash over it."""
+    return {**manifest, "digest": digest(manifest)}
+
+
+def check_unchanged(stored: Mapping[str, Any]) -> None:
+    """Check the digest of a stored manifest; earlier versions stored none.
+
+    Raises:
+        ValueError: the manifest was changed after it was written.
+    """
+    rest = {key: value for key, value in stored.items() if key != "digest"}
+    if stored.get("digest") not in (None, digest(rest)):
+        raise ValueError("changed after it was written: its digest does not fit")
+
+
+def stranger(record: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Return how a record differs from the manifest beside it; empty if it belongs to that run.
+
+    The name of the run is not compared, because a folder can be renamed. Records of version 0.1, which name
+    no arm, are not compared at all.
+    """
+    for key in HEADING[1:] if "arm" in record else ():
+        if (record[key] or None) != (manifest[key] or None):
+            here, there = record[key], manifest[key]
+            return f"a record of another run: {key} is {here!r}, and {there!r} in manifest.json"
+    return ""
 
 
 def image_path(folder: Path, sha256: str) -> Path:
@@ -175,6 +217,7 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         training=stored.get("training", {}),
         arm_identity=arm_identity,
         selection=selection,
+        versions={str(name): str(version) for name, version in stored.get("versions", {}).items()},
         planned=tuple(map(_planned, stored["planned"])),
     )
 

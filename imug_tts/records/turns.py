@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -87,7 +88,7 @@ _IGNORED: Final = _OnProblem(lambda place: None, lambda problem: None)
 
 
 def read_turns(
-    folder: Path,
+    folder: Path | str,
     *,
     on_torn: Callable[[str], None] = lambda place: None,
     on_damage: Callable[[RecordError], None] | None = None,
@@ -102,6 +103,7 @@ def read_turns(
     Raises:
         RecordError: a line is damaged, or a file cannot be read.
     """
+    folder = Path(folder)
     segments = segment_files(folder)
     if not segments:
         for dialogue in read_dialogues(folder / TURNS, on_torn=on_torn, on_damage=on_damage):
@@ -165,13 +167,28 @@ def merge_turns(folder: Path, segments: Sequence[Path]) -> None:
 
 
 def line_of(record: Record) -> bytes:
-    """Return the line that stores the record."""
-    return json.dumps(compact(record), separators=(",", ":")).encode() + b"\n"
+    """Return the line that stores the record and, as its last field `crc`, a checksum of the rest."""
+    body = json.dumps(compact(record), separators=(",", ":")).encode()
+    return body[:-1] + _crc_field(f"{zlib.crc32(body):08x}") + b"\n"
 
 
 def record_of(line: bytes) -> Record:
-    """Return the record that a line stores; reads lines of earlier versions too."""
-    return whole(json.loads(line))
+    """Return the record that a line stores; reads lines of earlier versions, without checksum, too.
+
+    Raises:
+        ValueError: the line was changed after it was written, or was written by a later version.
+        LookupError, TypeError: the line is damaged.
+    """
+    stored = json.loads(line)
+    crc = stored.pop("crc", None)
+    record = whole(stored)
+    if crc is not None and f"{zlib.crc32(line.rstrip().removesuffix(_crc_field(crc)) + b'}'):08x}" != crc:
+        raise ValueError("changed after it was written: the checksum crc does not fit")
+    return record
+
+
+def _crc_field(crc: str) -> bytes:
+    return f',"crc":"{crc}"}}'.encode()
 
 
 def sample_name(record: Record) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from imug_tts.calls import Brokers, Budget, Journal, TurnScope
 from imug_tts.composition import check_composition
 from imug_tts.concurrency import run_blocking
-from imug_tts.contracts import Backbone, Strategy, models_by_role
+from imug_tts.contracts import Backbone, ConfigurationError, Strategy, models_by_role
 from imug_tts.dialogue import Message, Modality, Part, Response, Text, Turn
+from imug_tts.knobs import nearest
 
 __all__ = ["Conversation"]
 
@@ -29,6 +32,10 @@ class Conversation:
         system_prompt: str | None = None,
     ) -> None:
         """Begin a dialogue; raises ConfigurationError if the strategy cannot work with the backbone."""
+        for given, kind in ((backbone, Backbone), (strategy, Strategy)):
+            if not isinstance(given, kind):
+                example = 'load_backbone("pocket")' if kind is Backbone else "Direct()"
+                raise ConfigurationError(f"{given!r} is no {kind.__name__}; give an object, e.g. {example}")
         self._models = models_by_role(backbone)
         check_composition(strategy, self._models)
         self._strategy = strategy
@@ -43,9 +50,14 @@ class Conversation:
     def say(self, *parts: Part | str, modality: Modality = "text") -> Response:
         """Send a user message and return the response; both enter the history.
 
+        A model that refuses returns a response without output, whose `reason` says why.
+
         Raises:
             BackboneError: the model failed; the history is unchanged.
+            ConfigurationError: an unknown modality.
         """
+        if modality not in get_args(Modality):
+            raise ConfigurationError(f"modality is {modality!r}; {nearest(modality, get_args(Modality))}")
         user = Message("user", tuple(Text(part) if isinstance(part, str) else part for part in parts))
         history = (*self.history, user)
         turn = Turn("conversation", self._turn + 1, modality, history)

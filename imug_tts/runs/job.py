@@ -19,8 +19,9 @@ from imug_tts.runs.dry_run import least_calls
 from imug_tts.runs.limits import all_caveats
 from imug_tts.runs.player import Player
 from imug_tts.runs.shares import Share
-from imug_tts.runs.store import RunStore, versions
+from imug_tts.runs.store import RunStore
 from imug_tts.runs.trackers import Trackers
+from imug_tts.runs.versions import versions
 from imug_tts.runs.work import DialoguePlayer, Work
 
 __all__ = ["Job", "Run"]
@@ -39,6 +40,10 @@ class Run(Work):
     @cached_property
     def models(self) -> Mapping[str, Backbone]:
         return self.arm.all_models
+
+    @property
+    def components(self) -> Sequence[object]:
+        return (self.arm.strategy, self.arm.benchmark, *self.models.values())
 
     def check(self) -> None:
         check(self.arm)
@@ -96,7 +101,7 @@ class Job:
         whole = {
             "run": work.folder.name,
             **manifest,
-            "versions": versions(),
+            "versions": versions(work.components),
             "planned": [_plan(sample) for sample in self.samples],
         }
         self.store = RunStore(

@@ -33,14 +33,16 @@ def said_of_elsewhere(summaries: Sequence[Summary]) -> Iterator[str]:
 
 
 def said_of_refused(summaries: Sequence[Summary]) -> Iterator[str]:
-    """Yield a sentence with the number of turns that the model refused, if there are any."""
+    """Yield how many turns the model refused, with counted reasons; nothing if there are none."""
     refused, unasked = (sum(getattr(s, key) for s in summaries) for key in ("refused", "unasked"))
     if refused:
+        reasons = _reasons(summaries, refused=True)
         after = f", and {unasked} later turns of these dialogues cannot be asked" if unasked else ""
         yield (
             f"{refused} turns were refused by the model{after}; refusals are final and count as missing in "
-            "tables"
+            f"tables{'; the reasons:' if reasons else ''}"
         )
+        yield from _counted(reasons, "`error` in turns.jsonl")
 
 
 def _judging(summaries: Sequence[Summary]) -> Iterator[str]:
@@ -65,17 +67,27 @@ def said_of_missing(summaries: Sequence[Summary], advice: str) -> Iterator[str]:
     missing = sum(summary.missing for summary in summaries)
     if not missing:
         return
-    reasons: Counter[str] = Counter()
-    for summary in summaries:
-        reasons.update(
-            {reason: n for reason, n in summary.failures.items() if not reason.startswith("refused")}
-        )
+    reasons = _reasons(summaries, refused=False)
     failed = reasons.total()
     after = f", {missing - failed} of them not reached" if missing > failed else ""
     yield f"{missing} turns are missing{after}{'; the reasons:' if reasons else ''}"
+    yield from _counted(reasons, "log.txt")
+    yield advice
+
+
+def _reasons(summaries: Sequence[Summary], *, refused: bool) -> Counter[str]:
+    """Why turns have no score: the reasons of refusals, or those of all other turns."""
+    reasons: Counter[str] = Counter()
+    for summary in summaries:
+        for reason, count in summary.failures.items():
+            if reason.startswith("refused") == refused:
+                reasons[reason.removeprefix("refused: ")] += count
+    return reasons
+
+
+def _counted(reasons: Counter[str], more_in: str) -> Iterator[str]:
     for reason, count in reasons.most_common(_MOST_REASONS):
         yield f"  {count} x {reason}"
     if len(reasons) > _MOST_REASONS:
         more = len(reasons) - _MOST_REASONS
-        yield f"  and {more} other reasons; see log.txt in the run's folder"
-    yield advice
+        yield f"  and {more} other reasons; see {more_in} in the run's folder"

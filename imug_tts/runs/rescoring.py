@@ -53,6 +53,10 @@ class Rescoring(Work):
     def models(self) -> Mapping[str, Backbone]:
         return {} if self.scorer is None else {"scorer": self.scorer}
 
+    @property
+    def components(self) -> Sequence[object]:
+        return (self.benchmark, *self.models.values())
+
     def check(self) -> None:
         """Check that the source answered the same benchmark and data.
 

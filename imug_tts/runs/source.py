@@ -10,6 +10,7 @@ from pathlib import Path
 from imug_tts.contracts import Benchmark, ConfigurationError, Cost, Record
 from imug_tts.dialogue import Image, Part, Response, Sample, Text
 from imug_tts.records import (
+    HEADING,
     Manifest,
     PlannedDialogue,
     RecordError,
@@ -21,7 +22,6 @@ from imug_tts.records import (
     sample_name,
 )
 from imug_tts.registry import selection
-from imug_tts.runs.store import HEADING
 from imug_tts.runs.transcript import Transcript, no_run
 from imug_tts.runs.turn_records import turn_record
 

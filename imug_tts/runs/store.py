@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,31 +20,29 @@ from imug_tts.contracts import FINAL_OUTCOMES, ConfigurationError, Record, Summa
 from imug_tts.dialogue import Image, Sample
 from imug_tts.files import link_or_write, storage_errors, write_atomically
 from imug_tts.records import (
+    HEADING,
     MANIFEST,
     TURNS,
+    Dialogue,
     RecordError,
+    check_unchanged,
     line_of,
     merge_turns,
     plain,
     read_dialogues,
     segment_files,
     segment_path,
+    stranger,
+    with_digest,
 )
 from imug_tts.runs.claims import MERGE, Worker
 from imug_tts.runs.shares import Share
 from imug_tts.runs.tally import Tally
 
-__all__ = ["HEADING", "RunStore", "versions"]
-
-HEADING: Final = (
-    *("run", "arm", "strategy", "oracle", "seed", "history", "history_from", "benchmark", "models"),
-)
-"""Fields of the manifest that every record starts with."""
+__all__ = ["RunStore"]
 
 _OWNER: Final = ("identity", "backbone", "models", "benchmark", "history_from")
 """Fields of the manifest that must be equal to resume a run: configuration, weights and data."""
-
-_PACKAGES: Final = ("imug_tts", "torch", "transformers", "diffusers", "numpy", "pillow")
 
 
 class RunStore:
@@ -133,7 +128,7 @@ class RunStore:
         with storage_errors(self.folder):
             self._images.mkdir(parents=True, exist_ok=True)
         config_yaml = yaml.safe_dump(plain(config), sort_keys=False)
-        write_atomically(self.folder / MANIFEST, _by_key(self._manifest))
+        write_atomically(self.folder / MANIFEST, _by_key(with_digest(self._manifest)))
         write_atomically(self.folder / "config.yaml", config_yaml.encode())
         self._worker.register()
         self._has_begun = True
@@ -267,10 +262,20 @@ class RunStore:
                 self._read_up_to[path] = dialogue.spans[-1][1]
             if index is None or index in self.done or not dialogue.is_whole:
                 continue
+            if problem := self._stranger_in(dialogue):
+                _warn_of_damage(problem)
+                continue
             if not tries_again or self._is_final(index, dialogue.records):
                 self._count(index, dialogue.records)
                 for record in dialogue.records:
                     self._on_found(record)
+
+    def _stranger_in(self, dialogue: Dialogue) -> RecordError | None:
+        """Return the error of the first record that belongs to another run."""
+        for place, record in dialogue.lines:
+            if difference := stranger(record, self._manifest):
+                return RecordError(place, difference)
+        return None
 
     def _is_final(self, index: int, records: Sequence[Record]) -> bool:
         """Return whether every turn has a final outcome, or the dialogue ended with a refusal."""
@@ -299,10 +304,12 @@ class RunStore:
             return
         try:
             manifest = json.loads(path.read_bytes())
+            check_unchanged(manifest)
             there = {key: manifest.get(key) for key in _OWNER}
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError) as error:
             raise ConfigurationError(
-                f"{path} is damaged; move {self.folder} away and run again (its calls are in the journal)"
+                f"{path} is damaged ({error}); move {self.folder} away and run again (its calls are in the "
+                "journal)"
             ) from None
         if there["models"] is None:
             raise ConfigurationError(
@@ -315,18 +322,6 @@ class RunStore:
                 f"{self.folder} holds a run of another configuration ({_differences(there, here)}); "
                 "choose another output=DIR, or move that run away"
             )
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _warn_of_damage(problem: RecordError) -> None:

@@ -59,6 +59,11 @@ class Work(ABC):
     def models(self) -> Mapping[str, Backbone]:
         """Every model that may be called, by role or path."""
 
+    @property
+    @abstractmethod
+    def components(self) -> Sequence[object]:
+        """The outermost components that can change a record."""
+
     @abstractmethod
     def check(self) -> None:
         """Check that the work can be executed, before any compute.

@@ -1,7 +1,7 @@
 """A study from Python, for scripts and notebooks: its arms, records and analysis.
 
 >>> from imug_tts import Study
->>> study = Study("runs/first", benchmark={"name": "pocket_world", "num_samples": 30})   # doctest: +SKIP
+>>> study = Study("runs/notebook", benchmark={"name": "pocket_world", "num_samples": 30})   # doctest: +SKIP
 >>> study.add("direct")            # doctest: +SKIP
 >>> study.add("cot")               # doctest: +SKIP
 >>> study.run()                    # doctest: +SKIP
@@ -31,8 +31,9 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.knobs import knobs_of
+from imug_tts.nodes import node_of
 from imug_tts.records import MANIFEST, digest
-from imug_tts.registry import describe, without_code
+from imug_tts.registry import component_class, describe, names, without_code
 from imug_tts.runs import Arm, Run, check, check_one_study, execute, folder_name, said_of, titles
 from imug_tts.study.checks import check_own_class, models_of_two_versions
 
@@ -159,7 +160,11 @@ class Study:
             ConfigurationError: the arm cannot work; the message says what to change.
         """
         runtime = {k.name: f"give it to Study(): Study(FOLDER, {k.name}=...)" for k in _runtime_knobs()}
-        _refuse(changes, {**runtime, **_OF_THE_COMMAND})
+        _refuse(changes, {**_of_strategy(strategy), **runtime, **_OF_THE_COMMAND})
+        if isinstance(strategy, type):
+            raise ConfigurationError(
+                f"{strategy.__name__} is a class; add an object of it: {strategy.__name__}(...)"
+            )
         config = {**self._common, **changes, "strategy": strategy}
         built = assemble.build_arm(config, self._shared)
         for part in (built.strategy, built.benchmark):
@@ -289,7 +294,10 @@ class Study:
     def _stored(self) -> list[Path] | None:
         """Return the folders of the added arms' runs that exist; None for all runs of the folder."""
         folders = [self._folder_of(arm) for arm in self._arms.values()]
-        return [folder for folder in folders if (folder / MANIFEST).exists()] if folders else None
+        run = [folder for folder in folders if (folder / MANIFEST).exists()]
+        if folders and not run:
+            raise ConfigurationError("no arm of this study has been run yet; call run() first")
+        return run or None
 
     def _notes(self) -> list[str]:
         """Return a note that names the arms that were not run yet, if there are any."""
@@ -316,6 +324,20 @@ class _Arm:
 
 def _runtime_knobs() -> Iterator[Any]:
     return (knob for knob in knobs_of(assemble.RunSettings).values() if knob.runtime)
+
+
+def _of_strategy(strategy: object) -> dict[str, str]:
+    """Where the knobs of a strategy belong, except those with the name of a setting of the study."""
+    node = node_of(Strategy, strategy)
+    if not isinstance(node, Mapping) or node.get("name") not in names("strategies"):
+        return {}
+    known = knobs_of(component_class(Strategy, node["name"], "strategy"))
+    settings = {*knobs_of(assemble.RunSettings), *assemble.RUN_PARTS}
+    name = strategy if isinstance(strategy, str) else node["name"]
+    return {
+        key: f"it is a knob of the strategy: add({{'name': {name!r}, {key!r}: ...}})"
+        for key in known.keys() - settings
+    }
 
 
 def _refuse(given: Iterable[str], elsewhere: Mapping[str, str]) -> None:

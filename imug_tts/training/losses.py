@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.nn import functional
 
-from imug_tts.training.maps import Key
-from imug_tts.training.method import Method, Signal, layers_of
+from imug_tts.training.method import Key, Method, Signal, layers_of
 from imug_tts.training.signals import (
     Distance,
     cosine_distance,

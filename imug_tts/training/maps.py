@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import torch
@@ -24,15 +24,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from imug_tts.training.attention import Rows, attend, mean_map
+from imug_tts.training.method import Key, Part
 
-__all__ = ["MAPS", "Key", "Part", "Recorder"]
+__all__ = ["MAPS", "Recorder"]
 
 MAPS: Final = "imug_tts_maps"
 """The name of this attention in transformers."""
-Part = Literal["text_to_vision", "full", "hidden"]
-"""What is recorded of a layer: the block of its map where text attends to images, the map, or the output."""
-Key = tuple[Part, int]
-"""What is recorded, and the index of its layer, from 0."""
 
 
 class Recorder:
@@ -154,22 +151,20 @@ def _attention(
     if dropout:
         raise ValueError("maps are not recorded under dropout; set attention_dropout of the model to 0")
     query, key, value = (_as_computed(one) for one in (query, key, value))
-    full: Tensor | None = None
+    whole: Tensor | None = None
     if "full" in tap.parts and not torch.is_grad_enabled():
-        output, full = attend(query, key, value, attention_mask, scaling)
-        text_rows = full[:, run.text.places]
+        output, whole = attend(query, key, value, attention_mask, scaling)
     else:  # with sdpa, the backward pass of a loss that imitates nothing of this layer needs no map
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **others
         )
-        if "full" in tap.parts:
-            full = mean_map(query, key, attention_mask, scaling)
-        if "text_to_vision" in tap.parts:
-            text_rows = mean_map(query, key, attention_mask, scaling, run.text)
-    if full is not None:
+    if "full" in tap.parts:
+        full = mean_map(query, key, attention_mask, scaling) if whole is None else whole
         run.keep(("full", tap.place), full)
     if "text_to_vision" in tap.parts:
-        run.keep(("text_to_vision", tap.place), text_rows[:, :, run.image])
+        own = (query, key, attention_mask, scaling, run.text)
+        rows = mean_map(*own) if whole is None else whole[:, run.text.places]
+        run.keep(("text_to_vision", tap.place), rows[:, :, run.image])
     return output, None
 
 

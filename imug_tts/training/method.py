@@ -1,4 +1,7 @@
-"""The method of a distillation as knobs: hard labels, signals of teachers, and how gradients are combined."""
+"""The method of a distillation as knobs: hard labels, signals of teachers, and how gradients are combined.
+
+This module and `settings` import no torch, so that the help of a command is quick.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,29 @@ from typing import Final, Literal, get_args
 from imug_tts.contracts import ConfigurationError
 from imug_tts.knobs import Several, component, knob
 from imug_tts.training.data import Capability
-from imug_tts.training.maps import Key, Part
-from imug_tts.training.projection import Projection
 
-__all__ = ["CAPABILITIES", "KL", "LABELS", "Layers", "Method", "Signal", "layers_of", "wanted"]
+__all__ = [
+    "CAPABILITIES",
+    "KL",
+    "LABELS",
+    "Key",
+    "Layers",
+    "Method",
+    "Part",
+    "Projection",
+    "Signal",
+    "layers_of",
+    "wanted",
+]
 
+Part = Literal["text_to_vision", "full", "hidden"]
+"""What is recorded of a layer: the block of its map where text attends to images, the map, or the output."""
+Key = tuple[Part, int]
+"""What is recorded, and the index of its layer, from 0."""
+Projection = Literal["both", "anchor", "shuffled", "none"]
+"""The stages of the gradient projection that run: both, only the anchor stage, only the shuffled symmetric
+stage, or none.
+"""
 Layers = Literal["first", "first_to_penultimate", "second_to_antepenultimate", "penultimate"]
 CAPABILITIES: Final[tuple[Capability, ...]] = get_args(Capability)
 LABELS: Final = "labels"

@@ -16,8 +16,8 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.training.data import Capability, Record
 from imug_tts.training.encoding import FAMILIES, Encoder, Sample
 from imug_tts.training.losses import Seen
-from imug_tts.training.maps import MAPS, Key, Recorder
-from imug_tts.training.method import Method, Signal, layers_of, wanted
+from imug_tts.training.maps import MAPS, Recorder
+from imug_tts.training.method import Key, Method, Signal, layers_of, wanted
 
 __all__ = [
     "PRECISIONS",
@@ -92,7 +92,7 @@ def config_of(folder: Path, role: str) -> Any:
     if "sliding_attention" in getattr(config.text_config, "layer_types", ()):
         raise ConfigurationError(
             f"{role}: {folder} has layers of sliding attention, whose maps show a part of the tokens alone; "
-            "set use_sliding_window to false in its config.json"
+            "set use_sliding_window to false in its config.json, and remove layer_types there if it names any"
         )
     return config
 

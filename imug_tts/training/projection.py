@@ -18,16 +18,16 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["Combined", "Gradient", "Projection", "combine"]
+from imug_tts.training.method import Projection
+
+__all__ = ["Combined", "Gradient", "combine"]
 
 Gradient = Sequence[Tensor | None]
-Projection = Literal["both", "anchor", "shuffled", "none"]
-"""The stages that run: both, only the anchor stage, only the shuffled symmetric stage, or none."""
 
 _SMALLEST_SQUARE: Final = 1e-20
 """The least squared norm to divide by, so that a gradient of zeros causes no division by zero."""

@@ -16,12 +16,10 @@ import torch
 from imug_tts.backbones.native.checkpoint import folder_identity, read_json
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import storage_errors, write_atomically
-from imug_tts.knobs import Folder, component, knob
 from imug_tts.training.data import Capability, Record, read_records, split_by_images
 from imug_tts.training.distiller import Distiller, hidden_projections
 from imug_tts.training.encoding import Encoder
 from imug_tts.training.evaluation import HeldOut, held_out_losses
-from imug_tts.training.method import Method
 from imug_tts.training.models import (
     PRECISIONS,
     Reader,
@@ -32,58 +30,19 @@ from imug_tts.training.models import (
     load_teacher,
     weight_files,
 )
-from imug_tts.training.trainer import CHECKPOINT, StepReport, Trainer, TrainingSettings
+from imug_tts.training.settings import DistillSettings
+from imug_tts.training.trainer import CHECKPOINT, StepReport, Trainer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
 
-__all__ = ["METRICS", "STUDENT", "DistillSettings", "Plan", "Planner", "TeacherFolders", "distill"]
+__all__ = ["METRICS", "STUDENT", "Plan", "Planner", "distill"]
 
 STUDENT: Final = "student"
 METRICS: Final = "metrics.json"
 _BEFORE: Final = "held_out_before.json"
 _COPIED: Final = ("tokenizer*", "*.jinja", "*processor*.json", "vocab.json", "merges.txt", "*_tokens*.json")
 """Files of a model folder that are copied unchanged; weights and configuration are written anew."""
-
-
-@component
-class TeacherFolders:
-    """A teacher for each capability."""
-
-    perception: Folder | None = knob("Instead of `teacher`, for perception.", default=None)
-    reasoning: Folder | None = knob("Instead of `teacher`, for reasoning.", default=None)
-    planning: Folder | None = knob("Instead of `teacher`, for planning.", default=None)
-
-
-@component
-class DistillSettings:
-    """The knobs of a distillation."""
-
-    student: Folder = knob("The folder of the model that is trained, e.g. student=/models/InternVL3-1B-hf.")
-    teacher: Folder | None = knob(
-        "The folder of the model that it imitates, of the same family; null where the method has no teacher.",
-        default=None,
-    )
-    teachers: TeacherFolders = knob("Other teachers by capability.", default_factory=TeacherFolders)
-    data: Folder = knob("The records to train on: a *.jsonl of one record a line, or a *.json list.")
-    held_out: Folder | None = knob(
-        "The records to evaluate on; null: a share of `data`, split by images.", default=None
-    )
-    held_out_share: float = knob(
-        "The share of `data` that is held out where held_out is null.", default=0.1, ge=0, lt=1
-    )
-    method: Method = knob("Losses, and how they are combined.", default_factory=Method)
-    training: TrainingSettings = knob("How long and how fast.", default_factory=TrainingSettings)
-    seed: int = knob("Seed of the order of records and of projections.", default=0, ge=0)
-    study: str = knob(
-        "Name of the study; runs/STUDY holds its students.",
-        default="distill",
-        runtime=True,
-        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
-    )
-    output: Folder | None = knob(
-        "Instead: the folder of the training, or with -m the folder of the study.", default=None, runtime=True
-    )
 
 
 @dataclass(frozen=True)

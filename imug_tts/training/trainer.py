@@ -16,14 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
 from imug_tts.contracts import ConfigurationError
 from imug_tts.files import storage_errors, write_atomically
-from imug_tts.knobs import component, knob
 from imug_tts.training import checkpoint
 from imug_tts.training.checkpoint import Progress
 from imug_tts.training.data import Record
@@ -31,12 +30,13 @@ from imug_tts.training.distiller import Distiller, Report
 from imug_tts.training.encoding import Encoder, Sample
 from imug_tts.training.method import LABELS
 from imug_tts.training.reports import summary_of
+from imug_tts.training.settings import TrainingSettings
 from imug_tts.training.weighting import LossWeights, WeightingSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
 
-__all__ = ["CHECKPOINT", "LOG", "StepReport", "Trainer", "TrainingFailed", "TrainingSettings", "rate_at"]
+__all__ = ["CHECKPOINT", "LOG", "StepReport", "Trainer", "TrainingFailed", "rate_at"]
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 LOG: Final = "training.jsonl"
@@ -49,48 +49,6 @@ StepReport = Mapping[str, Any]
 
 class TrainingFailed(RuntimeError):
     """Training cannot continue; the message says at which step and record, and what to do."""
-
-
-@component
-class TrainingSettings:
-    """Duration, learning rate and precision of a training."""
-
-    epochs: int = knob("Passes over the records.", default=1, ge=1)
-    max_steps: int | None = knob("Stop after so many optimizer steps; null for all.", default=None, ge=1)
-    batch: int = knob("Records of one optimizer step, over all processes.", default=4, ge=1)
-    learning_rate: float = knob("AdamW's learning rate.", default=5e-5, gt=0, allow_inf_nan=False)
-    weight_decay: float = knob("AdamW's weight decay.", default=0.0, ge=0, allow_inf_nan=False)
-    schedule: Literal["constant", "cosine", "linear"] = knob(
-        "How the learning rate falls after the warm-up, down to least_rate of it.", default="constant"
-    )
-    warmup_steps: int = knob("Steps in which the learning rate rises from 0.", default=0, ge=0)
-    least_rate: float = knob(
-        "Where a schedule ends, as a share of the learning rate.", default=0.01, ge=0, le=1
-    )
-    max_norm: float | None = knob(
-        "Largest norm of a step's gradient; a longer one is shortened. Null: none is.", default=None, gt=0
-    )
-    precision: Literal["bf16", "float32", "float64"] = knob(
-        "bf16: computations in bfloat16, trained weights and their gradients in float32; else all in that "
-        "type. Teachers are loaded in this type.",
-        default="bf16",
-    )
-    train_vision: bool = knob(
-        "Train the vision encoder and the projector too, as the released trainer does, and not the language "
-        "model alone, as the paper says.",
-        default=False,
-    )
-    image_px: int | None = knob(
-        "Each image is resized to a square of so many pixels a side; null for the size of the file.",
-        default=448,
-        ge=1,
-    )
-    gradient_checkpointing: bool = knob(
-        "Compute the student's layers again in each backward pass instead of keeping what they computed.",
-        default=False,
-        runtime=True,
-    )
-    save_every: int = knob("Steps between two checkpoints.", default=200, ge=1, runtime=True)
 
 
 @dataclass(eq=False, kw_only=True)

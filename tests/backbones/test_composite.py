@@ -18,15 +18,25 @@ from imug_tts.assemble import build_arm
 from imug_tts.backbones.composite import CompositeBackbone
 from imug_tts.backbones.composite.families import FAMILIES
 from imug_tts.backbones.janus import JanusBackbone
+from imug_tts.calls import TurnScope
 from imug_tts.calls.devices import DEVICES, local_models
-from imug_tts.contracts import Backbone, BackboneError, Candidate, ConfigurationError, Request, Sampling
+from imug_tts.contracts import (
+    Backbone,
+    BackboneError,
+    Candidate,
+    ConfigurationError,
+    Cost,
+    Request,
+    Sampling,
+    Scope,
+)
 from imug_tts.dialogue import Image, Message, Text
 from imug_tts.judges import BackboneJudge
 from imug_tts.registry import model_identity
 from imug_tts.runs import Arm, Run, execute
 from imug_tts.strategies import BestOfN, ChainOfThought, Direct, SelfVerification
 from imug_tts.testing.runs import ToyBenchmark, records
-from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
+from imug_tts.testing.toys import CAPABILITIES, ToyBackbone, turn_of, within
 from tests.composing import composed
 
 
@@ -193,11 +203,31 @@ class TestRewritten:
         model = painter(tiny_composite, text, drawing_prompt="rewritten")
         [together] = model.generate([drawing(seeds=(1, 2))])
         apart = [model.generate([drawing(seeds=(seed,))])[0][0] for seed in (1, 2)]
-        costs = [replace(each.cost, seconds=0.0) for each in (*together, *apart)]
+        made = (*together, *apart)
+        costs = [replace(each.cost, seconds=0.0) for each in made]
         assert costs == [costs[0]] * 4
-        assert costs[0].calls == 2
+        assert [(each.cost.calls, each.shared_cost.calls) for each in made] == [(1, 1)] * 4
         assert [each.output for each in together] == [each.output for each in apart]
         assert len(text.asked) == 1, "one prompt is written for all candidates of a turn"
+
+    @pytest.mark.parametrize("n", [1, 4])
+    def test_a_turn_is_charged_for_its_prompt_once(
+        self, tiny_composite: Path, tmp_path: Path, n: int
+    ) -> None:
+        text = ToyBackbone(reply=lambda history, seed: "a red star beside a circle")
+        model = painter(tiny_composite, text, drawing_prompt="rewritten")
+
+        async def drawn(scope: Scope) -> tuple[Cost, Cost]:
+            assert isinstance(scope, TurnScope)
+            for child in scope.split(n):
+                await child.ask("generator", turn_of().history, "image", Sampling())
+            return scope.ledger.costs()["generator"], scope.ledger.spent()
+
+        made, spent = within(drawn, backbone=model, journal=tmp_path)
+        again, nothing = within(drawn, backbone=model, journal=tmp_path)
+        assert (made.calls, made.images) == (1 + n, n)
+        assert made == spent == again
+        assert nothing == Cost()
 
     def test_a_refusal_to_write_is_a_refusal(self, tiny_composite: Path) -> None:
         class Refusing(ToyBackbone):

@@ -117,11 +117,14 @@ def test_the_negative_prompt_changes_the_image_only_with_guidance(
         assert (one.output == two.output) is is_same
 
 
-def test_a_negative_prompt_with_an_image_mark_is_refused_before_any_call(tiny_emu3: Path) -> None:
+def test_a_negative_prompt_with_an_image_mark_is_refused_before_weights_are_loaded(tiny_emu3: Path) -> None:
     marked = Emu3Backbone(folder=tiny_emu3, negative_prompt="ugly <|image start|>")
-    request = Request(history=ALONE, modality="text", seeds=(1,), sampling=GREEDY)
-    with pytest.raises(ConfigurationError, match=r"negative_prompt contains '<\|image start\|>'.*remove it"):
-        marked.generate([request])
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r"negative_prompt contains '<\|image start\|>'.*remove it"
+        ):
+            _ = marked.identity
+    assert not marked.is_loaded
 
 
 def test_the_area_of_an_image_is_a_setting(backbone: Emu3Backbone) -> None:

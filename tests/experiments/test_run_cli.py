@@ -42,6 +42,8 @@ def test_help_and_configuration_import_nothing_heavy(shell: Shell, arguments: li
         (["strategy=bestofn"], ["strategy: there is no 'bestofn'", "did you mean best_of_n?"]),
         (["strategy=best_of_n", "strategy.nn=8"], ["strategy best_of_n has no knob 'nn'", "did you mean n?"]),
         (["strategy.n=8"], ["strategy direct has no knob 'n'"]),
+        (["strategy=best_of_n", "n=8"], ["has no knob 'n'; did you mean strategy.n?"]),
+        (["strategy=mine"], ["there is no 'mine'", "needs an entry point: docs/guides/own_components.md"]),
         (["+strategy.nn=8"], ["strategy direct has no knob 'nn'"]),
         (["stratgy=direct"], ["has no knob 'stratgy'", "did you mean strategy?"]),
         (["benchmark.num_sample=3"], ["benchmark pocket_world has no knob", "did you mean num_samples?"]),
@@ -233,7 +235,7 @@ def test_a_refusal_is_final_and_says_so(shell: Shell) -> None:
     assert shell.calls_made() == calls
     for done in (first, again):
         assert done.returncode == 0, done.stderr
-        assert "turns were refused by the model" in done.stderr
+        assert re.search(r"turns were refused by the model.*\n  \d+ x not in my studio\n", done.stderr)
         assert re.search(r"refusals? (is|are) final", done.stderr)
         assert "run the same command again" not in done.stderr
     refused = [record for record in shell.records("here") if record["outcome"] == "refused"]

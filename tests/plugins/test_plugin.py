@@ -245,7 +245,7 @@ def test_a_setting_that_its_model_does_not_take_is_refused(tmp_path: Path) -> No
 def test_the_reference_page_has_its_knobs(tmp_path: Path) -> None:
     said = bench(tmp_path).experiment("reference", "painting").stdout
     for line in (
-        "### workshop",
+        "## workshop",
         "Ranks answers by the reward of a model that it brings along. From the package `painting`.",
         '| `device` | text | `"cpu"` |  | Where the model runs. | no |',
         "| `steps` | a whole number | `20` | 1 or more; 100 or less | Steps of one painting. | yes |",

@@ -330,6 +330,19 @@ def _check_owner(folder: Path, played_by: Callable[[Backbone], Run]) -> None:
     execute([played_by(one)], journal=folder / "journal")
 
 
+def test_a_conversation_says_what_it_cannot_use() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"'direct' is no Strategy; give an object, e\.g\. Direct\(\)"
+    ):
+        Conversation(ToyBackbone(), "direct")  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigurationError, match=r"'pocket' is no Backbone; give an object, e\.g\. load_backbone"
+    ):
+        Conversation("pocket", Direct())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="modality is 'picture'; choose from: text, image"):
+        Conversation(ToyBackbone(), Direct()).say("draw", modality="picture")  # type: ignore[arg-type]
+
+
 def test_everything_works_where_an_event_loop_runs_already(tmp_path: Path) -> None:
     arm = Arm(backbone=ToyBackbone(), strategy=Direct(), benchmark=ToyBenchmark())
 

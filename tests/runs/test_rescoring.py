@@ -23,6 +23,7 @@ from imug_tts.contracts import (
     Summary,
 )
 from imug_tts.dialogue import Image, Message, Part, Sample, Text
+from imug_tts.records import line_of, read_turns
 from imug_tts.runs import Journal, Rescoring, Source, Transcript, execute, plan_scoring
 from imug_tts.strategies import BestOfN, Direct
 from imug_tts.testing.runs import ToyBenchmark, records, run
@@ -192,7 +193,9 @@ def test_responses_that_have_changed_are_scored_again(tmp_path: Path) -> None:
     rescore(tmp_path / "scored", tmp_path / "waiting", scorer())
     old = records(tmp_path / "scored")[1]
     turns = tmp_path / "waiting" / "turns.jsonl"
-    turns.write_text(turns.read_text().replace(json.dumps(old["response"]["output"]["text"]), '"Another"'))
+    lines = [line.record for line in read_turns(turns.parent)]
+    lines[1]["response"]["output"]["text"] = "Another"
+    turns.write_bytes(b"".join(map(line_of, lines)))
     rescore(tmp_path / "scored", tmp_path / "waiting", scorer())
     new = records(tmp_path / "scored")[1]
     assert new["response"]["output"] == {"text": "Another"}

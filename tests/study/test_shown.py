@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,8 @@ from analysis.frame import COLUMNS
 from analysis.long_csv import load_csv
 from analysis.records import load_study
 from imug_tts import Analysis, Study
+from imug_tts.contracts import Scope, Score
+from imug_tts.dialogue import Part, Sample, Text
 from imug_tts.records import read_turns
 from imug_tts.testing.runs import ToyBenchmark
 from imug_tts.testing.toys import ToyBackbone
@@ -48,11 +52,30 @@ def test_the_frame_has_a_row_for_each_planned_turn_with_the_documented_columns(s
     assert frame.groupby("strategy").size().to_dict() == {"direct": 48, "cot": 48}
 
 
+class Choices(ToyBenchmark):
+    """Its text turns are scored as multiple-choice questions."""
+
+    async def score(self, sample: Sample, outputs: Sequence[Part | None], scope: Scope) -> Score:
+        scored = await super().score(sample, outputs, scope)
+        return replace(scored, detail={"dynamic": False}) if isinstance(outputs[-1], Text) else scored
+
+
+def test_a_question_that_one_arm_did_not_reach_is_of_the_same_kind_in_all(tmp_path: Path) -> None:
+    study = Study(tmp_path, backbone=ToyBackbone(refusal_rate=0.3), benchmark=Choices(num_samples=6))
+    study.add("direct")
+    study.add("direct", history="gold")  # goes on after a refusal
+    study.run(tracking=())
+    frame = study.records()
+    text = frame[frame["modality"] != "image"]
+    assert text["outcome"].isna().any()
+    assert set(text["modality"]) == {"mcq"}
+
+
 def test_its_scores_and_costs_are_those_of_the_records(study: Study) -> None:
     frame = study.records()
     for folder in study.folder.glob("*-*"):
         rows = frame[frame["run"] == folder.name].set_index(["sample_id", "turn"])
-        for line in read_turns(folder):
+        for line in read_turns(str(folder)):
             record = line.record
             row = rows.loc[(record["sample_id"], record["turn"])]
             assert (None if pd.isna(row["score"]) else row["score"]) == record["score"]
@@ -103,8 +126,11 @@ def test_figures_show_themselves_as_png_and_are_saved(shown: Analysis, tmp_path:
 def test_a_wrong_name_is_answered_with_the_right_ones(shown: Analysis) -> None:
     with pytest.raises(KeyError, match="did you mean 'T1_main'"):
         shown.tables["T1_mian"]
-    with pytest.raises(KeyError, match="there is no table 'x'; There are: T1_main"):
+    with pytest.raises(KeyError, match="there is no table 'x'; there are: T1_main"):
         shown.tables["x"]
+    with pytest.raises(KeyError, match="there is no finding 'cott'; did you mean 'cot'"):
+        shown.findings["cott"]
+    assert str(shown.findings).startswith(f"direct: {shown.findings['direct']}\ncot: ")
 
 
 def test_the_command_prints_the_same_of_the_same_folder(study: Study, shown: Analysis) -> None:

@@ -175,7 +175,9 @@ def test_turns_that_failed_are_said_with_their_reasons(
     study = toy_study(tmp_path, ToyBackbone(refusal_rate=0.5))
     study.add("direct")
     study.run(tracking=())
-    assert "turns were refused by the model" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "turns were refused by the model" in said
+    assert re.search(r"the reasons:\n  \d+ x no reason was given\n", said)
 
 
 def test_it_works_where_an_event_loop_runs(tmp_path: Path) -> None:
@@ -257,6 +259,12 @@ def test_the_bar_counts_turns_and_stays_on_one_line(
         ("direct", {"histroy": "gold"}, "no knob 'histroy'; did you mean history?"),
         ("direct", {"in_flight": 2}, "in_flight cannot be set here; give it to Study()"),
         ("direct", {"study": "x"}, "study cannot be set here"),
+        (
+            "best_of_n_cot",
+            {"n": 8},
+            "n cannot be set here; it is a knob of the strategy: add({'name': 'best_of_n_cot'",
+        ),
+        (Broken, {}, "Broken is a class; add an object of it: Broken(...)"),
         ("direct", {"seed": "one"}, "seed is 'one'; it must be a whole number"),
         ({"name": "best_of_n", "inner": "greedy"}, {"benchmark": "pocket_world"}, "identical answers"),
     ],
@@ -309,6 +317,8 @@ def test_what_a_study_cannot_have_is_said(tmp_path: Path) -> None:
 def test_what_was_not_run_yet_is_said(tmp_path: Path) -> None:
     study = toy_study(tmp_path)
     study.add("direct")
+    with pytest.raises(ConfigurationError, match=r"no arm of this study has been run yet; call run\(\)"):
+        study.records()
     study.run(tracking=())
     study.add("cot")
     assert study.analyze(resamples=100).warnings[0] == "not run yet, so left out: cot; call run()"

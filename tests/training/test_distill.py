@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from experiments.distill import main
 from experiments.distill_table import read_metrics, table
+from tests.tracking.studies import leave_alone
+from tests.tracking.wandb_reader import directories
 from tests.training.tiny import write_models, write_triad
 
 ROOT: Final = Path(__file__).parents[2]
@@ -212,3 +214,36 @@ def test_a_folder_of_another_training_is_refused(distill: Command, tmp_path: Pat
     distill(*given)
     complaint = distill(*given, "seed=1", status=2)
     assert "one holds another training: its configuration, models or records have changed" in complaint
+
+
+def test_help_lists_every_knob_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "experiments" / "distill.py"), "--help"]
+    done = subprocess.run([*command, "method=kl"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "transformers", "accelerate", "pandas", "PIL"}
+    assert "learning_rate: 5e-05  # AdamW's learning rate." in done.stdout
+    assert "kl: 1.0  # Weight of KL" in done.stdout
+
+
+def test_a_training_is_a_run_of_wandb(
+    distill: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_alone(monkeypatch, tmp_path)
+    given = [*arguments(tmp_path, "internvl3", records=6), "output=study/one", "training.precision=float32"]
+    given[given.index("tracking=none")] = "tracking=[console,wandb]"
+    distill(*given, "tracking.wandb.mode=offline", "tracking.wandb.interval_s=0")
+    [run] = directories(Path("study"))
+    assert run.config["configuration"]["method"]["title"] == "drive_kd"
+    assert run.config["identity"]["identity"] == metrics(Path("study/one"))["identity"]
+    assert run.points("step") == [1, 2, 3]
+    lines = [json.loads(line) for line in Path("study/one/training.jsonl").read_text().splitlines()]
+    for group in ("losses", "weights", "shares", "gradient_norms", "angles"):
+        for name in lines[0][group]:
+            assert run.points(f"{group}/{name}") == [line[group][name] for line in lines], (group, name)
+    held_out = metrics(Path("study/one"))["held_out"]
+    for capability, found in held_out.items():
+        assert run.summary[f"final/held_out/{capability}/loss"] == found["loss"]
+
+    distill(*given, "tracking.wandb.mode=offline")  # a finished training is logged once
+    assert len(directories(Path("study"))) == 1

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from imug_tts.training.projection import Combined, Gradient, Projection, combine
+from imug_tts.training.method import Projection
+from imug_tts.training.projection import Combined, Gradient, combine
 
 SEEDS = st.integers(0, 2**32 - 1)
 PROJECTIONS = get_args(Projection)

@@ -13,7 +13,7 @@ from imug_tts.contracts import ConfigurationError
 from imug_tts.training.data import read_records
 from imug_tts.training.encoding import Encoder
 from imug_tts.training.method import CAPABILITIES, Method, Signal, layers_of
-from imug_tts.training.models import check_pair, check_tokens, load_teacher
+from imug_tts.training.models import check_pair, check_tokens, load_student, load_teacher
 from imug_tts.training.teachers import see_all
 from tests.training.tiny import FAMILIES, write_models, write_triad
 
@@ -130,3 +130,51 @@ def test_models_that_read_other_tokens_are_refused(tmp_path: Path) -> None:
     (teacher / "tokenizer.json").write_text(json.dumps(words))
     with pytest.raises(ConfigurationError, match=r"tokenizers of .* differ, first in the token"):
         check_tokens(student, teacher, record, None)
+
+
+def in_text(folder: Path, **values: object) -> None:
+    """Change the configuration of the language model; None removes a key."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    text = config["text_config"] | values
+    config["text_config"] = {key: value for key, value in text.items() if value is not None}
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_models_with_dropout_or_a_sliding_window_are_refused(tmp_path: Path, family: str, role: str) -> None:
+    student, (teacher,) = write_models(tmp_path, family)
+    folder = {"student": student, "teacher": teacher}[role]
+    in_text(folder, attention_dropout=0.1)
+    with pytest.raises(
+        ConfigurationError, match=rf"^{role}: .* has attention_dropout 0.1, .* set it to 0 in "
+    ):
+        check_pair(student, teacher, SIGNALS)
+    in_text(folder, attention_dropout=0.0)
+    check_pair(student, teacher, SIGNALS)
+
+    in_text(folder, use_sliding_window=True, sliding_window=4, max_window_layers=1, layer_types=None)
+    with pytest.raises(ConfigurationError, match=rf"^{role}: .* has layers of sliding attention, whose maps"):
+        check_pair(student, teacher, SIGNALS)
+    in_text(folder, use_sliding_window=False)  # the advice of the message
+    check_pair(student, teacher, SIGNALS)
+
+    kinds = ["sliding_attention", "full_attention"] * 3
+    layers = 3 if role == "student" else 5
+    in_text(folder, use_sliding_window=True, layer_types=kinds[:layers])
+    with pytest.raises(ConfigurationError, match=r"use_sliding_window to false .* and remove layer_types"):
+        check_pair(student, teacher, SIGNALS)
+    in_text(folder, use_sliding_window=False, layer_types=None)
+    check_pair(student, teacher, SIGNALS)
+
+
+def test_no_map_is_recorded_under_dropout(tmp_path: Path) -> None:
+    student, _ = write_models(tmp_path, "internvl3", teachers=0)
+    reader = load_student(student, Method(), dtype=torch.float32, device=CPU, train_vision=False)
+    record = read_records(write_triad(tmp_path / "data", 1))[0]
+    sample = Encoder(student, reader.model.config, 16).encode(record)
+    reader.look(sample)
+    reader.model.model.language_model.layers[0].self_attn.attention_dropout = 0.1
+    with pytest.raises(ValueError, match="maps are not recorded under dropout; set attention_dropout of the"):
+        reader.look(sample)

@@ -19,7 +19,8 @@ from imug_tts.training.distiller import Distiller, Report
 from imug_tts.training.encoding import Encoder
 from imug_tts.training.method import Method, Signal
 from imug_tts.training.models import load_student
-from imug_tts.training.trainer import CHECKPOINT, LOG, Trainer, TrainingFailed, TrainingSettings, rate_at
+from imug_tts.training.settings import TrainingSettings
+from imug_tts.training.trainer import CHECKPOINT, LOG, Trainer, TrainingFailed, rate_at
 from tests.training.tiny import write_models, write_triad
 
 CPU = torch.device("cpu")

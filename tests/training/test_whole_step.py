@@ -5,20 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AutoModelForImageTextToText
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from imug_tts.training.data import Capability, read_records
 from imug_tts.training.distiller import Distiller
 from imug_tts.training.encoding import Encoder, Sample
 from imug_tts.training.method import CAPABILITIES, Method
 from imug_tts.training.models import load_student, load_teacher
+from tests.training.eager import eager, losses_of, norms_in_float64
 from tests.training.tiny import FAMILIES, write_models, write_triad
 
 WEIGHTS: Final = {"labels": 0.7, "perception": 900.0, "reasoning": 700.0, "planning": 800.0}
@@ -27,55 +25,13 @@ SHARES: Final = {"perception": 0.1, "reasoning": 0.8, "planning": 0.1}
 CPU: Final = torch.device("cpu")
 
 
-def plain_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, **_: Any
-) -> tuple[Tensor, Tensor]:
-    """Causal attention with softmax in float64; the eager one of transformers rounds it to float32."""
-    del module, mask
-    times = query.shape[1] // key.shape[1]
-    key, value = (one.repeat_interleave(times, dim=1) for one in (key, value))
-    scores = query @ key.transpose(2, 3) * scaling
-    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-    weights = scores.masked_fill(future, -torch.inf).softmax(dim=-1)
-    return (weights @ value).transpose(1, 2).contiguous(), weights
-
-
-AttentionInterface.register("plain_float64", plain_attention)
-
-
-def eager(folder: Path) -> Any:
-    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float64)
-    model.set_attn_implementation({"text_config": "plain_float64", "vision_config": "sdpa"})
-    return model.eval()
-
-
-def attentions(model: Any, sample: Sample) -> tuple[list[Tensor], Tensor]:
-    """The map of each layer, the mean over heads, and all logits."""
-    out = model(**sample.inputs, use_cache=False, output_attentions=True)
-    return [one[0].mean(dim=0) for one in out.attentions], out.logits[0]
-
-
 def written_out(
     student: Path, teachers: Mapping[Capability, Path], sample: Sample
 ) -> tuple[list[str], Tensor]:
     """Names of trained parameters, and the combined gradient as one vector."""
     model = eager(student)
     trained = {n: p for n, p in model.named_parameters() if "language_model" in n or "lm_head" in n}
-    own, logits = attentions(model, sample)
-    with torch.no_grad():
-        theirs = {name: attentions(eager(folder), sample)[0] for name, folder in teachers.items()}
-    text, image = (~sample.is_image).nonzero()[:, 0], sample.is_image.nonzero()[:, 0]
-
-    def text_to_vision(ours: Tensor, others: Tensor) -> Tensor:
-        return (ours - others)[text][:, image].square().mean()
-
-    windows = [torch.stack(theirs["reasoning"][start : start + 3]).mean(dim=0) for start in (0, 1)]
-    losses = {
-        "labels": -logits.log_softmax(-1)[sample.places, sample.answers].mean(),
-        "perception": text_to_vision(own[0], theirs["perception"][0]),
-        "reasoning": ((own[0] - windows[0]).square().mean() + (own[1] - windows[1]).square().mean()) / 2,
-        "planning": text_to_vision(own[1], theirs["planning"][3]),
-    }
+    losses = losses_of(model, {name: eager(folder) for name, folder in teachers.items()}, sample)
     vectors = {}
     for name, loss in losses.items():
         parts = torch.autograd.grad(loss, list(trained.values()), retain_graph=True, allow_unused=True)
@@ -103,15 +59,8 @@ def two_stages(anchor: Tensor, others: Mapping[str, Tensor]) -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def norms_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The norms of transformers round to float32, which would hide differences up to 1e-5."""
-
-    def norm(self: Any, hidden: Tensor) -> Tensor:
-        scale = torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.variance_epsilon)
-        return cast(Tensor, self.weight * hidden * scale)
-
-    for cls in (Qwen2RMSNorm, Qwen2_5_VLRMSNorm):
-        monkeypatch.setattr(cls, "forward", norm)
+def whole_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms_in_float64(monkeypatch)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])

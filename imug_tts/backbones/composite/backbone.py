@@ -182,16 +182,14 @@ class CompositeBackbone(Native):
         return load(self, getattr(torch, self._dtype_name))
 
     def _draw(self, request: Request) -> list[Candidate]:
-        """The candidates of an image request. Each costs what it costs alone, its prompt included, whatever
-        the batch.
-        """
+        """The candidates of an image request. They share the cost of a rewritten prompt."""
         prompt, spent = last_words(request.history), Cost()
         if self.drawing_prompt == "rewritten":
             written = self._written(request.history)
             if not isinstance(written.output, Text):
                 return [_refused(written)] * len(request.seeds)
             prompt, spent = written.output.text, written.cost
-        return [_with(drawn, spent) for drawn in self._drawn(request, prompt)]
+        return [replace(drawn, shared_cost=spent) for drawn in self._drawn(request, prompt)]
 
     @cached_property
     def _written(self) -> Callable[[tuple[Message, ...]], Candidate]:
@@ -278,8 +276,4 @@ class CompositeBackbone(Native):
 
 
 def _refused(written: Candidate) -> Candidate:
-    return Candidate(output=None, finish="refused", reason=written.reason, cost=written.cost)
-
-
-def _with(candidate: Candidate, spent: Cost) -> Candidate:
-    return replace(candidate, cost=candidate.cost + spent)
+    return Candidate(output=None, finish="refused", reason=written.reason, shared_cost=written.cost)

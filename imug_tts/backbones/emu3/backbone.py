@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from imug_tts.backbones.native.autoregressive import Autoregressive
 from imug_tts.backbones.native.checkpoint import read_json
-from imug_tts.contracts import Capabilities, MemoryNeed, Request
+from imug_tts.contracts import Capabilities, ConfigurationError, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ _LIMITS = (
     "Emu3 was not trained to edit: drawing from images of the history is out of distribution.",
 )
 _LEAST_PIXELS = 512 * 512
+_MARKS = ("image_token", "boi_token", "eoi_token", "image_wrapper_token")
+"""Names of the tokens that stand for images, in tokenizer_config.json."""
 
 
 @component
@@ -69,6 +71,29 @@ class Emu3Backbone(Autoregressive):
         ge=64,
     )
 
+    @cached_property
+    def identity(self) -> str:
+        """Adapter, version and hash of the checkpoint's files.
+
+        Raises:
+            ConfigurationError: a file is missing or of another model, or the negative prompt contains an
+                image mark.
+        """
+        if self.negative_prompt:
+            self._check_negative_prompt()
+        return super().identity
+
+    def _check_negative_prompt(self) -> None:
+        stated = read_json(self.folder / "tokenizer_config.json")
+        named = stated.get("extra_special_tokens")
+        tokens = {**(named if isinstance(named, dict) else {}), **stated}
+        marks = [str(tokens[name]) for name in _MARKS if name in tokens]
+        if mark := next((mark for mark in marks if mark in self.negative_prompt), None):
+            raise ConfigurationError(
+                f"negative_prompt contains {mark!r}, which stands for an image in this model's prompt; "
+                "remove it"
+            )
+
     @property
     def capabilities(self) -> Capabilities:
         return self._described(_LIMITS, self.context_images)
@@ -103,7 +128,7 @@ class Emu3Backbone(Autoregressive):
     def _load(self) -> Emu3Generator:
         from imug_tts.backbones.emu3.generator import load
 
-        _ = self.configuration  # raises if the checkpoint is of another model
+        _ = self.identity  # raises if the checkpoint is of another model, or the negative prompt is wrong
         return load(
             self,
             context_images=self.context_images,

@@ -18,7 +18,7 @@ from imug_tts.backbones.native.images import from_pillow, to_pillow
 from imug_tts.backbones.native.loading import load_model, load_processor
 from imug_tts.backbones.native.placement import input_device
 from imug_tts.backbones.native.prefill import PrefixStore
-from imug_tts.contracts import ConfigurationError, Request
+from imug_tts.contracts import Request
 from imug_tts.dialogue import Image
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def load(
     """Load model and processor; the arguments are knobs of the backbone.
 
     Raises:
-        ConfigurationError: the files are missing, damaged or of another model, or the negative prompt
-            contains a mark of an image.
+        ConfigurationError: the files are missing, damaged or of another model.
     """
     model = load_model(Emu3ForConditionalGeneration, backbone)
     processor = load_processor(Emu3Processor, backbone.folder)
@@ -71,11 +70,6 @@ class Emu3Generator(TokenGenerator):
         self._model, self._processor = model, processor
         self._context_images, self._negative = context_images, negative_prompt
         self._encoded: Callable[[Image], _Encoded] = lru_cache(maxsize=256)(self._encode)
-        if mark := next((mark for mark in self._marks() if mark in negative_prompt), None):
-            raise ConfigurationError(
-                f"negative_prompt contains {mark!r}, which stands for an image in this model's prompt; "
-                "remove it"
-            )
 
     def prompt(self, request: Request, drawing: Drawing) -> Prompt:
         chat = chat_of(newest_images(request.history, self._context_images), marks=self._marks())

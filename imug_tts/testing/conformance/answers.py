@@ -111,7 +111,8 @@ def refusal_is_data(subject: Subject) -> list[str]:
     for candidate in subject.ask(subject.request(modality, parts=refused, seeds=SEEDS[:2])):
         demand(candidate.output is None, f"it answered what it was to refuse: {candidate.output}")
         demand(candidate.finish == "refused", f"a refusal has finish {candidate.finish!r}, not 'refused'")
-        demand(candidate.cost.calls >= 1, "a refusal costs no call")
+        spent = candidate.cost + candidate.shared_cost
+        demand(spent.calls >= 1, "a refusal costs no call")
     return []
 
 

@@ -76,9 +76,10 @@ def shared_prompt_is_charged_once(subject: Subject) -> list[str]:
     for modality in subject.outputs:
         request = subject.request(modality, before=subject.drawn(picture(1)))
         turn = branches(subject, subject.backbone, request)
-        sums = sum((candidate.cost for candidate in turn.candidates), Cost())
+        sums = sum((candidate.cost for candidate in turn.candidates), turn.candidates[0].shared_cost)
         demand(_counts(turn.spent) == _counts(sums), f"{modality}: N=4 costs {turn.spent}, its calls {sums}")
-        prompt = turn.candidates[0].cost.prompt_tokens
+        first = turn.candidates[0]
+        prompt = (first.cost + first.shared_cost).prompt_tokens
         paid = turn.spent.prompt_tokens
         demand(paid <= prompt, f"{modality}: N=4 pays {paid} tokens of a prompt of {prompt}")
     return []
