@@ -382,9 +382,7 @@ def _cost(row: StoredRecord) -> Cost:
 
 
 def _check_one_study(manifests: Sequence[Manifest]) -> None:
-    """Check that the runs have one benchmark and one model. Its weights and knobs may differ, and then name
-    the arms.
-    """
+    """Check that the runs have one benchmark and one model, whose weights and knobs may differ."""
     found = first_difference(Comparable(each.folder, each.benchmark, each.backbone) for each in manifests)
     if found is not None:
         (first, other), (here, there) = found.folders, found.values

@@ -35,9 +35,7 @@ __all__ = [
 ]
 
 Finish = Literal["stop", "length", "refused"]
-"""Why generation of a candidate stopped. "refused" and "length" are results, not errors: Best-of-N continues
-with the others.
-"""
+"""Why generation of a candidate stopped. "refused" and "length" are results, and not errors."""
 
 SeedGuarantee = Literal["exact", "best_effort", "none"]
 """Whether equal requests with equal seeds give equal candidates: bit for bit in any batch, almost always, or
@@ -148,9 +146,9 @@ class Candidate:
     is the reason that a provider gives for a refusal. `p_yes` is P(yes) in [0, 1] for a yes/no call, None if
     the backbone has no logits. `reward` is the result of a reward call, on the model's own scale. `source` is
     the provider's identifier of the model version and the response, because hosted models change. `cost` is
-    the cost of this candidate alone, with `prompt_tokens` of the full prompt; `shared_cost`, which is not
-    part of it, that of other work for all candidates of one history: a turn is charged for it once. The
-    engine sets `is_new`: True if this invocation made the call, False if the journal answered it.
+    the cost of this candidate alone, with `prompt_tokens` of the full prompt. `shared_cost` is that of other
+    work for all candidates of one history: a turn is charged for it once. `is_new`, set by the engine: True
+    if this invocation made the call, False if the journal answered it.
     """
 
     output: Part | None
