@@ -46,7 +46,7 @@ class BreakEven:
     saved: Estimate
     """Model seconds on image turns that the remedy saves per dialogue, compared with the arm.
 
-    The interval is over dialogues alone, whatever else the machine did.
+    The interval is over dialogues only. It does not cover other load on the machine.
     """
     saved_tokens: Estimate
     """New tokens on image turns that the remedy saves per dialogue."""
@@ -81,13 +81,15 @@ class Remedy:
     first_turn: Estimate
     """The gain at turn 1, which has no history."""
     control: tuple[str, ...]
-    """The arms of the control: the same training on gold history alone, under the same strategy."""
+    """The arms of the control: the same training on gold history only, under the same strategy."""
     against_control: Estimate
     """Image score minus that of the control."""
     first_turn_against_control: Estimate
+    """Image score at turn 1 minus that of the control."""
     eb_reduction_against_control: Estimate
-    """The control's gap less this one."""
+    """The gap of the control minus the gap of the remedy."""
     eb_step_reduction_against_control: Estimate
+    """The lost skill of the control minus that of the remedy."""
     eb: Estimate
     """The exposure gap."""
     eb_step: Estimate

@@ -1,7 +1,9 @@
-"""The mean over heads of attention weights, a block of queries at a time, and its backward pass.
+"""Attention maps averaged over heads, computed for one block of queries at a time, with their own backward
+pass.
 
-The weights of all heads and queries are never held together: a block is computed, averaged and dropped, and
-computed again in the backward pass. Under a causal mask a block has no keys after its last query.
+The weights of all heads and queries are never in memory together. The weights of a block are computed,
+averaged and freed; the backward pass computes them again. Under a causal mask, a block has no keys after its
+last query.
 """
 
 from __future__ import annotations
@@ -17,28 +19,28 @@ from torch.autograd.function import once_differentiable
 __all__ = ["Rows", "attend", "mean_map"]
 
 _BLOCKS: Final = 4
-"""Blocks of queries, at least: with 4, a causal mask leaves out 3/8 of the work."""
+"""The least number of blocks. With 4 blocks, a causal mask saves 3/8 of the work."""
 _WEIGHTS: Final = 1 << 23
-"""Most weights of all heads that a block holds, if it holds more than one query."""
+"""The largest number of weights, over all heads, in a block of several queries."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a map: the places of their queries among the tokens, in ascending order."""
+    """Rows of a map to compute, as indices of query tokens in ascending order."""
 
     places: Tensor
-    """(rows), on the device of the model."""
+    """The indices as a tensor (rows) on the device of the model."""
     numbers: Sequence[int]
-    """The same."""
+    """The same indices as Python integers."""
 
     @classmethod
     def of(cls, places: Tensor) -> Rows:
-        """The rows of given places; waits for the device."""
+        """Return the rows with these indices; synchronises with the device."""
         return cls(places, places.tolist())
 
     @classmethod
     def all(cls, query: Tensor) -> Rows:
-        """The row of every query, (batch, heads, tokens, width)."""
+        """Return all rows, one for each token of `query` (batch, heads, tokens, width)."""
         tokens = query.shape[2]
         return cls(torch.arange(tokens, device=query.device), range(tokens))
 
@@ -46,15 +48,15 @@ class Rows:
 def mean_map(
     query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, rows: Rows | None = None
 ) -> Tensor:
-    """The mean over heads of the weights after the softmax, differentiable in query and key.
+    """Return the attention weights after the softmax, averaged over heads; differentiable in query and key.
 
     Args:
         query: (1, heads, tokens, width).
-        key: (1, key heads, tokens, width); consecutive query heads share one of them.
+        key: (1, key heads, tokens, width); consecutive query heads share one key head.
         mask: (1, 1, tokens, tokens), true (or 0) where a query may attend to a key, false (or the least
-            number) elsewhere; None for a causal one.
+            number) elsewhere; None for a causal mask.
         scaling: the factor of the products of queries and keys.
-        rows: those of the map that are computed; None for all.
+        rows: the rows of the map to compute; None for all.
 
     Returns:
         (1, rows, tokens), in float32 or wider.
@@ -67,9 +69,9 @@ def mean_map(
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float
 ) -> tuple[Tensor, Tensor]:
-    """The output of attention, (1, tokens, heads, width), and its map as of `mean_map`; not differentiable.
+    """Return the output of attention, (1, tokens, heads, width), and its map as `mean_map` returns it.
 
-    Shapes are those of `mean_map`; value is like key.
+    The results are not differentiable. Shapes are those of `mean_map`; `value` has the shape of `key`.
     """
     scores = _Scores(query, key, mask, scaling, Rows.all(query))
     output = scores.by_key_head(torch.empty_like(query[0]))
@@ -83,7 +85,9 @@ def attend(
 
 
 class _MeanMap(torch.autograd.Function):
-    """Keeps query and key for the backward pass, which computes the weights again."""
+    """The autograd function of `mean_map`. It keeps only query and key; the backward pass computes the
+    weights again.
+    """
 
     @staticmethod
     def forward(
@@ -117,16 +121,17 @@ class _MeanMap(torch.autograd.Function):
 
 
 class _Block(NamedTuple):
-    """Consecutive rows of a map, and how many keys they may attend to at most."""
+    """Consecutive rows of a map, with the keys that they may attend to."""
 
     rows: slice
     free: int
-    """Keys before this one are allowed for all rows."""
+    """All rows may attend to every key before this index."""
     keys: int
+    """No row may attend to this key or later ones."""
 
 
 class _Scores:
-    """Weights of blocks of rows, (key heads, query heads of each, rows, keys)."""
+    """Computes attention weights block by block, (key heads, query heads per key head, rows, keys)."""
 
     def __init__(self, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, rows: Rows) -> None:
         self._query, self._key, self._mask, self._rows = query[0], key[0], mask, rows
@@ -145,23 +150,23 @@ class _Scores:
             yield _Block(slice(start, start + len(own)), free, keys)
 
     def queries(self, block: _Block) -> Tensor:
-        """The scaled queries, (key heads, query heads of each * rows, width)."""
+        """Return the scaled queries of a block, (key heads, query heads per key head * rows, width)."""
         own = self._query[:, self._rows.places[block.rows]] * self._scaling
         return self.by_key_head(own).flatten(1, 2)
 
     def by_key_head(self, heads: Tensor) -> Tensor:
-        """Query heads beside those with which they share a head of keys: one more dimension."""
+        """Split the dimension of query heads into (key heads, query heads per key head)."""
         return heads.view(len(self._key), -1, *heads.shape[1:])
 
     def weights(self, block: _Block) -> Tensor:
-        """The weights of a block, computed now."""
+        """Compute the weights of a block."""
         scores = self.queries(block) @ self._key[:, : block.keys].transpose(1, 2)
         scores = scores.view(len(scores), -1, block.rows.stop - block.rows.start, block.keys)
         scores[..., block.free :].masked_fill_(self._forbidden(block), -torch.inf)
         return scores.softmax(dim=-1, dtype=self._wide)
 
     def _forbidden(self, block: _Block) -> Tensor:
-        """Where no query may attend, (rows, keys from `block.free` on)."""
+        """Return where a row may not attend, (rows, keys from `block.free` on)."""
         places = self._rows.places[block.rows]
         if self._mask is None:
             return torch.arange(block.free, block.keys, device=places.device) > places[:, None]

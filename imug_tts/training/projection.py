@@ -34,7 +34,7 @@ _SMALLEST_SQUARE: Final = 1e-20
 _CHUNK: Final = 1 << 22
 """How many numbers of each gradient are converted to float64 at a time, to save memory."""
 _CHUNK_ON_CPU: Final = 1 << 16
-"""The same on the CPU, whose cache holds this many."""
+"""As `_CHUNK`, on the CPU: so few numbers that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
