@@ -27,7 +27,7 @@ _FORMATS: Final = ("png", "pdf")
 
 
 class Named(Mapping[str, T], Generic[T]):
-    """Tables, figures or findings, by name; a wrong name is answered with the right ones."""
+    """Tables, figures or findings, by name. The KeyError of an unknown name lists the known names."""
 
     def __init__(self, kind: str, items: Mapping[str, T]) -> None:
         self._kind = kind

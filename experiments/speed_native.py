@@ -203,7 +203,8 @@ def bagel_second_turn() -> float:
 
 
 def bagel_best_of_8() -> float:
-    """Speedup over 8 calls that each read all turns, as BAGEL's own code does.
+    """Return the speedup of Best-of-8 in one call over 8 calls that each read all turns, as BAGEL's code
+    does.
 
     The small model also gains from larger matrices. At full size a GPU needs about as long for each image of
     a batch as for a single one, so only the time of reading the turns is saved: see `docs/guides/bagel.md`.

@@ -21,8 +21,9 @@ _PARTS = (("eb_inherited", -0.19, OWN, "inherited damage: earlier errors counted
 
 
 def parts_of_the_gap(result: Ablation) -> Figure | None:
-    """Paired bars for each strategy; None if the benchmark has no step scores, which separate the two
-    parts.
+    """Draw the two parts of each strategy's exposure gap as bars: lost skill and inherited damage.
+
+    Returns None if the benchmark has no step scores, which separate the two parts.
     """
     from matplotlib.figure import Figure
 
