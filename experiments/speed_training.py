@@ -60,7 +60,7 @@ def drive_kd_step_over_ideal() -> float:
     setting = _setting(_FOR_TIME)
     works = (setting.ideal, partial(_gradient, setting, _SUMMED), partial(_gradient, setting, Method()))
     rounds = [[_seconds(work) for work in works] for _ in range(_REPEATS)]
-    ideal, summed, whole = (min(column) for column in zip(*rounds, strict=True))
+    ideal, summed, whole = (min(one[place] for one in rounds) for place in range(len(works)))
     parts = (
         f"maps {(summed - ideal) / ideal:.3f}, backward passes and projection {(whole - summed) / ideal:.3f}"
     )
