@@ -216,16 +216,17 @@ def test_a_damaged_file_is_told_with_its_line(
 
 
 def test_arms_are_drawn_and_merged_under_their_whole_names(tmp_path: Path) -> None:
-    names = ["direct @ budget.images=1", "direct @ budget.images=2", "best_of_2[judge=openai,judge.model=m]"]
+    label = "best_of_2[judge=openai,judge.model=m]"
+    names = ["direct @ budget.images=1", "direct @ budget.images=2", f"{label} @ budget.images=none"]
     study = write_gallery(tmp_path / "study", histories=("own",))
     (study / "best_of_2-own").rename(study / "judged")
     shutil.copytree(study / "direct-own", study / "direct-2")
     for folder, images in {"direct-own": 1, "direct-2": 2}.items():
         edit_manifest(study / folder, arm_identity={"budget": {"images": images}})
-    edit_manifest(study / "judged", strategy=names[2])
+    edit_manifest(study / "judged", strategy=label)
     turns = study / "judged" / "turns.jsonl"
     turns.write_text(
-        turns.read_text().replace('"strategy": "best_of_2", "oracle"', f'"strategy": "{names[2]}", "oracle"')
+        turns.read_text().replace('"strategy": "best_of_2", "oracle"', f'"strategy": "{label}", "oracle"')
     )
     key = draw(study, tmp_path / "labels", "--n", "1", "--strategies", ", ".join(names))
     assert {row["strategy"] for row in key} == set(names)
