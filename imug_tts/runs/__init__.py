@@ -8,6 +8,7 @@ from imug_tts.runs.dry_run import Plan, plan_arm
 from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
+from imug_tts.runs.memory import check_models
 from imug_tts.runs.naming import folder_name, titles
 from imug_tts.runs.outcome import said_of
 from imug_tts.runs.pairs import Compared, Pair, compare_pairs, read_pairs
@@ -39,6 +40,7 @@ __all__ = [
     "WorkerState",
     "check",
     "check_and_probe",
+    "check_models",
     "compare_pairs",
     "count_journaled",
     "execute",

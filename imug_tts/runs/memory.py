@@ -12,25 +12,27 @@ from imug_tts.contracts.record import FINAL_OUTCOMES
 from imug_tts.files import size
 from imug_tts.runs.work import Work
 
-__all__ = ["check_memory"]
+__all__ = ["check_memory", "check_models"]
 
 
 def check_memory(works: Iterable[Work]) -> None:
+    """Check the models of all runs that are not complete; see `check_models`."""
+    check_models(each for work in works if not _is_over(work.folder) for each in work.models.items())
+
+
+def check_models(models: Iterable[tuple[str, Backbone]]) -> None:
     """Check that each model with weights in this process fits; two that do not fit together take turns.
 
-    Skipped are complete runs, models that accelerate spreads over several devices, and devices with unknown
-    free memory. A model and the models among its parts must fit together.
+    Skipped are models that accelerate spreads over several devices, and devices with unknown free memory. A
+    model and the models among its parts must fit together.
+
+    Args:
+        models: the models, each with its place for messages.
 
     Raises:
         ConfigurationError: weights do not fit, or files of a model are missing; says what to change.
     """
-    models = {
-        id(model): (place, model)
-        for work in works
-        for place, model in work.models.items()
-        if local_models(model) and not _is_over(work.folder)
-    }
-    for place, model in models.values():
+    for place, model in {id(model): (place, model) for place, model in models}.values():
         for device, together in _by_device(model).items():
             _check(place, device, together)
 
