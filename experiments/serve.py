@@ -7,7 +7,7 @@ together. Seeds are derived from the history, so the same request gets the same 
 temperature applies to text answers, as on official servers; images use the strategy's.
 
 SIGINT or SIGTERM: new requests get status 503, requests in progress are finished, and the exit status is 0.
-Exit status 2: the configuration is invalid.
+Exit status 2: the configuration is invalid, or a model does not fit into memory.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def _main() -> int:
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"{error.name} is missing; run: pip install 'imug_tts[serve]'") from error
     from imug_tts.composition import label
+    from imug_tts.runs import check_models
 
     service = assemble.build_service(config)
+    check_models(service.served.all_models.items())
 
     def ready(url: str) -> None:
         print(f"{label(service.served.strategy)} of {config['backbone']['name']}: {url}/infer", flush=True)

@@ -27,6 +27,7 @@ __all__ = [
     "MAX_LAYERS",
     "ORACLE",
     "JudgePlace",
+    "all_models",
     "at_temperature",
     "check_composition",
     "check_judge",
@@ -34,7 +35,6 @@ __all__ = [
     "judges",
     "label",
     "layers",
-    "models_asked",
     "roles_asked",
     "with_members",
 ]
@@ -115,7 +115,17 @@ def at_temperature(strategy: Strategy, temperature: float) -> Strategy:
     return nesting
 
 
-def models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
+def all_models(strategy: Strategy, models: Mapping[ModelRole, Backbone]) -> dict[str, Backbone]:
+    """Return every model that may be called, by role or by the path of the judge or layer that owns it.
+
+    `models` are the run's own, by role.
+    """
+    asked = {"generator", "scorer", *roles_asked(strategy)}
+    by_role = {str(role): model for role, model in models.items() if role in asked}
+    return {**by_role, **dict(_models_asked(strategy))}
+
+
+def _models_asked(strategy: Strategy) -> Iterator[tuple[str, Backbone]]:
     """Yield the models that layers and judges own, each with its path, e.g. "strategy.judge"."""
     for path, layer in _layers(strategy, "strategy"):
         yield from _own_models(path, layer.models)

@@ -22,17 +22,19 @@ def attempt(
 
     After an exception the batch is halved, and so is a request of several seeds, until the failing request
     and seed are alone. A batch that runs out of memory thus succeeds in smaller batches. Before it is halved,
-    it is retried with the other models on its devices unloaded.
+    it is retried with the other models on its devices unloaded. The model's caches are dropped, and one
+    seed that ran out of memory alone is retried without them.
 
     Args:
         claim: reserves the devices of the backbone; by default a new claim on this process's devices.
     """
     claim = claim or DEVICES.claim(backbone)
-    made = _generate(backbone, requests, claim)
-    if is_out_of_memory(_error(made)) and claim.shares_devices():
-        made = _generate(backbone, requests, claim, alone=True)
+    made, halves = _generate(backbone, requests, claim), _halves(requests)
+    if is_out_of_memory(_error(made)):
+        dropped = claim.drop_caches()
+        if claim.shares_devices() or (dropped and halves is None):
+            made = _generate(backbone, requests, claim, alone=True)
     if isinstance(made, Exception):
-        halves = _halves(requests)
         if halves is None:
             return [_as_backbone_error(made, claim)]
         return [result for half in halves for result in attempt(backbone, half, claim)]

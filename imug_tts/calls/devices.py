@@ -212,6 +212,12 @@ class DeviceClaim:
         """Return whether another model has weights on the same devices now."""
         return bool(self.local) and bool(self._devices.others(self))
 
+    def drop_caches(self) -> bool:
+        """Free what the models keep on their devices besides weights; return whether there was any."""
+        dropped = [model.drop_caches() for model in self.local if model.is_loaded]
+        self.free_caches()
+        return any(dropped)
+
     def free_caches(self) -> None:
         for device in self.devices if self.local else ():
             free_caches(device)

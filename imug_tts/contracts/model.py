@@ -332,6 +332,10 @@ class Local(Backbone):
     def unload(self) -> None:
         """Free the weights and caches. The next call of `generate` loads the weights again."""
 
+    def drop_caches(self) -> bool:
+        """Free what is kept on the device besides weights, e.g. keys and values; return if it was any."""
+        return False
+
 
 class Remote(Backbone):
     """A backbone whose model runs on one or more servers. `Capabilities.max_batch` is 1."""
@@ -358,9 +362,7 @@ class Remote(Backbone):
         """Return the servers that do not respond now, by URL, with reasons. Sends one cheap request each."""
 
     def interrupt(self) -> None:
-        """Make calls in flight and later calls fail within two seconds, until `resume`. Callable from any
-        thread.
-        """
+        """Make calls in flight and later ones fail within two seconds, until `resume`; from any thread."""
 
     def resume(self) -> None:
         """Accept calls again after `interrupt`, for a later run in this process."""

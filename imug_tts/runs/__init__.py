@@ -8,6 +8,7 @@ from imug_tts.runs.dry_run import CallKind, Plan, plan_arm
 from imug_tts.runs.execute import check_and_probe, execute
 from imug_tts.runs.job import Run
 from imug_tts.runs.journaled import count_journaled
+from imug_tts.runs.memory import check_models
 from imug_tts.runs.naming import folder_name, titles
 from imug_tts.runs.one_study import check_one_study
 from imug_tts.runs.outcome import said_of
@@ -42,6 +43,7 @@ __all__ = [
     "WorkerState",
     "check",
     "check_and_probe",
+    "check_models",
     "check_one_study",
     "compare_pairs",
     "count_journaled",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imug_tts.calls.budget import Budget
-from imug_tts.composition import check_composition, judges, models_asked, roles_asked, with_members
+from imug_tts.composition import all_models, check_composition, judges, roles_asked, with_members
 from imug_tts.contracts import (
     Backbone,
     Benchmark,
@@ -51,9 +51,7 @@ class Arm:
     @property
     def all_models(self) -> dict[str, Backbone]:
         """Every model that may be called, by role or by the path of the judge or layer that owns it."""
-        asked = {"generator", "scorer", *roles_asked(self.strategy)}
-        by_role = {str(role): model for role, model in self.models.items() if role in asked}
-        return {**by_role, **dict(models_asked(self.strategy))}
+        return all_models(self.strategy, self.models)
 
     @property
     def own_identity(self) -> dict[str, Any]:

@@ -12,26 +12,32 @@ from imug_tts.contracts.record import FINAL_OUTCOMES
 from imug_tts.files import size
 from imug_tts.runs.work import Work
 
-__all__ = ["check_memory"]
+__all__ = ["check_memory", "check_models"]
 
 
 def check_memory(works: Iterable[Work]) -> None:
+    """Check the models of all runs that are not complete.
+
+    Raises:
+        ConfigurationError: as `check_models`.
+    """
+    check_models(each for work in works if not _is_over(work.folder) for each in work.models.items())
+
+
+def check_models(models: Iterable[tuple[str, Backbone]]) -> None:
     """Check that each model of this process fits on its device, with the models among its own parts.
 
-    Two models of a run need not fit together: one is unloaded when the other is needed. Complete runs, models
-    that accelerate spreads over several devices, and devices with unknown free memory are not checked.
+    Two models of a run need not fit together: one is unloaded when the other is needed. Models that accelerate
+    spreads over several devices, and devices with unknown free memory, are not checked.
+
+    Args:
+        models: pairs of a model's place, for messages, and the model.
 
     Raises:
         ConfigurationError: weights do not fit, or files of a model are missing; the message says what to
             change.
     """
-    models = {
-        id(model): (place, model)
-        for work in works
-        for place, model in work.models.items()
-        if local_models(model) and not _is_over(work.folder)
-    }
-    for place, model in models.values():
+    for place, model in {id(model): (place, model) for place, model in models}.values():
         for device, together in _by_device(model).items():
             _check(place, device, together)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imug_tts.calls import Brokers, Budget, Journal, TurnScope
-from imug_tts.composition import at_temperature, check_composition, label
+from imug_tts.composition import all_models, at_temperature, check_composition, label
 from imug_tts.contracts import (
     Backbone,
     BackboneError,
@@ -41,6 +41,11 @@ class Served:
     @property
     def models(self) -> dict[ModelRole, Backbone]:
         return models_by_role(self.backbone, self.roles)
+
+    @property
+    def all_models(self) -> dict[str, Backbone]:
+        """Every model that may be called, by role or by the path of the judge or layer that owns it."""
+        return all_models(self.strategy, self.models)
 
     def check(self) -> None:
         """Check that the strategy can work with the models; raises ConfigurationError if not."""

@@ -198,6 +198,11 @@ def test_the_second_turn_takes_most_of_its_prompt_from_the_first(folder: Path) -
     backbone.generate([ask([*history, Message("assistant", (first.output,)), user("why?")], "image", 1)])
     reused = backbone.prefill_counts.reused - before.reused
     assert reused >= first.cost.prompt_tokens - 3
+    assert [backbone.drop_caches(), backbone.drop_caches()] == [True, False]
+    before = backbone.prefill_counts
+    backbone.generate([ask(history, "image", 1)])
+    computed_again = backbone.prefill_counts.computed - before.computed
+    assert computed_again >= first.cost.prompt_tokens - 1
     backbone.unload()
     assert not backbone.is_loaded
     none = backbone_of(folder, prefix_cache_gib=0)

@@ -80,6 +80,9 @@ def test_a_later_turn_goes_on_from_what_was_read(bagel: BagelBackbone) -> None:
     assert after.reused >= first
     candidates(reader, DIALOGUE)
     assert reader.prefill_counts.computed == after.computed
+    assert [reader.drop_caches(), reader.drop_caches()] == [True, False]
+    candidates(reader, DIALOGUE)
+    assert reader.prefill_counts.computed > after.computed
 
 
 @pytest.mark.parametrize(

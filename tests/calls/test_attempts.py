@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imug_tts.calls.attempts import attempt
+from imug_tts.calls.devices import Devices
 from imug_tts.contracts import BackboneError, Candidate, Form, Request, TimedOut
 from imug_tts.dialogue import Image, Message, Modality, Text
+from imug_tts.testing.local_toys import LocalToy, ToyDevice
 from imug_tts.testing.toys import ToyBackbone, picture
 
 
@@ -92,6 +94,35 @@ def test_any_exception_is_a_failed_call_that_keeps_its_cause(error: Exception, w
     assert isinstance(result, BackboneError)
     assert str(result).startswith(words)
     assert error in (result, result.__cause__)
+
+
+def test_one_candidate_that_does_not_fit_is_tried_again_without_the_models_caches() -> None:
+    @dataclass(eq=False)
+    class Caching(LocalToy):
+        """Keeps four bytes on the card after each call."""
+
+        kept: int = 0
+
+        def generate(self, requests: Sequence[Request]) -> list[list[Candidate]]:
+            made = super().generate(requests)
+            self.card.take(4)
+            self.kept += 4
+            return made
+
+        def drop_caches(self) -> bool:
+            had_any = self.kept > 0
+            self.card.used -= self.kept
+            self.kept = 0
+            return had_any
+
+    card = ToyDevice(12)
+    model, devices = Caching(card=card, weights=6, per_candidate=1), Devices(card.free)
+    claim = devices.claim(model)
+    for name in ("first", "second", "third"):
+        [result] = attempt(model, [request(name, [0])], claim)
+        assert isinstance(result, Candidate)
+    assert model.kept == 4
+    assert card.loads == [model.identity]
 
 
 def test_a_call_that_took_too_long_stays_one() -> None:

@@ -15,6 +15,7 @@ from imug_tts.contracts import Candidate, Capabilities, MemoryNeed, Request
 from imug_tts.knobs import component, knob
 
 if TYPE_CHECKING:
+    from imug_tts.backbones.bagel.context import ContextCache
     from imug_tts.backbones.bagel.generator import BagelGenerator
     from imug_tts.backbones.native.prefill import PrefillCounts
 
@@ -88,6 +89,10 @@ class BagelBackbone(BagelSettings, Native):
             return PrefillCounts()
         cache = self._loaded.reader.cache
         return PrefillCounts(cache.computed_tokens, cache.served_tokens)
+
+    def drop_caches(self) -> bool:
+        cache: ContextCache = self._loaded.reader.cache
+        return cache.clear()
 
     def _load(self) -> BagelGenerator:
         from imug_tts.backbones.bagel.context import ContextCache

@@ -93,6 +93,13 @@ class ContextCache:
         for key in self._surplus():
             self.nbytes -= self._kept.pop(key).nbytes
 
+    def clear(self) -> bool:
+        """Drop all cached contexts; return whether there were any."""
+        had_any = bool(self._kept)
+        self._kept.clear()
+        self.nbytes = 0
+        return had_any
+
     def _surplus(self) -> list[str]:
         surplus, left = list[str](), self.nbytes
         for key, context in self._kept.items():

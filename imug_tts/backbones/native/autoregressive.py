@@ -38,6 +38,9 @@ class Autoregressive(Pretrained):
         """Numbers of prompt tokens computed and reused since the weights were loaded."""
         return self._generator.store.counts
 
+    def drop_caches(self) -> bool:
+        return self._generator.store.clear()
+
     @property
     def _generator(self) -> TokenGenerator:
         generator: TokenGenerator = self._loaded

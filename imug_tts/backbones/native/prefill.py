@@ -79,6 +79,13 @@ class PrefixStore:
             _, dropped = self._kept.popitem(last=False)
             self._bytes -= dropped.nbytes
 
+    def clear(self) -> bool:
+        """Drop all cached prefixes; return whether there were any."""
+        had_any = bool(self._kept)
+        self._kept.clear()
+        self._bytes = 0
+        return had_any
+
 
 def _shared(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
     """The length of the longest common prefix of two sequences."""

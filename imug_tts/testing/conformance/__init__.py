@@ -60,6 +60,20 @@ _CASES: Final[tuple[Case, ...]] = (
     remote.unreachable_servers_are_errors,
     remote.interrupt_ends_the_wait,
 )
+_WITHOUT_OUTPUTS: Final[tuple[Case, ...]] = (
+    answers.declarations_are_whole,
+    answers.rewards_are_given,
+    identity.identity_is_stable,
+    identity.result_knobs_change_the_identity,
+    identity.runtime_knobs_leave_the_identity_alone,
+    local.memory_is_estimated,
+    local.unloading_frees_and_loads_again,
+    remote.one_call_at_a_time,
+    remote.late_servers_time_out,
+    remote.unreachable_servers_are_errors,
+    remote.interrupt_ends_the_wait,
+)
+"""The cases of a model that gives rewards only."""
 CASES: Final[Mapping[str, Case]] = {case.__name__: case for case in _CASES}
 """Every case by its name."""
 
@@ -73,6 +87,8 @@ def check(name: str, subject: Subject) -> list[str]:
     Raises:
         NotConforming: names the case, the model and what it breaks.
     """
+    if not subject.outputs and CASES[name] not in _WITHOUT_OUTPUTS:
+        return ["it gives rewards only, and neither writes nor draws"]
     try:
         return CASES[name](subject)
     except NotConforming as error:

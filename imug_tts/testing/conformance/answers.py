@@ -26,7 +26,7 @@ def declarations_are_whole(subject: Subject) -> list[str]:
     backbone = subject.again() if isinstance(subject.backbone, Local) else subject.backbone
     can = backbone.capabilities
     demand(bool(backbone.identity.strip()), "identity is empty")
-    demand(bool(can.outputs), "capabilities.outputs is empty")
+    demand(bool(can.outputs) or can.rewards, "capabilities has no outputs and no rewards")
     demand(can.max_batch >= 1, f"capabilities.max_batch is {can.max_batch}; it must be 1 or more")
     demand(can.concurrent_batches >= 1, "capabilities.concurrent_batches must be 1 or more")
     demand(can.context_images is None or can.context_images >= 0, "capabilities.context_images is negative")

@@ -31,7 +31,7 @@ def memory_is_estimated(subject: Subject) -> list[str]:
     demand(not model.is_loaded, "the estimate of memory loaded the weights")
     demand(min(need.per_turn, need.per_candidate) >= 0, f"the estimate has negative bytes: {need}")
     with new_objects():
-        model.generate([subject.request(subject.outputs[0])])
+        model.generate([subject.any_request()])
         demand(model.is_loaded, "after a call of generate is_loaded is False")
         loaded = _bytes(_weights()) or _bytes(_tensors())  # a model may be made without modules
         model.unload()
@@ -46,7 +46,7 @@ def unloading_frees_and_loads_again(subject: Subject) -> list[str]:
         return [_NOT_LOCAL]
     model = subject.again()
     assert isinstance(model, Local)
-    request = subject.request(subject.outputs[0])
+    request = subject.any_request()
     with new_objects():
         [[first]] = model.generate([request])
         loaded = _bytes(_tensors())

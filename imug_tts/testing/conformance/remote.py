@@ -29,7 +29,7 @@ def one_call_at_a_time(subject: Subject) -> list[str]:
         return [_NOT_REMOTE]
     most = subject.backbone.capabilities.max_batch
     demand(most == 1, f"capabilities.max_batch is {most}; a Remote takes one call at a time")
-    with subject.backbone.answered(subject.request(subject.outputs[0])) as candidate:
+    with subject.backbone.answered(subject.any_request()) as candidate:
         demand(candidate.output is not None, f"it refuses: {candidate.reason}")
     away = subject.backbone.unreachable()
     demand(not away, f"its servers answer, and unreachable() says {dict(away)}")
@@ -92,7 +92,7 @@ def interrupt_ends_the_wait(subject: Subject) -> list[str]:
 def _failure(subject: Subject, model: Backbone) -> BackboneError:
     """The error of a call. Raises NotConforming if there is none, or none of the engine's type."""
     try:
-        model.generate([subject.request(subject.outputs[0])])
+        model.generate([subject.any_request()])
     except BackboneError as error:
         return error
     except Exception as error:

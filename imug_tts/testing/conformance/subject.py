@@ -130,6 +130,13 @@ class Subject:
             form=form,
         )
 
+    def any_request(self) -> Request:
+        """A request of a kind that the model answers: for an output, or else for a reward."""
+        if self.outputs:
+            return self.request(self.outputs[0])
+        asked = self.request("text", form="reward")
+        return replace(asked, history=self.drawn(picture(1)))
+
     def drawn(self, *images: Image) -> tuple[Message, ...]:
         """A history in which the assistant has drawn these images, one per turn."""
         asked = [self.script.draw, *[self.script.redraw] * len(images)]
