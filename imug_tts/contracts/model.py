@@ -38,9 +38,7 @@ Finish = Literal["stop", "length", "refused"]
 """Why generation of a candidate stopped. "refused" and "length" are results, and not errors."""
 
 SeedGuarantee = Literal["exact", "best_effort", "none"]
-"""Whether equal requests with equal seeds give equal candidates: bit for bit in any batch, almost always, or
-not at all.
-"""
+"""Whether equal seeds of equal requests give equal candidates: bit for bit in any batch, mostly, or never."""
 
 Form = Literal["free", "yes_no", "reward"]
 """What the reply to a text call must be: any text; "yes" or "no"; a reward, i.e. a number of which only the

@@ -27,8 +27,8 @@ def check_memory(works: Iterable[Work]) -> None:
 def check_models(models: Iterable[tuple[str, Backbone]]) -> None:
     """Check that each model of this process fits on its device, with the models among its own parts.
 
-    Two models of a run need not fit together: one is unloaded when the other is needed. Models that accelerate
-    spreads over several devices, and devices with unknown free memory, are not checked.
+    Two models of a run need not fit together: one is unloaded when the other is needed. Models that
+    accelerate spreads over several devices, and devices with unknown free memory, are not checked.
 
     Args:
         models: pairs of a model's place, for messages, and the model.
