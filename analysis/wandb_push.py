@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.arms import arm_names
 from analysis.wandb_workspace import ARM, TURN, Place, curves, make
-from imug_tts.records import MANIFEST, run_folders
+from imug_tts.records import read_manifest, run_folders
 from imug_tts.wandb_home import FOLDER, PROJECT, SETTINGS, environment, refused_uploads, word
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class _Push:
         self._group = study.stem if study.is_file() else study.resolve().name
         self._content = (out / "analysis.json").read_bytes()
         self._analysis = json.loads(self._content)
-        self._arms = list(_arms(study, folder))
+        self._arms = [
+            (name, told) for name, told in _arms(study, folder) if name in self._analysis["strategies"]
+        ]
         self._mode: Any = os.environ.get("WANDB_MODE") or (
             "online" if wandb.login(prompt=False) else "offline"
         )
@@ -120,7 +123,7 @@ class _Push:
     def _push_arms(self) -> None:
         costs = {arm["strategy"]: arm["cost"] or {} for arm in self._analysis["arms"]}
         for strategy, arm in self._arms:
-            numbers = _estimates(self._analysis["strategies"].get(strategy, {}), ARM)
+            numbers = _estimates(self._analysis["strategies"][strategy], ARM)
             numbers |= {f"{ARM}/cost/{kind}": cost for kind, cost in costs.get(strategy, {}).items()}
             with self._begin("arm", arm["id"], self._place(arm)) as run:
                 run.summary.update(numbers)
@@ -201,12 +204,12 @@ class _Push:
 
 
 def _arms(study: Path, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The strategy of each run that was tracked in wandb, with its wandb id, project and entity."""
-    for run in [] if study.is_file() else sorted(run_folders(study)):
+    """Yield the name in the tables of each run that was tracked in wandb, with its id, project and entity."""
+    names = {} if study.is_file() else arm_names(read_manifest(run) for run in sorted(run_folders(study)))
+    for run, name in names.items():
         note = folder / f"{run.name}.json"
         if note.is_file():
-            told = json.loads(note.read_bytes())
-            yield json.loads((run / MANIFEST).read_bytes())["strategy"], told
+            yield name, json.loads(note.read_bytes())
 
 
 def _cells(path: Path) -> Iterator[list[Any]]:

@@ -1,7 +1,7 @@
 """Speed of models in this process against transformers' own code, on checkpoints with random weights.
 
-python experiments/speed.py janus_best_of_8 janus_second_turn emu3_best_of_8 emu3_second_turn python
-experiments/speed.py bagel_best_of_8 bagel_second_turn
+python experiments/speed.py janus_best_of_8 janus_second_turn emu3_best_of_8 emu3_second_turn
+python experiments/speed.py bagel_best_of_8 bagel_second_turn
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Prices of providers, in a file that the user maintains because prices change.
 
-# dollars for a million tokens; `image` is for each image gpt-5.2: {input: 1.75, cached_input: 0.175, output:
-14} gpt-image-2: {input: 5, image_input: 8, output: 10, image_output: 30}
+# dollars for a million tokens; `image` is for each image
+gpt-5.2: {input: 1.75, cached_input: 0.175, output: 14}
+gpt-image-2: {input: 5, image_input: 8, output: 10, image_output: 30}
 """
 
 from __future__ import annotations
@@ -39,17 +40,18 @@ class Usage:
 class Price:
     """Dollars per million tokens, and per image. A missing price defaults to that of its kind."""
 
-    input: float = 0.0
+    input: float
     cached_input: float | None = None
     """Defaults to `input`."""
     image_input: float | None = None
     """Defaults to `input`."""
     cached_image_input: float | None = None
     """Defaults to `cached_input`."""
-    output: float = 0.0
+    output: float
     image_output: float | None = None
     """Defaults to `output`."""
     image: float = 0.0
+    """Defaults to 0, because most providers charge for drawn images by the token."""
 
     def dollars(self, usage: Usage) -> float:
         """The cost of a response in dollars."""
@@ -64,6 +66,7 @@ class Price:
 
 
 _NAMES: Final = tuple(each.name for each in fields(Price))
+_NEEDED: Final = ("input", "output")
 
 
 def read_prices(path: Path) -> Mapping[str, Price]:
@@ -83,7 +86,9 @@ def read_prices(path: Path) -> Mapping[str, Price]:
 
 def _price(path: Path, model: str, given: Any) -> Price:
     if not isinstance(given, dict):
-        raise ConfigurationError(f"{path}: {model} is {given!r}; write {model}: {{input: DOLLARS}}")
+        raise ConfigurationError(
+            f"{path}: {model} is {given!r}; write {model}: {{input: DOLLARS, output: DOLLARS}}"
+        )
     for name, dollars in given.items():
         if name not in _NAMES:
             raise ConfigurationError(
@@ -91,4 +96,8 @@ def _price(path: Path, model: str, given: Any) -> Price:
             )
         if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1e9:
             raise ConfigurationError(f"{path}: {model}.{name} is {dollars!r}; it must be dollars, 0 or more")
+    if missing := [name for name in _NEEDED if name not in given]:
+        raise ConfigurationError(
+            f"{path}: {model} has no {' and no '.join(missing)}; write 0 for what is free"
+        )
     return Price(**given)

@@ -32,10 +32,11 @@ def analyse(study: Path, *arguments: str, **variables: str) -> subprocess.Comple
 
 
 def tracked(folder: Path) -> None:
-    """Two arms that were tracked."""
+    """Three arms that were tracked, two of them of one label."""
     arms: dict[str, Strategy] = {
         "direct": Direct(),
         "best": BestOfN(n=2, judge=BackboneJudge(), inner=Direct()),
+        "cold": Direct(image_temperature=0.5),
     }
     for name, strategy in arms.items():
         run(folder / name, strategy, journal=folder / "journal", tracker=WandbTracker(mode="offline"))
@@ -48,7 +49,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tracked(folder)
     done = analyse(folder)
     assert done.returncode == 0, done.stderr
-    last = f"the analysis and intervals of 2 runs, group study; send it with: wandb sync {folder / 'wandb'}"
+    last = f"the analysis and intervals of 3 runs, group study; send it with: wandb sync {folder / 'wandb'}"
     assert done.stdout.splitlines()[-2] == f"pushed to wandb: {last}"
     later = f"after syncing the runs, create it with: python -m analysis {folder} --wandb"
     why = "no workspace, because workspaces exist on the wandb server only"
@@ -84,7 +85,12 @@ def test_tables_figures_and_findings_are_a_run_in_the_group_of_the_study(
 
 def test_the_intervals_of_each_arm_are_in_its_own_run(study: Path, parts: list[RunDirectory]) -> None:
     written = json.loads((study / "analysis" / "analysis.json").read_bytes())["strategies"]
-    for name, strategy in {"direct": "direct", "best": "best_of_2"}.items():
+    names = {
+        "direct": "direct",
+        "best": "best_of_2",
+        "cold": "direct[image_temperature=0.5]",
+    }
+    for name, strategy in names.items():
         own = [part for part in parts if part.run["run_id"].startswith(f"study-{name}-")]
         assert len({part.run["run_id"] for part in own}) == 1
         told, pushed = sorted(own, key=lambda part: "analysis/mean" in part.summary)
@@ -129,7 +135,7 @@ def pushed(server: WandbServer, study: Path, *arguments: str) -> str:
     done = analyse(study, *arguments, WANDB_API_KEY=KEY, WANDB_BASE_URL=server.url)
     assert done.returncode == 0
     assert done.stderr == (
-        "pushing the analysis and 2 runs to wandb; for each, the server has 60 s to answer and 300 s to take "
+        "pushing the analysis and 3 runs to wandb; for each, the server has 60 s to answer and 300 s to take "
         "the data\n"
     )
     return done.stdout.splitlines()[-1]

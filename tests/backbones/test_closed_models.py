@@ -171,7 +171,7 @@ def test_images_that_are_shown_drawn_and_cached_have_prices_of_their_own(
     }
     path = tmp_path / "prices.yaml"
     path.write_text(
-        "gpt-5.2: {}\n"
+        "gpt-5.2: {input: 0, output: 0}\n"
         "gpt-image-2: {input: 5, cached_input: 1.25, image_input: 8, cached_image_input: 2, output: 10,"
         " image_output: 32}\n"
     )
@@ -187,7 +187,9 @@ def test_images_that_are_shown_drawn_and_cached_have_prices_of_their_own(
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("gpt-5.2: {input: 1}", "has no price of gpt-image-2"),
+        ("gpt-5.2: {input: 1, output: 1}", "has no price of gpt-image-2"),
+        ("gpt-5.2: {input: 1}", "gpt-5.2 has no output; write 0 for what is free"),
+        ("gpt-5.2: {}", "gpt-5.2 has no input and no output"),
         ("gpt-5.2: {inputs: 1}", "gpt-5.2 has no price 'inputs'; choose from: input"),
         ("gpt-5.2: {input: cheap}", "gpt-5.2.input is 'cheap'; it must be dollars"),
         ("[1, 2]", "must hold a mapping"),
