@@ -151,7 +151,8 @@ def test_what_cannot_be_chosen_is_refused_before_any_run(home: Path, arguments: 
 
 
 def test_the_study_that_ships_has_the_temperatures_that_it_states(home: Path) -> None:
-    done = do("run.py", home, "-m", "experiment=study_tuned", "benchmark.num_samples=3", "+dry_run=true")
+    command = ("-m", "experiment=study_tuned", "study=shipped", "benchmark.num_samples=3", "+dry_run=true")
+    done = do("run.py", home, *command)
     text = (EXPERIMENTS.parent / "conf" / "experiment" / "study_tuned.yaml").read_text(encoding="utf-8")
     stated = re.findall(r"(\w+) (\d[\d.]*)[,.]", text)
     assert done.returncode == 0

@@ -163,7 +163,7 @@ def test_a_model_in_this_process_answers_and_its_memory_and_speed_are_measured(
         (["benchmark.root={data}", "judge=exact", "predictions={data}/plain.json"], "no model of its own"),
         (["benchmark.root={data}", "benchmark.setting=Fogg"], "setting"),
         (["+foo=1"], "has no knob 'foo'"),
-        (["benchmark=pocket_world", "predictions={data}/plain.json"], "for drivebench"),
+        (["benchmark=pocket_world", "predictions={data}/plain.json"], "runs only drivebench"),
     ],
 )
 def test_what_cannot_work_is_said(
