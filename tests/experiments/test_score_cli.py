@@ -228,7 +228,7 @@ def test_an_exported_run_scores_as_the_run_does(
         (["judge=exact"], "judge=openai judge.base_url=URL judge.model=NAME"),
         (["judge=pairwise"], "judge=pairwise has no model of its own to use as the scorer"),
         (["judge=backbone"], "judge=openai judge.base_url=URL judge.model=NAME"),
-        (["benchmark=pocket_world", "judge=none"], "and this one is pocket_world"),
+        (["benchmark=pocket_world", "judge=none"], "but this one is pocket_world"),
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_asked(
@@ -259,7 +259,7 @@ def test_other_data_and_the_folder_of_the_answers_are_refused(
             f"outputs={source}",
             f"benchmark.root={tmp_path}/other",
             "judge=none",
-        ): "and this one is imug:",
+        ): "but this one is imug:",
         (
             "export.py",
             f"run={source}",

@@ -64,6 +64,6 @@ def test_other_components_run_beside_them(bench: Bench) -> None:
 
 
 def test_a_name_of_ours_stays_ours(bench: Bench, tmp_path: Path) -> None:
-    said = bench.run("backbone=painter", "benchmark=shades", "strategy=direct", "+dry_run=true")
+    said = bench.run("backbone=painter", "benchmark=shades", "strategy=direct", "study=ours", "+dry_run=true")
     assert "direct: 9 turns" in said
     assert "'direct' (broken.of_no_kind:OfNoKind, declared by broken) cannot be chosen" in bench.run("--help")
