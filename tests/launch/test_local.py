@@ -120,16 +120,16 @@ def test_a_launcher_that_a_preset_chooses_takes_effect(shell: Shell) -> None:
 
 
 def test_a_failed_arm_is_listed_with_its_log_and_stops_no_other(shell: Shell) -> None:
-    shades = "backbone.shade=10,20"
+    seeds = "seed=0,1"
     (shell.home / "jobs").mkdir()
-    assert shell.paint("-m", shades, "output=jobs", "tracking=none").returncode == 0
+    assert shell.paint("-m", seeds, "output=jobs", "tracking=none").returncode == 0
     broken = next((shell.home / "jobs").glob("direct-*/manifest.json")).parent
     shutil.rmtree(broken / "images")
     (broken / "images").write_text("no folder")
     (broken / "turns.jsonl").unlink()
     for path in (shell.home / "jobs").glob("direct-*/turns.jsonl"):
         path.unlink()
-    done = shell.paint("-m", shades, "output=jobs", LOCAL, "tracking=none")
+    done = shell.paint("-m", seeds, "output=jobs", LOCAL, "tracking=none")
     assert done.returncode == 1
     assert "1 of 2 runs in jobs are complete" in done.stdout
     assert "turns missing" in done.stderr

@@ -217,7 +217,7 @@ def test_answers_from_elsewhere_are_scored_after_a_failed_turn_too(tmp_path: Pat
 def test_another_benchmark_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "waiting", Direct(), benchmark=Judged(identity="toy:2"))
     with pytest.raises(
-        ConfigurationError, match="waiting answered the benchmark toy:2, and this one is toy:1"
+        ConfigurationError, match="waiting answered the benchmark toy:2, but this one is toy:1"
     ):
         rescore(tmp_path / "scored", tmp_path / "waiting", scorer())
 
