@@ -16,7 +16,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_tiny_janus(tmp_path / "janus")
-    monkeypatch.setattr(DEVICES, "free", lambda device: 1000)
+    monkeypatch.setattr(DEVICES, "capacity", lambda device: 1000)
     monkeypatch.setattr(
         sys, "argv", ["serve.py", "backbone=janus", f"backbone.folder={tmp_path / 'janus'}", "port=0"]
     )
