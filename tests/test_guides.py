@@ -207,8 +207,7 @@ def carry_out(command: str, runner: Runner, tiny: Path, folder: Path) -> None:
     small = made_small(command, tiny, is_rehearsed)
     study = re.search(r"(?:python -m analysis|status\.py) (runs/[\w-]+)", small)
     if study is not None and not (folder / study[1]).exists():
-        (folder / "runs").mkdir(exist_ok=True)
-        (folder / study[1]).symlink_to(tiny / "runs" / "tiny")
+        small = small.replace(study[1], str(tiny / "runs" / "tiny"))
     done = runner.run(small, folder)
     assert done.status in ((0, 1) if is_rehearsed else (0,)), f"{small}\n{done.output}"
     assert "Traceback" not in done.output, f"{small}\n{done.output}"
