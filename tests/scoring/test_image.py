@@ -187,7 +187,9 @@ def test_what_one_start_could_not_read_the_next_one_asks_anew(tmp_path: Path) ->
 @pytest.mark.parametrize("failure", [Reply(status=503), Reply(status=400), completion("", delay_s=3)])
 def test_a_judge_that_fails_is_a_judge_error_and_no_score(failure: Reply) -> None:
     with chat_server(lambda n, body: failure) as server:
-        scorer = OpenAIChat(base_url=server.base_url, model="judge", max_attempts=1, timeout_s=0.2)
+        scorer = OpenAIChat(
+            base_url=server.base_url, model="judge", max_attempts=1, timeout_s=0.2, patience_s=1
+        )
         with pytest.raises(JudgeError, match="scorer failed"):
             within(
                 lambda scope: score_image(
