@@ -14,7 +14,6 @@ from analysis.responses import Draw, Judged, LayerVerdict, Pool, draws, judged_i
 from analysis.weights import Training, spoken, training_of
 from imug_tts.contracts.record import Record as StoredRecord
 from imug_tts.records import (
-    HEADING,
     Comparable,
     Line,
     Manifest,
@@ -333,7 +332,7 @@ def _record(manifest: Manifest, line: Line) -> Record:
 
 def _checked(manifest: Manifest, line: Line) -> Record:
     row = line.record
-    if difference := stranger(row, {key: getattr(manifest, key) for key in HEADING}):
+    if difference := stranger(row, manifest.heading):
         raise ValueError(difference)
     detail = row["score_detail"] or {}
     return Record(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imug_tts.contracts.record import FINAL_OUTCOMES, Record
-from imug_tts.records import HEADING, MANIFEST, Manifest, read_manifest, read_turns, sample_name, stranger
+from imug_tts.records import MANIFEST, Manifest, read_manifest, read_turns, sample_name, stranger
 
 __all__ = ["Standing", "standing_of"]
 
@@ -53,11 +53,10 @@ def standing_of(folder: Path) -> Standing:
     if not (folder / MANIFEST).exists():
         return Standing(cost=dict.fromkeys(_COSTS, 0.0))
     manifest = read_manifest(folder)
-    own = {key: getattr(manifest, key) for key in HEADING}
     dialogues: dict[str, dict[int, _Turn]] = {}
     damaged: list[str] = []
     for place, record in read_turns(folder, on_damage=lambda problem: damaged.append(str(problem))):
-        if difference := stranger(record, own):
+        if difference := stranger(record, manifest.heading):
             damaged.append(f"{place}: {difference}")
             continue
         costs = tuple(_cost(record, name) for name in _COSTS)

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -111,6 +112,11 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of Python and packages when the run was begun or last continued."""
     planned: tuple[PlannedDialogue, ...] = ()
+
+    @cached_property
+    def heading(self) -> Mapping[str, Any]:
+        """The values of the fields in `HEADING`, which every record of the run starts with."""
+        return {key: getattr(self, key) for key in HEADING}
 
 
 def run_folders(folder: Path) -> Iterator[Path]:

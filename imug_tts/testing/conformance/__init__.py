@@ -23,11 +23,23 @@ __all__ = ["CASES", "Case", "Conformance", "NotConforming", "Script", "Subject",
 
 Case = Callable[[Subject], list[str]]
 
-_CASES: Final[tuple[Case, ...]] = (
+_OF_ALL: Final[tuple[Case, ...]] = (
     answers.declarations_are_whole,
+    answers.rewards_are_given,
+    identity.identity_is_stable,
+    identity.result_knobs_change_the_identity,
+    identity.runtime_knobs_leave_the_identity_alone,
+    local.memory_is_estimated,
+    local.unloading_frees_and_loads_again,
+    remote.one_call_at_a_time,
+    remote.late_servers_time_out,
+    remote.unreachable_servers_are_errors,
+    remote.interrupt_ends_the_wait,
+)
+"""The cases of every model, also of one that gives rewards only."""
+_OF_OUTPUTS: Final[tuple[Case, ...]] = (
     answers.every_output_works,
     answers.yes_no_is_answered,
-    answers.rewards_are_given,
     answers.refusal_is_data,
     answers.length_is_data,
     answers.other_modality_is_refused_before_compute,
@@ -49,32 +61,10 @@ _CASES: Final[tuple[Case, ...]] = (
     costs.shared_prompt_is_charged_once,
     engine.dialogue_of_six_turns,
     engine.out_of_memory_is_survived,
-    identity.identity_is_stable,
-    identity.result_knobs_change_the_identity,
-    identity.runtime_knobs_leave_the_identity_alone,
     identity.knobs_of_one_identity_change_no_result,
-    local.memory_is_estimated,
-    local.unloading_frees_and_loads_again,
-    remote.one_call_at_a_time,
-    remote.late_servers_time_out,
-    remote.unreachable_servers_are_errors,
-    remote.interrupt_ends_the_wait,
 )
-_WITHOUT_OUTPUTS: Final[tuple[Case, ...]] = (
-    answers.declarations_are_whole,
-    answers.rewards_are_given,
-    identity.identity_is_stable,
-    identity.result_knobs_change_the_identity,
-    identity.runtime_knobs_leave_the_identity_alone,
-    local.memory_is_estimated,
-    local.unloading_frees_and_loads_again,
-    remote.one_call_at_a_time,
-    remote.late_servers_time_out,
-    remote.unreachable_servers_are_errors,
-    remote.interrupt_ends_the_wait,
-)
-"""The cases of a model that gives rewards only."""
-CASES: Final[Mapping[str, Case]] = {case.__name__: case for case in _CASES}
+"""The cases of a model that writes or draws."""
+CASES: Final[Mapping[str, Case]] = {case.__name__: case for case in (*_OF_ALL, *_OF_OUTPUTS)}
 """Every case by its name."""
 
 
@@ -87,7 +77,7 @@ def check(name: str, subject: Subject) -> list[str]:
     Raises:
         NotConforming: names the case, the model and what it breaks.
     """
-    if not subject.outputs and CASES[name] not in _WITHOUT_OUTPUTS:
+    if not subject.outputs and CASES[name] in _OF_OUTPUTS:
         return ["it gives rewards only, and neither writes nor draws"]
     try:
         return CASES[name](subject)
