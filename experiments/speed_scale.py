@@ -8,7 +8,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from experiments.speed_process import Finished, finish
+from imug_tts.records import arm_key, line_of, read_turns, with_digest
 
 __all__ = [
     "dry_run_cpu_s",
@@ -177,17 +177,16 @@ def _study() -> Path:
 
 
 def _multiply(run: Path) -> None:
-    """Turn a run of one dialogue into a run of `DIALOGUES` copies."""
-    manifest, turns = run / "manifest.json", run / "turns.jsonl"
-    known = manifest.read_text().replace('"num_samples": 1', f'"num_samples": {DIALOGUES}')
-    manifest.write_text(
-        json.dumps({key: value for key, value in json.loads(known).items() if key != "digest"})
-    )
-    lines = [re.sub(rb',"crc":"\w+"', b"", line) for line in turns.read_bytes().splitlines(keepends=True)]
-    with turns.open("wb") as file:
+    """Turn a run of one dialogue into a run of `DIALOGUES` copies, written as the engine writes them."""
+    manifest, records = run / "manifest.json", [record for _, record in read_turns(run)]
+    known = json.loads(manifest.read_text().replace('"num_samples": 1', f'"num_samples": {DIALOGUES}'))
+    del known["digest"]
+    arm = known["arm"] = arm_key(known["strategy"], known["arm_identity"])
+    manifest.write_text(json.dumps(with_digest(known)))
+    with (run / "turns.jsonl").open("wb") as file:
         for number in range(DIALOGUES):
-            own = b'"sample_id":"%d"' % number
-            file.writelines(line.replace(b'"sample_id":"0"', own) for line in lines)
+            own = {"arm": arm, "sample_id": str(number)}
+            file.writelines(line_of({**record, **own}) for record in records)
 
 
 if __name__ == "__main__":
