@@ -21,8 +21,10 @@ import numpy.typing as npt
 from analysis.bootstrap import Bootstrap, Floats
 from analysis.statistic import Statistic
 
-__all__ = ["MARGIN", "Estimate", "Inference", "benjamini_hochberg", "bounded", "holm", "undefined"]
+__all__ = ["LEVEL", "MARGIN", "Estimate", "Inference", "benjamini_hochberg", "bounded", "holm", "undefined"]
 
+LEVEL = 0.05
+"""An effect is shown if its adjusted p-value is below this level."""
 MARGIN = 0.02
 """Equivalence margin of TOST, in score units: smaller differences count as equivalent."""
 FEW_SAMPLES = 200

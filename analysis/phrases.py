@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from analysis.inference import Estimate
+from analysis.inference import LEVEL, Estimate
 
-__all__ = ["detectable", "fixed", "logits", "percent", "points", "usable_share"]
+__all__ = ["adjusted", "detectable", "fixed", "logits", "percent", "points", "usable_share"]
 
 
 def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points") -> str:
@@ -20,9 +20,22 @@ def points(estimate: Estimate, *, absolute: bool = False, unit: str = " points")
 
 
 def detectable(estimate: Estimate) -> str:
-    """The minimum detectable effect (80 % power) as the end of a sentence."""
-    known = math.isfinite(estimate.detectable)
-    return f"; the MDE was {100 * estimate.detectable:.1f} points" if known else "; no test is possible"
+    """The end of a sentence on an effect that is not shown: `adjusted`, and the minimum detectable effect (80
+    % power).
+    """
+    if not math.isfinite(estimate.detectable):
+        return "; no test is possible"
+    return f"{adjusted(estimate)}; the MDE was {100 * estimate.detectable:.1f} points"
+
+
+def adjusted(estimate: Estimate) -> str:
+    """The adjusted p-value, e.g. "; p = 0.081 after adjustment", if it is 0.05 or more although the interval,
+    which is not adjusted, leaves out 0; else an empty text.
+    """
+    is_beside_zero = estimate.low > 0 or estimate.high < 0
+    if not (is_beside_zero and estimate.p_adjusted >= LEVEL):
+        return ""
+    return f"; p = {estimate.p_adjusted:.3f} after adjustment"
 
 
 def percent(share: Estimate) -> str:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from analysis.claims import REPORTED_SHARE
-from analysis.inference import MARGIN, Estimate, holm
-from analysis.phrases import detectable, logits, percent, points, usable_share
+from analysis.inference import LEVEL, MARGIN, Estimate, holm
+from analysis.phrases import adjusted, detectable, logits, percent, points, usable_share
 from analysis.remarks import on_answers, on_wear
 from analysis.wear import Wear
 
@@ -56,7 +56,6 @@ COMMON_TURNS = "on the turns that both answered on both histories"
 """States which turns gaps are compared on; added if the two printed gaps, each on its own turns, differ in
 the other direction.
 """
-_LEVEL = 0.05
 _POINTS = f"{100 * MARGIN:g} points"
 _Statement = tuple[Rule, str]
 
@@ -104,13 +103,13 @@ class Evidence:
 
     def is_shown(self, name: str) -> bool:
         """Whether the estimand differs significantly from 0."""
-        return self.estimates[name].p_adjusted < _LEVEL
+        return self.estimates[name].p_adjusted < LEVEL
 
     def is_beyond(self, name: str) -> bool:
-        return self.beyond.get(name, math.nan) < _LEVEL
+        return self.beyond.get(name, math.nan) < LEVEL
 
     def is_equivalent(self, name: str) -> bool:
-        return self.equivalent.get(name, math.nan) < _LEVEL
+        return self.equivalent.get(name, math.nan) < LEVEL
 
     @property
     def has_gap(self) -> bool:
@@ -237,14 +236,14 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Statement:
     if skill is None or not skill.is_defined:
         text = "without step scores, lost skill and damage that is counted again cannot be told apart"
         return "no_step_scores", text
-    if skill.p_adjusted < _LEVEL and skill.value >= whole.value:
+    if skill.p_adjusted < LEVEL and skill.value >= whole.value:
         return "skill", f"in step score, which leaves out earlier damage, the gap is {points(skill)}"
     size = f"of the {points(whole).partition(' [')[0]}, {points(skill, unit='')}"
-    if skill.p_adjusted < _LEVEL and skill.value > 0:
+    if skill.p_adjusted < LEVEL and skill.value > 0:
         return "skill", f"{size} is skill lost on own pictures; the rest is damage counted again"
     return "skill", (
         f"in step score, which leaves out earlier damage, no loss of skill on own pictures is shown "
-        f"({points(skill)}); the rest of the gap is damage counted again"
+        f"({points(skill)}{adjusted(skill)}); the rest of the gap is damage counted again"
     )
 
 
@@ -291,7 +290,11 @@ def _agrees(one: Evidence) -> bool:
 def _scale(one: Evidence, is_less: bool) -> str:
     logit, gain = one.estimates["eb_reduction_logit"], one.estimates["mean_gain"]
     what, higher = ("reduction", "higher") if is_less else ("increase", "lower")
-    value = logits(_as_change(one, logit)) if logit.is_defined else "means of 0 or 100 have no logit"
+    value = (
+        f"{logits(_as_change(one, logit))}{adjusted(logit)}"
+        if logit.is_defined
+        else "means of 0 or 100 have no logit"
+    )
     text = f"on the logit scale no {what} is shown ({value})"
     is_level = gain.value > 0 if is_less else gain.value < 0
     return (
@@ -310,7 +313,7 @@ def _in_steps(one: Evidence) -> str:
     change = one.estimates.get("eb_step_reduction")
     if change is None or not change.is_defined:
         return ""
-    shown = "" if change.p_adjusted < _LEVEL else ", which is not shown to differ from 0"
+    shown = "" if change.p_adjusted < LEVEL else ", which is not shown to differ from 0"
     return f" (by {points(_as_change(one, change), unit='')} in step score{shown})"
 
 

@@ -59,6 +59,13 @@ def test_with_own_history_only_no_fall_is_inconclusive_and_says_what_could_be_fo
     assert "the MDE was 2.8 points" in sentence
 
 
+def test_an_interval_beside_zero_that_adjustment_does_not_confirm_is_said_with_its_p() -> None:
+    reduction = {"eb_reduction": replace(known(0.04, 0.01), p=0.02, p_adjusted=0.081)}
+    rules, sentence = said(eb=known(0.05, 0.01, p=1e-5), **reduction)
+    assert rules[-1] == "reduction_inconclusive"
+    assert "inconclusive (4.0 points [2.0, 6.0]; p = 0.081 after adjustment; the MDE was" in sentence
+
+
 def test_a_gap_beyond_the_margin_is_said_with_its_share_of_the_decay() -> None:
     share = known(0.6, 0.05)
     rules, sentence = said(None, eb=known(0.09, 0.01, p=1e-9), attributable_fraction=share)
@@ -226,7 +233,7 @@ def test_no_sentence_contradicts_itself_or_uses_a_forbidden_word(
     estimates: dict[str, Estimate], reference: Estimate
 ) -> None:
     _, sentence = said(reference, **estimates)
-    assert not any(word in sentence for word in ("eliminates", "p = 0", "nan", "-0.0 ", "behind gold"))
+    assert not any(word in sentence for word in ("eliminates", "p = 0.000", "nan", "-0.0 ", "behind gold"))
     assert "exposure" not in sentence.lower() or "eb" in estimates
 
 

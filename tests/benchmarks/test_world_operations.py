@@ -12,7 +12,7 @@ from imug_tts.benchmarks.pocket_world import world
 from imug_tts.benchmarks.pocket_world.dialogues import ImageTurn, make_dialogue
 from imug_tts.benchmarks.pocket_world.plans import plan_words
 from imug_tts.benchmarks.pocket_world.world import CELL_OF, STATE_OF, Scene
-from tests.benchmarks.test_world import scene_of, scenes
+from tests.benchmarks.pocket_scenes import scene_of, scenes
 
 STAR, CIRCLE, ASH = STATE_OF["red star"], STATE_OF["blue circle"], STATE_OF["ash"]
 turns = st.integers(0, 2000).map(

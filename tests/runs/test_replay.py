@@ -20,7 +20,7 @@ from imug_tts.contracts import MODEL_ROLES, ConfigurationError, Strategy
 from imug_tts.runs import Budget
 from imug_tts.testing.runs import ToyBenchmark, records, run
 from imug_tts.testing.toys import CAPABILITIES, ToyBackbone
-from tests.strategies.test_nesting import LEAF, wrappers
+from tests.strategies.nestings import LEAF, wrappers
 
 MODEL = ToyBackbone(refusal_rate=0.1, mumble_rate=0.1)
 BENCHMARK = ToyBenchmark(num_samples=3)
