@@ -18,9 +18,9 @@ __all__ = ["EnsembleJudge"]
 class EnsembleJudge(Ranker):
     """Ranks candidates by the mean over its members, on a common scale so that members weigh equally.
 
-    A candidate that a member could not rank is compared by the other members, and its verdict's detail says
-    so. A member is never dropped for a whole turn: if it ranks no candidate, all candidates are unranked,
-    which counts as unread. If it fails, the turn fails, and the next invocation retries it.
+    Only candidates that every member scored are ranked, so that all values are means over the same members.
+    The others are unranked, which counts as unread, and their verdicts' details name the member. If a member
+    fails, the turn fails, and the next invocation retries it.
     """
 
     members: Several[Judge] = knob("The judges whose rankings are averaged.", min_length=2)
@@ -39,7 +39,7 @@ class EnsembleJudge(Ranker):
         raise JudgeError("judge ensemble compares candidates, and there is one; use it in best_of_n")
 
     async def rank(self, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
-        """Return one verdict per response: the mean over the members that could rank it.
+        """Return one verdict per response: the mean over the members, or unparsable.
 
         Raises:
             JudgeError: a member failed; names it.
@@ -49,7 +49,8 @@ class EnsembleJudge(Ranker):
         said = [await _verdicts(member, turn, responses, scope) for member in self.members]
         scale = _shares if self.combine == "mean_rank" else _standardised
         scores = [_scores(verdicts) for verdicts in said]
-        scaled = [scale(each) if all(scores) else {} for each in scores]
+        shared = set.intersection(*map(set, scores))
+        scaled = [scale({index: each[index] for index in sorted(shared)}) for each in scores]
         return [self._verdict(index, said, scaled) for index in range(len(responses))]
 
     def _verdict(
@@ -57,10 +58,9 @@ class EnsembleJudge(Ranker):
     ) -> Verdict:
         lines = [_line(member[index], values.get(index)) for member, values in zip(said, scaled, strict=True)]
         found = [values[index] for values in scaled if index in values]
-        detail = "\n".join(lines)
-        if not found:
-            return Verdict(status="unparsable", judge=self.name, kind=self.kind, detail=detail)
-        return Verdict(status="ok", judge=self.name, kind=self.kind, score=fmean(found), detail=detail)
+        score = fmean(found) if found else None
+        status: Literal["ok", "unparsable"] = "ok" if found else "unparsable"
+        return Verdict(status=status, judge=self.name, kind=self.kind, score=score, detail="\n".join(lines))
 
 
 async def _verdicts(member: Judge, turn: Turn, responses: Sequence[Response], scope: Scope) -> list[Verdict]:
@@ -82,7 +82,7 @@ async def _verdicts(member: Judge, turn: Turn, responses: Sequence[Response], sc
 
 
 def _scores(verdicts: Sequence[Verdict]) -> dict[int, float]:
-    """Return the scores of the candidates that a member ranked, by index."""
+    """Return the scores of the candidates that a member scored, by index."""
     return {
         index: verdict.score
         for index, verdict in enumerate(verdicts)
@@ -109,7 +109,7 @@ def _standardised(scores: Mapping[int, float]) -> dict[int, float]:
 
 def _line(verdict: Verdict, value: float | None) -> str:
     if value is None and verdict.score is not None:
-        return f"{verdict.judge}: said {verdict.score:g}, which ranks nothing where a member scored no other"
+        return f"{verdict.judge}: said {verdict.score:g}"
     if value is None:
-        return f"{verdict.judge}: unranked ({verdict.detail or verdict.status})"
+        return f"{verdict.judge}: no score ({verdict.detail or verdict.status})"
     return f"{verdict.judge}: {value:+.3f} (said {verdict.score:g})"

@@ -102,17 +102,12 @@ class Stretched(Judge):
         return Verdict(status="ok", judge=self.name, kind="reward", score=round(value, 9))
 
 
-def test_a_candidate_that_one_member_left_unranked_is_compared_by_the_others_which_its_detail_says() -> None:
-    ensemble = EnsembleJudge(members=(table(0.1, None, 0.3, 0.4), table(0.9, 0.5, 0.3, 0.1, name="second")))
+def test_only_candidates_that_every_member_scored_are_ranked() -> None:
+    ensemble = EnsembleJudge(members=(table(0.1, None, 0.3, 0.4), table(0.9, 0.5, 0.4, 0.3, name="second")))
     verdicts = ranked(ensemble)
-    assert scores_of(verdicts) == [0.5, round(2 / 3, 6), round((1 / 2 + 1 / 3) / 2, 6), 0.5]
-    assert "table: unranked (unparsable)" in verdicts[1].detail
-    assert "second: +0.667 (said 0.5)" in verdicts[1].detail
-
-
-def test_a_candidate_that_no_member_ranks_stays_unranked() -> None:
-    verdicts = ranked(EnsembleJudge(members=(table(0.1, None, 0.2, 0.3), table(0.2, None, 0.1, 0.3))))
-    assert (verdicts[1].status, verdicts[1].score) == ("unparsable", None)
+    assert scores_of(verdicts) == [0.5, None, 0.5, 0.5]
+    assert verdicts[1].status == "unparsable"
+    assert verdicts[1].detail == "table: no score (unparsable)\nsecond: said 0.5"
 
 
 def test_a_member_that_scores_nothing_leaves_all_unranked_and_the_others_do_not_rank_alone() -> None:
@@ -120,8 +115,8 @@ def test_a_member_that_scores_nothing_leaves_all_unranked_and_the_others_do_not_
     verdicts = ranked(EnsembleJudge(members=(table(0.1, 0.2, 0.3, 0.4), silent)))
     assert {verdict.status for verdict in verdicts} == {"unparsable"}
     assert scores_of(verdicts) == [None] * 4
-    assert all("silent: unranked" in verdict.detail for verdict in verdicts)
-    assert "table: said 0.4, which ranks nothing" in verdicts[3].detail
+    assert all("silent: no score" in verdict.detail for verdict in verdicts)
+    assert "table: said 0.4" in verdicts[3].detail
 
 
 def test_a_member_that_is_down_fails_the_turn_and_is_named() -> None:
