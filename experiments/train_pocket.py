@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from experiments.pocket_training.config import TrainConfig
+from experiments.pocket_training.config import METHODS, TrainConfig, on_policy_config
 
 _SCRATCH: Final = "scratch"
 
@@ -36,9 +35,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--play-every-steps", type=int, help="steps between rounds; with --on-policy of checkpoints too (100)"
     )
-    methods = ("gold", "step", "dialogue", "preference")
     add(
-        "--on-policy", choices=methods, help="half of every step is of dialogues played so (gold: not played)"
+        "--on-policy", choices=METHODS, help="half of every step is of dialogues played so (gold: not played)"
     )
     add("--start", help="with --on-policy: a model folder, or scratch (default: the shipped model)")
     add(
@@ -75,7 +73,6 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _config(given: dict[str, object]) -> TrainConfig:
-    from experiments.pocket_training.config import TrainConfig, on_policy_config
     from imug_tts.backbones.pocket.backbone import WEIGHTS
 
     method = given.pop("on_policy", None)

@@ -27,6 +27,8 @@ _SIDES: Final[Mapping[str, tuple[tuple[float, float], _Across, _Up]]] = {
     "above": ((0, 10), "center", "bottom"),
 }
 """Positions of a name relative to its point: offset in points, and the alignments of its text."""
+_MOST_NAMED: Final = 12
+"""Above this number of points, only the baseline and the points of the Pareto front get names."""
 
 
 def gain_against_cost(result: Ablation) -> Figure | None:
@@ -54,7 +56,8 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     )
     for point in points:
         _mark(axes, point, point in front)
-    _names(axes, points)
+    is_crowded = len(points) > _MOST_NAMED
+    _names(axes, [p for p in points if not is_crowded or p in front or p.arm.strategy == result.baseline])
     axes.grid(axis="y")
     axes.margins(x=0.22, y=0.12)
     costs = _apart(sorted({round(point.cost, 1) for point in points}))
@@ -62,9 +65,10 @@ def gain_against_cost(result: Ablation) -> Figure | None:
     axes.minorticks_off()
     axes.set_xlabel("network evaluations per image turn (log scale)")
     axes.set_ylabel(f"gain over {label(result.baseline)}, points" if result.baseline else "image score")
+    named = "; all names: table T8" if is_crowded else ""
     figure.supxlabel(
         "bars: 95 % intervals; dashed: Pareto front; open: beaten at its cost, an oracle,\n"
-        "or run on other dialogues",
+        f"or run on other dialogues{named}",
         fontsize=11,
         color=QUIET,
     )

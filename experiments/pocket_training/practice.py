@@ -87,7 +87,11 @@ def play_out(
 
 
 def _own_history(targets: Callable[[Sequence[ImageTurn], Sequence[Scene]], list[ImageTurn]]) -> Practice:
-    """Return a practice that plays dialogues on the model's own history and learns the given targets."""
+    """Return a practice that plays dialogues on the model's own history and learns the given targets.
+
+    Plans are learned on gold dialogues alone. After a damaged picture a request may name things that are not
+    there, and plans learned there lower the score of Chain-of-Thought.
+    """
 
     def practise(
         weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
@@ -100,7 +104,7 @@ def _own_history(targets: Callable[[Sequence[ImageTurn], Sequence[Scene]], list[
             turns = retargeted(
                 dialogue, targets([t for t in dialogue.turns if isinstance(t, ImageTurn)], drawn)
             )
-            rows.append(dialogue_row(language, turns, drawn, stream))
+            rows.append(dialogue_row(language, turns, drawn, stream, with_plans=False))
         return rows
 
     return practise
@@ -115,11 +119,12 @@ def retargeted(dialogue: Dialogue, image_turns: Sequence[ImageTurn]) -> list[Tur
 def _gold(
     weights: Mapping[str, Tensor], shape: Shape, language: Language, name: Name, num_dialogues: int
 ) -> list[Row]:
-    """Return rows of the same dialogues on gold history: the control, for which the model plays nothing."""
+    """Return rows of the same dialogues on gold history, without plans too: the control, for which the model
+    plays nothing.
+    """
     stream = Stream("pocket_own_history", *name)
-    return [
-        gold_row(language, dialogue, stream) for dialogue in on_policy.dialogues_to_play(name, num_dialogues)
-    ]
+    dialogues = on_policy.dialogues_to_play(name, num_dialogues)
+    return [gold_row(language, dialogue, stream, with_plans=False) for dialogue in dialogues]
 
 
 def _preference(

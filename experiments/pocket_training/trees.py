@@ -321,7 +321,14 @@ def _candidate(turn: ImageTurn, stream: Stream) -> Scene:
     return stream.choice(right) if stream.chance(0.4) else corrupted(turn, stream)
 
 
-def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[Scene], stream: Stream) -> Row:
+def dialogue_row(
+    language: Language,
+    turns: Sequence[Turn],
+    pictures: Sequence[Scene],
+    stream: Stream,
+    *,
+    with_plans: bool = True,
+) -> Row:
     """Return a row with the trunk of a dialogue and as many branches as fit.
 
     Branches are added in this order: target pictures, plans in random order, then all others in random order.
@@ -346,7 +353,8 @@ def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[S
         parent = add_picture(writer, language, asked, picture, Kind.IMAGE if picture == each.gold else None)
         if picture != each.gold:
             targets.append(partial(add_target, writer, language, asked, each.gold))
-        plans.append(partial(add_plan, writer, language, asked, each))
+        if with_plans:
+            plans.append(partial(add_plan, writer, language, asked, each))
         others.append(partial(add_checks, writer, language, asked, each, picture, stream))
         if set(picture) <= {EMPTY} or EMPTY not in picture:
             continue  # an untrained model's picture: nothing to ask about, or no room to change
@@ -360,7 +368,7 @@ def dialogue_row(language: Language, turns: Sequence[Turn], pictures: Sequence[S
     return writer.row()
 
 
-def gold_row(language: Language, dialogue: Dialogue, stream: Stream) -> Row:
+def gold_row(language: Language, dialogue: Dialogue, stream: Stream, *, with_plans: bool = True) -> Row:
     """Return the row of a dialogue with gold pictures as history."""
     pictures = [turn.gold for turn in dialogue.turns if isinstance(turn, ImageTurn)]
-    return dialogue_row(language, dialogue.turns, pictures, stream)
+    return dialogue_row(language, dialogue.turns, pictures, stream, with_plans=with_plans)

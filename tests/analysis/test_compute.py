@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.ablation import Ablation, ablation
+from analysis.figures.scaling import gain_against_cost
 from analysis.layout import Table
 from analysis.long_csv import load_csv
 from analysis.tables import tables
@@ -89,3 +90,18 @@ def test_the_front_is_of_paired_scores(tmp_path: Path) -> None:
     result = analyse(tmp_path, rows)
     assert result.arms[1].estimates["mean"].value > result.arms[0].estimates["mean"].value
     assert result.pareto_front == ("direct",)
+
+
+def test_of_many_strategies_the_figure_names_the_baseline_and_the_front(tmp_path: Path) -> None:
+    few = [("direct", 0.5, 10), ("better", 0.6, 20), ("worse", 0.4, 30)]
+    many = [*few, *((f"worst{n}", 0.3, 40 + n) for n in range(10))]
+    assert names_in_figure(tmp_path / "few", few) == {"direct", "better", "worse"}
+    assert names_in_figure(tmp_path / "many", many) == {"direct", "better"}
+
+
+def names_in_figure(folder: Path, arms: list[tuple[str, float, float]]) -> set[str]:
+    folder.mkdir()
+    rows = [row for arm in arms for row in arm_rows(*arm)]
+    figure = gain_against_cost(ablation(load_csv(write_csv(folder / "runs.csv", rows)), resamples=200))
+    assert figure is not None
+    return {text.get_text() for text in figure.axes[0].texts}

@@ -24,15 +24,16 @@ from experiments.pocket_training.average import average
 from experiments.pocket_training.config import METHODS, TrainConfig, on_policy_config
 from experiments.pocket_training.export import export
 from experiments.pocket_training.model import PocketModel, Shape
-from experiments.pocket_training.practice import comparison, dialogue_targets, step_targets
+from experiments.pocket_training.on_policy import dialogues_to_play
+from experiments.pocket_training.practice import PRACTICES, comparison, dialogue_targets, step_targets
 from experiments.pocket_training.trainer import preference_loss, train
-from experiments.pocket_training.trees import Kind, Language, Row, dialogue_row
+from experiments.pocket_training.trees import Kind, Language, Row, dialogue_row, encoded_plan, gold_row
 from experiments.pocket_training.words import build_vocabulary
 from imug_tts.backbones.pocket import PocketBackbone
 from imug_tts.backbones.pocket.backbone import WEIGHTS
 from imug_tts.backbones.pocket.image_tokenizer import ImageTokenizer
 from imug_tts.benchmarks.pocket_world import operations, scoring, world
-from imug_tts.benchmarks.pocket_world.dialogues import ImageTurn, make_dialogue
+from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import Scene
 
@@ -127,6 +128,24 @@ def operations_done(turns: Sequence[ImageTurn], scene: Scene) -> list[Scene]:
         scene = operations.apply(turn.operations, scene)
         drawn.append(scene)
     return drawn
+
+
+@pytest.mark.parametrize("method", ["gold", "step", "dialogue"])
+def test_plans_are_learned_on_gold_dialogues_alone(method: str, language: Language) -> None:
+    name = (1, 0, 0)
+    stored = load_file(WEIGHTS / "model.safetensors")
+    practised = PRACTICES[method](stored, Shape(), language, name, 8)
+    played = dialogues_to_play(name, 8)
+    on_gold = [gold_row(language, dialogue, Stream("test", 0)) for dialogue in played]
+    assert sum(plans_learned(language, row, each) for row, each in zip(practised, played, strict=True)) == 0
+    assert sum(plans_learned(language, row, each) for row, each in zip(on_gold, played, strict=True)) > 8
+
+
+def plans_learned(language: Language, row: Row, dialogue: Dialogue) -> int:
+    """How many plans of the dialogue's requests of two or more operations are among the row's targets."""
+    learned = " ".join(map(str, row.targets[row.kinds == Kind.PLAN]))
+    asked = [turn for turn in dialogue.turns if isinstance(turn, ImageTurn) and len(turn.operations) > 1]
+    return sum(" ".join(map(str, encoded_plan(language, turn)[1:])) in learned for turn in asked)
 
 
 def test_a_comparison_is_of_the_best_and_the_worst_picture() -> None:
