@@ -33,6 +33,8 @@ _SHORTEST: Final = 24
 _encoded: Final = json.JSONEncoder(check_circular=False).encode
 _NO_COST: Final = Cost().to_json()
 _NESTED: Final = (dict, list)
+_PARTS: Final = (dict, list, str)
+"""Types of values that can be shared, or have such values inside."""
 _POINT: Final = re.compile(r"(\d\.\d{3}) (.*)")
 """A line of a verdict's detail: the probability of a point, and its text."""
 
@@ -75,7 +77,7 @@ class _Sharing:
         """Whether the record itself has the key of references, so that it must not be compressed."""
         self.shared: list[Any] = []
         self._texts: dict[int, str] = {}
-        """The JSON of each value, by `id`."""
+        """The JSON of each value that can be shared, by `id`."""
         self._found: Counter[str] = Counter()
         self._numbers: dict[str, int] = {}
         for value in record.values():
@@ -83,7 +85,7 @@ class _Sharing:
 
     def put(self, value: Any) -> Any:
         """Return the value with repeated values replaced by references."""
-        text = self._texts[id(value)]
+        text = self._texts.get(id(value), "")
         if self._found[text] < 2:
             return _inside(value, self.put)
         if text not in self._numbers:
@@ -92,28 +94,31 @@ class _Sharing:
             self.shared.append(entry)
         return {_REF: self._numbers[text]}
 
-    def _count(self, value: Any) -> Any:
+    def _count(self, value: Any) -> None:
         """Count a value and all values inside it; a repeated value's inside is not counted again."""
-        text = self._texts[id(value)] = _json(value)
+        if not isinstance(value, _PARTS):
+            return
+        text = f'"{value}"' if isinstance(value, str) else _encoded(value)
         if len(text) >= _SHORTEST:
+            self._texts[id(value)] = text
             self._found[text] += 1
-        if self._found[text] < 2:
-            self.is_ambiguous |= isinstance(value, dict) and _REF in value
-            _inside(value, self._count)
-
-
-def _json(value: Any) -> str:
-    """Return the JSON of a value that can be shared; empty for numbers and short texts."""
-    if isinstance(value, str):
-        return f'"{value}"' if len(value) > _SHORTEST - 2 else ""
-    return _encoded(value) if isinstance(value, dict | list) else ""
+            if self._found[text] > 1:
+                return
+        if isinstance(value, dict):
+            self.is_ambiguous |= _REF in value
+            value = value.values()
+        if not isinstance(value, str):
+            for item in value:
+                self._count(item)
 
 
 def _inside(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a copy of a list or object with `change` applied to each item."""
+    """Return a copy of a list or object with `change` applied to each text, list and object in it."""
     if isinstance(value, dict):
-        return {key: change(item) for key, item in value.items()}
-    return [change(item) for item in value] if isinstance(value, list) else value
+        return {key: change(item) if isinstance(item, _PARTS) else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [change(item) if isinstance(item, _PARTS) else item for item in value]
+    return value
 
 
 def _copied(value: Any) -> Any:
