@@ -27,7 +27,9 @@ def average(folders: Sequence[Path], out: Path) -> None:
     for name in ("config.json", "vocabulary.json", "image_tokenizer.safetensors"):
         strange = [f for f in folders if (f / name).read_bytes() != (first / name).read_bytes()]
         if strange:
-            raise ValueError(f"{strange[0] / name} differs from {first / name}: their mean is no model")
+            raise ValueError(
+                f"{strange[0] / name} differs from {first / name}; only models with equal {name} have a mean"
+            )
     if len({cost.start for cost in costs}) > 1 or costs[0].start == "scratch":
         starts = ", ".join(f"{folder}: {cost.start}" for folder, cost in zip(folders, costs, strict=True))
         raise ValueError(f"only models that were trained on from the same weights have a mean ({starts})")
@@ -44,7 +46,7 @@ def _cost(folder: Path) -> TrainingCost:
     except DamagedFolder as error:
         raise ValueError(str(error)) from error
     if cost is None:
-        raise ValueError(f"{folder} has no training.json, so nobody knows what its weights began with")
+        raise ValueError(f"{folder} has no training.json, which names the weights that training started from")
     return cost
 
 
