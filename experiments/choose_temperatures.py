@@ -28,6 +28,7 @@ from experiments.command import Config, compose, guarded, leave, take_dry_run
 from experiments.run import carry_out, prepare
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError
+from imug_tts.files import FOLDER_NAME
 from imug_tts.knobs import Folder, Several, component, knob
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ class ChoiceSettings(assemble.RunSettings):
     """The knobs of `choose_temperatures.py`."""
 
     study: str = knob(
-        "Name of the study; runs/STUDY contains its runs and their journal.",
+        "Name of the study; runs/STUDY holds its runs and their journal.",
         default="temperatures",
         runtime=True,
-        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+        pattern=FOLDER_NAME,
     )
     arms: Several[str] = knob(
         "Strategies, each a choice of strategy=.",

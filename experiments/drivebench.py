@@ -26,7 +26,7 @@ from experiments.command import Config, compose, guarded, leave, take_dry_run
 from imug_tts import assemble
 from imug_tts.contracts import ConfigurationError, Local, Request, Sampling
 from imug_tts.dialogue import Message, Part, Text
-from imug_tts.files import plain_name, write_atomically
+from imug_tts.files import FOLDER_NAME, plain_name, write_atomically
 from imug_tts.knobs import Folder, component, knob
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class DriveBenchSettings(assemble.ShareSettings):
         "Name of the study; runs/STUDY holds its runs and their journal.",
         default="drivebench",
         runtime=True,
-        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+        pattern=FOLDER_NAME,
     )
     output: Folder | None = knob(
         "The folder of the run, instead of one below runs/STUDY.", default=None, runtime=True

@@ -22,6 +22,7 @@ from imug_tts.contracts import (
     Strategy,
     Tracker,
 )
+from imug_tts.files import FOLDER_NAME
 from imug_tts.knobs import Folder, Knob, component, knob, knobs_of, nearest
 from imug_tts.nodes import COMPOSITIONS, Shared, first_choice, node_of
 from imug_tts.registry import GROUPS, component_class, describe, in_a_line, names
@@ -112,10 +113,7 @@ class RunSettings(ShareSettings):
     scoring: Scoring = knob("The scoring rules that need no model.", default_factory=Scoring)
     budget: Budget = knob("Limits on calls per turn.", default_factory=Budget)
     study: str = knob(
-        "Name of the study; runs/STUDY contains its runs and their journal.",
-        default="default",
-        runtime=True,
-        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+        "Name of the study; its runs are in runs/STUDY.", default="default", runtime=True, pattern=FOLDER_NAME
     )
     output: Folder | None = knob(
         "Folder of the run, or with -m of the study; null for one in runs/.", default=None, runtime=True

@@ -15,6 +15,7 @@ from typing import Final
 from imug_tts.contracts import ConfigurationError, StorageError
 
 __all__ = [
+    "FOLDER_NAME",
     "link_or_write",
     "plain_name",
     "size",
@@ -24,6 +25,8 @@ __all__ = [
     "write_pieces",
 ]
 
+FOLDER_NAME: Final = r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$"
+"""The pattern of a name that users give to a folder, e.g. that of a study."""
 _NO_LINKS: Final = frozenset(
     [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK]
 )

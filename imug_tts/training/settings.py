@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from imug_tts.files import FOLDER_NAME
 from imug_tts.knobs import Folder, component, knob
 from imug_tts.training.method import Method
 
@@ -85,7 +86,7 @@ class DistillSettings:
         "Name of the study; runs/STUDY holds its students.",
         default="distill",
         runtime=True,
-        pattern=r"^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$",
+        pattern=FOLDER_NAME,
     )
     output: Folder | None = knob(
         "Instead: the folder of the training, or with -m the folder of the study.", default=None, runtime=True
