@@ -34,8 +34,9 @@ def caveat_notes(caveats: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
 
 def different_versions(manifests: Sequence[Manifest]) -> Iterator[str]:
     """A warning about packages of which the runs used different versions."""
-    names = dict.fromkeys(name for manifest in manifests for name in manifest.versions)
-    used = {name: sorted({m.versions[name] for m in manifests if name in m.versions}) for name in names}
+    played = [versions for m in manifests for versions in (m.versions, *m.earlier_versions)]
+    names = dict.fromkeys(name for versions in played for name in versions)
+    used = {name: sorted({versions[name] for versions in played if name in versions}) for name in names}
     told = [f"{name} ({', '.join(versions)})" for name, versions in used.items() if len(versions) > 1]
     if told:
         yield (

@@ -111,6 +111,8 @@ class Manifest:
     """The knobs that select dialogues and are not at their defaults."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of Python and packages when the run was begun or last continued."""
+    earlier_versions: tuple[Mapping[str, str], ...] = ()
+    """Other versions under which earlier invocations played the run."""
     planned: tuple[PlannedDialogue, ...] = ()
 
     @cached_property
@@ -223,7 +225,8 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         training=stored.get("training", {}),
         arm_identity=arm_identity,
         selection=selection,
-        versions={str(name): str(version) for name, version in stored.get("versions", {}).items()},
+        versions=stored.get("versions", {}),
+        earlier_versions=tuple(stored.get("earlier_versions", ())),
         planned=tuple(map(_planned, stored["planned"])),
     )
 

@@ -94,7 +94,7 @@ class RunStore:
         self._kept: set[str] = set()
         self._file: int | None = None
         self._has_begun = False
-        self._check_owner()
+        self._take_over()
 
     @property
     def planned(self) -> int:
@@ -298,7 +298,8 @@ class RunStore:
             os.close(self._file)
             self._file = None
 
-    def _check_owner(self) -> None:
+    def _take_over(self) -> None:
+        """Check that the folder's run, if there is one, is this run, and keep the versions that it names."""
         path = self.folder / MANIFEST
         if not path.exists():
             return
@@ -322,6 +323,14 @@ class RunStore:
                 f"{self.folder} holds a run of another configuration ({_differences(there, here)}); "
                 "choose another output=DIR, or move that run away"
             )
+        if earlier := _earlier_versions(manifest, self._manifest["versions"]):
+            self._manifest["earlier_versions"] = earlier
+
+
+def _earlier_versions(manifest: Mapping[str, Any], now: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """Return the other versions under which earlier invocations played the run, each once."""
+    found = [*manifest.get("earlier_versions", ()), manifest.get("versions", {})]
+    return [each for number, each in enumerate(found) if each != now and each not in found[:number]]
 
 
 def _warn_of_damage(problem: RecordError) -> None:

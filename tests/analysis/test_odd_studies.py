@@ -95,6 +95,13 @@ def test_runs_of_different_versions_are_said(tmp_path: Path) -> None:
     assert any("different versions of imug_tts (0.1, 0.2): " in warning for warning in result.warnings)
 
 
+def test_versions_of_a_run_that_was_continued_are_said(tmp_path: Path) -> None:
+    write(tmp_path, "direct", versions={"torch": "2.2"}, earlier_versions=[{"torch": "2.1"}])
+    write(tmp_path, "cot", versions={"torch": "2.2"})
+    result, _ = analysed(tmp_path)
+    assert any("different versions of torch (2.1, 2.2): " in warning for warning in result.warnings)
+
+
 def test_letters_that_figures_lack_are_said_once_and_tables_show_them(tmp_path: Path) -> None:
     write(tmp_path, "direct")
     write(tmp_path, "思维链[é=½]", run="cot")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imug_tts.contracts import ConfigurationError
-from imug_tts.records import line_of, merge_turns, read_turns, segment_files
+from imug_tts.records import line_of, merge_turns, read_turns, segment_files, with_digest
 from imug_tts.runs import Share
 from imug_tts.strategies import Direct
 from imug_tts.testing.runs import records, run
@@ -64,6 +64,21 @@ def test_a_run_goes_on_from_segments_and_ends_in_one_file(tmp_path: Path) -> Non
     assert not backbone.asked
     assert records(tmp_path) == before
     assert not (tmp_path / "turns").exists()
+
+
+def test_a_run_that_goes_on_under_other_versions_names_both(tmp_path: Path) -> None:
+    run(tmp_path, Direct())
+    path = tmp_path / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    now = manifest.pop("versions")
+    del manifest["digest"]
+    for torch in ("1.0", now["torch"]):
+        path.write_text(json.dumps(with_digest({**manifest, "versions": {**now, "torch": torch}})))
+        cut_up(tmp_path, [1, 5], [2])
+        run(tmp_path, Direct())
+        manifest = json.loads(path.read_bytes())
+        assert (manifest.pop("versions"), len(manifest.pop("digest"))) == (now, 64)
+        assert [versions["torch"] for versions in manifest["earlier_versions"]] == ["1.0"]
 
 
 def test_segments_that_hold_everything_are_merged_by_the_next_start(tmp_path: Path) -> None:
