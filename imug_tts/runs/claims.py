@@ -75,6 +75,8 @@ class Worker:
         self._about = {**_this_process(), "name": self.name, "since": round(time.time(), 3), **about}
         self._owners: dict[str, str] = {}
         """Owners of the claim files that were read; the owner of a claim file never changes."""
+        self._generation: dict[str, int] = {}
+        """The generation of each claim that this worker has made."""
         self._gone = threading.Event()
         self._is_registered = False
 
@@ -103,14 +105,18 @@ class Worker:
             return False
         for older in generations:
             self._claim(what, older).unlink(missing_ok=True)
+        self._generation[what] = generation
         return True
 
     def has(self, what: str) -> bool:
         """Return whether this worker still owns a part. A worker that is suspended for long loses its
         parts.
         """
-        newest = self._generations().get(what, [])[-1:]
-        return bool(newest) and self._owner(self._claim(what, newest[0])) == self.name
+        if what not in self._generation:
+            return False
+        # Whoever takes a part over creates the next generation before removing this one.
+        own = self._generation[what]
+        return self._claim(what, own).exists() and not self._claim(what, own + 1).exists()
 
     def taken(self) -> set[str]:
         """Return the parts that living workers own, including this worker."""
