@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$python && break; done)
 
-.PHONY: help install demo test fuzz simulate docs check format clean
+.PHONY: help install demo test suite fuzz simulate docs check format clean
 
 help:
 	@echo "make demo   run the study on this machine and show it"
@@ -37,9 +37,11 @@ demo: $(READY)
 	$(BIN)/python experiments/run.py -m experiment=demo
 	$(BIN)/python -m analysis runs/demo
 
+test: check suite
+
 # A file's tests stay in one process, because they share what they make; the files go by their order.
-test: check
-	$(BIN)/python -m pytest -q -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+suite: $(READY)
+	$(BIN)/python -m pytest -q -n logical --dist loadfile --no-loadscope-reorder
 
 fuzz: $(READY)
 	$(BIN)/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz

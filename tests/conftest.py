@@ -23,3 +23,8 @@ settings.load_profile("imug_tts")  # --hypothesis-profile=fuzz is read later and
 def pytest_configure(config: pytest.Config) -> None:
     """Let tests run models that have limits; that a run warns of them is tested by itself."""
     config.addinivalue_line("filterwarnings", "ignore::imug_tts.runs.limits.ModelLimitsWarning")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than processors, since many tests wait for servers, schedulers and other processes."""
+    return min(8, 1 + (os.cpu_count() or 1))
