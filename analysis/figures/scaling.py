@@ -149,6 +149,7 @@ def _mark(axes: Axes, point: _Point, is_on_front: bool) -> None:
         elinewidth=1.4,
         markerfacecolor=OWN if is_on_front else "white",
         markeredgewidth=1.6,
+        zorder=3 if is_on_front else 2,
     )
 
 
