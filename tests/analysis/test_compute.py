@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_of_many_strategies_the_figure_names_the_baseline_and_the_front(tmp_path
     assert names_in_figure(tmp_path / "many", many) == {"direct", "better"}
 
 
-def names_in_figure(folder: Path, arms: list[tuple[str, float, float]]) -> set[str]:
+def names_in_figure(folder: Path, arms: Sequence[tuple[str, float, float]]) -> set[str]:
     folder.mkdir()
     rows = [row for arm in arms for row in arm_rows(*arm)]
     figure = gain_against_cost(ablation(load_csv(write_csv(folder / "runs.csv", rows)), resamples=200))
