@@ -18,6 +18,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 help:
 	@echo "make demo   run the study on this machine and show it"
 	@echo "make test   lint, types and tests"
+	@echo "make suite  tests only"
 	@echo "make fuzz   search new random examples in the property tests"
 	@echo "make simulate   ask intervals and claims of thousands of simulated studies"
 	@echo "make docs   build the documentation in build/docs, without a network"

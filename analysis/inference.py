@@ -68,6 +68,11 @@ class Estimate:
         return math.isfinite(self.value)
 
     @property
+    def is_shown(self) -> bool:
+        """Whether the value differs significantly from 0, after adjustment."""
+        return self.p_adjusted < LEVEL
+
+    @property
     def share_missing(self) -> float:
         """The share of the planned turns whose score is missing; 0 if their number is unknown."""
         return self.num_missing / self.num_planned if self.num_planned else 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from analysis.inference import LEVEL, Estimate, Inference, holm, undefined
+from analysis.inference import Estimate, Inference, holm, undefined
 from analysis.names import is_part_of, label_of, layers, setting_of
 from analysis.panel import Panel
 from analysis.statistic import mean
@@ -90,7 +90,7 @@ def _nestings(panel: Panel, inference: Inference) -> Iterator[Nesting]:
 
 def _judged(nesting: Nesting, difference: Estimate) -> Nesting:
     finding, is_exact = nesting.finding, difference.standard_error == 0
-    if difference.p_adjusted < LEVEL or (is_exact and difference.value != 0):
+    if difference.is_shown or (is_exact and difference.value != 0):
         finding = "gain" if difference.value > 0 else "loss"
     return replace(nesting, difference=difference, finding=finding)
 

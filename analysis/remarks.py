@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from analysis.inference import LEVEL, Estimate
+from analysis.inference import Estimate
 from analysis.phrases import detectable, points
 from analysis.wear import Wear
 
@@ -22,7 +22,7 @@ def on_answers(gaps: Mapping[str, Estimate]) -> tuple[Remark, str]:
     of them.
     """
     whole = gaps["text"]
-    if not whole.p_adjusted < LEVEL:
+    if not whole.is_shown:
         text = f"no effect of history on answers to text questions is shown ({points(whole)}"
         return "answers_unclear", f"{text}{detectable(whole)})"
     way = "higher" if whole.value > 0 else "lower"
@@ -41,7 +41,7 @@ def on_wear(wear: Wear) -> tuple[Remark, str]:
     image, other = points(wear.per_image), points(wear.per_other, unit="")
     text = f"within dialogues scores change by {image} with each earlier own image, and by {other} with each"
     text += " earlier turn of another kind"
-    if not wear.difference.p_adjusted < LEVEL:
+    if not wear.difference.is_shown:
         return "wear_unclear", f"{text}; no difference between the two is shown"
     if wear.difference.value < 0:
         return "wear_images", f"{text}: own images lower later scores more"

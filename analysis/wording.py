@@ -103,7 +103,7 @@ class Evidence:
 
     def is_shown(self, name: str) -> bool:
         """Whether the estimand differs significantly from 0."""
-        return self.estimates[name].p_adjusted < LEVEL
+        return self.estimates[name].is_shown
 
     def is_beyond(self, name: str) -> bool:
         return self.beyond.get(name, math.nan) < LEVEL
@@ -236,10 +236,10 @@ def _parts(estimates: Mapping[str, Estimate]) -> _Statement:
     if skill is None or not skill.is_defined:
         text = "without step scores, lost skill and damage that is counted again cannot be told apart"
         return "no_step_scores", text
-    if skill.p_adjusted < LEVEL and skill.value >= whole.value:
+    if skill.is_shown and skill.value >= whole.value:
         return "skill", f"in step score, which leaves out earlier damage, the gap is {points(skill)}"
     size = f"of the {points(whole).partition(' [')[0]}, {points(skill, unit='')}"
-    if skill.p_adjusted < LEVEL and skill.value > 0:
+    if skill.is_shown and skill.value > 0:
         return "skill", f"{size} is skill lost on own pictures; the rest is damage counted again"
     return "skill", (
         f"in step score, which leaves out earlier damage, no loss of skill on own pictures is shown "
@@ -313,7 +313,7 @@ def _in_steps(one: Evidence) -> str:
     change = one.estimates.get("eb_step_reduction")
     if change is None or not change.is_defined:
         return ""
-    shown = "" if change.p_adjusted < LEVEL else ", which is not shown to differ from 0"
+    shown = "" if change.is_shown else ", which is not shown to differ from 0"
     return f" (by {points(_as_change(one, change), unit='')} in step score{shown})"
 
 

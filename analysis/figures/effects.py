@@ -84,7 +84,7 @@ def reductions(result: Ablation) -> Figure | None:
     for row, arm in enumerate(arms):
         e = arm.estimates["eb_reduction"]
         logit = arm.estimates["eb_reduction_logit"]
-        is_clear = e.p_adjusted < 0.05 and logit.p_adjusted < 0.05 and e.value * logit.value > 0
+        is_clear = e.is_shown and logit.is_shown and e.value * logit.value > 0
         axes.plot([100 * e.low, 100 * e.high], [row, row], color=OWN, linewidth=2.2, solid_capstyle="butt")
         face = OWN if is_clear else "white"
         axes.plot(100 * e.value, row, "o", markersize=8, color=OWN, markerfacecolor=face, markeredgewidth=1.8)

@@ -334,6 +334,9 @@ def dialogue_row(
     Branches are added in this order: target pictures, plans in random order, then all others in random order.
     The trunk holds `pictures`, one for each image turn. A picture that equals the `gold` of its turn is
     itself a target. Any other picture is input only; its turn's `gold` is then a target on a branch.
+
+    Args:
+        with_plans: whether the plans of the dialogue's own requests are among the branches.
     """
     writer, shown = TreeWriter(), iter(pictures)
     targets, plans, others = (

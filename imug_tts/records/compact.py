@@ -104,12 +104,11 @@ class _Sharing:
             self._found[text] += 1
             if self._found[text] > 1:
                 return
-        if isinstance(value, dict):
-            self.is_ambiguous |= _REF in value
-            value = value.values()
-        if not isinstance(value, str):
-            for item in value:
-                self._count(item)
+        if isinstance(value, str):
+            return
+        self.is_ambiguous |= isinstance(value, dict) and _REF in value
+        for item in value.values() if isinstance(value, dict) else value:
+            self._count(item)
 
 
 def _inside(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -225,10 +225,14 @@ def _manifest(folder: Path, stored: Mapping[str, Any]) -> Manifest:
         training=stored.get("training", {}),
         arm_identity=arm_identity,
         selection=selection,
-        versions=stored.get("versions", {}),
-        earlier_versions=tuple(stored.get("earlier_versions", ())),
+        versions=_versions(stored.get("versions", {})),
+        earlier_versions=tuple(map(_versions, stored.get("earlier_versions", ()))),
         planned=tuple(map(_planned, stored["planned"])),
     )
+
+
+def _versions(stored: Mapping[str, Any]) -> Mapping[str, str]:
+    return {str(name): str(version) for name, version in stored.items()}
 
 
 def _arm_identity(stored: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

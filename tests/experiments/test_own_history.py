@@ -36,12 +36,12 @@ from imug_tts.benchmarks.pocket_world import operations, scoring, world
 from imug_tts.benchmarks.pocket_world.dialogues import Dialogue, ImageTurn, make_dialogue
 from imug_tts.benchmarks.pocket_world.streams import Stream
 from imug_tts.benchmarks.pocket_world.world import Scene
+from tests.benchmarks.pocket_scenes import scenes
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "train_pocket.py"
 Targets = Callable[[Sequence[ImageTurn], Sequence[Scene]], list[ImageTurn]]
 
-scenes = st.tuples(*[st.integers(0, len(world.STATES) - 1)] * world.NUM_CELLS)
 dialogues = st.integers(0, 5000).map(lambda index: make_dialogue("train", 7, index))
 
 

@@ -110,6 +110,11 @@ def test_only_candidates_that_every_member_scored_are_ranked() -> None:
     assert verdicts[1].detail == "table: no score (unparsable)\nsecond: said 0.5"
 
 
+def test_a_candidate_that_no_member_scores_stays_unranked() -> None:
+    verdicts = ranked(EnsembleJudge(members=(table(0.1, None, 0.2, 0.3), table(0.2, None, 0.1, 0.3))))
+    assert (verdicts[1].status, verdicts[1].score) == ("unparsable", None)
+
+
 def test_a_member_that_scores_nothing_leaves_all_unranked_and_the_others_do_not_rank_alone() -> None:
     silent = table(None, None, None, None, name="silent")
     verdicts = ranked(EnsembleJudge(members=(table(0.1, 0.2, 0.3, 0.4), silent)))
