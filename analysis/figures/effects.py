@@ -91,7 +91,7 @@ def reductions(result: Ablation) -> Figure | None:
     axes.set_yticks(range(len(arms)), [short(display_name(arm.strategy, arm.oracle)) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.set_xlabel(f"exposure gap of {label(str(result.baseline))} minus the strategy's, points")
+    axes.set_xlabel(f"exposure gap of {label(str(result.baseline))}\nminus the strategy's, points")
     figure.supxlabel(
         "lines: 95 % intervals; filled: shown in points and on the logit scale (Holm p < .05);\n"
         f"open: not on both, so a higher level alone may explain it; grey: within +-{100 * MARGIN:g} points",
